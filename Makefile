@@ -1,0 +1,38 @@
+# Everything from nothing but Python 3.11 or newer. PIP_ARGS go to pip, for example
+#   make demo PIP_ARGS="--index-url ..."     to choose another build of torch
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_ARGS ?=
+# Idle threads sleep instead of spinning: two busy processes on few cores slow each other down badly otherwise.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/styleloom demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) styleloom-demo
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("StyleLoom needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e '.[dev]'
+	touch $@

@@ -1,0 +1,149 @@
+"""Models and run states on disk: safetensors for the numbers, JSON for the rest; nothing is ever pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .errors import StyleLoomError
+from .files import replacing
+
+FORMAT_VERSION = "1"
+
+
+def zoo_names() -> list[str]:
+    """Names of the models shipped in the package."""
+    return sorted(item.name.removesuffix(".safetensors") for item in _zoo().iterdir() if item.name.endswith(".safetensors"))
+
+
+def _zoo() -> Path:
+    return Path(str(files("styleloom") / "zoo"))
+
+
+def resolve(name: str | Path) -> Path:
+    """The file behind a model's name: a path, then a name in the zoo, then ``hf://owner/repo/file``.
+
+    A file from the Hugging Face hub is downloaded once and found in its cache after that.
+
+    Raises:
+        StyleLoomError: nothing of that name, or the hub cannot be reached.
+    """
+    text = str(name)
+    if text.startswith("hf://"):
+        return _from_hub(text)
+    if Path(text).is_file():
+        return Path(text)
+    shipped = _zoo() / f"{text}.safetensors"
+    if "/" not in text and shipped.is_file():
+        return shipped
+    raise StyleLoomError(f"no model {text!r}: neither a file nor one of {', '.join(zoo_names())}, nor hf://owner/repo/file")
+
+
+def _from_hub(address: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    owner, _, rest = address.removeprefix("hf://").partition("/")
+    repo, _, filename = rest.partition("/")
+    if not (owner and repo and filename):
+        raise StyleLoomError(f"{address} is no file on the hub; write hf://owner/repo/file.safetensors")
+    try:
+        return Path(hf_hub_download(f"{owner}/{repo}", filename))
+    except LocalEntryNotFoundError as error:
+        raise StyleLoomError(f"{address} is not in the cache and the hub cannot be reached; go online once, or give a path") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise StyleLoomError(f"cannot download {address}: {str(error).splitlines()[0]}") from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file.
+
+    Raises:
+        StyleLoomError: the file is missing, damaged or of another format.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise StyleLoomError(f"cannot read {path}: damaged, or not a safetensors file ({error})") from error
+
+
+def save_model(path: Path, tensors: Mapping[str, Tensor], *, kind: str, config: Mapping[str, Any], licence: str) -> None:
+    """Write a model file: tensors, and metadata from which the module can be rebuilt."""
+    metadata = dict(kind=kind, config=json.dumps(config), format_version=FORMAT_VERSION, licence=licence)
+    _write(path, dict(tensors), metadata)
+
+
+def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the config of a model file that :func:`save_model` wrote.
+
+    Raises:
+        StyleLoomError: no such model, one of another kind, or one of a newer format.
+    """
+    path = resolve(name)
+    tensors, metadata = read_tensors(path)
+    if metadata.get("kind") != kind:
+        raise StyleLoomError(f"{path} holds {metadata.get('kind', 'no StyleLoom model')!r}, wanted a model of kind {kind!r}")
+    if metadata.get("format_version") != FORMAT_VERSION:
+        raise StyleLoomError(f"{path} has format {metadata.get('format_version')}, this version reads {FORMAT_VERSION}; update")
+    return tensors, json.loads(metadata["config"])
+
+
+def save_state(path: Path, state: Any) -> None:
+    """Write a nest of dicts, lists, tensors and plain values, such as an optimizer's ``state_dict()``, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    skeleton = _take_apart(state, tensors)
+    _write(path, tensors, {"state": json.dumps(skeleton)})
+
+
+def read_state(path: Path) -> Any:
+    """What :func:`save_state` wrote, bit for bit.
+
+    Raises:
+        StyleLoomError: the file is missing, damaged or no state.
+    """
+    tensors, metadata = read_tensors(path)
+    if "state" not in metadata:
+        raise StyleLoomError(f"{path} is no saved run")
+    return _put_together(json.loads(metadata["state"]), tensors)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    with replacing(path) as beside:
+        try:
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside, metadata=metadata)
+        except SafetensorError as error:  # it wraps the operating system's own errors
+            raise StyleLoomError(f"cannot write {path}: {error}") from error
+
+
+def _take_apart(node: Any, tensors: dict[str, Tensor]) -> Any:
+    """JSON for a nest; tensors go to ``tensors`` and leave their number behind."""
+    if isinstance(node, Tensor):
+        tensors[str(len(tensors))] = node.clone()  # views of one buffer would be refused
+        return ["tensor", len(tensors) - 1]
+    if isinstance(node, dict):
+        return ["dict", [[key, _take_apart(value, tensors)] for key, value in node.items()]]
+    if isinstance(node, list | tuple):
+        return [type(node).__name__, [_take_apart(value, tensors) for value in node]]
+    return ["value", node]
+
+
+def _put_together(node: Any, tensors: dict[str, Tensor]) -> Any:
+    kind, content = node
+    if kind == "tensor":
+        return tensors[str(content)]
+    if kind == "dict":
+        return {key: _put_together(value, tensors) for key, value in content}
+    if kind in ("list", "tuple"):
+        items = [_put_together(value, tensors) for value in content]
+        return tuple(items) if kind == "tuple" else items
+    return content
+
+

@@ -1,0 +1,115 @@
+"""What is minimised: content, style and smoothness, as plain functions of tensors.
+
+Style is what is left of a feature map when positions are forgotten. Here that is a pair of moments over positions, the
+mean [N, C] and the second moment [N, C, C] (the Gram matrix divided by the number of positions), and every style loss
+compares such pairs. A weight map makes it the style of a region.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Moments(NamedTuple):
+    """First and second moments of feature vectors over positions.
+
+    Attributes:
+        mean: [N, C], E[f].
+        second: [N, C, C], E[f f^T]: the Gram matrix over the number of positions.
+    """
+
+    mean: Tensor
+    second: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """[N, C, C], E[f f^T] - E[f] E[f]^T."""
+        return self.second - self.mean[:, :, None] * self.mean[:, None, :]
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, C]: inner products of channels, divided by H W (Gatys et al. 2016, Eq. 3, normalised)."""
+    flat = features.flatten(2)
+    return flat @ flat.mT / flat.shape[2]
+
+
+def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
+    """Mean and second moment of the feature vectors, over the picture or over a region of it.
+
+    Args:
+        features: [N, C, H, W].
+        weights: [N, 1, H, W], not negative and not all zero: how much each position counts.
+    """
+    if weights is None:
+        return Moments(features.mean((2, 3)), gram_matrix(features))
+    flat, share = features.flatten(2), weights.flatten(2)
+    share = share / share.sum(2, keepdim=True)
+    return Moments((flat * share).sum(2), (flat * share) @ flat.mT)
+
+
+def blend_moments(parts: list[Moments], shares: list[float]) -> Moments:
+    """The moments of a mixture that takes the given share (summing to 1) of its positions from each part."""
+    mean = sum((share * part.mean for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
+    second = sum((share * part.second for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
+    return Moments(mean, second)
+
+
+def content_loss(features: Tensor, target: Tensor, *, normalise: bool = True) -> Tensor:
+    """Mean squared difference of feature maps, [N, C, H, W] each -> scalar (Gatys et al. 2016, Eq. 1 as a mean).
+
+    ``normalise`` divides by the target's mean square, so that a weight means the same for any layer of any network.
+    """
+    loss = F.mse_loss(features, target)
+    return loss / target.square().mean().clamp_min(_TINY) if normalise else loss
+
+
+def gram_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
+    """Mean over pairs of channels of the squared difference of second moments -> scalar (Gatys et al. 2016, Eq. 4).
+
+    With ``normalise`` it is the squared distance as a share of the target's own squared length.
+    """
+    loss = F.mse_loss(found.second, target.second)
+    return loss / target.second.square().mean().clamp_min(_TINY) if normalise else loss
+
+
+def wasserstein_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
+    """Squared 2-Wasserstein distance between the Gaussians of both moments, averaged over the batch -> scalar.
+
+    |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). The last trace is the sum of the
+    square roots of eigenvalues, whose gradient needs no differences between them. ``normalise`` divides by the target's
+    E|f|^2.
+    """
+    energy = target.second.diagonal(dim1=1, dim2=2).sum(1).clamp_min(_TINY)
+    # A share of the energy on the diagonal keeps the roots of vanishing eigenvalues differentiable.
+    ridge = (_RIDGE * energy / target.mean.shape[1])[:, None, None] * torch.eye(target.mean.shape[1]).to(target.second)
+    covariance, wanted = found.covariance + ridge, target.covariance + ridge
+    values, vectors = torch.linalg.eigh(wanted)
+    root = vectors @ torch.diag_embed(values.clamp_min(0).sqrt()) @ vectors.mT
+    product = root @ covariance @ root
+    overlap = torch.linalg.eigvalsh((product + product.mT) / 2).clamp_min(_TINY).sqrt().sum(1)
+    traces = (covariance + wanted).diagonal(dim1=1, dim2=2).sum(1)
+    loss = (found.mean - target.mean).square().sum(1) + traces - 2 * overlap
+    return (loss / energy if normalise else loss).mean()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference to the eight neighbours, borders replicated: [N, C, H, W] -> scalar.
+
+    Diagonal neighbours count half, as far as they are (Crowson's nine-point form).
+    """
+    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+    height, width = image.shape[-2:]
+    # Each pair of neighbours is met from both of its ends, so half of the directions tell all.
+    total = image.new_zeros(())
+    for dy, dx, share in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5)):
+        neighbour = padded[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        total = total + share * F.mse_loss(neighbour, image)
+    return total / 3
+
+
+_TINY = 1e-12
+_RIDGE = 1e-4

@@ -1,0 +1,35 @@
+"""PyTorch's own ``.pth`` files, read by the restricted unpickler that can build tensors and nothing else."""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleloom.blocks.errors import StyleLoomError
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a ``.pth`` file; a ``state_dict`` wrapped in a checkpoint is found.
+
+    Raises:
+        StyleLoomError: no such file, a damaged or foreign one, or one that asks for code to be run.
+    """
+    if not path.is_file():
+        raise StyleLoomError(f"no such file: {path}")
+    if tarfile.is_tarfile(path):
+        raise StyleLoomError(f"{path} is in PyTorch's tar format of 2017; open it with an old PyTorch and torch.save its tensors again")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise StyleLoomError(f"{path} holds more than tensors, so it is not opened; save its state_dict alone") from error
+    except Exception as error:  # hostile or damaged bytes may raise anything
+        raise StyleLoomError(f"cannot read {path}: damaged, or not a PyTorch file") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise StyleLoomError(f"{path} holds no state_dict; wanted named tensors")
+    return {str(name): value for name, value in content.items()}

@@ -1,0 +1,479 @@
+"""Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
+
+A network trained to recognise objects separates what is in a picture from how it is painted: feature maps deep in it
+hold the content, correlations between feature channels at all depths hold the style. So take a picture, and descend
+on its *pixels* until it has the content of one picture and the style of another.
+
+Differs from the paper (the preset ``"paper"`` undoes all but the first two):
+    - pictures stay in [0, 1] by clipping after each step;
+    - content and style pictures are brought to the same longer side;
+    - ``normalise``: each layer's term is a share of its target, so that one set of weights serves every network;
+    - the style distance is that between Gaussians, mean and covariance, instead of between Gram matrices;
+    - the picture is painted coarse to fine, carrying the optimizer's state from scale to scale (the pyramid is that of
+      Gatys et al. 2017, arXiv:1611.07865; the settings are in the spirit of Crowson's style-transfer-pytorch, 2021);
+    - masks, several styles and colour preservation follow Gatys et al. 2017 and arXiv:1606.05897.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleloom.blocks.checkpoint import read_state, save_state
+from styleloom.blocks.descend import Losses, Progress, descend
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import POOLINGS, Features
+from styleloom.blocks.images import KEEP_COLOR, fitted_size, keep_luminance, match_color, resize, rgb_to_yiq
+from styleloom.blocks.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
+from styleloom.convert.vgg import EMBEDDED, load_features
+
+STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
+INITS = ("content", "noise")
+OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
+    # One evaluation of the objective a step, no line search: as every public L-BFGS implementation of the paper.
+    "lbfgs": lambda tensors, lr: torch.optim.LBFGS(tensors, lr=lr, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0),
+    "adam": lambda tensors, lr: torch.optim.Adam(tensors, lr=lr, betas=(0.9, 0.99)),
+}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def _shares(weights: Sequence[float], name: str, count: int | None = None) -> list[float]:
+    """Weights scaled to sum to 1."""
+    if count is not None and len(weights) != count:
+        raise StyleLoomError(f"{len(weights)} {name} for {count} styles; give one a style")
+    total = sum(weights)
+    if not all(0 <= weight < math.inf for weight in weights) or not total > 0:
+        raise StyleLoomError(f"{name} {list(weights)} must be 0 or above, and not all 0")
+    return [weight / total for weight in weights]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a picture is painted with.
+
+    Args:
+        size: longer side of the result, in pixels.
+        first_size: longer side of the coarsest scale; scales grow by sqrt 2 up to ``size``. As large as ``size``: one scale.
+        first_steps: steps at the coarsest scale.
+        steps: steps at each further scale.
+        content_weight: weight of the content term.
+        style_weight: weight of the style term.
+        tv_weight: weight of the total variation: smoothness.
+        content_layers: layers whose features are the content, of equal weight.
+        style_layers: layers whose moments are the style.
+        style_layer_weights: share of each style layer; they are scaled to sum to 1.
+        style_loss: "gram" or "wasserstein".
+        normalise: measure each layer's term as a share of its target.
+        optimizer: "lbfgs" or "adam".
+        lr: step size.
+        average: decay of a running mean of the pictures, 0 for none: it smooths Adam's jitter.
+        init: start from the "content" picture or from "noise".
+        style_scale: longer side of the style pictures over that of the result: larger strokes above 1.
+        keep_color: "none", "luminance" (paint brightness only) or "matching" (recolour the style first).
+        features: perceptual network: vgg19-lite, vgg19, vgg16 or a file of weights.
+        pooling: "max" or "average" pooling between its blocks.
+        precision: "fp32" or "bf16" for the network; losses and pixels are fp32.
+        compile: let torch.compile fuse the network; pays for itself after some hundred steps at one size.
+        seed: of the noise.
+    """
+
+    size: int = 512
+    first_size: int = 128
+    first_steps: int = 150
+    steps: int = 75
+    content_weight: float = 0.015
+    style_weight: float = 1.0
+    tv_weight: float = 2.0
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    style_layer_weights: tuple[float, ...] = (256.0, 64.0, 16.0, 4.0, 1.0)
+    style_loss: str = "wasserstein"
+    normalise: bool = True
+    optimizer: str = "adam"
+    lr: float = 0.02
+    average: float = 0.9
+    init: str = "content"
+    style_scale: float = 1.0
+    keep_color: str = "none"
+    features: str = EMBEDDED
+    pooling: str = "max"
+    precision: str = "fp32"
+    compile: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("style_loss", self.style_loss, STYLE_LOSSES),
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("init", self.init, INITS),
+            ("keep_color", self.keep_color, KEEP_COLOR),
+            ("pooling", self.pooling, POOLINGS),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in choices:
+                raise StyleLoomError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+        for name in ("size", "first_size", "first_steps", "steps", "lr", "style_scale"):
+            if not getattr(self, name) > 0:
+                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
+        if not 0 <= self.average < 1:
+            raise StyleLoomError(f"average is {self.average}; it must be at least 0 and below 1")
+        if self.content_weight == 0 and self.style_weight == 0:
+            raise StyleLoomError("content_weight and style_weight are both 0, so nothing is asked for; raise one of them")
+        if len(self.style_layers) != len(self.style_layer_weights):
+            raise StyleLoomError(
+                f"{len(self.style_layers)} style_layers but {len(self.style_layer_weights)} style_layer_weights; give one each"
+            )
+        if not self.style_layers or not self.content_layers:
+            raise StyleLoomError("no style_layers or no content_layers; name at least one of each (a weight of 0 turns a term off)")
+        _shares(self.style_layer_weights, "style_layer_weights")
+
+
+_PAPER = Config(
+    # Section 2 and Eq. 7: VGG-19, average pooling, conv4_2, equal weights, white noise, L-BFGS, alpha / beta = 1e-3.
+    first_size=512,
+    first_steps=500,
+    content_weight=1.0,
+    style_weight=1e3,
+    tv_weight=0.0,
+    content_layers=("conv4_2",),
+    style_layers=("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
+    style_layer_weights=(1.0, 1.0, 1.0, 1.0, 1.0),
+    style_loss="gram",
+    normalise=False,
+    optimizer="lbfgs",
+    lr=1.0,
+    average=0.0,
+    init="noise",
+    features="vgg19",
+    pooling="average",
+)
+PRESETS = {
+    "best": Config(),
+    "draft": replace(Config(), size=384, first_steps=80, steps=40),
+    "paper": _PAPER,
+    # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
+    "authors": replace(
+        _PAPER,
+        content_layers=("relu4_2",),
+        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+        style_layer_weights=tuple(1 / channels**2 for channels in (64, 128, 256, 512, 512)),
+        init="content",
+        pooling="max",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Step(Progress):
+    """Progress of a painting.
+
+    Attributes:
+        size: (H, W) of the present scale.
+        render: makes :attr:`image`.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    render: Callable[[], Tensor] = lambda: torch.zeros(1, 3, 0, 0)
+
+    @property
+    def image(self) -> Tensor:
+        """The picture so far, [1, 3, H, W] in [0, 1]: the running mean, or the one of lowest loss where there is none.
+
+        Ask for it inside the loop; the next step paints over it.
+        """
+        return self.render()
+
+
+def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = PRESETS["best"], **options: Any) -> Tensor:
+    """Repaint pictures in a style: the plain form of :func:`steps`.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1]; each picture is painted by itself, so a batch changes nothing.
+        style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
+        config: see :class:`Config`.
+        **options: ``weights``, ``masks``, ``init`` and ``features`` of :func:`steps`.
+
+    Returns:
+        [N, 3, H', W'] in [0, 1], longer side ``config.size``.
+
+    Raises:
+        StyleLoomError: as :func:`steps`.
+    """
+    pictures = []
+    for picture in content.split(1):
+        for step in steps(picture, style, config, **options):
+            pass
+        pictures.append(step.image)
+    return torch.cat(pictures)
+
+
+def steps(
+    content: Tensor,
+    style: Tensor | Sequence[Tensor],
+    config: Config = PRESETS["best"],
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    init: Tensor | None = None,
+    features: Features | None = None,
+    state: Path | None = None,
+    state_every: int = 25,
+) -> Iterator[Step]:
+    """Repaint one picture, a step at a time; break out of the loop to stop, ``step.image`` is the result so far.
+
+    Args:
+        content: [1, 3, H, W] in [0, 1]; its device is where everything is computed.
+        style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
+        config: see :class:`Config` and ``PRESETS``.
+        weights: share of each style, scaled to sum to 1; equal when not given.
+        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted.
+        init: [1, 3, H, W]: start from this picture instead of ``config.init``.
+        features: the perceptual network, instead of loading ``config.features``.
+        state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
+        state_every: steps between two savings of the state.
+
+    Yields:
+        :class:`Step` after each step.
+
+    Raises:
+        StyleLoomError: tensors that are no pictures, pictures too small for the layers, layers that the network lacks,
+            masks that do not fit, weights that are all zero, or a state of another run.
+    """
+    styles = [style] if isinstance(style, Tensor) else list(style)
+    _check_pictures(content, styles, init)
+    regions = _check_masks(masks, styles, content)
+    shares = _shares(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    network = features if features is not None else load_features(config.features, pooling=config.pooling)
+    network = network.to(content.device, PRECISIONS[config.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    original = content
+    if config.keep_color == "luminance":
+        # Gatys et al. 2016b: paint luma by luma, of equal mean and spread; the colours come back at the end.
+        content = _grey(content)
+        styles = [match_color(_grey(style), content) for style in styles]
+    elif config.keep_color == "matching":
+        styles = [match_color(style, content) for style in styles]
+    sizes = _scales(content, styles, config, network)
+    ends = [config.first_steps + config.steps * index for index in range(len(sizes))]
+
+    job = _fingerprint(content, styles, regions, init, shares, config)
+    saved = _read_run(state, job)
+    done = saved["done"] if saved else 0
+    current = next(index for index, end in enumerate(ends) if done <= end)  # the scale that the saved run was at
+    picture, optimizer = None, None
+    start = time.perf_counter() - (saved["seconds"] if saved else 0)
+    for index, (size, end) in list(enumerate(zip(sizes, ends, strict=True)))[current:]:
+        first = ends[index - 1] if index else 0
+        resumed = saved if index == current else None
+        objective = _objective(content, styles, regions, shares, config, network, size)
+        previous, previous_optimizer = picture, optimizer
+        if resumed:
+            pixels, best, lowest = (resumed[name] for name in ("pixels", "best", "lowest"))
+        else:
+            pixels = resize(previous, size) if previous is not None else _first_picture(content, init, config, size)
+            best, lowest = pixels.clone(), math.inf
+        canvas = pixels.clone().contiguous().requires_grad_(True)  # L-BFGS flattens it, so it keeps the plain layout
+        optimizer = OPTIMIZERS[config.optimizer]([canvas], config.lr)
+        if resumed:
+            optimizer.load_state_dict(resumed["optimizer"])
+        elif previous_optimizer is not None and previous is not None:
+            _carry_over(previous_optimizer, optimizer, previous.shape[-2:], size)
+
+        def render(best: Tensor = best, size: tuple[int, int] = size) -> Tensor:
+            painted = best.clamp(0, 1)
+            return keep_luminance(painted, resize(original, size)) if config.keep_color == "luminance" else painted.clone()
+
+        if done == ends[-1]:  # a finished run, asked for again
+            yield Step(done, done, {}, time.perf_counter() - start, size, render)
+        for progress in descend(lambda canvas=canvas, objective=objective: objective(canvas), optimizer, end, first=done):  # type: ignore[misc]
+            with torch.no_grad():
+                if config.average:
+                    canvas.clamp_(0, 1)
+                    # A running mean without bias: the first picture of a scale does not linger.
+                    age = progress.index - first
+                    best.lerp_(canvas, (1 - config.average) / (1 - config.average**age))
+                elif progress.losses["total"] < lowest:
+                    lowest = progress.losses["total"]
+                    best.copy_(pixels)
+                canvas.clamp_(0, 1)
+                pixels.copy_(canvas)
+            done = progress.index
+            seconds = time.perf_counter() - start
+            if state is not None and (done % state_every == 0 or done == ends[-1]):
+                run = dict(job=job, done=done, seconds=seconds, pixels=pixels, best=best, lowest=lowest)
+                save_state(state, run | {"optimizer": optimizer.state_dict()})
+            yield Step(done, ends[-1], progress.losses, seconds, size, render)
+        picture, done = best, end  # a scale that diverged ends early
+
+
+def _objective(
+    content: Tensor,
+    styles: list[Tensor],
+    regions: list[Tensor] | None,
+    shares: list[float],
+    config: Config,
+    network: Features,
+    size: tuple[int, int],
+) -> Callable[[Tensor], Losses]:
+    """Eq. 7 at one scale, as a function of the picture; its targets are computed here, once."""
+    layers = tuple(dict.fromkeys([*config.content_layers, *config.style_layers]))
+    layer_shares = _shares(config.style_layer_weights, "style_layer_weights")
+    style_loss = STYLE_LOSSES[config.style_loss]
+    read = torch.compile(network) if config.compile else network
+    with torch.no_grad():
+        found = network(resize(content, size), config.content_layers)
+        contents = {layer: found[layer].float() for layer in config.content_layers}
+        targets: list[dict[str, Moments]] = []
+        for style in styles:
+            height, width = fitted_size(style, round(max(size) * config.style_scale))
+            found = network(resize(style, (height, width)), config.style_layers)
+            targets.append({layer: moments(found[layer].float()) for layer in config.style_layers})
+        if regions is None:  # one target: the moments of the mixture
+            targets = [{layer: blend_moments([target[layer] for target in targets], shares) for layer in config.style_layers}]
+            areas: list[Tensor | None] = [None]
+            strengths = [1.0]
+        else:
+            areas = [F.interpolate(region, size, mode="area") for region in regions]
+            strengths = [share * len(shares) for share in shares]
+
+    def objective(image: Tensor) -> Losses:
+        found = {layer: features.float() for layer, features in read(image, layers).items()}
+        content_term = torch.stack(
+            [content_loss(found[layer], contents[layer], normalise=config.normalise) for layer in config.content_layers]
+        ).mean()
+        style_terms = []
+        for layer, layer_share in zip(config.style_layers, layer_shares, strict=True):
+            for target, area, strength in zip(targets, areas, strengths, strict=True):
+                region = None if area is None else F.interpolate(area, found[layer].shape[-2:], mode="area")
+                term = style_loss(moments(found[layer], region), target[layer], normalise=config.normalise)
+                style_terms.append(layer_share * strength * term)
+        losses = {
+            "content": config.content_weight * content_term,
+            "style": config.style_weight * torch.stack(style_terms).sum(),
+        }
+        if config.tv_weight:
+            losses["tv"] = config.tv_weight * total_variation(image)
+        return losses
+
+    return objective
+
+
+def _scales(content: Tensor, styles: list[Tensor], config: Config, network: Features) -> list[tuple[int, int]]:
+    """(H, W) of each scale, coarse to fine; scales too small for the network are left out."""
+    minimum = network.minimum_size([*config.content_layers, *config.style_layers])
+    longest = []
+    side = float(config.size)
+    while side > min(config.first_size, config.size) - 1:
+        longest.append(round(side))
+        side /= math.sqrt(2)
+    fits = [
+        side
+        for side in reversed(longest)
+        if min(fitted_size(content, side)) >= minimum
+        and all(min(fitted_size(style, round(side * config.style_scale))) >= minimum for style in styles)
+    ]
+    if not fits:
+        raise StyleLoomError(
+            f"at size {config.size} a side of the content or of a style is shorter than {minimum} pixels, "
+            f"which the layers asked for need; raise size or use shallower layers"
+        )
+    return [fitted_size(content, side) for side in fits]
+
+
+def _first_picture(content: Tensor, init: Tensor | None, config: Config, size: tuple[int, int]) -> Tensor:
+    if init is not None:
+        return resize(init.to(content), size).clone()
+    if config.init == "content":
+        return resize(content, size).clone()
+    generator = torch.Generator().manual_seed(config.seed)
+    return torch.rand((1, 3, *size), generator=generator).to(content)
+
+
+def _carry_over(old: torch.optim.Optimizer, new: torch.optim.Optimizer, old_size: Sequence[int], size: tuple[int, int]) -> None:
+    """Hand an optimizer's memory to one of a finer canvas.
+
+    The losses are means over positions, so a pixel's gradient shrinks with the number of pixels: by ``ratio``.
+    """
+    ratio = (size[0] * size[1]) / (old_size[0] * old_size[1])
+
+    def grow(tensor: Tensor, mode: str = "bicubic") -> Tensor:
+        return F.interpolate(tensor.view(1, 3, *old_size), size, mode=mode, align_corners=False)
+
+    packed = new.state_dict()
+    moved = dict(old.state_dict()["state"][0])
+    if isinstance(old, torch.optim.Adam):
+        moved["exp_avg"] = grow(moved["exp_avg"]) / ratio
+        moved["exp_avg_sq"] = grow(moved["exp_avg_sq"], "bilinear") / ratio**2
+    else:
+        # Pairs (step s, change of gradient y) keep describing the curvature of the same picture. The step in progress
+        # does not: zeros make L-BFGS skip it.
+        if not moved.get("old_dirs"):
+            return
+        moved["old_dirs"] = [grow(change).flatten() / ratio for change in moved["old_dirs"]]
+        moved["old_stps"] = [grow(step).flatten() for step in moved["old_stps"]]
+        pairs = list(zip(moved["old_dirs"], moved["old_stps"], strict=True))
+        moved["ro"] = [1.0 / change.dot(step) for change, step in pairs]
+        change, step = pairs[-1]
+        moved["H_diag"] = change.dot(step) / change.dot(change)
+        moved["d"] = torch.zeros_like(step)
+        moved["prev_flat_grad"] = torch.zeros_like(step)
+    packed["state"] = {0: moved}
+    new.load_state_dict(packed)
+
+
+def _check_pictures(content: Tensor, styles: list[Tensor], init: Tensor | None) -> None:
+    if not styles:
+        raise StyleLoomError("no style picture; give at least one")
+    named = [("content", content), *((f"style {index}", style) for index, style in enumerate(styles, 1))]
+    for name, picture in [*named, *([("init", init)] if init is not None else [])]:
+        if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[1] != 3 or not picture.is_floating_point():
+            raise StyleLoomError(f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
+
+
+def _check_masks(masks: Sequence[Tensor] | None, styles: list[Tensor], content: Tensor) -> list[Tensor] | None:
+    if masks is None:
+        return None
+    if len(masks) != len(styles):
+        raise StyleLoomError(f"{len(masks)} masks for {len(styles)} styles; give one mask a style")
+    height, width = content.shape[-2:]
+    for index, mask in enumerate(masks, 1):
+        if tuple(mask.shape) != (1, 1, height, width):
+            raise StyleLoomError(f"mask {index} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size")
+        if not mask.min() >= 0 or not mask.max() > 0:
+            raise StyleLoomError(f"mask {index} is empty or negative; it must be above 0 where its style is to be painted")
+    return [mask.to(content) for mask in masks]
+
+
+def _grey(image: Tensor) -> Tensor:
+    return rgb_to_yiq(image)[:, :1].expand(-1, 3, -1, -1).contiguous()
+
+
+def _fingerprint(
+    content: Tensor, styles: list[Tensor], regions: list[Tensor] | None, init: Tensor | None, shares: list[float], config: Config
+) -> str:
+    """A digest of all that a run depends on, to know its state by."""
+    digest = hashlib.sha256(json.dumps([asdict(config), shares, init is not None]).encode())
+    for tensor in (content, *styles, *(regions or []), *([init] if init is not None else [])):
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_run(state: Path | None, job: str) -> dict[str, Any] | None:
+    if state is None or not state.exists():
+        return None
+    saved: dict[str, Any] = read_state(state)
+    if saved.get("job") != job:
+        raise StyleLoomError(f"{state} belongs to a run with other pictures or settings; use the same ones, or remove the file")
+    return saved
