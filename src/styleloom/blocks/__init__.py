@@ -1,0 +1,1 @@
+"""Mathematics and machinery that papers share; nothing here knows a paper."""

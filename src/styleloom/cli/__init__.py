@@ -1,0 +1,61 @@
+"""The ``styleloom`` program: one file a verb; each parses, calls the library and prints."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from styleloom import __version__
+from styleloom.blocks.errors import StyleLoomError
+
+from .data import styles
+from .demo import demo
+from .options import command
+from .stylize import stylize
+from .zoo import zoo
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+def _program() -> typer.Typer:
+    app = typer.Typer(name="styleloom", no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+
+    @app.callback()
+    def _root(
+        version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version and exit."),
+    ) -> None:
+        """Image style, from Gatys to StyleGAN inversion."""
+
+    for verb in (demo, stylize, zoo):
+        command(app, verb)
+    data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
+    data.callback()(lambda: None)  # keeps "data" a group while it has one verb
+    command(data, styles)
+    app.add_typer(data, name="data")
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program: exit status 0, 2 with one line on stderr for a mistake, 130 when interrupted."""
+    try:
+        status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
+    except (StyleLoomError, TyperException) as error:
+        message = error.format_message() if isinstance(error, TyperException) else str(error)
+        print("error:", " ".join(message.split()), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except typer.Abort:
+        sys.exit(130)
+    except (MemoryError, RuntimeError) as error:
+        if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
+            raise
+        print("error: out of memory; use a smaller --size, or --precision bf16", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)

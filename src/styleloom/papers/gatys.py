@@ -21,7 +21,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Config:
         tv_weight: weight of the total variation: smoothness.
         content_layers: layers whose features are the content, of equal weight.
         style_layers: layers whose moments are the style.
-        style_layer_weights: share of each style layer; they are scaled to sum to 1.
+        style_layer_weights: share of each style layer, scaled to sum to 1; none given: equal ones.
         style_loss: "gram" or "wasserstein".
         normalise: measure each layer's term as a share of its target.
         optimizer: "lbfgs" or "adam".
@@ -132,13 +132,17 @@ class Config:
             raise StyleLoomError(f"average is {self.average}; it must be at least 0 and below 1")
         if self.content_weight == 0 and self.style_weight == 0:
             raise StyleLoomError("content_weight and style_weight are both 0, so nothing is asked for; raise one of them")
-        if len(self.style_layers) != len(self.style_layer_weights):
+        if len(self.style_layer_weights) not in (0, len(self.style_layers)):
             raise StyleLoomError(
                 f"{len(self.style_layers)} style_layers but {len(self.style_layer_weights)} style_layer_weights; give one each"
             )
         if not self.style_layers or not self.content_layers:
             raise StyleLoomError("no style_layers or no content_layers; name at least one of each (a weight of 0 turns a term off)")
-        _shares(self.style_layer_weights, "style_layer_weights")
+        self.layer_shares()
+
+    def layer_shares(self) -> list[float]:
+        """The weights of the style layers, scaled to sum to 1."""
+        return _shares(self.style_layer_weights or [1.0] * len(self.style_layers), "style_layer_weights")
 
 
 _PAPER = Config(
@@ -174,6 +178,23 @@ PRESETS = {
         pooling="max",
     ),
 }
+
+
+def configure(preset: str = "best", **settings: Any) -> Config:
+    """A preset with some settings changed; other style layers without their weights weigh the same.
+
+    Raises:
+        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+    """
+    if preset not in PRESETS:
+        raise StyleLoomError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    known = [field.name for field in fields(Config)]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise StyleLoomError(f"unknown settings {unknown}; choose from {', '.join(known)}")
+    if "style_layers" in settings:
+        settings.setdefault("style_layer_weights", ())
+    return replace(PRESETS[preset], **settings)
 
 
 @dataclass(frozen=True)
@@ -239,7 +260,8 @@ def steps(
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
         config: see :class:`Config` and ``PRESETS``.
         weights: share of each style, scaled to sum to 1; equal when not given.
-        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted.
+        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted. One mask serves
+            two styles: the second is painted where the first is not.
         init: [1, 3, H, W]: start from this picture instead of ``config.init``.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
@@ -329,7 +351,7 @@ def _objective(
 ) -> Callable[[Tensor], Losses]:
     """Eq. 7 at one scale, as a function of the picture; its targets are computed here, once."""
     layers = tuple(dict.fromkeys([*config.content_layers, *config.style_layers]))
-    layer_shares = _shares(config.style_layer_weights, "style_layer_weights")
+    layer_shares = config.layer_shares()
     style_loss = STYLE_LOSSES[config.style_loss]
     read = torch.compile(network) if config.compile else network
     with torch.no_grad():
@@ -373,14 +395,11 @@ def _objective(
 def _scales(content: Tensor, styles: list[Tensor], config: Config, network: Features) -> list[tuple[int, int]]:
     """(H, W) of each scale, coarse to fine; scales too small for the network are left out."""
     minimum = network.minimum_size([*config.content_layers, *config.style_layers])
-    longest = []
-    side = float(config.size)
-    while side > min(config.first_size, config.size) - 1:
-        longest.append(round(side))
-        side /= math.sqrt(2)
+    halvings = max(0, math.floor(2 * math.log2(config.size / config.first_size) + 1e-6))
+    longest = [round(config.size / math.sqrt(2) ** index) for index in reversed(range(halvings + 1))]
     fits = [
         side
-        for side in reversed(longest)
+        for side in longest
         if min(fitted_size(content, side)) >= minimum
         and all(min(fitted_size(style, round(side * config.style_scale))) >= minimum for style in styles)
     ]
@@ -445,6 +464,8 @@ def _check_pictures(content: Tensor, styles: list[Tensor], init: Tensor | None) 
 def _check_masks(masks: Sequence[Tensor] | None, styles: list[Tensor], content: Tensor) -> list[Tensor] | None:
     if masks is None:
         return None
+    if len(masks) == 1 and len(styles) == 2:
+        masks = [masks[0], 1 - masks[0]]
     if len(masks) != len(styles):
         raise StyleLoomError(f"{len(masks)} masks for {len(styles)} styles; give one mask a style")
     height, width = content.shape[-2:]

@@ -1,0 +1,5 @@
+"""``python -m styleloom``."""
+
+from styleloom.cli import main
+
+main()

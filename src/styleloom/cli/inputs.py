@@ -1,0 +1,46 @@
+"""Pictures named on the command line: files, folders, globs and bundled names."""
+
+from __future__ import annotations
+
+from glob import glob
+from pathlib import Path
+
+from torch import Tensor
+
+from styleloom import samples
+from styleloom.blocks import images
+from styleloom.blocks.errors import StyleLoomError
+
+SUFFIXES = {*images.WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
+
+
+def find(text: str) -> list[str]:
+    """The pictures that an argument stands for: a path or a bundled name gives itself, a folder or glob its pictures.
+
+    Raises:
+        StyleLoomError: nothing there.
+    """
+    path = Path(text)
+    if path.is_dir():
+        found = sorted(str(item) for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
+        if not found:
+            raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(SUFFIXES))})")
+        return found
+    if path.exists() or text in samples.NAMES:
+        return [text]
+    found = sorted(item for item in glob(text) if Path(item).suffix.lower() in SUFFIXES)
+    if not found:
+        raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
+    return found
+
+
+def open_picture(text: str, max_pixels: int = images.MAX_PIXELS) -> Tensor:
+    """The picture [1, 3, H, W] behind a file name or a bundled name; a file wins."""
+    if not Path(text).exists() and text in samples.NAMES:
+        return samples.sample(text)
+    return images.read(text, max_pixels=max_pixels)
+
+
+def open_mask(text: str, max_pixels: int) -> Tensor:
+    """A mask [1, 1, H, W] from the brightness of a picture: white is 1."""
+    return images.rgb_to_yiq(images.read(text, max_pixels=max_pixels))[:, :1].clamp(0, 1)

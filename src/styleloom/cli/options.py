@@ -1,0 +1,149 @@
+"""Command-line options from Python signatures: names, types, defaults and help are declared once, where they are used."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from docstring_parser import parse
+
+from styleloom.blocks.errors import StyleLoomError
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options that every verb has.
+
+    Args:
+        device: cpu, cuda, cuda:1, mps, or auto for the first of cuda, mps and cpu that is there.
+        quiet: print nothing but errors.
+        json: print one JSON object about the outcome instead of text.
+    """
+
+    device: str = "auto"
+    quiet: bool = False
+    json: bool = False
+
+    def torch_device(self) -> torch.device:
+        """The device asked for.
+
+        Raises:
+            StyleLoomError: no such device, or none of that kind here.
+        """
+        present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        name = next(kind for kind, there in present.items() if there) if self.device == "auto" else self.device
+        try:
+            device = torch.device(name)
+        except RuntimeError as error:
+            raise StyleLoomError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps") from error
+        if not present.get(device.type, False):
+            raise StyleLoomError(f"there is no device {name!r} here; use --device cpu, or install a build of torch for it")
+        return device
+
+
+def command(app: typer.Typer, function: Callable[..., None]) -> None:
+    """Add a verb to the program.
+
+    A parameter annotated with a dataclass becomes one option a field and arrives as an instance. One annotated with
+    ``Annotated[dict[str, Any], SomeDataclass]`` arrives as a dict of the fields that the user gave. Tuples are written
+    with commas. Help comes from the ``Args:`` of docstrings.
+    """
+    hints = typing.get_type_hints(function, include_extras=True)
+    documented = _documented(function)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type, list[str]]] = {}
+    splitters: dict[str, Callable[[str], Any]] = {}
+    partial = []
+    for parameter in inspect.signature(function).parameters.values():
+        hint = hints[parameter.name]
+        source = hint if is_dataclass(hint) else next((item for item in typing.get_args(hint)[1:] if is_dataclass(item)), None)
+        if isinstance(source, type):
+            groups[parameter.name] = (source, [field.name for field in fields(source)])
+            if source is not hint:
+                partial.append(parameter.name)
+            for field, kind, text in _fields(source):
+                default = None if source is not hint else field.default
+                parameters.append(_option(field.name, kind, default, text, splitters, optional=source is not hint, shown=field.default))
+        elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            argument = typer.Argument(help=documented[parameter.name], show_default=False)
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[hint, argument]))
+        else:
+            parameters.append(_option(parameter.name, hint, parameter.default, documented[parameter.name], splitters))
+
+    @functools.wraps(function)
+    def run(**values: Any) -> None:
+        values = {name: splitters[name](value) if name in splitters and value is not None else value for name, value in values.items()}
+        for group, (source, names) in groups.items():
+            given = {name: values.pop(name) for name in names}
+            if group in partial:
+                values[group] = {name: value for name, value in given.items() if value is not None}
+            else:
+                values[group] = source(**given)
+        function(**values)
+
+    # Arguments first, in their order, then options.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    description = parse(inspect.getdoc(function) or "")
+    paragraphs = [*(description.short_description or "").split("\n\n"), *(description.long_description or "").split("\n\n")]
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name=function.__name__, help=text)(run)
+
+
+def _fields(source: type) -> Iterator[tuple[Field[Any], Any, str]]:
+    hints = typing.get_type_hints(source)
+    documented = _documented(source)
+    for field in fields(source):
+        yield field, hints[field.name], documented[field.name]
+
+
+def _documented(item: Any) -> dict[str, str]:
+    return {entry.arg_name: " ".join((entry.description or "").split()) for entry in parse(inspect.getdoc(item) or "").params}
+
+
+def _option(
+    name: str, kind: Any, default: Any, text: str, splitters: dict[str, Callable[[str], Any]], optional: bool = False, shown: Any = None
+) -> inspect.Parameter:
+    flag = "--" + name.replace("_", "-")
+    metavar = None
+    if typing.get_origin(kind) is tuple:
+        element = typing.get_args(kind)[0]
+        splitters[name] = functools.partial(_split, flag=flag, element=element)
+        shown = ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in shown) if shown else None
+        kind, default, metavar = str | None, None, f"{element.__name__.upper()},..."
+    if optional:
+        kind = kind | None if kind is not (str | None) else kind
+        text = f"{text} [dim](best: {shown})[/dim]"
+    flags = [f"{flag}/--no-{name.replace('_', '-')}"] if kind == (bool | None) else [flag]
+    if name == "out":
+        flags.append("-o")
+    required = default is inspect.Parameter.empty or default is MISSING
+    declared = typer.Option(*flags, help=text, metavar=metavar, show_default=not optional and default not in (None, False, ()))
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, declared], **({} if required else {"default": default})
+    )
+
+
+def _split(text: str, flag: str, element: Callable[[str], Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(element(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise StyleLoomError(f"{flag} {text!r} is no list of numbers; write them with commas, as 0.3,0.7") from error
+
+
+def check_folder(path: Path) -> Path:
+    """Make a folder for results, or raise StyleLoomError saying why that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StyleLoomError(f"cannot make the folder {path}: a file is in the way") from error
+    except OSError as error:
+        raise StyleLoomError(f"cannot make the folder {path}: {error.strerror}") from error
+    return path

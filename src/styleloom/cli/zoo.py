@@ -1,0 +1,21 @@
+"""``styleloom zoo``: the models that came with the package."""
+
+from __future__ import annotations
+
+from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
+
+from .options import Common
+from .report import Report
+
+
+def zoo(*, common: Common) -> None:
+    """List the models shipped in the package."""
+    report = Report(common)
+    models = []
+    for name in zoo_names():
+        path = resolve(name)
+        tensors, metadata = read_tensors(path)
+        count = sum(tensor.numel() for tensor in tensors.values())
+        models.append(dict(name=name, kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"]))
+        report.say(f"{name}  {metadata['kind']}, {count:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {metadata['licence']}")
+    report.outcome(models=models)

@@ -1,0 +1,31 @@
+"""What tests share: the material that only some machines have, and a network small enough to descend through."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from styleloom.blocks.features import Features
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of teachers, photographs and oracles beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the project's shared material (teachers and photographs), which is not on this machine")
+    return SHARED
+
+
+@pytest.fixture
+def tiny() -> Features:
+    """A frozen random network with layers 1_1 ... 2_1, of 4 and 6 channels."""
+    torch.manual_seed(0)
+    return Features(convs=(2, 1), widths=(4, 6)).requires_grad_(False)
+
+
+@pytest.fixture
+def picture() -> torch.Tensor:
+    """A smooth colourful picture, [1, 3, 24, 32]."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, 24), torch.linspace(0, 1, 32), indexing="ij")
+    return torch.stack([x, y, 0.5 + 0.5 * torch.sin(9 * x * y)])[None]

@@ -1,0 +1,183 @@
+"""Painting with a tiny network: the loss falls, runs resume exactly, controls do what they say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.blocks.images import resize, rgb_to_yiq
+from styleloom.papers import gatys
+from torch import Tensor
+
+CONFIG = gatys.configure(
+    size=32,
+    first_size=16,
+    first_steps=6,
+    steps=4,
+    content_layers=("relu2_1",),
+    style_layers=("relu1_1", "relu2_1"),
+)
+LBFGS = replace(CONFIG, optimizer="lbfgs", lr=1.0, average=0.0, style_loss="gram")
+
+
+@pytest.fixture
+def style() -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return resize(torch.rand(1, 3, 10, 10, generator=generator), (40, 36))
+
+
+@pytest.mark.parametrize("config", [CONFIG, LBFGS], ids=["adam", "lbfgs"])
+def test_the_loss_falls_at_every_scale(tiny: Features, picture: Tensor, style: Tensor, config: gatys.Config) -> None:
+    config = replace(config, first_steps=25, steps=25)
+    totals: dict[tuple[int, int], list[float]] = {}
+    for step in gatys.steps(picture, style, config, features=tiny):
+        totals.setdefault(step.size, []).append(step.losses["total"])
+    assert list(totals) == [(12, 16), (17, 23), (24, 32)]
+    first = totals[12, 16]
+    assert first[-1] < 0.5 * first[0]
+    assert all(min(values[-5:]) <= values[0] for values in totals.values())
+    assert step.index == step.total == 75 and step.image.shape == (1, 3, 24, 32)
+    assert step.image.min() >= 0 and step.image.max() <= 1
+
+
+@pytest.mark.parametrize("stop", [1, 6, 7, 10, 13, 14])
+@pytest.mark.parametrize("config", [CONFIG, LBFGS], ids=["adam", "lbfgs"])
+def test_resumed_is_uninterrupted(
+    tmp_path: Path, tiny: Features, picture: Tensor, style: Tensor, config: gatys.Config, stop: int
+) -> None:
+    whole = gatys.stylize(picture, style, config, features=tiny)
+    state = tmp_path / "run.state"
+    for step in gatys.steps(picture, style, config, features=tiny, state=state, state_every=1):
+        if step.index == stop:
+            break
+    rest = list(gatys.steps(picture, style, config, features=tiny, state=state, state_every=1))
+    assert [step.index for step in rest] == (list(range(stop + 1, 15)) or [14])
+    assert torch.equal(rest[-1].image, whole)
+
+
+def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny: Features, picture: Tensor, style: Tensor) -> None:
+    state = tmp_path / "run.state"
+    next(iter(gatys.steps(picture, style, CONFIG, features=tiny, state=state, state_every=1)))
+    with pytest.raises(StyleLoomError, match="belongs to a run with other pictures or settings"):
+        next(iter(gatys.steps(picture, 1 - style, CONFIG, features=tiny, state=state)))
+
+
+def test_a_seed_gives_the_same_picture_in_any_batch(tiny: Features, picture: Tensor, style: Tensor) -> None:
+    config = replace(CONFIG, init="noise", seed=5)
+    alone = gatys.stylize(picture, style, config, features=tiny)
+    batch = gatys.stylize(torch.cat([1 - picture, picture]), style, config, features=tiny)
+    assert torch.equal(batch[1:], alone)
+    assert not torch.equal(alone, gatys.stylize(picture, style, replace(config, seed=6), features=tiny))
+
+
+def test_lbfgs_keeps_the_picture_of_lowest_loss(tiny: Features, picture: Tensor, style: Tensor) -> None:
+    config = replace(LBFGS, first_size=32, first_steps=12)
+    losses, pictures, before = [], [], resize(picture, (24, 32))
+    for step in gatys.steps(picture, style, config, features=tiny):
+        losses.append(step.losses["total"])
+        pictures.append(step.image)
+    lowest = losses.index(min(losses))
+    assert torch.equal(pictures[-1], pictures[lowest])
+    assert torch.equal(pictures[0], before)  # the only one whose loss is known after a step is the one it began with
+
+
+def test_shares_of_styles(tiny: Features, picture: Tensor, style: Tensor) -> None:
+    other = 1 - style
+    both = gatys.stylize(picture, [style, other], CONFIG, features=tiny, weights=[1, 0])
+    assert torch.allclose(both, gatys.stylize(picture, style, CONFIG, features=tiny), atol=1e-4)
+    half = gatys.stylize(picture, [style, other], CONFIG, features=tiny)
+    assert not torch.allclose(both, half, atol=1e-2)
+
+
+def test_a_style_is_painted_where_its_mask_is(tiny: Features, picture: Tensor) -> None:
+    red, blue = (torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 24, 32).clone() for color in ([0.9, 0.1, 0.1], [0.1, 0.1, 0.9]))
+    mask = torch.zeros(1, 1, 24, 32)
+    mask[..., :16] = 1
+    config = replace(CONFIG, first_size=32, first_steps=120, content_weight=0.0, tv_weight=0.0)
+    painted = gatys.stylize(picture, [red, blue], config, features=tiny, masks=[mask])
+    left, right = painted[..., 2:13].mean((0, 2, 3)), painted[..., 19:30].mean((0, 2, 3))
+    assert left[0] > left[2] + 0.25 and right[2] > right[0] + 0.25
+
+
+def test_luminance_keeps_the_colours_of_the_content(tiny: Features, style: Tensor) -> None:
+    content = 0.45 + 0.1 * torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(1))
+    painted = gatys.stylize(content, style, replace(CONFIG, keep_color="luminance", size=32), features=tiny)
+    inside = (painted > 0).all(1) & (painted < 1).all(1)
+    difference = (rgb_to_yiq(painted)[:, 1:] - rgb_to_yiq(content)[:, 1:]).abs().amax(1)
+    assert inside.float().mean() > 0.9 and difference[inside].max() < 1e-4
+
+
+def test_matching_recolours_the_style(tiny: Features, picture: Tensor, style: Tensor) -> None:
+    plain = gatys.stylize(picture, style, replace(CONFIG, first_steps=40), features=tiny)
+    matched = gatys.stylize(picture, style, replace(CONFIG, first_steps=40, keep_color="matching"), features=tiny)
+    wanted = picture.mean((0, 2, 3))
+    assert (matched.mean((0, 2, 3)) - wanted).norm() < (plain.mean((0, 2, 3)) - wanted).norm()
+
+
+def test_starts_where_it_is_told(tiny: Features, picture: Tensor, style: Tensor) -> None:
+    start = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(2))
+    config = replace(LBFGS, first_size=32, first_steps=1)
+    assert torch.equal(gatys.stylize(picture, style, config, features=tiny, init=start), start)
+
+
+def test_presets_name_layers_of_vgg19() -> None:
+    network = Features(widths=(1,) * 5)
+    for preset in gatys.PRESETS.values():
+        network.check_layers([*preset.content_layers, *preset.style_layers])
+    paper = gatys.PRESETS["paper"]
+    assert (paper.optimizer, paper.pooling, paper.init, paper.style_weight / paper.content_weight) == ("lbfgs", "average", "noise", 1e3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; choose one of lbfgs, adam"),
+        ({"style_loss": "x"}, "unknown style_loss 'x'; choose one of gram, wasserstein"),
+        ({"size": 0}, "size is 0; it must be above 0"),
+        ({"content_weight": -1.0}, "content_weight is -1.0"),
+        ({"content_weight": 0.0, "style_weight": 0.0}, "both 0"),
+        ({"style_layer_weights": (1.0,)}, "2 style_layers but 1 style_layer_weights"),
+        ({"style_layer_weights": (0.0, 0.0)}, "not all 0"),
+        ({"style_layers": ()}, "no style_layers"),
+        ({"average": 1.0}, "average is 1.0"),
+        ({"lr": float("nan")}, "lr is nan"),
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(StyleLoomError, match=message):
+        replace(CONFIG, **settings)  # type: ignore[arg-type]
+
+
+def test_unknown_presets_and_settings() -> None:
+    with pytest.raises(StyleLoomError, match="unknown preset 'bets'; choose one of best, draft"):
+        gatys.configure("bets")
+    with pytest.raises(StyleLoomError, match=r"unknown settings \['stpes'\]"):
+        gatys.configure(stpes=3)
+    assert gatys.configure(style_layers=("relu1_1", "relu2_1")).layer_shares() == [0.5, 0.5]
+
+
+def test_inputs_that_do_not_fit(tiny: Features, picture: Tensor, style: Tensor) -> None:
+    mask = torch.ones(1, 1, 24, 32)
+    wrong: list[tuple[dict[str, object], str]] = [
+        ({"masks": [mask[..., :-1], mask]}, r"mask 1 has shape \[1, 1, 24, 31\]; wanted \[1, 1, 24, 32\]"),
+        ({"masks": [mask] * 3}, "3 masks for 2 styles"),
+        ({"masks": [mask, 0 * mask]}, "mask 2 is empty"),
+        ({"masks": [mask]}, "mask 2 is empty"),
+        ({"weights": [0, 0]}, "not all 0"),
+        ({"weights": [1, -1]}, "must be 0 or above"),
+        ({"weights": [1]}, "1 weights for 2 styles"),
+        ({"init": picture[0]}, r"init is .* of shape \[3, 24, 32\]"),
+    ]
+    for options, message in wrong:
+        with pytest.raises(StyleLoomError, match=message):
+            gatys.stylize(picture, [style, style], CONFIG, features=tiny, **options)
+    with pytest.raises(StyleLoomError, match="no style picture"):
+        gatys.stylize(picture, [], CONFIG, features=tiny)
+    with pytest.raises(StyleLoomError, match=r"wanted a float \[1, 3, H, W\]"):
+        gatys.stylize((picture * 255).to(torch.uint8), style, CONFIG, features=tiny)
+    with pytest.raises(StyleLoomError, match="shorter than 2 pixels"):
+        gatys.stylize(picture, style, replace(CONFIG, size=1), features=tiny)
+    with pytest.raises(StyleLoomError, match="unknown layers"):
+        gatys.stylize(picture, style, replace(CONFIG, content_layers=("relu4_2",)), features=tiny)
