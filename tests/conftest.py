@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from styleloom.blocks.features import Features
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from styleloom.blocks.checkpoint import read_model, read_state, resolve, save_model, save_state, zoo_names
 from styleloom.blocks.errors import StyleLoomError
 
@@ -59,7 +60,7 @@ def test_names_resolve_to_paths_then_to_the_zoo(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vgg19-lite").write_bytes(b"")
     assert resolve("vgg19-lite") == Path("vgg19-lite")
-    with pytest.raises(StyleLoomError, match="no model 'vgg99': neither a file nor one of .*vgg19-lite"):
+    with pytest.raises(StyleLoomError, match=r"no model 'vgg99': neither a file nor one of .*vgg19-lite"):
         resolve("vgg99")
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from styleloom.blocks.descend import descend
 from styleloom.blocks.errors import StyleLoomError
 

@@ -1,8 +1,11 @@
 """The reader of VGG's layers, against the same convolutions strung together by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import VGG16_CONVS, VGG19_CONVS, Features
 
@@ -62,6 +65,6 @@ def test_minimum_size(padding: str, minimum: int) -> None:
 @pytest.mark.parametrize(
     "options", [{"pooling": "median"}, {"padding": "wrap"}, {"widths": (1, 2)}], ids=["pooling", "padding", "widths"]
 )
-def test_wrong_options(options: dict) -> None:  # type: ignore[type-arg]
+def test_wrong_options(options: dict[str, Any]) -> None:
     with pytest.raises(StyleLoomError):
         Features(**options)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+
 from styleloom.blocks import images
 from styleloom.blocks.errors import StyleLoomError
 
@@ -165,7 +166,9 @@ def test_full_disk_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["a.xyz", "no/such/folder/a.png", "folder.png"])
 def test_unwritable_paths_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(StyleLoomError, match=r"cannot write .*: (unknown picture format|there is no folder|a folder of that name)"):
+    with pytest.raises(
+        StyleLoomError, match=r"cannot write .*: (unknown picture format|there is no folder|a folder of that name)"
+    ):
         images.write(torch.zeros(1, 3, 2, 2), tmp_path / name)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from styleloom.blocks import losses
 from torch import Tensor
+
+from styleloom.blocks import losses
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

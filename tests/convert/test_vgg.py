@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.vgg import load_features
-from torch import Tensor, nn
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -61,7 +62,9 @@ def test_torchvision_and_timm(tmp_path: Path, convs: tuple[int, ...], layers: di
     x = (image - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     for layer, index in layers.items():
         wanted = vgg[: index + 1](x)
-        margin = min(wanted.shape[-1] // 2 - 1, 4 + 60 // (100 // wanted.shape[-1]))  # the border of the first convolution differs
+        margin = min(
+            wanted.shape[-1] // 2 - 1, 4 + 60 // (100 // wanted.shape[-1])
+        )  # the border of the first convolution differs
         inner = (..., slice(margin, -margin), slice(margin, -margin))
         spread = wanted.std().item()
         assert found[layer].shape == wanted.shape

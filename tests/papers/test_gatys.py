@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
 from styleloom.blocks.images import resize, rgb_to_yiq
 from styleloom.papers import gatys
-from torch import Tensor
 
 CONFIG = gatys.configure(
     size=32,
@@ -92,7 +93,9 @@ def test_shares_of_styles(tiny: Features, picture: Tensor, style: Tensor) -> Non
 
 
 def test_a_style_is_painted_where_its_mask_is(tiny: Features, picture: Tensor) -> None:
-    red, blue = (torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 24, 32).clone() for color in ([0.9, 0.1, 0.1], [0.1, 0.1, 0.9]))
+    red, blue = (
+        torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 24, 32).clone() for color in ([0.9, 0.1, 0.1], [0.1, 0.1, 0.9])
+    )
     mask = torch.zeros(1, 1, 24, 32)
     mask[..., :16] = 1
     config = replace(CONFIG, first_size=32, first_steps=120, content_weight=0.0, tv_weight=0.0)
@@ -127,7 +130,12 @@ def test_presets_name_layers_of_vgg19() -> None:
     for preset in gatys.PRESETS.values():
         network.check_layers([*preset.content_layers, *preset.style_layers])
     paper = gatys.PRESETS["paper"]
-    assert (paper.optimizer, paper.pooling, paper.init, paper.style_weight / paper.content_weight) == ("lbfgs", "average", "noise", 1e3)
+    assert (paper.optimizer, paper.pooling, paper.init, paper.style_weight / paper.content_weight) == (
+        "lbfgs",
+        "average",
+        "noise",
+        1e3,
+    )
 
 
 @pytest.mark.parametrize(

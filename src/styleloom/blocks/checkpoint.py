@@ -57,7 +57,9 @@ def _from_hub(address: str) -> Path:
     try:
         return Path(hf_hub_download(f"{owner}/{repo}", filename))
     except LocalEntryNotFoundError as error:
-        raise StyleLoomError(f"{address} is not in the cache and the hub cannot be reached; go online once, or give a path") from error
+        raise StyleLoomError(
+            f"{address} is not in the cache and the hub cannot be reached; go online once, or give a path"
+        ) from error
     except (HfHubHTTPError, OSError) as error:
         raise StyleLoomError(f"cannot download {address}: {str(error).splitlines()[0]}") from error
 
@@ -70,7 +72,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise StyleLoomError(f"cannot read {path}: damaged, or not a safetensors file ({error})") from error
 
@@ -145,5 +148,3 @@ def _put_together(node: Any, tensors: dict[str, Tensor]) -> Any:
         items = [_put_together(value, tensors) for value in content]
         return tuple(items) if kind == "tuple" else items
     return content
-
-

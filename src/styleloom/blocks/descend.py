@@ -61,7 +61,7 @@ def descend(
     for index in range(first + 1, num_steps + 1):
         evaluations: list[dict[str, float]] = []
 
-        def closure() -> Tensor:
+        def closure(evaluations: list[dict[str, float]] = evaluations) -> Tensor:
             optimizer.zero_grad()
             terms = loss()
             total = torch.stack(list(terms.values())).sum()

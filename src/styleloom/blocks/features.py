@@ -7,7 +7,8 @@ Five blocks of 3x3 convolutions with 2x2 pooling between them. ``conv3_1`` is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ VGG_WIDTHS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-POOLINGS = {"max": F.max_pool2d, "average": F.avg_pool2d}
+POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {"max": F.max_pool2d, "average": F.avg_pool2d}
 PADDINGS = ("zeros", "reflect")
 
 
@@ -51,6 +52,8 @@ class Features(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         if pooling not in POOLINGS:
             raise StyleLoomError(f"unknown pooling {pooling!r}; choose one of {', '.join(POOLINGS)}")
         if padding not in PADDINGS:
@@ -62,13 +65,18 @@ class Features(nn.Module):
         self.config = dict(convs=list(convs), widths=list(widths), padding=padding, mean=list(mean), std=list(std))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-        self.convs = nn.ModuleDict()  # "1_1", "1_2", "2_1", ...
+        self.convolutions = nn.ModuleDict()
         channels = 3
         for block, (count, width) in enumerate(zip(convs, widths, strict=True), start=1):
             for index in range(1, count + 1):
-                self.convs[f"{block}_{index}"] = nn.Conv2d(channels, width, 3)
+                self.convolutions[f"{block}_{index}"] = nn.Conv2d(channels, width, 3)
                 channels = width
-        self.layers = tuple(f"{kind}{name}" for name in self.convs for kind in ("conv", "relu"))
+        self.layers = tuple(f"{kind}{name}" for name in self.convolutions for kind in ("conv", "relu"))
+
+    @property
+    def convs(self) -> dict[str, nn.Conv2d]:
+        """The convolutions by place: ``"1_1"``, ``"1_2"``, ``"2_1"``, ..."""
+        return {name: cast(nn.Conv2d, conv) for name, conv in self.convolutions.items()}
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise StyleLoomError unless this network has every one of the named layers."""
@@ -103,12 +111,13 @@ class Features(nn.Module):
             raise StyleLoomError(f"a picture of {width} x {height} is too small for {layers[-1]}; it needs {minimum} px a side")
         wanted = set(layers)
         found: dict[str, Tensor] = {}
-        first = next(iter(self.convs.values()))
+        convs = self.convs
+        first = convs["1_1"]
         x = ((image - self.mean) / self.std).to(first.weight.dtype)
         # Channels-last is the layout that both CPU and GPU convolutions like best; the caller's tensor stays as it is.
         x = x.contiguous(memory_format=torch.channels_last)
         block = "1"
-        for name, conv in self.convs.items():
+        for name, conv in convs.items():
             if name[0] != block:
                 x, block = POOLINGS[self.pooling](x, 2), name[0]
             x = self._convolve(x, conv, border="replicate" if conv is first else "zeros")
@@ -123,8 +132,7 @@ class Features(nn.Module):
                 break
         return {layer: found[layer] for layer in layers}
 
-    def _convolve(self, x: Tensor, conv: nn.Module, border: str) -> Tensor:
-        assert isinstance(conv, nn.Conv2d)
+    def _convolve(self, x: Tensor, conv: nn.Conv2d, border: str) -> Tensor:
         mode = "reflect" if self.padding == "reflect" else border
         if mode == "zeros":
             return F.conv2d(x, conv.weight, conv.bias, padding=1)

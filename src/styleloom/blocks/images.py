@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -33,14 +34,14 @@ _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.
 _bomb_limit = threading.Lock()
 
 
-def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     """Read a picture file.
 
     EXIF rotation and an embedded ICC profile are applied, transparency is laid over white, grey is expanded, 16-bit
     greys keep their precision, and of an animation the first frame is taken.
 
     Args:
-        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF.
+        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
         max_pixels: refuse pictures of more pixels than this before decoding them.
 
     Returns:
@@ -49,11 +50,12 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     Raises:
         StyleLoomError: no such file, not a picture, damaged, or too large.
     """
-    path = Path(path)
-    if not path.exists():
-        raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
-    if path.is_dir():
-        raise StyleLoomError(f"{path} is a folder; give the path of an image file")
+    if isinstance(path, str | Path):
+        path = Path(path)
+        if not path.exists():
+            raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
+        if path.is_dir():
+            raise StyleLoomError(f"{path} is a folder; give the path of an image file")
     try:
         with _unlimited_by_pillow(), Image.open(path, formats=READABLE) as file:
             width, height = file.size
@@ -91,7 +93,7 @@ def _to_rgb_array(file: Image.Image) -> np.ndarray:
     image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = np.asarray(image, dtype=np.float32)
-        grey = grey / (65535 if image.mode != "F" or grey.max(initial=0) > 1 else 1)
+        grey /= 65535 if image.mode != "F" or grey.max(initial=0) > 1 else 1
         return np.repeat(grey.clip(0, 1)[..., None], 3, axis=2)
     if image.mode in ("P", "PA") or (image.mode in ("L", "RGB") and "transparency" in image.info):
         image = image.convert("RGBA")
@@ -168,7 +170,15 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Antialiased bicubic resampling: [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1], for ``size = (H, W)``."""
+    """Resample with an antialiased bicubic filter.
+
+    Args:
+        image: [N, 3, h, w] in [0, 1].
+        size: (H, W) in pixels.
+
+    Returns:
+        [N, 3, H, W] in [0, 1].
+    """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
@@ -182,7 +192,15 @@ def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:
 
 
 def fit(image: Tensor, longest: int) -> Tensor:
-    """The picture with its longer side at ``longest`` pixels: [N, 3, h, w] -> [N, 3, H, W]."""
+    """Resample to a longer side, with proportions kept.
+
+    Args:
+        image: [N, 3, h, w] in [0, 1].
+        longest: pixels of the longer side.
+
+    Returns:
+        [N, 3, H, W] in [0, 1].
+    """
     return resize(image, fitted_size(image, longest))
 
 

@@ -43,7 +43,9 @@ class Painting:
 
     @property
     def name(self) -> str:
-        return "-".join([self.content, *self.styles, *(str(value) for value in self.settings.values())]) + ("-regions" if self.masks else "")
+        return "-".join([self.content, *self.styles, *(str(value) for value in self.settings.values())]) + (
+            "-regions" if self.masks else ""
+        )
 
 
 GALLERY = (
@@ -74,17 +76,17 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 400, precision: str 
     config = gatys.configure("draft", size=size, precision=precision, seed=seed)
     folder = check_folder(out)
     began = time.perf_counter()
-    for name in painterly.STYLES:
-        images.write(images.fit(sample(name), min(size, 320)), folder / f"{name}.jpg")
-    for content in sorted({painting.content for painting in GALLERY}):
-        images.write(images.fit(sample(content), size), folder / f"{content}.jpg")
+    styles = {name: painterly.draw(name, size) for name in painterly.STYLES}
+    contents = {name: images.fit(sample(name), size) for name in sorted({painting.content for painting in GALLERY})}
+    for name, picture in (styles | contents).items():
+        images.write(picture, folder / f"{name}.jpg")
     features = load_features(config.features)
     cards: dict[str, str] = {}
     for painting in (*GALLERY, *CONTROLS):
-        picture = images.fit(sample(painting.content), size).to(device)
+        picture = contents[painting.content].to(device)
         loop = gatys.steps(
             picture,
-            [sample(style).to(device) for style in painting.styles],
+            [styles[style].to(device) for style in painting.styles],
             replace(config, **painting.settings),
             weights=painting.weights,
             masks=painting.masks(picture) if painting.masks else None,
@@ -107,12 +109,15 @@ def _card(painting: Painting, seconds: float) -> str:
     return (
         f'<figure><img class="painted" src="{escape(painting.name)}.png" alt="{escape(painting.caption)}">'
         f'<figcaption><span class="sources">{sources}</span>'
-        f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{seconds:.0f} s</small></span></figcaption></figure>"
+        f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{seconds:.0f} s</small></span>"
+        f"</figcaption></figure>"
     )
 
 
 def _page(cards: dict[str, str], config: gatys.Config, seconds: float, device: torch.device) -> str:
-    styles = "".join(f'<figure><img src="{name}.jpg" alt="{name}"><figcaption>{name}</figcaption></figure>' for name in painterly.STYLES)
+    styles = "".join(
+        f'<figure><img src="{name}.jpg" alt="{name}"><figcaption>{name}</figcaption></figure>' for name in painterly.STYLES
+    )
     rows = "".join(f"<tr><td>{name}</td><td>{escape(str(value))}</td></tr>" for name, value in asdict(config).items())
     return _PAGE.substitute(
         gallery="".join(cards[painting.name] for painting in GALLERY),

@@ -28,7 +28,7 @@ def find(text: str) -> list[str]:
         return found
     if path.exists() or text in samples.NAMES:
         return [text]
-    found = sorted(item for item in glob(text) if Path(item).suffix.lower() in SUFFIXES)
+    found = sorted(item for item in glob(text) if Path(item).suffix.lower() in SUFFIXES)  # noqa: PTH207 (absolute ones too)
     if not found:
         raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
     return found

@@ -70,7 +70,9 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
                 partial.append(parameter.name)
             for field, kind, text in _fields(source):
                 default = None if source is not hint else field.default
-                parameters.append(_option(field.name, kind, default, text, splitters, optional=source is not hint, shown=field.default))
+                parameters.append(
+                    _option(field.name, kind, default, text, splitters, optional=source is not hint, shown=field.default)
+                )
         elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             argument = typer.Argument(help=documented[parameter.name], show_default=False)
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[hint, argument]))
@@ -79,7 +81,9 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
-        values = {name: splitters[name](value) if name in splitters and value is not None else value for name, value in values.items()}
+        values = {
+            name: splitters[name](value) if name in splitters and value is not None else value for name, value in values.items()
+        }
         for group, (source, names) in groups.items():
             given = {name: values.pop(name) for name in names}
             if group in partial:
@@ -109,7 +113,13 @@ def _documented(item: Any) -> dict[str, str]:
 
 
 def _option(
-    name: str, kind: Any, default: Any, text: str, splitters: dict[str, Callable[[str], Any]], optional: bool = False, shown: Any = None
+    name: str,
+    kind: Any,
+    default: Any,
+    text: str,
+    splitters: dict[str, Callable[[str], Any]],
+    optional: bool = False,
+    shown: Any = None,
 ) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     metavar = None

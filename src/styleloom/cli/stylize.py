@@ -115,5 +115,7 @@ def _paint(
     assert step is not None  # a loop has at least one step
     images.write(step.image, target)
     state.unlink(missing_ok=True)
-    report.say(f"wrote {target}  ({step.size[1]} x {step.size[0]}, {step.index} steps in {step.seconds:.1f} s on {picture.device})")
+    report.say(
+        f"wrote {target}  ({step.size[1]} x {step.size[0]}, {step.index} steps in {step.seconds:.1f} s on {picture.device})"
+    )
     return dict(out=str(target), steps=step.index, seconds=round(step.seconds, 2), losses=step.losses)

@@ -16,6 +16,8 @@ def zoo(*, common: Common) -> None:
         path = resolve(name)
         tensors, metadata = read_tensors(path)
         count = sum(tensor.numel() for tensor in tensors.values())
-        models.append(dict(name=name, kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"]))
+        models.append(
+            dict(name=name, kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"])
+        )
         report.say(f"{name}  {metadata['kind']}, {count:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {metadata['licence']}")
     report.outcome(models=models)

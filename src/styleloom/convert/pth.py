@@ -21,7 +21,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise StyleLoomError(f"no such file: {path}")
     if tarfile.is_tarfile(path):
-        raise StyleLoomError(f"{path} is in PyTorch's tar format of 2017; open it with an old PyTorch and torch.save its tensors again")
+        raise StyleLoomError(
+            f"{path} is in PyTorch's tar format of 2017; open it with an old PyTorch and torch.save its tensors again"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -55,13 +55,17 @@ def _from_tensors(tensors: dict[str, Tensor], path: Path, pooling: str) -> Featu
         return _from_torchvision(tensors, path, pooling)
     if "0.weight" in tensors and tensors["0.weight"].shape == (3, 3, 1, 1):
         return _from_oxford(tensors, pooling)
-    raise StyleLoomError(f"{path} is no VGG-16 or VGG-19 of torchvision, timm or AdaIN: its first tensor is {next(iter(tensors), None)!r}")
+    raise StyleLoomError(
+        f"{path} is no VGG-16 or VGG-19 of torchvision, timm or AdaIN: its first tensor is {next(iter(tensors), None)!r}"
+    )
 
 
 def _from_torchvision(tensors: dict[str, Tensor], path: Path, pooling: str) -> Features:
     for convs in (VGG16_CONVS, VGG19_CONVS):
         keys = _sequential_keys(convs, conv=2)
-        if {key for key in tensors if key.startswith("features.") and key.endswith(".weight")} == {f"features.{k}.weight" for k in keys}:
+        if {key for key in tensors if key.startswith("features.") and key.endswith(".weight")} == {
+            f"features.{k}.weight" for k in keys
+        }:
             network = Features(convs=convs, widths=VGG_WIDTHS, pooling=pooling)
             fill(network, tensors, [f"features.{key}" for key in keys])
             return network
@@ -102,5 +106,4 @@ def fill(network: Features, tensors: dict[str, Tensor], names: list[str], prepro
         if index == 0 and preprocessing is not None:
             bias = bias + torch.einsum("oihw,i->o", weight, tensors[f"{preprocessing}.bias"])
             weight = torch.einsum("oihw,ij->ojhw", weight, tensors[f"{preprocessing}.weight"].flatten(1))
-        conv.weight.data.copy_(weight)
-        conv.bias.data.copy_(bias)
+        conv.load_state_dict({"weight": weight, "bias": bias})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -89,7 +87,7 @@ def scattered(rng: RandomState, count: int, relax: int = 2) -> Array:
     return points
 
 
-def segment(x: Array, y: Array, a: Sequence[float], b: Sequence[float]) -> Array:
+def segment(x: Array, y: Array, a: Array, b: Array) -> Array:
     """Distance to the line segment from a to b, [S, S]."""
     ax, ay, bx, by = *a, *b
     dx, dy = bx - ax, by - ay

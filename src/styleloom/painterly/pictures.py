@@ -190,7 +190,11 @@ def ink_wash(rng: RandomState, size: int) -> Array:
     ink = colors("1b1c20")[0]
     for layer in range(6):
         base = 0.20 + 0.13 * layer
-        ridge = base + 0.10 * noise(rng, size, 3 + layer, octaves=6, roughness=0.55)[size // 2][None, :] + 0.03 * np.sin(6 * x + layer)
+        ridge = (
+            base
+            + 0.10 * noise(rng, size, 3 + layer, octaves=6, roughness=0.55)[size // 2][None, :]
+            + 0.03 * np.sin(6 * x + layer)
+        )
         depth = y - ridge
         tone = (0.20 + 0.13 * layer) * np.exp(-np.clip(depth, 0, None) / (0.05 + 0.015 * layer))
         streaks = 0.75 + 0.35 * noise(rng, size, 12, octaves=5, roughness=0.7)
@@ -201,7 +205,9 @@ def ink_wash(rng: RandomState, size: int) -> Array:
     at = np.stack([rng.uniform(0, 1, count), 0.62 + 0.36 * rng.uniform(0, 1, count) ** 0.7], -1)
     tint = np.tile(ink, (count, 1)) * rng.uniform(0.6, 2.2, (count, 1)).astype(np.float32)
     turn, length = rng.normal(-1.2, 0.35, count), size * rng.uniform(0.03, 0.09, count)
-    strokes(canvas, rng, at=at, angle=turn, length=length, width=size * 0.006, color=tint, bend=rng.normal(0, 1.2, count), opacity=0.7)
+    strokes(
+        canvas, rng, at=at, angle=turn, length=length, width=size * 0.006, color=tint, bend=rng.normal(0, 1.2, count), opacity=0.7
+    )
     branch(canvas, rng, (0.98, 0.08), 2.75, 0.30, 0.022 * size, ink)
     px = 1.5 / size
     seal = step(0.032 - np.maximum(np.abs(x - 0.1), np.abs(y - 0.12)) + 0.002 * noise(rng, size, 60), px)
@@ -209,7 +215,9 @@ def ink_wash(rng: RandomState, size: int) -> Array:
     return np.clip(blend(canvas, colors("b8322a")[0], seal * (0.35 + 0.6 * marks)), 0, 1)
 
 
-def branch(canvas: Array, rng: RandomState, start: tuple[float, float], angle: float, length: float, width: float, ink: Array) -> None:
+def branch(
+    canvas: Array, rng: RandomState, start: tuple[float, float], angle: float, length: float, width: float, ink: Array
+) -> None:
     """A bare branch that forks until it is thin, in place."""
     if width < 1 or length < 0.01:
         return
@@ -352,7 +360,9 @@ def drip(rng: RandomState, size: int) -> Array:
         near = path[rng.randint(count, size=spots)] + rng.normal(0, 0.02, (spots, 2))
         width = size * rng.exponential(0.0028, spots) + 1
         turn = rng.uniform(0, 3, spots)
-        strokes(canvas, rng, at=near, angle=turn, length=width * 1.4, width=width, color=tint[:spots], bristle=0.05, height=height)
+        strokes(
+            canvas, rng, at=near, angle=turn, length=width * 1.4, width=width, color=tint[:spots], bristle=0.05, height=height
+        )
     return relief(canvas, height, 0.5)
 
 
@@ -508,7 +518,9 @@ def cutouts(rng: RandomState, size: int) -> Array:
             dx, dy = x - cx - rng.normal(0, 0.01), y - cy - rng.normal(0, 0.01)
             d, a = np.hypot(dx, dy), np.arctan2(dy, dx) + rng.uniform(0, 6.3)
             lobes = rng.choice([5, 6, 7, 9])
-            reach = scale * 0.105 * (0.62 + 0.38 * np.sin(lobes * a) + 0.10 * np.sin(2 * a + 1) + 0.06 * np.sin(2 * lobes * a + 2))
+            reach = (
+                scale * 0.105 * (0.62 + 0.38 * np.sin(lobes * a) + 0.10 * np.sin(2 * a + 1) + 0.06 * np.sin(2 * lobes * a + 2))
+            )
             shape = reach - d
             drop = scale * 0.105 * (0.62 + 0.38 * np.sin(lobes * (a + 0.03))) - np.hypot(dx - 0.004, dy - 0.005)
             canvas = blend(canvas, canvas * 0.72, 0.6 * step(drop, 0.006))

@@ -41,7 +41,9 @@ STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
 INITS = ("content", "noise")
 OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
     # One evaluation of the objective a step, no line search: as every public L-BFGS implementation of the paper.
-    "lbfgs": lambda tensors, lr: torch.optim.LBFGS(tensors, lr=lr, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0),
+    "lbfgs": lambda tensors, lr: torch.optim.LBFGS(
+        tensors, lr=lr, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
+    ),
     "adam": lambda tensors, lr: torch.optim.Adam(tensors, lr=lr, betas=(0.9, 0.99)),
 }
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -137,7 +139,9 @@ class Config:
                 f"{len(self.style_layers)} style_layers but {len(self.style_layer_weights)} style_layer_weights; give one each"
             )
         if not self.style_layers or not self.content_layers:
-            raise StyleLoomError("no style_layers or no content_layers; name at least one of each (a weight of 0 turns a term off)")
+            raise StyleLoomError(
+                "no style_layers or no content_layers; name at least one of each (a weight of 0 turns a term off)"
+            )
         self.layer_shares()
 
     def layer_shares(self) -> list[float]:
@@ -235,9 +239,8 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = 
     """
     pictures = []
     for picture in content.split(1):
-        for step in steps(picture, style, config, **options):
-            pass
-        pictures.append(step.image)
+        *_, last = steps(picture, style, config, **options)
+        pictures.append(last.image)
     return torch.cat(pictures)
 
 
@@ -458,7 +461,9 @@ def _check_pictures(content: Tensor, styles: list[Tensor], init: Tensor | None) 
     named = [("content", content), *((f"style {index}", style) for index, style in enumerate(styles, 1))]
     for name, picture in [*named, *([("init", init)] if init is not None else [])]:
         if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[1] != 3 or not picture.is_floating_point():
-            raise StyleLoomError(f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
+            raise StyleLoomError(
+                f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]"
+            )
 
 
 def _check_masks(masks: Sequence[Tensor] | None, styles: list[Tensor], content: Tensor) -> list[Tensor] | None:
@@ -471,7 +476,9 @@ def _check_masks(masks: Sequence[Tensor] | None, styles: list[Tensor], content: 
     height, width = content.shape[-2:]
     for index, mask in enumerate(masks, 1):
         if tuple(mask.shape) != (1, 1, height, width):
-            raise StyleLoomError(f"mask {index} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size")
+            raise StyleLoomError(
+                f"mask {index} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size"
+            )
         if not mask.min() >= 0 or not mask.max() > 0:
             raise StyleLoomError(f"mask {index} is empty or negative; it must be above 0 where its style is to be painted")
     return [mask.to(content) for mask in masks]

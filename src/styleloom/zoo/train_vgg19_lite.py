@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from styleloom.blocks.checkpoint import read_state, save_model, save_state
 from styleloom.blocks.features import Features
+from styleloom.blocks.images import read, to_uint8
 from styleloom.convert.vgg import fill, load_features
 
 CONFIG: dict[str, Any] = dict(convs=(2, 2, 4, 4, 1), widths=(16, 32, 80, 160, 160), padding="reflect")
@@ -43,8 +43,7 @@ def read_photos(path: Path) -> tuple[list[Tensor], list[Tensor]]:
     with zipfile.ZipFile(path) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
         order = np.random.RandomState(0).permutation(len(names))
-        photos = [Image.open(BytesIO(archive.read(names[i]))).convert("RGB") for i in order]
-    tensors = [torch.from_numpy(np.array(photo)).permute(2, 0, 1) for photo in photos]
+        tensors = [torch.from_numpy(to_uint8(read(BytesIO(archive.read(names[i]))))).permute(2, 0, 1) for i in order]
     return tensors[:-HELD_OUT], tensors[-HELD_OUT:]
 
 
@@ -109,8 +108,7 @@ def fit_readouts(found: dict[str, Tensor], wanted: dict[str, Tensor], readouts: 
         covariance = (x - centre).T @ (x - centre)
         ridge = 1e-3 * covariance.diagonal().mean() * torch.eye(len(covariance))
         weight = torch.linalg.solve(covariance + ridge, (x - centre).T @ (y - mean)).T
-        readouts[layer].weight.data.copy_(weight)
-        readouts[layer].bias.data.copy_(mean - weight @ centre)
+        readouts[layer].load_state_dict({"weight": weight, "bias": mean - weight @ centre})
 
 
 def distillation_loss(
@@ -141,7 +139,6 @@ def train(
     student = Features(**CONFIG)
     for conv in student.convs.values():
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        nn.init.zeros_(conv.bias)
     widths = {layer: (true if layer in TRUE_LAYERS else small).convs[layer[4:]].out_channels for layer in LAYERS}
     readouts = nn.ModuleDict({layer: nn.Linear(student.convs[layer[4:]].out_channels, widths[layer]) for layer in LAYERS})
     average = Features(**CONFIG)
@@ -149,8 +146,11 @@ def train(
     # row are badly conditioned, and Adam alone is far slower here. It takes matrices: views of the kernels.
     kernels = [nn.Parameter(conv.weight.data.flatten(1)) for conv in student.convs.values()]
     muon = torch.optim.Muon(kernels, lr=lr, weight_decay=0, adjust_lr_fn="match_rms_adamw")
-    biases = [conv.bias for conv in student.convs.values()]
-    adam = torch.optim.Adam([dict(params=biases), dict(params=readouts.parameters(), lr=3 * lr)], lr=lr, betas=(0.9, 0.99))
+    biases = [parameter for name, parameter in student.named_parameters() if name.endswith("bias")]
+    for bias in biases:
+        nn.init.zeros_(bias)
+    groups: list[dict[str, Any]] = [dict(params=biases), dict(params=readouts.parameters(), lr=3 * lr)]
+    adam = torch.optim.Adam(groups, lr=lr, betas=(0.9, 0.99))
     rates = [(group, group["lr"]) for optimizer in (muon, adam) for group in optimizer.param_groups]
     parts: dict[str, Any] = dict(student=student, readouts=readouts, average=average, muon=muon, adam=adam)
     out.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def train(
         loss.backward()
         nn.utils.clip_grad_norm_([*biases, *readouts.parameters()], 1.0)
         for kernel, conv in zip(kernels, student.convs.values(), strict=True):
-            kernel.grad = conv.weight.grad.flatten(1)
+            kernel.grad = None if conv.weight.grad is None else conv.weight.grad.flatten(1)
         muon.step()
         adam.step()
         student.zero_grad()
@@ -188,7 +188,7 @@ def train(
         if step % 25 == 0 or step == steps - 1:
             row = dict(step=step, loss=round(loss.item(), 4), seconds=round(time.time() - start, 1))
             row |= {layer: round(value, 3) for layer, value in explained.items()}
-            with open(out / "log.jsonl", "a") as log:
+            with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
         if (step + 1) % 250 == 0 or step == steps - 1:
             save_state(state, dict(step=step + 1) | {name: part.state_dict() for name, part in parts.items()})

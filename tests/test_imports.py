@@ -1,0 +1,60 @@
+"""Imports go one way: cli -> papers -> convert -> blocks, and a paper knows only papers published before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import styleloom
+
+ROOT = Path(styleloom.__file__).parent
+TIERS = {"blocks": 0, "convert": 1, "zoo": 2, "painterly": 2, "samples": 3, "papers": 3, "api": 4, "cli": 5, "studio": 5}
+YEARS = {"gatys": 2016}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of styleloom that a file imports anywhere, as dotted names below the package."""
+    package = path.relative_to(ROOT.parent).with_suffix("").parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return {name.removeprefix("styleloom.") for name in found if name.startswith("styleloom.")}
+
+
+def tier(parts: tuple[str, ...]) -> int:
+    return TIERS[parts[0]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_direction(path: Path) -> None:
+    own = path.relative_to(ROOT).with_suffix("").parts
+    for name in imported(path):
+        parts = tuple(name.split("."))
+        if parts[0] not in TIERS:
+            continue
+        assert tier(parts) <= tier(own), f"{'.'.join(own)} imports {name}, which lies above it"
+        if own[0] == parts[0] == "papers" and len(parts) > 1 and parts[1] in YEARS and parts[1] != own[1]:
+            assert YEARS[parts[1]] <= YEARS[own[1]], f"{own[1]} imports {parts[1]}, which is younger"
+
+
+def test_every_paper_has_a_year() -> None:
+    assert {path.stem for path in (ROOT / "papers").glob("*.py")} - {"__init__"} == set(YEARS)
+
+
+def test_only_images_uses_pillow_and_only_pth_unpickles() -> None:
+    for path in ROOT.rglob("*.py"):
+        names = {node.module or "" for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        names |= {
+            alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import) for alias in node.names
+        }
+        relative = str(path.relative_to(ROOT))
+        if any(name == "PIL" or name.startswith("PIL.") for name in names):
+            assert relative == "blocks/images.py"
+        if "pickle" in names or "torch.load(" in path.read_text():
+            assert relative == "convert/pth.py", path

@@ -1,0 +1,49 @@
+"""The public names: there, documented with shapes, and cheap to import."""
+
+import inspect
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import styleloom
+
+NAMES = [
+    "METHODS", "STYLES", "Features", "StyleLoomError", "draw", "fit", "gatys", "load_features", "match_color", "read", "resize",
+    "sample", "stylize", "write",
+]  # fmt: skip
+PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
+PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
+
+
+def test_no_public_name_disappears() -> None:
+    assert sorted(styleloom.__all__) == sorted(NAMES)
+
+
+@pytest.mark.parametrize(("name", "item"), PUBLIC, ids=[name for name, _ in PUBLIC])
+def test_docstrings(name: str, item: Any) -> None:
+    if isinstance(item, dict):
+        return
+    text = inspect.getdoc(item) or ""
+    assert len(text) > 40, f"{name} has no docstring"
+    if not callable(item):
+        return
+    target = item.__init__ if inspect.isclass(item) else item
+    takes = {parameter for parameter in inspect.signature(target).parameters if parameter not in ("self", "args", "kwargs")}
+    if not inspect.isclass(item):
+        missing = [parameter for parameter in takes if parameter not in text]
+        assert not missing, f"{name} does not document {missing}"
+        if "Tensor" in str(inspect.signature(item)):
+            assert re.search(r"\[.*\bH\b.*\bW\b.*\]|\[1, 3, size, size\]", text), f"{name} states no shape"
+
+
+def test_import_touches_neither_the_network_nor_heavy_packages() -> None:
+    code = (
+        "import sys, styleloom;"
+        "heavy = [m for m in ('skimage.data', 'huggingface_hub', 'typer', 'rich', 'matplotlib') if m in sys.modules];"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
