@@ -35,7 +35,7 @@ FIT_ON = 120  # training photographs for the read-outs
 def features_of(network: Features, photo: Tensor, layers: list[str]) -> dict[str, Tensor]:
     """Feature maps [1, C, H, W] of the middle 256 x 256 pixels of a photograph."""
     height, width = photo.shape[-2:]
-    top, left = (height - 256) // 2, (width - 256) // 2
+    top, left = max(0, (height - 256) // 2), max(0, (width - 256) // 2)
     crop = photo[None, :, top : top + 256, left : left + 256].float() / 255
     with torch.no_grad():
         return network(crop, layers)

@@ -1,0 +1,36 @@
+"""Make the pictures of the README with the program itself: ``python docs/gallery.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from styleloom.blocks.images import resize, write
+from styleloom.convert.vgg import load_features
+from styleloom.painterly import STYLES, draw
+from styleloom.papers import gatys
+from styleloom.samples import sample
+
+HERE = Path(__file__).parent
+PAIRS = (("cat", "wave"), ("astronaut", "swirls"), ("coffee", "stained-glass"), ("cat", "gilded"), ("rocket", "impasto"), ("coffee", "cubism"))
+
+
+def main() -> None:
+    """Write ``gallery.jpg`` (content, style, result; two to a row) and ``styles.jpg`` (the sixteen styles)."""
+    features = load_features()
+    tiles = []
+    for content, style in PAIRS:
+        photo, picture = sample(content), draw(style)
+        painted = gatys.stylize(photo, picture, features=features)
+        column = torch.cat([resize(photo, (118, 158)), resize(picture, (158, 158))[..., 20:138, :]], 2)
+        tiles.append(torch.cat([column, resize(painted, (236, 316))], 3))
+        print(f"{content} in the style of {style}", flush=True)
+    rows = [torch.cat(tiles[i : i + 2], 3) for i in range(0, len(tiles), 2)]
+    write(torch.cat(rows, 2), HERE / "gallery.jpg", quality=90)
+    sheet = [torch.cat([draw(name, 220) for name in list(STYLES)[i : i + 8]], 3) for i in (0, 8)]
+    write(torch.cat(sheet, 2), HERE / "styles.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()
