@@ -4,8 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
-# Idle threads sleep instead of spinning: two busy processes on few cores slow each other down badly otherwise.
-export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test format clean
 

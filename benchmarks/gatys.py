@@ -165,6 +165,7 @@ def iterations(rounds: int) -> dict[str, Any]:
     """Interleaved seconds an iteration, ratios to ``public`` and peak memory."""
     report: dict[str, Any] = {}
     for size in (256, 512):
+        print(f"{size} px", flush=True)
         loops = {name: make(size) for name, make in VARIANTS.items()}
         seconds: dict[str, list[float]] = {name: [] for name in loops}
         for loop in loops.values():  # warm up: compilation, first allocations

@@ -112,3 +112,22 @@ def test_wasserstein_gradient_is_finite_when_channels_are_dead() -> None:
     target = losses.moments(torch.cat([torch.zeros(1, 2, 5, 5, dtype=torch.float64), random(1, 2, 5, 5)], dim=1))
     losses.wasserstein_loss(losses.moments(features), target).backward()
     assert features.grad is not None and torch.isfinite(features.grad).all()
+
+
+def test_wasserstein_in_fp32_survives_covariances_that_span_ten_decades() -> None:
+    """Deep layers have such covariances; fp32 eigenvalue routines can answer them with nan."""
+    generator = torch.Generator().manual_seed(0)
+
+    def spread(seed_scale: float) -> Tensor:
+        vectors = torch.linalg.qr(torch.randn(160, 160, generator=generator, dtype=torch.float64))[0]
+        values = torch.logspace(-6, 4, 160, dtype=torch.float64) * seed_scale
+        return (vectors * values @ vectors.mT)[None]
+
+    mean = torch.zeros(1, 160, dtype=torch.float64)
+    a, b = (losses.Moments(mean, spread(scale)) for scale in (1.0, 0.5))
+    exact = losses.wasserstein_loss(a, b)
+    second = a.second.float().requires_grad_(True)
+    found = losses.wasserstein_loss(losses.Moments(mean.float(), second), losses.Moments(mean.float(), b.second.float()))
+    found.backward()
+    assert found.item() == pytest.approx(exact.item(), rel=1e-3)
+    assert second.grad is not None and torch.isfinite(second.grad).all()

@@ -114,13 +114,19 @@ class Features(nn.Module):
         convs = self.convs
         first = convs["1_1"]
         x = ((image - self.mean) / self.std).to(first.weight.dtype)
+        x = F.pad(x, (1, 1, 1, 1), mode="reflect") if self.padding == "reflect" else _replicate(x)
         # Channels-last is the layout that both CPU and GPU convolutions like best; the caller's tensor stays as it is.
         x = x.contiguous(memory_format=torch.channels_last)
         block = "1"
         for name, conv in convs.items():
             if name[0] != block:
                 x, block = POOLINGS[self.pooling](x, 2), name[0]
-            x = self._convolve(x, conv, border="replicate" if conv is first else "zeros")
+            if conv is first:
+                x = F.conv2d(x, conv.weight, conv.bias)
+            elif self.padding == "reflect":
+                x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+            else:
+                x = F.conv2d(x, conv.weight, conv.bias, padding=1)
             keep = f"conv{name}" in wanted
             if keep:
                 found[f"conv{name}"] = x
@@ -132,8 +138,8 @@ class Features(nn.Module):
                 break
         return {layer: found[layer] for layer in layers}
 
-    def _convolve(self, x: Tensor, conv: nn.Conv2d, border: str) -> Tensor:
-        mode = "reflect" if self.padding == "reflect" else border
-        if mode == "zeros":
-            return F.conv2d(x, conv.weight, conv.bias, padding=1)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), conv.weight, conv.bias)
+
+def _replicate(x: Tensor) -> Tensor:
+    """One more pixel on each side, a copy of its neighbour; torch.compile cannot differentiate ``F.pad``'s own."""
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], 3)

@@ -7,15 +7,17 @@ compares such pairs. A weight map makes it the style of a region.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-class Moments(NamedTuple):
-    """First and second moments of feature vectors over positions.
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """First and second moments of feature vectors over positions; what is derived from them is computed once.
 
     Attributes:
         mean: [N, C], E[f].
@@ -25,10 +27,21 @@ class Moments(NamedTuple):
     mean: Tensor
     second: Tensor
 
-    @property
+    @cached_property
+    def energy(self) -> Tensor:
+        """[N], E|f|^2."""
+        return self.second.diagonal(dim1=1, dim2=2).sum(1).clamp_min(_TINY)
+
+    @cached_property
     def covariance(self) -> Tensor:
         """[N, C, C], E[f f^T] - E[f] E[f]^T."""
         return self.second - self.mean[:, :, None] * self.mean[:, None, :]
+
+    @cached_property
+    def root(self) -> Tensor:
+        """[N, C, C], the symmetric square root of the covariance."""
+        values, vectors = _eigh(self.covariance)
+        return (vectors @ torch.diag_embed(values.clamp_min(0).sqrt()) @ vectors.mT).to(self.covariance)
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -79,21 +92,40 @@ def gram_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Ten
 def wasserstein_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
     """Squared 2-Wasserstein distance between the Gaussians of both moments, averaged over the batch -> scalar.
 
-    |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). The last trace is the sum of the
-    square roots of eigenvalues, whose gradient needs no differences between them. ``normalise`` divides by the target's
-    E|f|^2.
+    |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). ``normalise`` divides by the
+    target's E|f|^2.
     """
-    energy = target.second.diagonal(dim1=1, dim2=2).sum(1).clamp_min(_TINY)
-    # A share of the energy on the diagonal keeps the roots of vanishing eigenvalues differentiable.
-    ridge = (_RIDGE * energy / target.mean.shape[1])[:, None, None] * torch.eye(target.mean.shape[1]).to(target.second)
-    covariance, wanted = found.covariance + ridge, target.covariance + ridge
-    values, vectors = torch.linalg.eigh(wanted)
-    root = vectors @ torch.diag_embed(values.clamp_min(0).sqrt()) @ vectors.mT
-    product = root @ covariance @ root
-    overlap = torch.linalg.eigvalsh((product + product.mT) / 2).clamp_min(_TINY).sqrt().sum(1)
-    traces = (covariance + wanted).diagonal(dim1=1, dim2=2).sum(1)
-    loss = (found.mean - target.mean).square().sum(1) + traces - 2 * overlap
-    return (loss / energy if normalise else loss).mean()
+    product = target.root @ found.covariance @ target.root
+    traces = (found.covariance + target.covariance).diagonal(dim1=1, dim2=2).sum(1)
+    loss = (found.mean - target.mean).square().sum(1) + traces - 2 * _trace_of_root(product)
+    return (loss / target.energy if normalise else loss).mean()
+
+
+def _trace_of_root(matrix: Tensor) -> Tensor:
+    """tr A^1/2 of symmetric positive semi-definite matrices: [N, C, C] -> [N].
+
+    Its gradient is A^-1/2 / 2, which the same eigenvalues give; those below a share of the largest count as that share.
+    """
+    with torch.no_grad():
+        values, vectors = _eigh((matrix + matrix.mT) / 2)
+        roots = values.clamp_min(0).sqrt()
+        floored = torch.maximum(roots, _SHARE_OF_LARGEST * roots[:, -1:]).clamp_min(_TINY)
+        gradient = (vectors / (2 * floored[:, None, :]) @ vectors.mT).to(matrix)
+        trace = roots.sum(1).to(matrix)
+    linear = (gradient * matrix).sum((1, 2))
+    return linear + (trace - linear).detach()
+
+
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors in float64.
+
+    In fp32, LAPACK can return nan for covariances of deep layers, whose eigenvalues span ten decades.
+    """
+    if matrix.device.type == "mps":  # has neither float64 nor eigh
+        values, vectors = torch.linalg.eigh(matrix.cpu().double())
+        return values.float().to(matrix.device), vectors.float().to(matrix.device)
+    values, vectors = torch.linalg.eigh(matrix.double())
+    return values, vectors
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -112,4 +144,4 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 _TINY = 1e-12
-_RIDGE = 1e-4
+_SHARE_OF_LARGEST = 1e-4

@@ -52,7 +52,7 @@ GALLERY = (
     Painting("cat", ("wave",), "woodblock waves"),
     Painting("astronaut", ("swirls",), "swirling strokes"),
     Painting("coffee", ("stained-glass",), "stained glass"),
-    Painting("rocket", ("impasto",), "palette knife"),
+    Painting("rocket", ("watercolor",), "watercolour"),
     Painting("cat", ("gilded",), "gold leaf"),
     Painting("coffee", ("cubism",), "cubist planes"),
 )
@@ -63,7 +63,7 @@ CONTROLS = (
 )
 
 
-def demo(*, out: Path = Path("styleloom-demo"), size: int = 400, precision: str = "fp32", seed: int = 0, common: Common) -> None:
+def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str = "fp32", seed: int = 0, common: Common) -> None:
     """Repaint the bundled photographs in the bundled styles, on a page to look at.
 
     Args:

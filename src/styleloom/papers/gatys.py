@@ -93,12 +93,12 @@ class Config:
     first_size: int = 128
     first_steps: int = 150
     steps: int = 75
-    content_weight: float = 0.015
+    content_weight: float = 0.06
     style_weight: float = 1.0
     tv_weight: float = 2.0
     content_layers: tuple[str, ...] = ("relu4_2",)
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    style_layer_weights: tuple[float, ...] = (256.0, 64.0, 16.0, 4.0, 1.0)
+    style_layer_weights: tuple[float, ...] = (1.0, 2.0, 2.0, 1.5, 1.0)
     style_loss: str = "wasserstein"
     normalise: bool = True
     optimizer: str = "adam"
@@ -170,7 +170,7 @@ _PAPER = Config(
 )
 PRESETS = {
     "best": Config(),
-    "draft": replace(Config(), size=384, first_steps=80, steps=40),
+    "draft": replace(Config(), size=384, first_steps=80, steps=35),
     "paper": _PAPER,
     # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
     "authors": replace(
