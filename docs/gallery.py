@@ -13,7 +13,14 @@ from styleloom.papers import gatys
 from styleloom.samples import sample
 
 HERE = Path(__file__).parent
-PAIRS = (("cat", "wave"), ("astronaut", "swirls"), ("coffee", "stained-glass"), ("cat", "gilded"), ("rocket", "impasto"), ("coffee", "cubism"))
+PAIRS = (
+    ("cat", "wave"),
+    ("astronaut", "swirls"),
+    ("coffee", "stained-glass"),
+    ("cat", "gilded"),
+    ("rocket", "impasto"),
+    ("coffee", "cubism"),
+)
 
 
 def main() -> None:
@@ -22,7 +29,7 @@ def main() -> None:
     tiles = []
     for content, style in PAIRS:
         photo, picture = sample(content), draw(style)
-        painted = gatys.stylize(photo, picture, features=features)
+        painted = gatys.stylize(photo, picture, gatys.configure("draft"), features=features)
         column = torch.cat([resize(photo, (118, 158)), resize(picture, (158, 158))[..., 20:138, :]], 2)
         tiles.append(torch.cat([column, resize(painted, (236, 316))], 3))
         print(f"{content} in the style of {style}", flush=True)

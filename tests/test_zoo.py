@@ -31,7 +31,10 @@ def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:
     for layer, least in {"relu1_1": 0.9, "relu2_1": 0.75, "relu3_1": 0.55}.items():
         step = {"1": 4, "2": 2}.get(layer[4], 1)
         pairs = [
-            (flat(features_of(student, photo, [layer])[layer], step), flat(features_of(true, photo, [layer])[layer], step)[:, :-1])
+            (
+                flat(features_of(student, photo, [layer])[layer], step),
+                flat(features_of(true, photo, [layer])[layer], step)[:, :-1],
+            )
             for photo in held_out[:20]
         ]
         x, y = (torch.cat([pair[i] for pair in pairs[:12]]) for i in (0, 1))

@@ -78,6 +78,17 @@ class Features(nn.Module):
         """The convolutions by place: ``"1_1"``, ``"1_2"``, ``"2_1"``, ..."""
         return {name: cast(nn.Conv2d, conv) for name, conv in self.convolutions.items()}
 
+    def prepare(self, device: torch.device, precision: torch.dtype) -> Features:
+        """Move to a device and precision, in the memory layout that is fastest there; the layout of activations follows.
+
+        Measured on a CPU in ``benchmarks/gatys.py``: channels-last wins in bfloat16 and for narrow networks, and costs a
+        quarter for the full width in fp32.
+        """
+        width = max(conv.out_channels for conv in self.convs.values())
+        plain = device.type == "cpu" and precision == torch.float32 and width > 256
+        layout = torch.contiguous_format if plain else torch.channels_last
+        return self.to(device, precision, memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise StyleLoomError unless this network has every one of the named layers."""
         unknown = [layer for layer in layers if layer not in self.layers]
@@ -115,8 +126,9 @@ class Features(nn.Module):
         first = convs["1_1"]
         x = ((image - self.mean) / self.std).to(first.weight.dtype)
         x = F.pad(x, (1, 1, 1, 1), mode="reflect") if self.padding == "reflect" else _replicate(x)
-        # Channels-last is the layout that both CPU and GPU convolutions like best; the caller's tensor stays as it is.
-        x = x.contiguous(memory_format=torch.channels_last)
+        # The weights carry the layout: channels-last activations wherever the caller made the kernels so.
+        if convs["1_2" if "1_2" in convs else "1_1"].weight.is_contiguous(memory_format=torch.channels_last):
+            x = x.contiguous(memory_format=torch.channels_last)
         block = "1"
         for name, conv in convs.items():
             if name[0] != block:

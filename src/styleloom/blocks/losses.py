@@ -47,6 +47,8 @@ class Moments:
 def gram_matrix(features: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, C]: inner products of channels, divided by H W (Gatys et al. 2016, Eq. 3, normalised)."""
     flat = features.flatten(2)
+    if len(flat) == 1:  # one picture, the usual case: a plain product is faster than a batch of one
+        return (flat[0] @ flat[0].T)[None] / flat.shape[2]
     return flat @ flat.mT / flat.shape[2]
 
 

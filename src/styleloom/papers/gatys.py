@@ -282,7 +282,7 @@ def steps(
     regions = _check_masks(masks, styles, content)
     shares = _shares(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
-    network = network.to(content.device, PRECISIONS[config.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.prepare(content.device, PRECISIONS[config.precision])
     original = content
     if config.keep_color == "luminance":
         # Gatys et al. 2016b: paint luma by luma, of equal mean and spread; the colours come back at the end.
