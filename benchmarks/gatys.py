@@ -127,7 +127,7 @@ def public(size: int) -> Iterator[float]:
 
     while True:
         mark = time.perf_counter()
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
         yield time.perf_counter() - mark
 
 
@@ -217,11 +217,11 @@ def time_to_loss(size: int, plain_steps: int) -> dict[str, Any]:
     report: dict[str, Any] = {}
     target = 0.0
     variants = {
-        "plain L-BFGS": (replace(OURS, size=size, first_size=size, first_steps=plain_steps), {}),
-        "coarse to fine L-BFGS": (replace(OURS, size=size, first_size=128, first_steps=100, steps=50), {}),
-        "coarse to fine L-BFGS bf16": (replace(OURS, size=size, first_size=128, first_steps=100, steps=50, precision="bf16"), {}),
+        "plain L-BFGS": replace(OURS, size=size, first_size=size, first_steps=plain_steps),
+        "coarse to fine L-BFGS": replace(OURS, size=size, first_size=128, first_steps=100, steps=50),
+        "coarse to fine L-BFGS bf16": replace(OURS, size=size, first_size=128, first_steps=100, steps=50, precision="bf16"),
     }
-    for name, (config, _) in variants.items():
+    for name, config in variants.items():
         reached = None
         lowest = float("inf")
         for step in gatys.steps(fit(content, size), style, config, features=load_features()):

@@ -23,6 +23,7 @@ def test_files_and_cards(name: str) -> None:
 def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:
     """R^2 of read-outs fitted on 12 and judged on 8 other held-out photographs: a small form of benchmarks/features.py."""
     from benchmarks.features import features_of, flat
+
     from styleloom.convert.vgg import load_features
     from styleloom.zoo.train_vgg19_lite import read_photos, read_teachers
 

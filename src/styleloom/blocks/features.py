@@ -87,7 +87,7 @@ class Features(nn.Module):
         width = max(conv.out_channels for conv in self.convs.values())
         plain = device.type == "cpu" and precision == torch.float32 and width > 256
         layout = torch.contiguous_format if plain else torch.channels_last
-        return self.to(device, precision, memory_format=layout)  # type: ignore[call-overload, no-any-return]
+        return self.to(device, precision, memory_format=layout)  # type: ignore[call-overload]
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise StyleLoomError unless this network has every one of the named layers."""
