@@ -79,10 +79,9 @@ class Features(nn.Module):
         return {name: cast(nn.Conv2d, conv) for name, conv in self.convolutions.items()}
 
     def prepare(self, device: torch.device, precision: torch.dtype) -> Features:
-        """Move to a device and precision, in the memory layout that is fastest there; the layout of activations follows.
+        """Move to a device and precision and choose the memory layout; the layout of activations follows the kernels'.
 
-        Measured on a CPU in ``benchmarks/gatys.py``: channels-last wins in bfloat16 and for narrow networks, and costs a
-        quarter for the full width in fp32.
+        Channels-last, but for wide networks in fp32 on a CPU, where it gains nothing.
         """
         width = max(conv.out_channels for conv in self.convs.values())
         plain = device.type == "cpu" and precision == torch.float32 and width > 256
