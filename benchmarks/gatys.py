@@ -5,9 +5,9 @@
 
 ``public`` is written the way public implementations are: an ``nn.Sequential`` VGG-19 in the NCHW layout with content and
 style losses as modules inside it, out-of-place ReLUs, ``torch.optim.LBFGS`` with its defaults (a history of 100), the
-picture clamped in the closure. Every variant takes turns with the others
-in one run, A B C A B C, and ratios are those of medians. Peak memory is that of a process that runs one variant alone.
-Results go to ``results/gatys_*.json``.
+picture clamped in the closure. Every variant takes turns with the others in one run, A B C A B C, and ratios are those of
+medians. Peak memory is that of a process that runs one variant alone. Variants in bf16 run where the processor has
+instructions for it. Results go to ``results/gatys_*.json``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from styleloom.blocks.features import VGG19_CONVS, VGG_WIDTHS, Features
 from styleloom.blocks.images import fit, resize
+from styleloom.blocks.precision import bf16_is_fast
 from styleloom.convert.vgg import load_features
 from styleloom.papers import gatys
 from styleloom.samples import sample
@@ -90,9 +91,9 @@ def random_vgg() -> Features:
     return network.requires_grad_(False).eval()
 
 
-def public(size: int) -> Iterator[float]:
+def public(size: int, features: Callable[[], Features]) -> Iterator[float]:
     """Seconds of each evaluation of the closure of a plain implementation."""
-    network = random_vgg()
+    network = features()
     content, style = pictures(size)
     model: nn.Sequential = nn.Sequential()
     losses: list[Any] = []
@@ -148,14 +149,17 @@ def pictures(size: int) -> tuple[Tensor, Tensor]:
 
 
 VARIANTS: dict[str, Callable[[int], Iterator[float]]] = {
-    "public": public,
+    "public": lambda size: public(size, random_vgg),
     "full fp32": lambda size: ours(size, random_vgg),
     "full fp32 compile": lambda size: ours(size, random_vgg, compile=True),
     "full bf16": lambda size: ours(size, random_vgg, precision="bf16"),
     "full bf16 compile": lambda size: ours(size, random_vgg, precision="bf16", compile=True),
+    "public lite": lambda size: public(size, load_features),
     "lite fp32": lambda size: ours(size, load_features),
     "lite bf16": lambda size: ours(size, load_features, precision="bf16"),
 }
+if not bf16_is_fast():
+    VARIANTS = {name: make for name, make in VARIANTS.items() if "bf16" not in name}
 
 
 def iterations(rounds: int) -> dict[str, Any]:
@@ -212,28 +216,41 @@ def bf16_quality() -> dict[str, Any]:
 
 
 def time_to_loss(size: int, plain_steps: int) -> dict[str, Any]:
-    """vgg19-lite: seconds to the loss that plain L-BFGS at full size has after ``plain_steps`` iterations."""
+    """vgg19-lite: seconds to the losses that plain L-BFGS at full size has after a sixth, a third and all of its steps."""
     content, style = sample("astronaut"), sample("swirls")
-    report: dict[str, Any] = {}
-    target = 0.0
+    plain = replace(OURS, size=size, first_size=size, first_steps=plain_steps)
+    fine = replace(OURS, size=size, first_size=size // 2, first_steps=80, steps=60)
     variants = {
-        "plain L-BFGS": replace(OURS, size=size, first_size=size, first_steps=plain_steps),
-        "coarse to fine L-BFGS": replace(OURS, size=size, first_size=128, first_steps=100, steps=50),
-        "coarse to fine L-BFGS bf16": replace(OURS, size=size, first_size=128, first_steps=100, steps=50, precision="bf16"),
+        "plain, from noise": replace(plain, init="noise"),
+        "plain, from the content": plain,
+        "coarse to fine, L-BFGS anew at each scale": fine,
+        "coarse to fine, Adam carried over": replace(fine, optimizer="adam", lr=0.02),
     }
+    curves: dict[str, list[tuple[float, float]]] = {}
     for name, config in variants.items():
-        reached = None
-        lowest = float("inf")
+        lowest, curves[name] = float("inf"), []
         for step in gatys.steps(fit(content, size), style, config, features=load_features()):
             if max(step.size) == size:
                 lowest = min(lowest, step.losses["total"])
-                if reached is None and target and lowest <= target:
-                    reached = step.seconds
-        if name == "plain L-BFGS":
-            target, reached = lowest, step.seconds
-        report[name] = dict(loss=lowest, seconds=round(step.seconds, 2), seconds_to_target=reached and round(reached, 2))
-        print(name, report[name], flush=True)
+                curves[name].append((round(step.seconds, 2), lowest))
+        print(name, curves[name][-1], flush=True)
+    report: dict[str, Any] = {name: dict(seconds=curve[-1][0], loss=curve[-1][1]) for name, curve in curves.items()}
+    for name in ("plain, from noise", "plain, from the content"):
+        for steps in (plain_steps // 6, plain_steps // 3, plain_steps):
+            seconds, loss = curves[name][steps - 1]
+            reached = {
+                other: next((seconds for seconds, value in curve if value <= loss), None) for other, curve in curves.items()
+            }
+            report[name][f"at {steps}"] = dict(seconds=seconds, loss=loss, seconds_to_it=reached)
     return report
+
+
+def processor() -> str:
+    """Its name, and whether it multiplies bf16 in hardware."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {'with' if 'amx_bf16' in str(lines) else 'without'} AMX bf16"
 
 
 def main() -> None:
@@ -252,9 +269,10 @@ def main() -> None:
         status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's memory before exec
         print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
         return
-    machine = dict(processor=platform.processor() or platform.machine(), threads=torch.get_num_threads(), torch=torch.__version__)
+    machine = dict(processor=processor(), threads=torch.get_num_threads(), torch=torch.__version__)
     if options.what == "iterations":
-        result = dict(machine=machine, iterations=iterations(options.rounds), bf16=bf16_quality())
+        bf16 = bf16_quality() if bf16_is_fast() else None
+        result = dict(machine=machine, iterations=iterations(options.rounds), bf16=bf16)
     else:
         result = dict(machine=machine, time_to_loss=time_to_loss(options.size, plain_steps=300))
     RESULTS.mkdir(exist_ok=True)

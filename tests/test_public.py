@@ -11,11 +11,16 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "draw", "fit", "gatys", "load_features", "match_color", "read", "resize",
-    "sample", "stylize", "write",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "draw", "dumoulin", "fit", "gatys", "johnson", "load_features",
+    "match_color", "read", "resize", "sample", "stylize", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
+PUBLIC += [
+    (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
+    for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain)
+    for name in ("Config", "Recipe", "configure", "load", "stylize", "train")
+]
 
 
 def test_no_public_name_disappears() -> None:

@@ -11,7 +11,7 @@ from .blocks.features import Features
 from .blocks.images import fit, match_color, read, resize, write
 from .convert.vgg import load_features
 from .painterly import STYLES, draw
-from .papers import gatys
+from .papers import adain, dumoulin, gatys, johnson
 from .samples import sample
 
 __version__ = version("styleloom")
@@ -21,9 +21,12 @@ __all__ = [
     "STYLES",
     "Features",
     "StyleLoomError",
+    "adain",
     "draw",
+    "dumoulin",
     "fit",
     "gatys",
+    "johnson",
     "load_features",
     "match_color",
     "read",

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .blocks.errors import StyleLoomError
-from .papers import gatys
+from .papers import adain, dumoulin, gatys, johnson
 
-METHODS = {"gatys": gatys}
+METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "adain": adain}
+NAMED = ("johnson", "dumoulin")
+"""Methods whose styles are names that a network was trained for, not pictures."""
+
+
+def method_named(name: str) -> ModuleType:
+    """The module of a method.
+
+    Raises:
+        StyleLoomError: there is none of that name.
+    """
+    if name not in METHODS:
+        raise StyleLoomError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
+    return METHODS[name]
 
 
 def stylize(
     content: Tensor,
-    style: Tensor | Sequence[Tensor],
+    style: Tensor | str | Sequence[Tensor] | Sequence[str],
     method: str = "gatys",
     *,
     preset: str = "best",
@@ -28,15 +43,17 @@ def stylize(
 
     Args:
         content: [N, 3, H, W] in [0, 1]; each picture is painted by itself.
-        style: [1, 3, h, w] in [0, 1], or several of any sizes.
-        method: ``"gatys"``.
+        style: for ``"gatys"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or several of any sizes; for
+            ``"dumoulin"`` one or several of its network's style names; for ``"johnson"`` the name or file of a network.
+        method: ``"gatys"`` descends on the pixels, for minutes; ``"johnson"``, ``"dumoulin"`` and ``"adain"`` take one pass.
         preset: a named set of the method's settings, e.g. ``gatys.PRESETS``.
         weights: share of each style; equal when not given.
         mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
             the second is painted where the first is not.
         keep_color: ``True`` or ``"luminance"`` keeps the content's colours and paints brightness only; ``"matching"``
             gives the style the content's palette first.
-        **options: any setting of the method, e.g. ``size=1024`` (see ``gatys.Config``), or ``init`` and ``features``.
+        **options: any setting of the method, e.g. ``size=1024`` (see its ``Config``), or ``init``, ``features`` and
+            ``model`` of its own ``stylize``.
 
     Returns:
         [N, 3, H', W'] in [0, 1].
@@ -46,11 +63,30 @@ def stylize(
 
     Source: the module of the method names its paper.
     """
-    if method not in METHODS:
-        raise StyleLoomError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
-    module = METHODS[method]
-    inputs = {name: options.pop(name) for name in ("init", "features") if name in options}
+    module = method_named(method)
+    inputs: dict[str, Any] = {name: options.pop(name) for name in ("init", "features") if name in options}
+    if isinstance(options.get("model"), torch.nn.Module):
+        inputs["model"] = options.pop("model")
     if keep_color:
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
-    return module.stylize(content, style, module.configure(preset, **options), weights=weights, masks=masks, **inputs)
+    config = module.configure(preset, **options)
+    check_styles(method, style)
+    if method == "johnson":
+        if weights is not None or masks is not None:
+            raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, adain or gatys")
+        image: Tensor = johnson.stylize(content, style if isinstance(style, str) else style[0], config)  # type: ignore[arg-type]
+        return image
+    image = module.stylize(content, style, config, weights=weights, masks=masks, **inputs)
+    return image
+
+
+def check_styles(method: str, style: Any) -> None:
+    """Raise StyleLoomError unless the styles are of the kind that the method takes: names, or pictures."""
+    styles = list(style) if isinstance(style, list | tuple) else [style]
+    if method in NAMED and any(isinstance(each, Tensor) for each in styles):
+        raise StyleLoomError(f"{method} knows the styles that it was trained for, by name; for any picture use gatys or adain")
+    if method not in NAMED and any(isinstance(each, str) for each in styles):
+        raise StyleLoomError(f"{method} takes style pictures; read them first, or use draw() for a bundled one")
+    if method == "johnson" and len(styles) != 1:
+        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, adain or gatys")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,17 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
     """
     path = resolve(name)
     tensors, metadata = read_tensors(path)
+    return tensors, model_config(path, metadata, kind)
+
+
+def model_config(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
+    """The config in a model file's metadata, or StyleLoomError when that is of another kind or a newer format."""
     if metadata.get("kind") != kind:
         raise StyleLoomError(f"{path} holds {metadata.get('kind', 'no StyleLoom model')!r}, wanted a model of kind {kind!r}")
     if metadata.get("format_version") != FORMAT_VERSION:
         raise StyleLoomError(f"{path} has format {metadata.get('format_version')}, this version reads {FORMAT_VERSION}; update")
-    return tensors, json.loads(metadata["config"])
+    config: dict[str, Any] = json.loads(metadata["config"])
+    return config
 
 
 def save_state(path: Path, state: Any) -> None:
@@ -116,6 +123,26 @@ def read_state(path: Path) -> Any:
     if "state" not in metadata:
         raise StyleLoomError(f"{path} is no saved run")
     return _put_together(json.loads(metadata["state"]), tensors)
+
+
+def fingerprint(settings: Any, tensors: Sequence[Tensor]) -> str:
+    """A digest of all that a run depends on, to know its state by: plain values, and tensors on any device."""
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_run(path: Path, job: str) -> dict[str, Any]:
+    """A saved state whose ``"job"`` is the :func:`fingerprint` given.
+
+    Raises:
+        StyleLoomError: as :func:`read_state`, or the state is that of another run.
+    """
+    saved: dict[str, Any] = read_state(path)
+    if saved.get("job") != job:
+        raise StyleLoomError(f"{path} belongs to a run with other pictures or settings; use the same ones, or remove the file")
+    return saved
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

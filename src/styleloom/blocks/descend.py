@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import StyleLoomError
@@ -76,3 +77,22 @@ def descend(
                 raise StyleLoomError(f"the loss is {losses['total']} at the first step; check the pictures and the weights")
             return  # diverged: whoever kept the best so far has it
         yield Progress(index, num_steps, losses, time.perf_counter() - start)
+
+
+def carry_over(old: torch.optim.Optimizer, new: torch.optim.Optimizer, old_size: Sequence[int], size: Sequence[int]) -> None:
+    """Hand Adam's memory to one of a finer canvas, [1, 3, *old_size] -> [1, 3, *size].
+
+    The losses are means over positions, so a pixel's gradient shrinks with the number of pixels: by ``ratio``.
+    L-BFGS starts anew: the curvature of the coarser picture slows it down (``benchmarks/gatys.py time-to-loss``).
+    """
+    if not isinstance(old, torch.optim.Adam):
+        return
+    ratio = (size[0] * size[1]) / (old_size[0] * old_size[1])
+
+    def grow(tensor: Tensor, mode: str) -> Tensor:
+        return F.interpolate(tensor, size, mode=mode, align_corners=False)
+
+    moved = dict(old.state_dict()["state"][0])
+    moved["exp_avg"] = grow(moved["exp_avg"], "bicubic") / ratio
+    moved["exp_avg_sq"] = grow(moved["exp_avg_sq"], "bilinear") / ratio**2
+    new.load_state_dict(new.state_dict() | {"state": {0: moved}})

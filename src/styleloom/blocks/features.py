@@ -79,14 +79,8 @@ class Features(nn.Module):
         return {name: cast(nn.Conv2d, conv) for name, conv in self.convolutions.items()}
 
     def prepare(self, device: torch.device, precision: torch.dtype) -> Features:
-        """Move to a device and precision and choose the memory layout; the layout of activations follows the kernels'.
-
-        Channels-last, but for wide networks in fp32 on a CPU, where it gains nothing.
-        """
-        width = max(conv.out_channels for conv in self.convs.values())
-        plain = device.type == "cpu" and precision == torch.float32 and width > 256
-        layout = torch.contiguous_format if plain else torch.channels_last
-        return self.to(device, precision, memory_format=layout)  # type: ignore[call-overload]
+        """Move to a device and precision, kernels in the channels-last layout; the activations follow."""
+        return self.to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise StyleLoomError unless this network has every one of the named layers."""
@@ -125,9 +119,7 @@ class Features(nn.Module):
         first = convs["1_1"]
         x = ((image - self.mean) / self.std).to(first.weight.dtype)
         x = F.pad(x, (1, 1, 1, 1), mode="reflect") if self.padding == "reflect" else _replicate(x)
-        # The weights carry the layout: channels-last activations wherever the caller made the kernels so.
-        if convs["1_2" if "1_2" in convs else "1_1"].weight.is_contiguous(memory_format=torch.channels_last):
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
         block = "1"
         for name, conv in convs.items():
             if name[0] != block:

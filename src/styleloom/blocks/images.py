@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -34,7 +34,7 @@ _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.
 _bomb_limit = threading.Lock()
 
 
-def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes: bool = False) -> Tensor:
     """Read a picture file.
 
     EXIF rotation and an embedded ICC profile are applied, transparency is laid over white, grey is expanded, 16-bit
@@ -43,9 +43,10 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Tensor
     Args:
         path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
         max_pixels: refuse pictures of more pixels than this before decoding them.
+        as_bytes: keep 8-bit numbers, a quarter of the memory.
 
     Returns:
-        [1, 3, H, W] in [0, 1].
+        [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
 
     Raises:
         StyleLoomError: no such file, not a picture, damaged, or too large.
@@ -64,7 +65,7 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Tensor
                     f"{path} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
                     f"raise the limit (max_pixels, --max-pixels) if you trust the file"
                 )
-            array = _to_rgb_array(file)
+            array = _to_rgb_array(file, as_bytes)
     except StyleLoomError:
         raise
     except PermissionError as error:
@@ -72,7 +73,8 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Tensor
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         reason = "not a picture that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
         raise StyleLoomError(f"cannot read {path}: {reason}; wanted {', '.join(READABLE)}") from error
-    return torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    picture = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    return (picture * 255).round().to(torch.uint8) if as_bytes and picture.is_floating_point() else picture
 
 
 @contextmanager
@@ -87,8 +89,8 @@ def _unlimited_by_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _to_rgb_array(file: Image.Image) -> np.ndarray:
-    """A float32 array [H, W, 3] in [0, 1] of an opened picture."""
+def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
+    """A float32 array [H, W, 3] in [0, 1] of an opened picture; with ``as_bytes``, 8-bit numbers where it has only those."""
     profile = file.info.get("icc_profile")
     image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -100,6 +102,8 @@ def _to_rgb_array(file: Image.Image) -> np.ndarray:
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
     color = _to_srgb(color, profile)
+    if alpha is None and as_bytes:
+        return np.array(color)
     array = np.asarray(color, dtype=np.float32) / 255
     if alpha is None:
         return array
@@ -138,7 +142,9 @@ def check_writable(path: str | Path) -> Path:
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """Rounded 8-bit pixels: [1, 3, H, W] or [3, H, W] in [0, 1] -> [H, W, 3]. Values outside are clipped.
+    """Rounded 8-bit pixels: [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes already -> [H, W, 3].
+
+    Values outside are clipped.
 
     Raises:
         StyleLoomError: another shape, or values that are not finite.
@@ -146,6 +152,8 @@ def to_uint8(image: Tensor) -> np.ndarray:
     picture = image[0] if image.ndim == 4 and image.shape[0] == 1 else image
     if picture.ndim != 3 or picture.shape[0] != 3:
         raise StyleLoomError(f"a picture of shape {list(image.shape)} cannot be written; wanted [1, 3, H, W]")
+    if picture.dtype == torch.uint8:
+        return picture.permute(1, 2, 0).cpu().contiguous().numpy()
     if not torch.isfinite(picture).all():
         raise StyleLoomError("the picture holds values that are not finite numbers, so nothing was written")
     pixels = (picture.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
@@ -241,6 +249,36 @@ def match_color(image: Tensor, reference: Tensor) -> Tensor:
     root, inverse_root = _symmetric_power(covariance, 0.5), _symmetric_power(covariance, -0.5)
     transform = inverse_root @ _symmetric_power(root @ wanted @ root, 0.5) @ inverse_root
     return (transform @ (pixels - mean) + target_mean).view_as(image).to(image.dtype).clamp(0, 1)
+
+
+def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -> tuple[Tensor, list[Tensor]]:
+    """What is painted, and in what styles, so that the content's colours survive (Gatys et al. 2016, arXiv:1606.05897).
+
+    "luminance": luma by luma, of equal mean and spread; :func:`keep_luminance` gives the colours back at the end.
+    "matching": the styles take the content's palette.
+    """
+    if keep_color == "luminance":
+        content = _grey(content)
+        return content, [match_color(_grey(style), content) for style in styles]
+    if keep_color == "matching":
+        return content, [match_color(style, content) for style in styles]
+    return content, list(styles)
+
+
+def _grey(image: Tensor) -> Tensor:
+    return rgb_to_yiq(image)[:, :1].expand(-1, 3, -1, -1).contiguous()
+
+
+def grid(rows: Sequence[Tensor], gap: int = 4) -> Tensor:
+    """Rows of pictures of one size, [N, 3, H, W] each -> one sheet [1, 3, H', W'] on white."""
+    height, width = rows[0].shape[-2:]
+    columns = max(len(row) for row in rows)
+    sheet = torch.ones(1, 3, len(rows) * (height + gap) - gap, columns * (width + gap) - gap)
+    for top, row in enumerate(rows):
+        for left, picture in enumerate(row.clamp(0, 1).cpu()):
+            y, x = top * (height + gap), left * (width + gap)
+            sheet[0, :, y : y + height, x : x + width] = picture
+    return sheet
 
 
 def _symmetric_power(matrix: Tensor, exponent: float) -> Tensor:

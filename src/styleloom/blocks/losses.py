@@ -46,10 +46,8 @@ class Moments:
 
 def gram_matrix(features: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, C]: inner products of channels, divided by H W (Gatys et al. 2016, Eq. 3, normalised)."""
-    flat = features.flatten(2)
-    if len(flat) == 1:  # one picture, the usual case: a plain product is faster than a batch of one
-        return (flat[0] @ flat[0].T)[None] / flat.shape[2]
-    return flat @ flat.mT / flat.shape[2]
+    flat = _positions(features)
+    return _inner_products(flat) / flat.shape[1]
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
@@ -61,9 +59,27 @@ def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     """
     if weights is None:
         return Moments(features.mean((2, 3)), gram_matrix(features))
-    flat, share = features.flatten(2), weights.flatten(2)
-    share = share / share.sum(2, keepdim=True)
-    return Moments((flat * share).sum(2), (flat * share) @ flat.mT)
+    flat, share = _positions(features), _positions(weights)
+    share = share / share.sum(1, keepdim=True)
+    return Moments((flat * share).sum(1), _inner_products(flat * share.sqrt()))
+
+
+def _positions(maps: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, H W, C], a view of channels-last maps."""
+    return maps.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _inner_products(flat: Tensor) -> Tensor:
+    """flat^T flat, [N, P, C] -> [N, C, C], with half the usual work backwards.
+
+    The product is symmetric, so its gradient flat (S + S^T) is one product, not two: let one factor alone carry it.
+    """
+    if len(flat) == 1:  # one picture, the usual case: a plain product is faster than a batch of one
+        matrix = flat.squeeze(0)
+        product = (matrix.detach().mT @ matrix).unsqueeze(0)
+    else:
+        product = flat.detach().mT @ flat
+    return product + (product.mT - product.detach())
 
 
 def blend_moments(parts: list[Moments], shares: list[float]) -> Moments:
@@ -85,10 +101,10 @@ def content_loss(features: Tensor, target: Tensor, *, normalise: bool = True) ->
 def gram_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
     """Mean over pairs of channels of the squared difference of second moments -> scalar (Gatys et al. 2016, Eq. 4).
 
-    With ``normalise`` it is the squared distance as a share of the target's own squared length.
+    With ``normalise`` it is the squared distance as a share of the target's own squared length, averaged over the batch.
     """
-    loss = F.mse_loss(found.second, target.second)
-    return loss / target.second.square().mean().clamp_min(_TINY) if normalise else loss
+    loss = (found.second - target.second).square().mean((1, 2))
+    return (loss / target.second.square().mean((1, 2)).clamp_min(_TINY) if normalise else loss).mean()
 
 
 def wasserstein_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:

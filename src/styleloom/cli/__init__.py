@@ -10,6 +10,8 @@ from typer.exceptions import TyperException
 from styleloom import __version__
 from styleloom.blocks.errors import StyleLoomError
 
+from . import train
+from .convert import convert
 from .data import styles
 from .demo import demo
 from .options import command
@@ -32,12 +34,16 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, zoo):
+    for verb in (demo, stylize, convert, zoo):
         command(app, verb)
     data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
     data.callback()(lambda: None)  # keeps "data" a group while it has one verb
     command(data, styles)
     app.add_typer(data, name="data")
+    training = typer.Typer(no_args_is_help=True, help="Train networks on pictures of your own.")
+    for method in (train.johnson, train.dumoulin, train.adain):
+        command(training, method)
+    app.add_typer(training, name="train")
     return app
 
 

@@ -34,11 +34,11 @@ def find(text: str) -> list[str]:
     return found
 
 
-def open_picture(text: str, max_pixels: int = images.MAX_PIXELS) -> Tensor:
+def open_picture(text: str, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
     """The picture [1, 3, H, W] behind a file name or a bundled name; a file wins."""
     if not Path(text).exists() and text in samples.NAMES:
         return samples.sample(text)
-    return images.read(text, max_pixels=max_pixels)
+    return images.read(text, max_pixels=max_pixels, as_bytes=as_bytes)
 
 
 def open_mask(text: str, max_pixels: int) -> Tensor:

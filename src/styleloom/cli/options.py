@@ -52,7 +52,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     """Add a verb to the program.
 
     A parameter annotated with a dataclass becomes one option a field and arrives as an instance. One annotated with
-    ``Annotated[dict[str, Any], SomeDataclass]`` arrives as a dict of the fields that the user gave. Tuples are written
+    ``Annotated[dict[str, Any], SomeDataclass, ...]`` arrives as a dict of the fields that the user gave. Tuples are written
     with commas. Help comes from the ``Args:`` of docstrings.
     """
     hints = typing.get_type_hints(function, include_extras=True)
@@ -63,16 +63,22 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     partial = []
     for parameter in inspect.signature(function).parameters.values():
         hint = hints[parameter.name]
-        source = hint if is_dataclass(hint) else next((item for item in typing.get_args(hint)[1:] if is_dataclass(item)), None)
-        if isinstance(source, type):
-            groups[parameter.name] = (source, [field.name for field in fields(source)])
-            if source is not hint:
+        sources = [hint] if is_dataclass(hint) else [item for item in typing.get_args(hint)[1:] if is_dataclass(item)]
+        if sources:
+            names: list[str] = []
+            groups[parameter.name] = (typing.cast(type, sources[0]), names)
+            whole = sources[0] is hint
+            if not whole:
                 partial.append(parameter.name)
-            for field, kind, text in _fields(source):
-                default = None if source is not hint else field.default
-                parameters.append(
-                    _option(field.name, kind, default, text, splitters, optional=source is not hint, shown=field.default)
-                )
+            for source in sources:
+                for field, kind, text in _fields(typing.cast(type, source)):
+                    if field.name in names:  # of several dataclasses, the first to have it tells of it
+                        continue
+                    names.append(field.name)
+                    default = field.default if whole else None
+                    parameters.append(
+                        _option(field.name, kind, default, text, splitters, optional=not whole, shown=field.default)
+                    )
         elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             argument = typer.Argument(help=documented[parameter.name], show_default=False)
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[hint, argument]))
@@ -109,7 +115,11 @@ def _fields(source: type) -> Iterator[tuple[Field[Any], Any, str]]:
 
 
 def _documented(item: Any) -> dict[str, str]:
-    return {entry.arg_name: " ".join((entry.description or "").split()) for entry in parse(inspect.getdoc(item) or "").params}
+    """What docstrings say of each parameter; a dataclass inherits what its base says."""
+    bases = getattr(item, "__mro__", [item])[1:-1]
+    inherited = {name: text for base in reversed(bases) for name, text in _documented(base).items()}
+    own = parse(inspect.getdoc(item) or "").params
+    return inherited | {entry.arg_name: " ".join((entry.description or "").split()) for entry in own}
 
 
 def _option(
@@ -130,7 +140,7 @@ def _option(
         kind, default, metavar = str | None, None, f"{element.__name__.upper()},..."
     if optional:
         kind = kind | None if kind is not (str | None) else kind
-        text = f"{text} [dim](best: {shown})[/dim]"
+        text = f"{text} [dim](by default {shown})[/dim]"
     flags = [f"{flag}/--no-{name.replace('_', '-')}"] if kind == (bool | None) else [flag]
     if name == "out":
         flags.append("-o")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 from torch import Tensor
 
-from styleloom.api import METHODS
+from styleloom import api
 from styleloom.blocks import images
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.vgg import load_features
-from styleloom.papers import gatys
+from styleloom.papers import adain, dumoulin, gatys, johnson
 
 from .inputs import find, open_mask, open_picture
 from .options import Common, check_folder
@@ -32,7 +33,7 @@ def stylize(
     preview_every: int = 0,
     resume: bool = False,
     max_pixels: int = images.MAX_PIXELS,
-    settings: Annotated[dict[str, Any], gatys.Config],
+    settings: Annotated[dict[str, Any], gatys.Config, adain.Config, dumoulin.Config],
     common: Common,
 ) -> None:
     """Repaint a photograph in the style of one or more pictures.
@@ -42,9 +43,9 @@ def stylize(
 
     Args:
         content: photograph, or a folder or glob of them.
-        style: one or more style pictures.
+        style: one or more style pictures; for dumoulin names of its styles, for johnson the name or file of a network.
         out: picture to write; for several photographs a folder.
-        method: gatys.
+        method: gatys (minutes a picture), or in one pass: adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
         mask: a grey picture for each style, white where it is painted; one serves two styles. Repeat the option.
@@ -53,27 +54,51 @@ def stylize(
         resume: go on from where an interrupted run stopped.
         max_pixels: refuse pictures of more pixels.
     """
-    if method not in METHODS:
-        raise StyleLoomError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}")
+    module = api.method_named(method)
     if preview_every < 0:
         raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
-    config = gatys.configure(preset, **settings)
+    if method != "gatys" and (start or preview_every or resume):
+        raise StyleLoomError(f"--start, --preview-every and --resume are for gatys; {method} paints in one pass")
+    config = module.configure(preset, **settings)
     report, device = Report(common), common.torch_device()
     contents = find(content)
     targets = _targets(contents, content, out)
-    styles = [open_picture(path, max_pixels).to(device) for item in style for path in find(item)]
+    named = method in api.NAMED
+    styles: list[Any] = style if named else [open_picture(path, max_pixels).to(device) for item in style for path in find(item)]
     masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
-    options: dict[str, Any] = dict(
-        weights=weights or None,
-        masks=masks,
-        init=open_picture(start, max_pixels).to(device) if start else None,
-        features=load_features(config.features, pooling=config.pooling),
-    )
+    options: dict[str, Any] = dict(weights=weights or None, masks=masks)
     began, outcomes = time.perf_counter(), []
+    if method == "gatys":
+        options["init"] = open_picture(start, max_pixels).to(device) if start else None
+        options["features"] = load_features(config.features, pooling=config.pooling)
+    elif method == "johnson":
+        api.check_styles(method, styles)
+        if weights or masks:
+            raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, adain or gatys")
+        options, styles = {}, johnson.load(styles[0])  # type: ignore[assignment]
+    else:
+        options["model"] = module.load(config.model)
     for source, target in zip(contents, targets, strict=True):
-        picture = open_picture(source, max_pixels).to(device)
-        outcomes.append(_paint(picture, styles, config, target, preview_every, resume, report, options) | {"content": source})
+        if method == "gatys":
+            picture = open_picture(source, max_pixels).to(device)
+            outcome = _paint(picture, styles, config, target, preview_every, resume, report, options)
+        else:
+            picture = open_picture(source, max_pixels, as_bytes=True).to(device)
+            outcome = _pass(picture, styles, config, target, module, report, options)
+        outcomes.append(outcome | {"content": source})
     report.outcome(method=method, device=str(device), seconds=round(time.perf_counter() - began, 2), pictures=outcomes)
+
+
+def _pass(
+    picture: Tensor, styles: Any, config: Any, target: Path, module: ModuleType, report: Report, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Paint one picture in one pass and write it."""
+    began = time.perf_counter()
+    painted = module.stylize(picture, styles, config, **options)
+    seconds = time.perf_counter() - began
+    images.write(painted, target)
+    report.say(f"wrote {target}  ({painted.shape[3]} x {painted.shape[2]}, {seconds:.2f} s on {picture.device})")
+    return dict(out=str(target), seconds=round(seconds, 3))
 
 
 def _targets(contents: list[str], asked: str, out: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleloom.blocks.checkpoint import read_model, read_tensors, resolve
+from styleloom.blocks.checkpoint import model_config, read_tensors, resolve
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import VGG16_CONVS, VGG19_CONVS, VGG_WIDTHS, Features
 
@@ -42,8 +42,7 @@ def load_features(source: str | Path = EMBEDDED, *, pooling: str = "max") -> Fea
         path = resolve(HUB.get(str(source), source))
         tensors, metadata = read_tensors(path)
         if "kind" in metadata:
-            tensors, config = read_model(path, "features")
-            network = Features(**config, pooling=pooling)
+            network = Features(**model_config(path, metadata, "features"), pooling=pooling)
             network.load_state_dict(tensors)
         else:
             network = _from_tensors(tensors, path, pooling)

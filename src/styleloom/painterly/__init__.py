@@ -11,26 +11,26 @@ from torch import Tensor
 
 from styleloom.blocks.errors import StyleLoomError
 
-from . import pictures
+from . import figures, strokes
 from .brush import turn_hue
 
 STYLES = {
-    "swirls": pictures.swirls,
-    "wave": pictures.wave,
-    "stained-glass": pictures.stained_glass,
-    "pointillism": pictures.pointillism,
-    "cubism": pictures.cubism,
-    "ink-wash": pictures.ink_wash,
-    "mosaic": pictures.mosaic,
-    "geometric": pictures.geometric,
-    "primaries": pictures.primaries,
-    "drip": pictures.drip,
-    "watercolor": pictures.watercolor,
-    "impasto": pictures.impasto,
-    "engraving": pictures.engraving,
-    "gilded": pictures.gilded,
-    "marbling": pictures.marbling,
-    "cutouts": pictures.cutouts,
+    "swirls": strokes.swirls,
+    "wave": strokes.wave,
+    "stained-glass": figures.stained_glass,
+    "pointillism": strokes.pointillism,
+    "cubism": figures.cubism,
+    "ink-wash": strokes.ink_wash,
+    "mosaic": figures.mosaic,
+    "geometric": figures.geometric,
+    "primaries": figures.primaries,
+    "drip": strokes.drip,
+    "watercolor": strokes.watercolor,
+    "impasto": strokes.impasto,
+    "engraving": strokes.engraving,
+    "gilded": figures.gilded,
+    "marbling": strokes.marbling,
+    "cutouts": figures.cutouts,
 }
 
 

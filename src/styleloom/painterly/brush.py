@@ -166,3 +166,33 @@ def strokes(
         if height is not None:
             bump = height[top:bottom, left:right]
             bump += cover * (0.6 + 0.4 * row + 0.3 * (1 - v * v) - bump)
+
+
+def sample(field: Array, at: Array) -> Array:
+    """Values of a field [S, S, ...] at points [N, 2]."""
+    size = len(field)
+    column, row = (np.clip(at * size, 0, size - 1)).astype(int).T
+    return field[row, column]
+
+
+def sheet(rng: RandomState, size: int, color: str, grain: float = 0.03) -> Array:
+    fibres = noise(rng, size, 64, octaves=3, roughness=0.8) + 0.7 * rng.uniform(-1, 1, (size, size))
+    return np.clip(colors(color)[0] * (1 + grain * fibres[..., None]), 0, 1).astype(np.float32)
+
+
+def dry_brush(rng: RandomState, target: Array, count: int, width: float, opacity: float) -> Array:
+    """Go over a picture with short strokes of its own colours, across its gradients."""
+    size = len(target)
+    canvas = target.astype(np.float32).copy()
+    grey = target.mean(-1)
+    gy, gx = np.gradient(noise(rng, size, 6) * 0.05 + grey)
+    at = rng.uniform(0, 1, (count, 2))
+    angle = np.arctan2(sample(gx, at), -sample(gy, at))
+    tint = np.clip(sample(target, at) * rng.uniform(0.88, 1.12, (count, 1)), 0, 1).astype(np.float32)
+    length = size * width * rng.uniform(1.5, 3.5, count)
+    strokes(canvas, rng, at=at, angle=angle, length=length, width=size * width, color=tint, bristle=0.22, opacity=opacity)
+    return canvas
+
+
+def unit(angle: float) -> Array:
+    return np.array([np.cos(angle), np.sin(angle)])

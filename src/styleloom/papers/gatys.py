@@ -16,12 +16,10 @@ Differs from the paper (the preset ``"paper"`` undoes all but the first two):
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +27,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleloom.blocks.checkpoint import read_state, save_state
-from styleloom.blocks.descend import Losses, Progress, descend
+from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
+from styleloom.blocks.descend import Losses, Progress, carry_over, descend
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import POOLINGS, Features
-from styleloom.blocks.images import KEEP_COLOR, fitted_size, keep_luminance, match_color, resize, rgb_to_yiq
+from styleloom.blocks.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
+from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
 from styleloom.blocks.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
+from styleloom.blocks.precision import PRECISIONS, precision_on
 from styleloom.convert.vgg import EMBEDDED, load_features
 
 STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
@@ -46,17 +46,6 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
     ),
     "adam": lambda tensors, lr: torch.optim.Adam(tensors, lr=lr, betas=(0.9, 0.99)),
 }
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def _shares(weights: Sequence[float], name: str, count: int | None = None) -> list[float]:
-    """Weights scaled to sum to 1."""
-    if count is not None and len(weights) != count:
-        raise StyleLoomError(f"{len(weights)} {name} for {count} styles; give one a style")
-    total = sum(weights)
-    if not all(0 <= weight < math.inf for weight in weights) or not total > 0:
-        raise StyleLoomError(f"{name} {list(weights)} must be 0 or above, and not all 0")
-    return [weight / total for weight in weights]
 
 
 @dataclass(frozen=True)
@@ -146,7 +135,7 @@ class Config:
 
     def layer_shares(self) -> list[float]:
         """The weights of the style layers, scaled to sum to 1."""
-        return _shares(self.style_layer_weights or [1.0] * len(self.style_layers), "style_layer_weights")
+        return shares_of(self.style_layer_weights or [1.0] * len(self.style_layers), "style_layer_weights")
 
 
 _PAPER = Config(
@@ -190,15 +179,9 @@ def configure(preset: str = "best", **settings: Any) -> Config:
     Raises:
         StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
     """
-    if preset not in PRESETS:
-        raise StyleLoomError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    known = [field.name for field in fields(Config)]
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        raise StyleLoomError(f"unknown settings {unknown}; choose from {', '.join(known)}")
     if "style_layers" in settings:
         settings.setdefault("style_layer_weights", ())
-    return replace(PRESETS[preset], **settings)
+    return configured(PRESETS, preset, settings)
 
 
 @dataclass(frozen=True)
@@ -278,23 +261,20 @@ def steps(
             masks that do not fit, weights that are all zero, or a state of another run.
     """
     styles = [style] if isinstance(style, Tensor) else list(style)
-    _check_pictures(content, styles, init)
-    regions = _check_masks(masks, styles, content)
-    shares = _shares(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    check_pictures(content, styles, init)
+    regions = check_masks(masks, len(styles), content)
+    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
-    network = network.prepare(content.device, PRECISIONS[config.precision])
+    network = network.prepare(content.device, precision_on(content.device, config.precision))
     original = content
-    if config.keep_color == "luminance":
-        # Gatys et al. 2016b: paint luma by luma, of equal mean and spread; the colours come back at the end.
-        content = _grey(content)
-        styles = [match_color(_grey(style), content) for style in styles]
-    elif config.keep_color == "matching":
-        styles = [match_color(style, content) for style in styles]
+    content, styles = prepare_colors(content, styles, config.keep_color)
     sizes = _scales(content, styles, config, network)
     ends = [config.first_steps + config.steps * index for index in range(len(sizes))]
 
-    job = _fingerprint(content, styles, regions, init, shares, config)
-    saved = _read_run(state, job)
+    job = fingerprint(
+        [asdict(config), shares, init is not None], [content, *styles, *(regions or []), *([] if init is None else [init])]
+    )
+    saved = read_run(state, job) if state is not None and state.exists() else None
     done = saved["done"] if saved else 0
     current = next(index for index, end in enumerate(ends) if done <= end)  # the scale that the saved run was at
     picture, optimizer = None, None
@@ -314,7 +294,7 @@ def steps(
         if resumed:
             optimizer.load_state_dict(resumed["optimizer"])
         elif previous_optimizer is not None and previous is not None:
-            _carry_over(previous_optimizer, optimizer, previous.shape[-2:], size)
+            carry_over(previous_optimizer, optimizer, previous.shape[-2:], size)
 
         def render(best: Tensor = best, size: tuple[int, int] = size) -> Tensor:
             painted = best.clamp(0, 1)
@@ -358,8 +338,17 @@ def _objective(
     style_loss = STYLE_LOSSES[config.style_loss]
     read = torch.compile(network) if config.compile else network
     with torch.no_grad():
-        found = network(resize(content, size), config.content_layers)
+        found = network(resize(content, size), config.content_layers if regions is None else layers)
         contents = {layer: found[layer].float() for layer in config.content_layers}
+        # What part of each position of a layer belongs to each region.
+        places: Sequence[Tensor | None] = regions or [None]
+        areas = [
+            {
+                layer: None if region is None else F.interpolate(region, found[layer].shape[-2:], mode="area")
+                for layer in config.style_layers
+            }
+            for region in places
+        ]
         targets: list[dict[str, Moments]] = []
         for style in styles:
             height, width = fitted_size(style, round(max(size) * config.style_scale))
@@ -367,10 +356,8 @@ def _objective(
             targets.append({layer: moments(found[layer].float()) for layer in config.style_layers})
         if regions is None:  # one target: the moments of the mixture
             targets = [{layer: blend_moments([target[layer] for target in targets], shares) for layer in config.style_layers}]
-            areas: list[Tensor | None] = [None]
             strengths = [1.0]
         else:
-            areas = [F.interpolate(region, size, mode="area") for region in regions]
             strengths = [share * len(shares) for share in shares]
 
     def objective(image: Tensor) -> Losses:
@@ -381,8 +368,7 @@ def _objective(
         style_terms = []
         for layer, layer_share in zip(config.style_layers, layer_shares, strict=True):
             for target, area, strength in zip(targets, areas, strengths, strict=True):
-                region = None if area is None else F.interpolate(area, found[layer].shape[-2:], mode="area")
-                term = style_loss(moments(found[layer], region), target[layer], normalise=config.normalise)
+                term = style_loss(moments(found[layer], area[layer]), target[layer], normalise=config.normalise)
                 style_terms.append(layer_share * strength * term)
         losses = {
             "content": config.content_weight * content_term,
@@ -421,87 +407,3 @@ def _first_picture(content: Tensor, init: Tensor | None, config: Config, size: t
         return resize(content, size).clone()
     generator = torch.Generator().manual_seed(config.seed)
     return torch.rand((1, 3, *size), generator=generator).to(content)
-
-
-def _carry_over(old: torch.optim.Optimizer, new: torch.optim.Optimizer, old_size: Sequence[int], size: tuple[int, int]) -> None:
-    """Hand an optimizer's memory to one of a finer canvas.
-
-    The losses are means over positions, so a pixel's gradient shrinks with the number of pixels: by ``ratio``.
-    """
-    ratio = (size[0] * size[1]) / (old_size[0] * old_size[1])
-
-    def grow(tensor: Tensor, mode: str = "bicubic") -> Tensor:
-        return F.interpolate(tensor.view(1, 3, *old_size), size, mode=mode, align_corners=False)
-
-    packed = new.state_dict()
-    moved = dict(old.state_dict()["state"][0])
-    if isinstance(old, torch.optim.Adam):
-        moved["exp_avg"] = grow(moved["exp_avg"]) / ratio
-        moved["exp_avg_sq"] = grow(moved["exp_avg_sq"], "bilinear") / ratio**2
-    else:
-        # Pairs (step s, change of gradient y) keep describing the curvature of the same picture. The step in progress
-        # does not: zeros make L-BFGS skip it.
-        if not moved.get("old_dirs"):
-            return
-        moved["old_dirs"] = [grow(change).flatten() / ratio for change in moved["old_dirs"]]
-        moved["old_stps"] = [grow(step).flatten() for step in moved["old_stps"]]
-        pairs = list(zip(moved["old_dirs"], moved["old_stps"], strict=True))
-        moved["ro"] = [1.0 / change.dot(step) for change, step in pairs]
-        change, step = pairs[-1]
-        moved["H_diag"] = change.dot(step) / change.dot(change)
-        moved["d"] = torch.zeros_like(step)
-        moved["prev_flat_grad"] = torch.zeros_like(step)
-    packed["state"] = {0: moved}
-    new.load_state_dict(packed)
-
-
-def _check_pictures(content: Tensor, styles: list[Tensor], init: Tensor | None) -> None:
-    if not styles:
-        raise StyleLoomError("no style picture; give at least one")
-    named = [("content", content), *((f"style {index}", style) for index, style in enumerate(styles, 1))]
-    for name, picture in [*named, *([("init", init)] if init is not None else [])]:
-        if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[1] != 3 or not picture.is_floating_point():
-            raise StyleLoomError(
-                f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]"
-            )
-
-
-def _check_masks(masks: Sequence[Tensor] | None, styles: list[Tensor], content: Tensor) -> list[Tensor] | None:
-    if masks is None:
-        return None
-    if len(masks) == 1 and len(styles) == 2:
-        masks = [masks[0], 1 - masks[0]]
-    if len(masks) != len(styles):
-        raise StyleLoomError(f"{len(masks)} masks for {len(styles)} styles; give one mask a style")
-    height, width = content.shape[-2:]
-    for index, mask in enumerate(masks, 1):
-        if tuple(mask.shape) != (1, 1, height, width):
-            raise StyleLoomError(
-                f"mask {index} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size"
-            )
-        if not mask.min() >= 0 or not mask.max() > 0:
-            raise StyleLoomError(f"mask {index} is empty or negative; it must be above 0 where its style is to be painted")
-    return [mask.to(content) for mask in masks]
-
-
-def _grey(image: Tensor) -> Tensor:
-    return rgb_to_yiq(image)[:, :1].expand(-1, 3, -1, -1).contiguous()
-
-
-def _fingerprint(
-    content: Tensor, styles: list[Tensor], regions: list[Tensor] | None, init: Tensor | None, shares: list[float], config: Config
-) -> str:
-    """A digest of all that a run depends on, to know its state by."""
-    digest = hashlib.sha256(json.dumps([asdict(config), shares, init is not None]).encode())
-    for tensor in (content, *styles, *(regions or []), *([init] if init is not None else [])):
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _read_run(state: Path | None, job: str) -> dict[str, Any] | None:
-    if state is None or not state.exists():
-        return None
-    saved: dict[str, Any] = read_state(state)
-    if saved.get("job") != job:
-        raise StyleLoomError(f"{state} belongs to a run with other pictures or settings; use the same ones, or remove the file")
-    return saved

@@ -1,0 +1,149 @@
+"""What methods that paint in one pass have in common: size, colours, strength, and tiles where a picture is large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from . import images
+from .errors import StyleLoomError
+
+
+@dataclass(frozen=True)
+class OnePass:
+    """Settings of every method that paints in one pass.
+
+    Args:
+        size: longer side of the result in pixels; 0: that of the content.
+        alpha: strength of the style, 0 to 1.
+        keep_color: "none", "luminance" (paint brightness only) or "matching" (AdaIN: recolour the style first).
+        tile: pictures of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
+    """
+
+    size: int = 0
+    alpha: float = 1.0
+    keep_color: str = "none"
+    tile: int = 1024
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise StyleLoomError(f"alpha is {self.alpha}; it must be from 0 to 1")
+        if self.size < 0:
+            raise StyleLoomError(f"size is {self.size}; it must be 0 or above")
+        if self.keep_color not in images.KEEP_COLOR:
+            raise StyleLoomError(f"unknown keep_color {self.keep_color!r}; choose one of {', '.join(images.KEEP_COLOR)}")
+        if self.tile < 0 or self.tile % MULTIPLE:
+            raise StyleLoomError(f"tile is {self.tile}; it must be a multiple of {MULTIPLE}, or 0 for none")
+
+    def fits(self, picture: Tensor) -> bool:
+        """Whether a picture is painted as a whole."""
+        return not self.tile or picture.shape[-2] * picture.shape[-1] <= self.tile**2
+
+
+MULTIPLE = 8
+THUMBNAIL = 1024  # longer side of what a large picture's statistics are taken from
+
+
+@dataclass(frozen=True)
+class Window:
+    """A tile of a picture: ``outer`` is computed, ``core`` is kept, both as (top, bottom, left, right)."""
+
+    core: tuple[int, int, int, int]
+    outer: tuple[int, int, int, int]
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """The outer part of [..., H, W]."""
+        top, bottom, left, right = self.outer
+        return picture[..., top:bottom, left:right]
+
+    def inner(self, painted: Tensor, scale: int = 1) -> Tensor:
+        """The core of an outer part that was computed, at 1 / ``scale`` of the resolution."""
+        top, bottom, left, right = self.core
+        y, x = self.outer[0], self.outer[2]
+        # The last core may end inside a cell of the coarse grid.
+        rows, columns = -(-(bottom - y) // scale), -(-(right - x) // scale)
+        return painted[..., (top - y) // scale : rows, (left - x) // scale : columns]
+
+
+def windows(picture: Tensor, tile: int, margin: int) -> Iterator[Window]:
+    """Tiles that cover a picture once, each with ``margin`` more pixels around it as far as there are any."""
+    height, width = picture.shape[-2:]
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            bottom, right = min(top + tile, height), min(left + tile, width)
+            outer = (max(0, top - margin), min(height, bottom + margin), max(0, left - margin), min(width, right + margin))
+            yield Window((top, bottom, left, right), outer)
+
+
+def floats(picture: Tensor) -> Tensor:
+    """A picture or a part of one in [0, 1], from 8-bit numbers where it is kept so."""
+    return picture.float() / 255 if picture.dtype == torch.uint8 else picture
+
+
+def like(painted: Tensor, picture: Tensor) -> Tensor:
+    """Clipped to [0, 1] and of the dtype of ``picture``: rounded to 8 bits where that is."""
+    painted = painted.clamp(0, 1)
+    return (painted * 255).round().to(torch.uint8) if picture.dtype == torch.uint8 else painted
+
+
+def by_tiles(paint: Callable[[Window], Tensor], picture: Tensor, tile: int, margin: int) -> Tensor:
+    """Fill a picture like ``picture`` [1, 3, H, W] with the cores of what ``paint`` makes of each window.
+
+    Equal to painting it whole when ``margin`` is at least the reach of the network, and nothing in it looks further.
+    """
+    result = torch.empty_like(picture)
+    for window in windows(picture, tile, margin):
+        top, bottom, left, right = window.core
+        result[..., top:bottom, left:right] = like(window.inner(paint(window)), picture)
+    return result
+
+
+def thumbnail(picture: Tensor) -> Tensor:
+    """A picture as floats, no longer than ``THUMBNAIL``: [1, 3, H, W] of any dtype -> [1, 3, h, w] in [0, 1]."""
+    stride = max(1, max(picture.shape[-2:]) // (2 * THUMBNAIL))
+    small = floats(picture[..., ::stride, ::stride])
+    return images.fit(small, min(THUMBNAIL, max(small.shape[-2:])))
+
+
+def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1.0) -> Tensor:
+    """Colours and strength as asked for: painted and content [1, 3, H, W] in [0, 1] -> the same."""
+    painted = painted.clamp(0, 1)
+    if keep_color == "luminance":
+        painted = images.keep_luminance(painted, content)
+    return torch.lerp(content, painted, alpha) if alpha < 1 else painted
+
+
+@torch.inference_mode()
+def paint(
+    content: Tensor,
+    config: OnePass,
+    margin: int,
+    network: Callable[[Tensor], Tensor],
+    prepared: Callable[[Tensor], Callable[[Tensor], Tensor]],
+) -> Tensor:
+    """Repaint pictures with a network whose statistics a large picture takes from a thumbnail of it.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
+        config: see :class:`OnePass`.
+        margin: reach of the network in pixels, a multiple of 8.
+        network: [1, 3, H, W] -> the same, by its own statistics.
+        prepared: the same with the statistics of the picture given.
+    """
+    painted = []
+    for picture in content.split(1):
+        if config.size and config.size != max(picture.shape[-2:]):
+            picture = like(images.fit(floats(picture), config.size), picture)
+        whole = config.fits(picture)
+        run = network if whole else prepared(images.prepare_colors(thumbnail(picture), [], config.keep_color)[0])
+
+        def part(window: Window, picture: Tensor = picture, run: Callable[[Tensor], Tensor] = run) -> Tensor:
+            source = floats(window.cut(picture))
+            result = run(images.prepare_colors(source, [], config.keep_color)[0])
+            return finished(result, source, config.keep_color, config.alpha)
+
+        painted.append(by_tiles(part, picture, max(picture.shape[-2:]) if whole else config.tile, margin))
+    return torch.cat(painted)

@@ -1,0 +1,145 @@
+"""``styleloom train``: train networks on pictures of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from styleloom.blocks.fit import MODEL, Hardware, Tick
+from styleloom.blocks.inputs import configured
+from styleloom.papers import adain as adain_
+from styleloom.papers import dumoulin as dumoulin_
+from styleloom.papers import johnson as johnson_
+
+from .inputs import find, open_picture
+from .options import Common
+from .report import Report
+
+
+def johnson(
+    content: list[str],
+    *,
+    style: str,
+    out: Path,
+    recipe: str = "default",
+    resume: bool = False,
+    processes: int = 1,
+    nodes: int = 1,
+    precision: str = "fp32",
+    settings: Annotated[dict[str, Any], johnson_.Recipe],
+    common: Common,
+) -> None:
+    """Train a network for one style (Johnson 2016).
+
+    Args:
+        content: folders or zips of photographs.
+        style: the style picture, or the name of a bundled one.
+        out: folder of the run.
+        recipe: default, paper or pytorch-examples: where the settings below start from.
+        resume: go on from where the run in that folder stopped.
+        processes: processes or GPUs on each machine.
+        nodes: machines.
+        precision: fp32, or bf16 for mixed precision.
+    """
+    chosen = configured(johnson_.RECIPES, recipe, settings)
+    hardware = Hardware(_accelerator(common), processes, nodes, precision)
+    loop = johnson_.train(content, open_picture(style), chosen, out=out, hardware=hardware, resume=resume)
+    _follow(loop, out, common, "johnson")
+
+
+def dumoulin(
+    content: list[str],
+    *,
+    style: list[str],
+    out: Path,
+    recipe: str = "default",
+    base: str | None = None,
+    resume: bool = False,
+    processes: int = 1,
+    nodes: int = 1,
+    precision: str = "fp32",
+    settings: Annotated[dict[str, Any], dumoulin_.Recipe],
+    common: Common,
+) -> None:
+    """Train a network for several styles, or add styles to one (Dumoulin 2017).
+
+    Args:
+        content: folders or zips of photographs.
+        style: a style picture, the name of a bundled one, or a folder of them. Repeat the option.
+        out: folder of the run.
+        recipe: default or paper: where the settings below start from.
+        base: a trained network to add the styles to, fitting only their own numbers.
+        resume: go on from where the run in that folder stopped.
+        processes: processes or GPUs on each machine.
+        nodes: machines.
+        precision: fp32, or bf16 for mixed precision.
+    """
+    chosen = configured(dumoulin_.RECIPES, recipe, settings)
+    pictures = {Path(path).stem: open_picture(path) for item in style for path in find(item)}
+    hardware = Hardware(_accelerator(common), processes, nodes, precision)
+    network = dumoulin_.load(base) if base else None
+    loop = dumoulin_.train(content, pictures, chosen, out=out, base=network, hardware=hardware, resume=resume)
+    _follow(loop, out, common, "dumoulin")
+    if network is not None and (out / MODEL).exists():
+        dumoulin_.save(dumoulin_.join(network, dumoulin_.load(out / MODEL)), out / "joined.safetensors")
+
+
+def adain(
+    content: list[str],
+    *,
+    style: list[str],
+    out: Path,
+    recipe: str = "default",
+    resume: bool = False,
+    processes: int = 1,
+    nodes: int = 1,
+    precision: str = "fp32",
+    settings: Annotated[dict[str, Any], adain_.Recipe],
+    common: Common,
+) -> None:
+    """Train a decoder for any style (AdaIN, Huang and Belongie 2017).
+
+    Args:
+        content: folders or zips of photographs.
+        style: a folder or zip of style pictures; each is as likely as another. Repeat the option.
+        out: folder of the run.
+        recipe: default or paper: where the settings below start from.
+        resume: go on from where the run in that folder stopped.
+        processes: processes or GPUs on each machine.
+        nodes: machines.
+        precision: fp32, or bf16 for mixed precision.
+    """
+    chosen = configured(adain_.RECIPES, recipe, settings)
+    hardware = Hardware(_accelerator(common), processes, nodes, precision)
+    _follow(adain_.train(content, style, chosen, out=out, hardware=hardware, resume=resume), out, common, "adain")
+
+
+def _accelerator(common: Common) -> str:
+    return common.torch_device().type
+
+
+def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:
+    """Watch a run to its end, and say how it went."""
+    report = Report(common)
+    tick, told = None, 0
+    for tick in report.watch(loop, title=title):
+        for name in tick.damaged[told:]:
+            report.say(f"passed over {name}: it cannot be read")
+        told = len(tick.damaged)
+    if tick is None:
+        report.say(f"{out} is finished already")
+        return
+    if tick.stopped:
+        report.say(f"stopped at step {tick.index} of {tick.total}; --resume goes on")
+    else:
+        report.say(f"trained {tick.total} steps in {tick.seconds:.0f} s ({tick.rate:.1f} pictures/s); wrote {out / MODEL}")
+    report.outcome(
+        out=str(out),
+        steps=tick.index,
+        seconds=round(tick.seconds, 1),
+        rate=round(tick.rate, 2),
+        losses=tick.losses,
+        damaged=list(tick.damaged),
+        stopped=tick.stopped,
+    )

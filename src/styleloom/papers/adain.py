@@ -1,0 +1,413 @@
+"""Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", ICCV 2017.
+
+Johnson trains a network for each style and Dumoulin a scale and a shift of the features for each. Here the style
+*picture* sets them: give the content's feature maps the mean and the standard deviation of the style's, and let one
+decoder, trained once, turn any such features back into a picture. So any style takes one pass.
+
+Differs from the paper:
+    - the encoder is any network of ``features`` (the shipped model's is vgg19-lite), its decoder the mirror of it;
+    - layer terms are shares of their targets (``normalise``), so that one set of weights serves every encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.blocks import checkpoint, images
+from styleloom.blocks.data import Pictures, random_crop, recolored
+from styleloom.blocks.descend import Losses
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
+from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
+from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
+from styleloom.blocks.losses import content_loss
+from styleloom.blocks.muon import Muon
+from styleloom.blocks.onepass import OnePass, Window, by_tiles, finished, floats, like, thumbnail, windows
+from styleloom.convert.vgg import EMBEDDED, load_features
+
+KIND = "adain"
+CONTENT_LAYER = "relu4_1"
+REACH = 72  # pixels: 37 of the encoder and 30 of the decoder, rounded up
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+
+def adain(x: Tensor, style: Moment, content: Moment | None = None) -> Tensor:
+    """AdaIN(x, y) = sigma(y) (x - mu(x)) / sigma(x) + mu(y) (Eq. 8).
+
+    Args:
+        x: features of the content, [N, C, H, W].
+        style: mean and variance of the style's features, [N, C] each.
+        content: mean and variance to use as those of ``x``.
+    """
+    mean, variance = style
+    return instance_norm(x, (variance + _EPSILON).sqrt(), mean, content or unbiased_moments(x), eps=_EPSILON)
+
+
+def unbiased_moments(x: Tensor) -> Moment:
+    """Mean and unbiased variance over positions, as the authors' code has it: [N, C, H, W] -> [N, C] each."""
+    mean, variance = channel_moments(x)
+    positions = x.shape[2] * x.shape[3]
+    return mean, variance * positions / max(1, positions - 1)
+
+
+class AdaIN(nn.Module):
+    """An encoder up to relu4_1, frozen, and the decoder that mirrors it.
+
+    Args:
+        encoder: see :class:`~styleloom.Features`.
+        source: where the encoder came from, when it is not to be saved with the model.
+    """
+
+    def __init__(self, encoder: Features, *, source: str | None = None) -> None:
+        super().__init__()
+        encoder.check_layers(STYLE_LAYERS)
+        self.encoder = encoder.requires_grad_(False).eval()
+        self.source = source
+        layers: list[nn.Module] = []
+        block = CONTENT_LAYER[4]
+        for name, conv in reversed(list(encoder.convs.items())):
+            if name > CONTENT_LAYER[4:]:
+                continue
+            layers.append(Conv(conv.out_channels, conv.in_channels, 3, up=1 if name[0] == block else 2))
+            block = name[0]
+        self.decoder = nn.ModuleList(layers)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> features at relu4_1, [N, C, H / 8, W / 8]."""
+        return self.encoder(image, (CONTENT_LAYER,))[CONTENT_LAYER]
+
+    def decode(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> pictures [N, 3, 8 H, 8 W], not clipped."""
+        *hidden, last = self.decoder
+        for layer in hidden:
+            x = F.relu(layer(x))
+        out: Tensor = last(x)
+        return out
+
+    def forward(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
+        """Eq. 14 with one style a picture: [N, 3, H, W], [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1].
+
+        ``alpha`` is the strength: 0 gives the content back, 1 is the style in full.
+        """
+        x = self.restyle(self.encode(_padded(content)), [self.style(style)], [1.0], alpha=alpha)
+        return self.decode(x)[..., : content.shape[-2], : content.shape[-1]].clamp(0, 1)
+
+    def style(self, image: Tensor) -> Moment:
+        """All that a style picture is to this network: mean and variance of its features, [N, C] each."""
+        return unbiased_moments(self.encode(image))
+
+    def restyle(
+        self,
+        x: Tensor,
+        styles: Sequence[Moment],
+        shares: Sequence[float],
+        *,
+        alpha: float = 1.0,
+        masks: Sequence[Tensor] | None = None,
+        content: Moment | None = None,
+    ) -> Tensor:
+        """The content's features in a mixture of styles, or in one a region: a weighted sum of AdaIN outputs (Eq. 15)."""
+        content = content or unbiased_moments(x)
+        parts = [adain(x, style, content) for style in styles]
+        if masks is None:
+            mixed = torch.stack([share * part for share, part in zip(shares, parts, strict=True)]).sum(0)
+        else:
+            areas = [share * F.interpolate(mask, x.shape[-2:], mode="area") for share, mask in zip(shares, masks, strict=True)]
+            whole = torch.stack(areas).sum(0)
+            mixed = torch.stack([area * part for area, part in zip(areas, parts, strict=True)]).sum(0) / whole.clamp_min(1e-6)
+            mixed = torch.where(whole > 1e-6, mixed, x)  # where no style is asked for, the content stays
+        return torch.lerp(x, mixed, alpha)
+
+    def save(self, path: Path) -> None:
+        """Write a model file; with the encoder in it, unless that can be loaded from its source."""
+        tensors = {f"decoder.{name}": value.half() for name, value in self.decoder.state_dict().items()}
+        if self.source is None:
+            tensors |= {f"encoder.{name}": value.half() for name, value in self.encoder.state_dict().items()}
+        config = dict(source=self.source, encoder=self.encoder.config)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence="Apache-2.0")
+
+
+def load(name: str | Path = "adain-lite") -> AdaIN:
+    """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    model = AdaIN(Features(**config["encoder"]), source=config["source"])
+    if config["source"]:
+        model.encoder.load_state_dict(load_features(config["source"]).state_dict())
+    model.load_state_dict(tensors, strict=not config["source"])
+    return model.float().eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Config(OnePass):
+    """How pictures are painted.
+
+    Args:
+        model: adain-lite or a model file.
+        style_size: longer side at which style pictures are looked at: larger strokes where it is larger; 0: as they are.
+    """
+
+    model: str = "adain-lite"
+    style_size: int = 512
+
+
+PRESETS = {"best": Config()}
+
+
+def configure(preset: str = "best", **settings: Any) -> Config:
+    """A preset with some settings changed.
+
+    Raises:
+        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+    """
+    return configured(PRESETS, preset, settings)
+
+
+@torch.inference_mode()
+def stylize(
+    content: Tensor,
+    style: Tensor | Sequence[Tensor],
+    config: Config = PRESETS["best"],
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    model: AdaIN | None = None,
+) -> Tensor:
+    """Repaint pictures in one pass each; large ones in two passes over their tiles, the first for their statistics.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
+        config: see :class:`Config`.
+        weights: share of each style, scaled to sum to 1; equal when not given.
+        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size. One mask serves two styles.
+        model: instead of loading ``config.model``.
+
+    Returns:
+        [N, 3, H', W'], as ``content``.
+
+    Raises:
+        StyleLoomError: tensors that are no pictures, masks or weights that do not fit, or no such model.
+    """
+    styles = [style] if isinstance(style, Tensor) else list(style)
+    check_pictures(floats(content[:1, :, :1, :1]), styles)
+    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    network = (model if model is not None else load(config.model)).to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    painted = []
+    for picture in content.split(1):
+        regions = check_masks(masks, len(styles), floats(picture[..., :1, :1]), tuple(picture.shape[-2:]))
+        if config.size and config.size != max(picture.shape[-2:]):
+            picture = like(images.fit(floats(picture), config.size), picture)
+        regions = regions and [images.resize(region, tuple(picture.shape[-2:])) for region in regions]
+        tile = max(picture.shape[-2:]) if config.fits(picture) else config.tile
+        _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)
+        moments = [network.style(images.fit(look, config.style_size) if config.style_size else look) for look in looks]
+
+        def encoded(window: Window, picture: Tensor = picture) -> Tensor:
+            part = images.prepare_colors(floats(window.cut(picture)), [], config.keep_color)[0]
+            return network.encode(_padded(part))
+
+        content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(picture, tile, REACH))
+
+        def part(
+            window: Window,
+            picture: Tensor = picture,
+            encoded: Callable[[Window], Tensor] = encoded,
+            moments: list[Moment] = moments,
+            regions: list[Tensor] | None = regions,
+            content_moments: Moment | None = content_moments,
+        ) -> Tensor:
+            source = floats(window.cut(picture))
+            areas = regions and [_padded(window.cut(region)) for region in regions]
+            x = network.restyle(encoded(window), moments, shares, alpha=config.alpha, masks=areas, content=content_moments)
+            return finished(network.decode(x)[..., : source.shape[-2], : source.shape[-1]], source, config.keep_color)
+
+        painted.append(by_tiles(part, picture, tile, REACH))
+    return torch.cat(painted)
+
+
+def _moments_of_all(parts: Iterable[Tensor]) -> Moment:
+    """Mean and unbiased variance over the positions of all parts together, [1, C, h, w] each."""
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for part in parts:
+        flat = part.double().flatten(2)
+        count += flat.shape[2]
+        total = total + flat.sum(2)
+        squares = squares + flat.square().sum(2)
+    mean = total / count
+    return mean.float(), ((squares - count * mean.square()) / max(1, count - 1)).clamp_min(0).float()
+
+
+def _padded(picture: Tensor) -> Tensor:
+    """Sides that the encoder can halve three times."""
+    height, width = picture.shape[-2:]
+    return F.pad(picture, (0, -width % 8, 0, -height % 8), mode="replicate")
+
+
+@dataclass(frozen=True)
+class Recipe(Training):
+    """How a decoder is trained.
+
+    Args:
+        encoder: perceptual network: vgg19-lite, vgg19 or a file of weights.
+        size: side of the squares that it is trained on.
+        style_weight: weight of the style term (Eq. 11); the content's is 1.
+        optimizer: "muon" or "adam".
+        lr: step size at the start.
+        decay: how it falls: "cosine" to 2% after 100 steps of warming up, or "paper": lr / (1 + 5e-5 step).
+        normalise: measure each layer's term as a share of its target.
+        recolor: share of the style pictures whose colours are changed at random.
+        average: decay of the moving average of the weights, which is what is kept.
+    """
+
+    num_steps: int = 3_200
+    batch: int = 8
+    encoder: str = EMBEDDED
+    size: int = 144
+    style_weight: float = 4.0
+    optimizer: str = "muon"
+    lr: float = 4e-3
+    decay: str = "cosine"
+    normalise: bool = True
+    recolor: float = 0.5
+    average: float = 0.998
+
+
+RECIPES = {
+    "default": Recipe(),
+    # Section 6 and the authors' code: 512 px, of which 256 are cut.
+    "paper": Recipe(
+        num_steps=160_000,
+        encoder="vgg_normalised.pth",
+        size=256,
+        style_weight=10,
+        lr=1e-4,
+        decay="paper",
+        normalise=False,
+        recolor=0,
+        optimizer="adam",
+        average=0,
+    ),
+}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": torch.optim.Adam}
+DECAYS = {
+    "cosine": lambda step, steps: min(1, (step + 1) / 100) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))),
+    "paper": lambda step, steps: 1 / (1 + 5e-5 * step),
+}
+
+
+def loss(model: AdaIN, content: Tensor, style: Tensor, *, style_weight: float, normalise: bool) -> Losses:
+    """Eq. 11 to 13: the AdaIN output is the content target, its statistics at four layers are the style's."""
+    with torch.no_grad():
+        wanted = model.encoder(style, STYLE_LAYERS)
+        target = adain(model.encode(content), unbiased_moments(wanted[CONTENT_LAYER]))
+        spreads = {layer: _mean_and_std(wanted[layer]) for layer in STYLE_LAYERS}
+    found = model.encoder(model.decode(target), STYLE_LAYERS)
+    terms = []
+    for layer in STYLE_LAYERS:
+        distance = F.mse_loss(_mean_and_std(found[layer]), spreads[layer])
+        terms.append(distance / spreads[layer].square().mean() if normalise else 2 * distance)
+    return {
+        "content": content_loss(found[CONTENT_LAYER], target, normalise=normalise),
+        "style": style_weight * torch.stack(terms).sum(),
+    }
+
+
+def _mean_and_std(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, 2 C]."""
+    mean, variance = unbiased_moments(x)
+    return torch.cat([mean, (variance + _EPSILON).sqrt()], 1)
+
+
+def train(
+    content: str | Path | Sequence[str | Path],
+    style: str | Path | Sequence[str | Path],
+    recipe: Recipe = RECIPES["default"],
+    *,
+    out: str | Path,
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train a decoder, a step at a time; the model is ``out/model.safetensors``.
+
+    Args:
+        content: folders or zips of photographs.
+        style: folders or zips of style pictures; each of them is as likely as another.
+        recipe: see :class:`Recipe`.
+        out: folder of the run.
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.blocks.fit.Tick` after each step.
+
+    Raises:
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+    """
+    for name, value, choices in (("decay", recipe.decay, DECAYS), ("optimizer", recipe.optimizer, OPTIMIZERS)):
+        if value not in choices:
+            raise StyleLoomError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+    fabric = hardware.launch()
+    torch.manual_seed(recipe.seed)
+    encoder = load_features(recipe.encoder)
+    source = recipe.encoder if recipe.encoder == EMBEDDED else None
+    model = AdaIN(encoder, source=source).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    photographs = Pictures(content, shorter=round(1.6 * recipe.size))
+    sources = [style] if isinstance(style, str | Path) else style
+    paintings = [Pictures(source, shorter=round(1.6 * recipe.size)) for source in sources]
+
+    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+        gallery = paintings[rng.randint(len(paintings))]
+        painting = random_crop(gallery[rng.randint(len(gallery))], recipe.size, rng)
+        painting = recolored(painting, rng) if rng.uniform() < recipe.recolor else painting
+        return random_crop(photographs[index], recipe.size, rng), painting
+
+    shown = [
+        torch.stack(parts).to(fabric.device)
+        for parts in zip(*(item(i, RandomState([recipe.seed, i])) for i in range(6)), strict=True)
+    ]
+
+    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
+        return images.grid([*shown, _with(model, networks["decoder"])(*shown)])
+
+    task = Task(
+        networks={"decoder": model.decoder},
+        phases={
+            "decoder": Phase(
+                OPTIMIZERS[recipe.optimizer](model.decoder.parameters(), recipe.lr),
+                lambda content, style: loss(model, content, style, style_weight=recipe.style_weight, normalise=recipe.normalise),
+            )
+        },
+        item=item,
+        count=len(photographs),
+        averages={"decoder": recipe.average} if recipe.average else {},
+        schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
+        sample=sheet,
+        export=lambda networks, path: _with(model, networks["decoder"]).save(path),
+        settings=asdict(recipe) | dict(method=KIND),
+        damaged=[photographs.damaged, *(gallery.damaged for gallery in paintings)],
+    )
+    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def _with(model: AdaIN, decoder: nn.Module) -> AdaIN:
+    """The same encoder beside another decoder."""
+    other = AdaIN(model.encoder, source=model.source)
+    other.decoder = decoder  # type: ignore[assignment]
+    return other
+
+
+_EPSILON = 1e-5

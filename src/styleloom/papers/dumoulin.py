@@ -1,0 +1,303 @@
+"""Dumoulin, Shlens and Kudlur, "A Learned Representation for Artistic Style", ICLR 2017.
+
+Johnson needs a network for each style. But the convolutions of such networks can be shared: a style is then nothing but
+the scale and the shift after each normalisation, some 3,000 numbers, and mixtures of those numbers are mixtures of
+styles. A style is added to a trained network by fitting only its own numbers.
+
+Differs from the paper:
+    - the features are those of any network, by default vgg19-lite, and layer terms are shares of their targets;
+    - weights are averaged over training (``average=0`` is the paper).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.blocks import checkpoint, images
+from styleloom.blocks.data import Pictures, random_crop
+from styleloom.blocks.descend import Losses
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, fit
+from styleloom.blocks.inputs import check_masks, configured, shares_of
+from styleloom.blocks.layers import Moment
+from styleloom.blocks.losses import Moments
+from styleloom.blocks.onepass import OnePass, floats, like, paint
+from styleloom.convert.vgg import load_features
+
+from . import johnson
+
+KIND = "dumoulin"
+CONTENT_LAYER = "relu3_3"
+
+
+class StyleNet(nn.Module):
+    """One transformation network and, for each style, a scale and a shift of every normalised channel.
+
+    Args:
+        styles: names of the styles.
+        width, blocks: see :class:`~styleloom.papers.johnson.TransformNet`.
+    """
+
+    def __init__(self, styles: Sequence[str], *, width: int = 32, blocks: int = 5) -> None:
+        super().__init__()
+        if not styles or len(set(styles)) < len(styles):
+            raise StyleLoomError(f"styles {list(styles)} must be at least one, of different names")
+        self.styles = tuple(styles)
+        # Convolutions without bias, N(0, .01); the last one normalised too, then a sigmoid (Table 1 and 5).
+        self.network = johnson.TransformNet(width=width, blocks=blocks, output="sigmoid", own_norms=False, bias=False)
+        for module in self.network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+        self.gamma = nn.ParameterList([torch.ones(len(styles), channels) for channels in self.network.channels])
+        self.beta = nn.ParameterList([torch.zeros(len(styles), channels) for channels in self.network.channels])
+
+    @property
+    def parameters_per_style(self) -> int:
+        """Numbers that make a style."""
+        return 2 * sum(self.network.channels)
+
+    def norms(self, shares: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Scales and shifts of mixtures of styles (Section 3.3): shares [N, styles] -> pairs of [N, C]."""
+        return [(shares @ gamma, shares @ beta) for gamma, beta in zip(self.gamma, self.beta, strict=True)]
+
+    def forward(self, image: Tensor, shares: Tensor, statistics: Sequence[Moment] | None = None) -> Tensor:
+        """[N, 3, H, W] in [0, 1] and shares [N, styles] that sum to 1 -> [N, 3, H, W] in [0, 1]."""
+        return self.network(image, self.norms(shares), statistics)
+
+    def shares_of(self, weights: Mapping[str, float]) -> Tensor:
+        """``{style: weight}`` -> [1, styles], scaled to sum to 1.
+
+        Raises:
+            StyleLoomError: a style that this network lacks, or weights that are negative or all 0.
+        """
+        unknown = [name for name in weights if name not in self.styles]
+        if unknown:
+            raise StyleLoomError(f"unknown styles {unknown}; this network has {', '.join(self.styles)}")
+        row = torch.tensor([[float(weights.get(name, 0)) for name in self.styles]])
+        if not (row >= 0).all() or not 0 < row.sum() < float("inf"):
+            raise StyleLoomError(f"weights {dict(weights)} must be 0 or above, and not all 0")
+        return row / row.sum()
+
+
+@dataclass(frozen=True)
+class Recipe(johnson.Recipe):
+    """How a network is trained.
+
+    Args:
+        features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
+        pooling: "max" or "average" (the paper's) pooling in it.
+    """
+
+    num_steps: int = 6_000
+    batch: int = 8
+    size: int = 192
+    output: str = "sigmoid"
+    pooling: str = "max"
+
+
+RECIPES = {
+    "default": Recipe(),
+    # Section 3 and the appendix: batches of 16, 40,000 updates at 1e-3, VGG-16 with average pooling.
+    "paper": Recipe(num_steps=40_000, batch=16, features="vgg16", pooling="average", size=256, tv_weight=0, average=0),
+}
+
+
+def train(
+    content: str | Path | Sequence[str | Path],
+    styles: Mapping[str, Tensor],
+    recipe: Recipe = RECIPES["default"],
+    *,
+    out: str | Path,
+    base: StyleNet | None = None,
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train a network for several styles, a step at a time; the model is ``out/model.safetensors``.
+
+    Args:
+        content: folders or zips of photographs.
+        styles: name and picture [1, 3, H, W] in [0, 1] of each.
+        recipe: see :class:`Recipe`.
+        out: folder of the run.
+        base: add the styles to this trained network: only their own scales and shifts are fitted (Section 3.2).
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.blocks.fit.Tick` after each step.
+
+    Raises:
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+    """
+    fabric = hardware.launch()
+    torch.manual_seed(recipe.seed)
+    features = load_features(recipe.features, pooling=recipe.pooling).prepare(fabric.device, torch.float32)
+    network = StyleNet(list(styles), width=recipe.width)
+    learned = list(network.parameters())
+    if base is not None:
+        network = StyleNet(list(styles), **{name: base.network.config[name] for name in ("width", "blocks")})  # type: ignore[arg-type]
+        network.network.load_state_dict(base.network.state_dict())
+        network.network.requires_grad_(False)
+        for own, theirs in zip([*network.gamma, *network.beta], [*base.gamma, *base.beta], strict=True):
+            own.data.copy_(theirs.mean(0))  # start from the mean of the styles that it knows
+        learned = [*network.gamma, *network.beta]
+    network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    photographs = Pictures(content, shorter=round(1.2 * recipe.size))
+    with torch.no_grad():
+        targets = johnson.style_targets(features, [style.to(fabric.device) for style in styles.values()], recipe.style_size)
+    examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(4)])
+    shown = examples.to(fabric.device)
+
+    def loss(content: Tensor, style: Tensor) -> Losses:
+        painted = network(content, F.one_hot(style, len(styles)).to(content))
+        wanted = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
+        return johnson.objective(features, painted, content, wanted, recipe, CONTENT_LAYER)
+
+    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
+        rows = [networks["network"](shown, row.expand(len(shown), -1)) for row in torch.eye(len(styles), device=fabric.device)]
+        return images.grid([shown, *rows])
+
+    task = Task(
+        networks={"network": network},
+        phases={"network": Phase(torch.optim.Adam(learned, lr=recipe.lr), loss)},
+        item=lambda index, rng: (
+            random_crop(photographs[index], recipe.size, rng),
+            torch.tensor(rng.randint(len(styles))),
+        ),
+        count=len(photographs),
+        averages={"network": recipe.average} if recipe.average else {},
+        schedule=lambda step: johnson.cosine(step, recipe.num_steps),
+        sample=sheet,
+        export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]
+        settings=asdict(recipe)
+        | dict(method=KIND, styles=list(styles), pictures=checkpoint.fingerprint(None, list(styles.values()))),
+        damaged=[photographs.damaged],
+    )
+    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def join(*networks: StyleNet) -> StyleNet:
+    """One network with the styles of several that share their convolutions, as a base and those added to it do.
+
+    Raises:
+        StyleLoomError: their convolutions differ, or two styles have one name.
+    """
+    first = networks[0].network
+    for other in networks[1:]:
+        if any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.network.parameters(), strict=True)):
+            raise StyleLoomError("these networks have different convolutions; only styles added to one base can be joined")
+    joined = StyleNet(
+        [name for network in networks for name in network.styles],
+        width=first.config["width"],  # type: ignore[arg-type]
+        blocks=first.config["blocks"],  # type: ignore[arg-type]
+    )
+    joined.network.load_state_dict(first.state_dict())
+    for place in range(len(first.channels)):
+        joined.gamma[place].data = torch.cat([network.gamma[place].data for network in networks])
+        joined.beta[place].data = torch.cat([network.beta[place].data for network in networks])
+    return joined
+
+
+def save(network: StyleNet, path: Path) -> None:
+    """Write a model file."""
+    tensors = {name: value.half() for name, value in network.state_dict().items()}
+    config = dict(styles=list(network.styles)) | {name: network.network.config[name] for name in ("width", "blocks")}
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence="Apache-2.0")
+
+
+def load(name: str | Path = "pastiche-16") -> StyleNet:
+    """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    network = StyleNet(**config)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Config(OnePass):
+    """How pictures are painted.
+
+    Args:
+        model: pastiche-16 or a model file.
+    """
+
+    model: str = "pastiche-16"
+
+
+PRESETS = {"best": Config()}
+
+
+def configure(preset: str = "best", **settings: Any) -> Config:
+    """A preset with some settings changed.
+
+    Raises:
+        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+    """
+    return configured(PRESETS, preset, settings)
+
+
+def stylize(
+    content: Tensor,
+    style: str | Sequence[str],
+    config: Config = PRESETS["best"],
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    model: StyleNet | None = None,
+) -> Tensor:
+    """Repaint pictures in one pass each, in any mixture of the network's styles.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        style: names of the network's styles.
+        config: see :class:`Config`.
+        weights: share of each style, scaled to sum to 1; equal when not given.
+        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: each style is painted whole, and they are laid
+            over one another. One mask serves two styles.
+        model: instead of loading ``config.model``.
+
+    Returns:
+        [N, 3, H', W'], as ``content``.
+
+    Raises:
+        StyleLoomError: no such model or style, or weights and masks that do not fit.
+    """
+    styles = [style] if isinstance(style, str) else list(style)
+    network = model if model is not None else load(config.model)
+    network = network.to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parts = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+
+    def painted(shares: Tensor) -> Tensor:
+        shares = shares.to(content.device)
+
+        def prepared(picture: Tensor) -> Callable[[Tensor], Tensor]:
+            statistics = network.network.statistics(picture, network.norms(shares))
+            return lambda part: network(part, shares, statistics)
+
+        return paint(content, config, johnson.REACH, lambda part: network(part, shares), prepared)
+
+    regions = check_masks(masks, len(styles), content)
+    if regions is None:
+        mixture: dict[str, float] = {}
+        for name, part in zip(styles, parts, strict=True):
+            mixture[name] = mixture.get(name, 0) + part
+        return painted(network.shares_of(mixture))
+    layers = [painted(network.shares_of({name: 1.0})) for name in styles]
+    height, width = layers[0].shape[-2:]
+    areas = [images.resize(region, (height, width)) * part for region, part in zip(regions, parts, strict=True)]
+    whole = torch.stack(areas).sum(0)
+    original = like(images.resize(floats(content), (height, width)), content)
+    mixed = torch.stack([floats(layer) * area for layer, area in zip(layers, areas, strict=True)]).sum(0) / whole.clamp_min(1e-6)
+    return like(torch.where(whole > 1e-6, mixed, floats(original)), content)

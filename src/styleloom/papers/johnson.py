@@ -1,0 +1,370 @@
+"""Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016.
+
+Gatys descends on the pixels of every picture anew. Descend on the weights of a network instead, over many photographs
+and under the same loss, and from then on a picture in that style is one pass of the network.
+
+Differs from the paper:
+    - instance instead of batch normalisation, as the authors' own later models (Ulyanov et al. 2016);
+    - reflection padding in every convolution and nearest-neighbour upsampling with a convolution, as pytorch/examples
+      has it: no checkerboard, no border (``upsample="transpose"``, ``output="tanh"`` and ``padding="border"`` are the paper's);
+    - layer terms are shares of their targets (``normalise``), so that one set of weights serves every feature network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.blocks import checkpoint, images
+from styleloom.blocks.data import Pictures, random_crop
+from styleloom.blocks.descend import Losses
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
+from styleloom.blocks.inputs import configured
+from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
+from styleloom.blocks.losses import Moments, content_loss, gram_loss, moments, total_variation
+from styleloom.blocks.onepass import OnePass, paint
+from styleloom.convert.vgg import EMBEDDED, load_features
+
+KIND = "johnson"
+STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+CONTENT_LAYER = "relu2_2"
+BORDER = 40  # pixels that the paper pads a picture by, and that its unpadded residual blocks cut off again
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    # differs from the paper: it scales tanh to [0, 255]; pictures here are in [0, 1].
+    "tanh": lambda x: 0.5 + 0.5 * torch.tanh(x),
+    "sigmoid": torch.sigmoid,
+}
+UPSAMPLES = ("nearest", "transpose")
+PADDINGS = ("reflect", "border")
+# 4 of the first kernel, 3 of the strided ones, 4 x 10 of the residual blocks, 2 + 1 and 4 of those after, rounded up.
+REACH = 64
+Norms = Sequence[tuple[Tensor, Tensor]]
+"""Scale and shift of every normalisation, [C] or [N, C] each, in the order of the layers."""
+
+
+class TransformNet(nn.Module):
+    """The image transformation network: two strided convolutions, five residual blocks, two upsampling convolutions.
+
+    Every convolution but the last is followed by instance norm, whose scales and shifts are the network's own or the
+    caller's.
+
+    Args:
+        width: channels of the first convolution; the next two have twice and four times as many.
+        blocks: residual blocks.
+        upsample: ``"nearest"`` and a convolution, or a ``"transpose"`` convolution.
+        padding: ``"reflect"`` everywhere, or a ``"border"`` of 40 pixels once and none in the residual blocks.
+        output: ``"linear"``, ``"tanh"`` or ``"sigmoid"``.
+        own_norms: hold scales and shifts. Without them they come with each call, the last convolution's too.
+        bias: whether convolutions have one.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int = 32,
+        blocks: int = 5,
+        upsample: str = "nearest",
+        padding: str = "reflect",
+        output: str = "linear",
+        own_norms: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, value, choices in (
+            ("upsample", upsample, UPSAMPLES),
+            ("padding", padding, PADDINGS),
+            ("output", output, OUTPUTS),
+        ):
+            if value not in choices:
+                raise StyleLoomError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+        self.config = dict(
+            width=width, blocks=blocks, upsample=upsample, padding=padding, output=output, own_norms=own_norms, bias=bias
+        )
+        self.border = padding == "border"
+        self.output = output
+        wide = 4 * width
+        self.down = nn.ModuleList(
+            [
+                Conv(3, width, 9, bias=bias),
+                Conv(width, 2 * width, 3, stride=2, bias=bias),
+                Conv(2 * width, wide, 3, stride=2, bias=bias),
+            ]
+        )
+        self.residual = nn.ModuleList([Conv(wide, wide, 3, bias=bias, padded=not self.border) for _ in range(2 * blocks)])
+        self.up = nn.ModuleList()
+        for inputs, outputs in ((wide, 2 * width), (2 * width, width)):
+            self.up.append(
+                Conv(inputs, outputs, 3, up=2, bias=bias)
+                if upsample == "nearest"
+                else nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)
+            )
+        self.last = Conv(width, 3, 9, bias=bias)
+        self.channels = (width, 2 * width, wide, *[wide] * (2 * blocks), 2 * width, width) + (() if own_norms else (3,))
+        owned = self.channels if own_norms else ()
+        self.scales = nn.ParameterList([torch.ones(count) for count in owned])
+        self.shifts = nn.ParameterList([torch.zeros(count) for count in owned])
+
+    def forward(self, image: Tensor, norms: Norms | None = None, statistics: Sequence[Moment] | None = None) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> [N, 3, H, W], nominally in [0, 1]; any size.
+
+        Args:
+            image: the pictures.
+            norms: scale and shift of every normalisation, instead of the network's own.
+            statistics: mean and variance at every normalisation, instead of the picture's own (see :meth:`statistics`).
+        """
+        norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
+
+        def norm(x: Tensor, place: int) -> Tensor:
+            return instance_norm(x, *norms[place], statistics[place] if statistics is not None else None)
+
+        return self._run(image, norm)
+
+    def statistics(self, image: Tensor, norms: Norms | None = None) -> list[Moment]:
+        """Mean and variance that each normalisation meets in a picture: what a thumbnail tells the tiles of a large one."""
+        norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
+        met: list[Moment] = []
+
+        def norm(x: Tensor, place: int) -> Tensor:
+            met.append(channel_moments(x))
+            return instance_norm(x, *norms[place], met[-1])
+
+        self._run(image, norm)
+        return met
+
+    def _run(self, image: Tensor, norm: Callable[[Tensor, int], Tensor]) -> Tensor:
+        height, width = image.shape[-2:]
+        # Two halvings: sides must be multiples of 4.
+        x = F.pad(image, (0, -width % 4, 0, -height % 4), mode="replicate")
+        if self.border:
+            x = F.pad(x, (BORDER,) * 4, mode="reflect")
+        x = x.contiguous(memory_format=torch.channels_last)
+        place = 0
+        for conv in self.down:
+            x = F.relu(norm(conv(x), place))
+            place += 1
+        for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
+            y = F.relu(norm(first(x), place))
+            y = norm(second(y), place + 1)
+            x = (x[:, :, 2:-2, 2:-2] if self.border else x) + y
+            place += 2
+        for conv in self.up:
+            x = F.relu(norm(conv(x), place))
+            place += 1
+        x = self.last(x)
+        if place < len(self.channels):  # the last convolution is normalised too
+            x = norm(x, place)
+        return OUTPUTS[self.output](x)[:, :, :height, :width]
+
+
+def objective(
+    features: Features,
+    painted: Tensor,
+    content: Tensor,
+    targets: Mapping[str, Moments],
+    recipe: Recipe,
+    content_layer: str = CONTENT_LAYER,
+) -> Losses:
+    """Section 3.1: content at one layer, Gram matrices at four, smoothness; targets of [N or 1, C, C] second moments."""
+    layers = tuple(dict.fromkeys([content_layer, *targets]))
+    with torch.no_grad():
+        wanted = features(content, (content_layer,))[content_layer]
+    found = features(painted, layers)
+    style = [gram_loss(moments(found[layer]), target, normalise=recipe.normalise) for layer, target in targets.items()]
+    return {
+        "content": recipe.content_weight * content_loss(found[content_layer], wanted, normalise=recipe.normalise),
+        "style": recipe.style_weight * torch.stack(style).mean(),
+        "tv": recipe.tv_weight * total_variation(painted),
+    }
+
+
+@dataclass(frozen=True)
+class Recipe(Training):
+    """How a network is trained.
+
+    Args:
+        features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
+        size: side of the squares that it is trained on.
+        style_size: longer side at which the style picture is looked at: larger strokes where it is larger.
+        content_weight: weight of the content term.
+        style_weight: weight of the style term.
+        tv_weight: weight of the total variation.
+        lr: step size at the start; it falls by a cosine to 2%.
+        normalise: measure each layer's term as a share of its target.
+        width: channels of the first convolution.
+        upsample: "nearest" or "transpose".
+        padding: "reflect" or "border".
+        output: "linear", "tanh" or "sigmoid".
+        average: decay of the moving average of the weights, which is what is kept; 0: none.
+    """
+
+    num_steps: int = 4_000
+    features: str = EMBEDDED
+    size: int = 224
+    style_size: int = 320
+    content_weight: float = 1.0
+    style_weight: float = 2.0
+    tv_weight: float = 2.0
+    lr: float = 1e-3
+    normalise: bool = True
+    width: int = 32
+    upsample: str = "nearest"
+    padding: str = "reflect"
+    output: str = "linear"
+    average: float = 0.995
+
+
+RECIPES = {
+    "default": Recipe(),
+    # Section 4.1 and the supplement: VGG-16, batches of 4 at 256 px, 40,000 updates at 1e-3.
+    "paper": Recipe(
+        num_steps=40_000,
+        features="vgg16",
+        size=256,
+        style_size=256,
+        upsample="transpose",
+        padding="border",
+        output="tanh",
+        average=0,
+    ),
+    "pytorch-examples": Recipe(num_steps=40_000, features="vgg16", size=256, style_size=0, tv_weight=0, average=0),
+}
+
+
+def style_targets(features: Features, styles: Sequence[Tensor], style_size: int) -> dict[str, Moments]:
+    """The moments of style pictures at the style layers, stacked: [styles, C, C]."""
+    found = [features(images.fit(style, style_size) if style_size else style, STYLE_LAYERS) for style in styles]
+    parts = {layer: [moments(each[layer]) for each in found] for layer in STYLE_LAYERS}
+    return {
+        layer: Moments(torch.cat([part.mean for part in each]), torch.cat([part.second for part in each]))
+        for layer, each in parts.items()
+    }
+
+
+def cosine(step: int, steps: int) -> float:
+    """From 1 to 0.02 over a run."""
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def train(
+    content: str | Path | Sequence[str | Path],
+    style: Tensor,
+    recipe: Recipe = RECIPES["default"],
+    *,
+    out: str | Path,
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train a network for one style, a step at a time; the model is ``out/model.safetensors``.
+
+    Args:
+        content: folders or zips of photographs.
+        style: [1, 3, H, W] in [0, 1].
+        recipe: see :class:`Recipe`.
+        out: folder of the run.
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.blocks.fit.Tick` after each step.
+
+    Raises:
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+    """
+    fabric = hardware.launch()
+    torch.manual_seed(recipe.seed)
+    features = load_features(recipe.features).prepare(fabric.device, torch.float32)
+    network = TransformNet(width=recipe.width, upsample=recipe.upsample, padding=recipe.padding, output=recipe.output)
+    network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    photographs = Pictures(content, shorter=round(1.2 * recipe.size))
+    with torch.no_grad():
+        targets = style_targets(features, [style.to(fabric.device)], recipe.style_size)
+    examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
+    shown = examples.to(fabric.device)
+    task = Task(
+        networks={"network": network},
+        phases={
+            "network": Phase(
+                torch.optim.Adam(network.parameters(), lr=recipe.lr),
+                lambda content: objective(features, network(content), content, targets, recipe),
+            )
+        },
+        item=lambda index, rng: (random_crop(photographs[index], recipe.size, rng),),
+        count=len(photographs),
+        averages={"network": recipe.average} if recipe.average else {},
+        schedule=lambda step: cosine(step, recipe.num_steps),
+        sample=lambda networks: images.grid([shown, networks["network"](shown)]),
+        export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]
+        settings=asdict(recipe) | dict(method=KIND, style=checkpoint.fingerprint(None, [style])),
+        damaged=[photographs.damaged],
+    )
+    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def save(network: TransformNet, path: Path) -> None:
+    """Write a model file."""
+    tensors = {name: value.half() for name, value in network.state_dict().items()}
+    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, licence="Apache-2.0")
+
+
+def load(name: str | Path) -> TransformNet:
+    """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    network = TransformNet(**config)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Config(OnePass):
+    """How pictures are painted: see :class:`~styleloom.blocks.onepass.OnePass`."""
+
+
+PRESETS = {"best": Config()}
+
+
+def configure(preset: str = "best", **settings: Any) -> Config:
+    """A preset with some settings changed.
+
+    Raises:
+        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+    """
+    return configured(PRESETS, preset, settings)
+
+
+def stylize(content: Tensor, style: str | Path | TransformNet, config: Config = PRESETS["best"]) -> Tensor:
+    """Repaint pictures in one pass each.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        style: a network, or the name or file of one.
+        config: see :class:`Config`.
+
+    Returns:
+        [N, 3, H', W'], as ``content``.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    network = style if isinstance(style, TransformNet) else load(style)
+    network = network.to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def prepared(picture: Tensor) -> Callable[[Tensor], Tensor]:
+        statistics = network.statistics(picture)
+        return lambda part: network(part, statistics=statistics)
+
+    return paint(content, config, REACH, network, prepared)

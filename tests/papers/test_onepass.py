@@ -1,0 +1,246 @@
+"""Johnson, Dumoulin and AdaIN: counts, statistics, mixtures, tiles, files, and short trainings whose loss falls."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import styleloom as sl
+from styleloom.blocks import images
+from styleloom.blocks.checkpoint import read_tensors
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.blocks.fit import Tick
+from styleloom.blocks.onepass import by_tiles
+from styleloom.papers import adain, dumoulin, johnson
+
+
+@pytest.fixture
+def photo() -> Tensor:
+    """A smooth colourful picture of odd sides, [1, 3, 173, 267]."""
+    torch.manual_seed(5)
+    return images.resize(torch.rand(1, 3, 9, 12), (173, 267))
+
+
+@pytest.fixture
+def painter() -> adain.AdaIN:
+    """AdaIN with a narrow random encoder and decoder."""
+    torch.manual_seed(0)
+    return adain.AdaIN(Features(convs=(2, 2, 4, 1), widths=(4, 6, 8, 8), padding="reflect")).eval()
+
+
+@pytest.fixture
+def network() -> johnson.TransformNet:
+    """A narrow random transformation network whose norms do something."""
+    torch.manual_seed(0)
+    network = johnson.TransformNet(width=4, blocks=2, output="sigmoid")
+    for parameter in [*network.scales, *network.shifts]:
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def pastiche() -> dumoulin.StyleNet:
+    """A narrow random network of three styles."""
+    torch.manual_seed(0)
+    network = dumoulin.StyleNet(["a", "b", "c"], width=4, blocks=2)
+    for parameter in network.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return network.eval().requires_grad_(False)
+
+
+def test_parameters_are_those_of_the_papers() -> None:
+    # pytorch/examples' TransformerNet has 1,679,235 parameters.
+    assert sum(parameter.numel() for parameter in johnson.TransformNet().parameters()) == 1_679_235
+    # Dumoulin: 2 x 1,603 normalised channels a style, 2,560 of them in the residual part; under 0.2% of the network.
+    network = dumoulin.StyleNet(["one"])
+    assert network.parameters_per_style == 3_206 == sum(p.numel() for p in [*network.gamma, *network.beta])
+    assert 2 * sum(network.network.channels[3:13]) == 2_560
+    assert network.parameters_per_style / sum(p.numel() for p in network.network.parameters()) < 0.002
+
+
+@pytest.mark.parametrize("settings", [{}, {"upsample": "transpose", "padding": "border", "output": "tanh"}])
+def test_any_size(settings: dict[str, str]) -> None:
+    network = johnson.TransformNet(width=4, **settings)  # type: ignore[arg-type]
+    for size in ((64, 80), (61, 83)):
+        assert network(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+
+def test_adain_is_equation_8() -> None:
+    x, y = torch.randn(2, 3, 5, 7, dtype=torch.float64), 2 + 3 * torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    found = adain.adain(x, adain.unbiased_moments(y))
+    deviation = lambda t: (t.flatten(2).var(2) + 1e-5).sqrt()[..., None, None]  # noqa: E731
+    mean = lambda t: t.mean((2, 3), keepdim=True)  # noqa: E731
+    torch.testing.assert_close(found, deviation(y) * (x - mean(x)) / deviation(x) + mean(y), rtol=1e-4, atol=1e-5)
+
+
+def test_alpha_and_shares(painter: adain.AdaIN) -> None:
+    content, style, other = torch.rand(1, 3, 32, 40), torch.rand(1, 3, 40, 24), torch.rand(1, 3, 24, 24) ** 3
+    x = painter.encode(content)
+    styles = [painter.style(style), painter.style(other)]
+    torch.testing.assert_close(painter.restyle(x, styles, [0.5, 0.5], alpha=0), x)
+    first, second = (painter.restyle(x, [each], [1.0]) for each in styles)
+    torch.testing.assert_close(painter.restyle(x, styles, [0.25, 0.75]), 0.25 * first + 0.75 * second)
+    masks = [torch.zeros(1, 1, 32, 40), torch.ones(1, 1, 32, 40)]
+    masks[0][..., :16], masks[1][..., :16] = 1, 0
+    parted = painter.restyle(x, styles, [0.5, 0.5], masks=masks)
+    torch.testing.assert_close(parted[..., :2], first[..., :2])
+    torch.testing.assert_close(parted[..., 2:], second[..., 2:])
+
+
+@pytest.mark.parametrize("tile", [64, 128])
+def test_adain_by_tiles_is_the_whole(painter: adain.AdaIN, photo: Tensor, tile: int) -> None:
+    style = torch.rand(1, 3, 48, 48)
+    whole = adain.stylize(photo, style, adain.Config(tile=0, keep_color="luminance"), model=painter)
+    parts = adain.stylize(photo, style, adain.Config(tile=tile, keep_color="luminance"), model=painter)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-4)
+    assert whole.std() > 0.01
+
+
+def test_adain_of_bytes(painter: adain.AdaIN, photo: Tensor) -> None:
+    style = torch.rand(1, 3, 48, 48)
+    bytes_ = (photo * 255).round().to(torch.uint8)
+    found = adain.stylize(bytes_, style, adain.Config(tile=64), model=painter)
+    assert found.dtype == torch.uint8
+    assert (found.float() / 255 - adain.stylize(photo, style, model=painter)).abs().mean() < 1 / 255
+
+
+def test_johnson_by_tiles_given_the_same_statistics(network: johnson.TransformNet, photo: Tensor) -> None:
+    statistics = network.statistics(photo)
+    whole = network(photo, statistics=statistics)
+    torch.testing.assert_close(network(photo), whole, rtol=1e-3, atol=1e-4)
+    parts = by_tiles(lambda window: network(window.cut(photo), statistics=statistics), photo, 64, johnson.REACH)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
+    # The picture is its own thumbnail here, so tiles change nothing.
+    torch.testing.assert_close(johnson.stylize(photo, network, johnson.Config(tile=64)), whole, rtol=0, atol=1e-5)
+
+
+def test_mixtures_of_styles_are_mixtures_of_numbers(pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
+    mixed = dumoulin.StyleNet(["mixed"], width=4, blocks=2)
+    mixed.network.load_state_dict(pastiche.network.state_dict())
+    for own, theirs in zip([*mixed.gamma, *mixed.beta], [*pastiche.gamma, *pastiche.beta], strict=True):
+        own.data = (0.25 * theirs[0] + 0.75 * theirs[2])[None]
+    found = dumoulin.stylize(photo, ["a", "c"], weights=[1, 3], model=pastiche)
+    torch.testing.assert_close(found, dumoulin.stylize(photo, "mixed", model=mixed), rtol=0, atol=1e-5)
+    left = torch.zeros(1, 1, 173, 267)
+    left[..., :100] = 1
+    parted = dumoulin.stylize(photo, ["a", "c"], masks=[left], model=pastiche)
+    torch.testing.assert_close(parted[..., :90], dumoulin.stylize(photo, "a", model=pastiche)[..., :90])
+    torch.testing.assert_close(parted[..., 110:], dumoulin.stylize(photo, "c", model=pastiche)[..., 110:])
+
+
+def test_a_batch_changes_nothing(painter: adain.AdaIN, pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
+    batch, style = torch.cat([photo, photo.flip(3) ** 2]), torch.rand(1, 3, 48, 48)
+    for paint in (
+        lambda content: adain.stylize(content, style, model=painter),
+        lambda content: dumoulin.stylize(content, "b", model=pastiche),
+    ):
+        torch.testing.assert_close(paint(batch)[1:], paint(batch[1:]), rtol=0, atol=0)
+
+
+def test_keep_color_and_alpha(network: johnson.TransformNet, photo: Tensor) -> None:
+    kept = johnson.stylize(photo, network, johnson.Config(keep_color="luminance"))
+    inside = ((kept > 0.01) & (kept < 0.99)).all(1, keepdim=True)
+    chroma = lambda image: images.rgb_to_yiq(image)[:, 1:]  # noqa: E731
+    assert ((chroma(kept) - chroma(photo)).abs() * inside).max() < 1e-4
+    torch.testing.assert_close(johnson.stylize(photo, network, johnson.Config(alpha=0)), photo)
+
+
+Make = Callable[[], nn.Module]
+Save = Callable[..., None]
+Load = Callable[[Path], nn.Module]
+SAVED: list[tuple[Make, Save, Load]] = [
+    (lambda: johnson.TransformNet(width=4), johnson.save, johnson.load),
+    (lambda: dumoulin.StyleNet(["x", "y"], width=4), dumoulin.save, dumoulin.load),
+    (lambda: adain.AdaIN(Features(convs=(2, 2, 3, 1), widths=(4, 4, 4, 4))), lambda model, path: model.save(path), adain.load),
+    (lambda: adain.AdaIN(sl.load_features(), source="vgg19-lite"), lambda model, path: model.save(path), adain.load),
+]
+
+
+@pytest.mark.parametrize(("make", "save", "load"), SAVED, ids=["johnson", "dumoulin", "adain", "adain without its encoder"])
+def test_files(
+    make: Callable[[], nn.Module], save: Callable[..., None], load: Callable[[Path], nn.Module], tmp_path: Path
+) -> None:
+    model = make()
+    save(model, tmp_path / "m.safetensors")
+    for name, value in load(tmp_path / "m.safetensors").state_dict().items():
+        torch.testing.assert_close(value, model.state_dict()[name].half().float())
+
+
+def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
+    johnson.save(johnson.TransformNet(width=4), tmp_path / "m.safetensors")
+    with pytest.raises(StyleLoomError, match="holds 'johnson', wanted a model of kind 'adain'"):
+        adain.load(tmp_path / "m.safetensors")
+
+
+def test_mistakes(pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
+    with pytest.raises(StyleLoomError, match=r"unknown styles \['z'\]; this network has a, b, c"):
+        dumoulin.stylize(photo, "z", model=pastiche)
+    with pytest.raises(StyleLoomError, match="by name"):
+        sl.stylize(photo, photo, method="dumoulin", model=pastiche)
+    with pytest.raises(StyleLoomError, match="takes style pictures"):
+        sl.stylize(photo, "wave", method="adain")
+    with pytest.raises(StyleLoomError, match="alpha is 2"):
+        sl.stylize(photo, photo, method="adain", alpha=2)
+    with pytest.raises(StyleLoomError, match="tile is 100"):
+        adain.configure(tile=100)
+    with pytest.raises(StyleLoomError, match="unknown method 'magic'; choose one of gatys, johnson, dumoulin, adain"):
+        sl.stylize(photo, photo, method="magic")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six small photographs."""
+    (tmp_path / "photos").mkdir()
+    for index in range(6):
+        torch.manual_seed(index)
+        images.write(images.resize(torch.rand(1, 3, 4, 5), (48, 60)), tmp_path / "photos" / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> None:
+    short: dict[str, Any] = dict(num_steps=24, batch=2, size=32, save_every=12, sample_every=24)
+    style = images.resize(torch.rand(1, 3, 5, 5), (40, 40))
+    decoding = adain.Recipe(optimizer="adam", decay="paper", lr=5e-3, **short)
+    loops: dict[str, Callable[..., Iterator[Tick]]] = {
+        "johnson": lambda **options: johnson.train(folder, style, johnson.Recipe(width=4, **short), **options),
+        "dumoulin": lambda **options: dumoulin.train(
+            folder,
+            {"one": style, "two": 1 - style},
+            dumoulin.Recipe(width=4, lr=5e-3, **short),
+            **options,
+        ),
+        "adain": lambda **options: adain.train(
+            folder, [folder], adain.Recipe(optimizer="adam", decay="paper", lr=5e-3, **short), **options
+        ),
+    }
+    for name, train in loops.items():
+        losses = [sum(tick.losses.values()) for tick in train(out=tmp_path / name)]
+        assert sum(losses[-5:]) < 0.8 * sum(losses[:5]), name
+        half = tmp_path / f"{name}-half"
+        for tick in train(out=half):
+            if tick.index == 15:  # three steps after the checkpoint
+                break
+        list(train(out=half, resume=True))
+        whole, resumed = (read_tensors(out / "model.safetensors")[0] for out in (tmp_path / name, half))
+        assert all(torch.equal(whole[key], resumed[key]) for key in whole), name
+        assert (half / "samples" / "000024.png").exists()
+
+
+def test_a_style_is_added_by_its_own_numbers(folder: Path, pastiche: dumoulin.StyleNet, tmp_path: Path) -> None:
+    style = images.resize(torch.rand(1, 3, 5, 5), (40, 40))
+    recipe = dumoulin.Recipe(num_steps=6, batch=2, size=32, lr=1e-2, save_every=6, sample_every=6)
+    list(dumoulin.train(folder, {"new": style}, recipe, out=tmp_path / "run", base=pastiche))
+    added = dumoulin.load(tmp_path / "run" / "model.safetensors")
+    for own, theirs in zip(added.network.parameters(), pastiche.network.parameters(), strict=True):
+        assert torch.equal(own, theirs.half().float())
+    assert not torch.allclose(added.gamma[0], pastiche.gamma[0].mean(0), atol=1e-3)
+    dumoulin.save(pastiche, tmp_path / "base.safetensors")
+    joined = dumoulin.join(dumoulin.load(tmp_path / "base.safetensors"), added)
+    assert joined.styles == ("a", "b", "c", "new")
+    content = F.interpolate(style, (32, 32))
+    torch.testing.assert_close(dumoulin.stylize(content, "new", model=joined), dumoulin.stylize(content, "new", model=added))
