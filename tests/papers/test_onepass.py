@@ -214,9 +214,7 @@ def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> Non
             dumoulin.Recipe(width=4, lr=5e-3, **short),
             **options,
         ),
-        "adain": lambda **options: adain.train(
-            folder, [folder], adain.Recipe(optimizer="adam", decay="paper", lr=5e-3, **short), **options
-        ),
+        "adain": lambda **options: adain.train(folder, [folder], decoding, **options),
     }
     for name, train in loops.items():
         losses = [sum(tick.losses.values()) for tick in train(out=tmp_path / name)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from styleloom import painterly
 from styleloom.blocks import images
 from styleloom.convert.vgg import load_features
-from styleloom.papers import gatys
+from styleloom.papers import adain, gatys
 from styleloom.samples import sample
 
 from .options import Common, check_folder
@@ -63,6 +63,17 @@ CONTROLS = (
 )
 
 
+PASSES = (
+    Painting("cat", ("wave",), "AdaIN"),
+    Painting("astronaut", ("swirls",), "AdaIN"),
+    Painting("coffee", ("stained-glass",), "AdaIN"),
+    Painting("rocket", ("watercolor",), "AdaIN"),
+    Painting("cat", ("mosaic",), "AdaIN"),
+    Painting("astronaut", ("gilded",), "AdaIN"),
+)
+STRIP = ("cat", "ink-wash", "marbling")  # a photograph, from one style to another
+
+
 def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str = "fp32", seed: int = 0, common: Common) -> None:
     """Repaint the bundled photographs in the bundled styles, on a page to look at.
 
@@ -97,6 +108,24 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
         images.write(step.image, folder / f"{painting.name}.png")
         report.say(f"wrote {folder / painting.name}.png  ({step.seconds:.1f} s)")
         cards[painting.name] = _card(painting, step.seconds)
+    model = adain.load()
+    for painting in PASSES:
+        picture = contents[painting.content].to(device)
+        look = [styles[style].to(device) for style in painting.styles]
+        adain.stylize(picture, look, model=model)  # the first call at a size also plans its convolutions
+        mark = time.perf_counter()
+        image = adain.stylize(picture, look, model=model)
+        seconds = time.perf_counter() - mark
+        name = f"{painting.name}-adain"
+        images.write(image, folder / f"{name}.png")
+        report.say(f"wrote {folder / name}.png  ({seconds:.2f} s)")
+        cards[name] = _card(painting, seconds, name)
+    content, first, second = STRIP
+    pair = [styles[first].to(device), styles[second].to(device)]
+    strip = torch.cat(
+        [adain.stylize(contents[content].to(device), pair, weights=[4 - step, step], model=model) for step in range(5)]
+    )
+    images.write(images.grid([strip]), folder / "strip.png")
     seconds = time.perf_counter() - began
     page = _page(cards, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")
@@ -104,14 +133,18 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
 
 
-def _card(painting: Painting, seconds: float) -> str:
+def _card(painting: Painting, seconds: float, name: str | None = None) -> str:
     sources = "".join(f'<img src="{escape(name)}.jpg" alt="{escape(name)}">' for name in (painting.content, *painting.styles))
     return (
-        f'<figure><img class="painted" src="{escape(painting.name)}.png" alt="{escape(painting.caption)}">'
+        f'<figure><img class="painted" src="{escape(name or painting.name)}.png" alt="{escape(painting.caption)}">'
         f'<figcaption><span class="sources">{sources}</span>'
-        f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{seconds:.0f} s</small></span>"
+        f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{_duration(seconds)}</small></span>"
         f"</figcaption></figure>"
     )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def _page(cards: dict[str, str], config: gatys.Config, seconds: float, device: torch.device) -> str:
@@ -121,6 +154,8 @@ def _page(cards: dict[str, str], config: gatys.Config, seconds: float, device: t
     rows = "".join(f"<tr><td>{name}</td><td>{escape(str(value))}</td></tr>" for name, value in asdict(config).items())
     return _PAGE.substitute(
         gallery="".join(cards[painting.name] for painting in GALLERY),
+        passes="".join(cards[f"{painting.name}-adain"] for painting in PASSES),
+        strip=f"{STRIP[0]}, from {STRIP[1]} to {STRIP[2]}",
         controls="".join(cards[painting.name] for painting in CONTROLS),
         styles=styles,
         settings=rows,
@@ -155,11 +190,17 @@ table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px s
 details { margin-top: 3rem; } summary { cursor: pointer; }
 </style>
 <h1>StyleLoom</h1>
-<p>Photographs repainted by descending on their pixels (Gatys, Ecker and Bethge 2016), with the perceptual network that ships
-with StyleLoom. $count pictures in $seconds seconds on $device.</p>
+<p>$count pictures in $seconds seconds on $device, with nothing but what ships with StyleLoom.</p>
 <h2>A photograph, a style</h2>
-<p>Beside each picture: what it shows and how it was to be painted.</p>
+<p>Repainted by descending on the pixels (Gatys, Ecker and Bethge 2016). Beside each picture: what it shows and how it was to be painted.</p>
 <div class="grid">$gallery</div>
+<h2>In one pass</h2>
+<p>Any style at all, in a fraction of a second: AdaIN (Huang and Belongie 2017) gives the features of the photograph the mean and
+the spread of those of the style, and one decoder turns them into a picture.</p>
+<div class="grid">$passes</div>
+<h2>Between two styles</h2>
+<p>Shares of two styles, in the same one pass: $strip.</p>
+<figure><img src="strip.png" alt="$strip"></figure>
 <h2>Control</h2>
 <p>Several styles in any shares, a style for each region of a mask, or the colours of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>
