@@ -18,7 +18,7 @@ PAIRS = (
     ("astronaut", "swirls"),
     ("coffee", "stained-glass"),
     ("cat", "gilded"),
-    ("rocket", "impasto"),
+    ("rocket", "watercolor"),
     ("coffee", "cubism"),
 )
 

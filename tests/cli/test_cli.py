@@ -10,30 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.cli.program import run
 
 from styleloom.blocks import images
-from styleloom.cli import main
 
 FAST = ["--size", "64", "--first-size", "45", "--first-steps", "3", "--steps", "2", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder to work in, with a photograph, a style and a mask."""
-    monkeypatch.chdir(tmp_path)
-    generator = torch.Generator().manual_seed(0)
-    for name in ("photo.png", "style.png"):
-        images.write(images.resize(torch.rand(1, 3, 6, 8, generator=generator), (48, 64)), name)
-    mask = torch.zeros(1, 3, 48, 64)
-    mask[..., :32] = 1
-    images.write(mask, "mask.png")
-
-
-def run(*arguments: str) -> int:
-    """The program's exit status."""
-    with pytest.raises(SystemExit) as stopped:
-        main(list(arguments))
-    return int(stopped.value.code or 0)
 
 
 def test_stylize_writes_a_picture_and_json(capsys: pytest.CaptureFixture[str]) -> None:

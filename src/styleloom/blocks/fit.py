@@ -230,7 +230,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             last = stopped or step + 1 == training.num_steps
             seconds = time.perf_counter() - start
             rate = training.batch * (step + 1 - first) / seconds
-            damaged = tuple(name for found in task.damaged for name in found)
+            damaged = tuple(dict.fromkeys(name for found in task.damaged for name in found))
             tick = Tick(step + 1, training.num_steps, losses, seconds, rate, damaged, stopped)
             if log is not None:
                 log.write(tick, last)

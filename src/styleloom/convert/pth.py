@@ -11,6 +11,8 @@ from torch import Tensor
 
 from styleloom.blocks.errors import StyleLoomError
 
+MAGIC = {b"PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"\x89HDF": "an HDF5 file", b'{"': "a safetensors file"}
+
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The named tensors of a ``.pth`` file; a ``state_dict`` wrapped in a checkpoint is found.
@@ -24,6 +26,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise StyleLoomError(
             f"{path} is in PyTorch's tar format of 2017; open it with an old PyTorch and torch.save its tensors again"
         )
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head.startswith((b"PK", b"\x80")):  # a zip archive, or a bare pickle
+        kind = next((name for magic, name in MAGIC.items() if magic in head), "no PyTorch file")
+        raise StyleLoomError(f"{path} is {kind}; wanted a .pth of PyTorch")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

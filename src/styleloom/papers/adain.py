@@ -276,14 +276,14 @@ class Recipe(Training):
         average: decay of the moving average of the weights, which is what is kept.
     """
 
-    num_steps: int = 1_900
+    num_steps: int = 1_400
     batch: int = 8
     encoder: str = EMBEDDED
     size: int = 128
     style_weight: float = 4.0
-    identity_weight: float = 50.0
+    identity_weight: float = 100.0
     optimizer: str = "muon"
-    lr: float = 4e-3
+    lr: float = 2e-3
     decay: str = "cosine"
     normalise: bool = True
     recolor: float = 0.5

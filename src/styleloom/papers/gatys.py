@@ -9,7 +9,7 @@ Differs from the paper (the preset ``"paper"`` undoes all but the first two):
     - content and style pictures are brought to the same longer side;
     - ``normalise``: each layer's term is a share of its target, so that one set of weights serves every network;
     - the style distance is that between Gaussians, mean and covariance, instead of between Gram matrices;
-    - the picture is painted coarse to fine, carrying the optimizer's state from scale to scale (the pyramid is that of
+    - the picture is painted coarse to fine, carrying Adam's state from scale to scale (the pyramid is that of
       Gatys et al. 2017, arXiv:1611.07865; the settings are in the spirit of Crowson's style-transfer-pytorch, 2021);
     - masks, several styles and colour preservation follow Gatys et al. 2017 and arXiv:1606.05897.
 """

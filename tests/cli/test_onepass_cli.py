@@ -1,0 +1,81 @@
+"""One-pass methods, training and conversion from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.public_networks import ExamplesNet
+from tests.cli.program import run
+
+from styleloom.blocks import images
+from styleloom.papers import dumoulin, johnson
+
+TINY = ["--num-steps", "2", "--batch", "2", "--size", "32", "--device", "cpu"]
+
+
+@pytest.fixture
+def photos() -> str:
+    """A folder of three photographs, one of them damaged."""
+    Path("photos").mkdir()
+    for index in range(2):
+        images.write(torch.rand(1, 3, 40, 50), f"photos/{index}.png")
+    Path("photos/broken.png").write_bytes(b"no picture")
+    return "photos"
+
+
+def test_train_and_stylize_with_adain(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "adain", photos, "--style", photos, "--out", "run", "--json", *TINY]
+    assert run(*command) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["steps"] == 2 and outcome["damaged"] == ["photos/broken.png"]
+    assert run(*command) == 2
+    assert "run holds a run already; resume it, or choose another folder" in capsys.readouterr().err
+    assert run(*command, "--resume", "--style-weight", "7") == 2
+    assert "style_weight was 4.0, now 7.0" in capsys.readouterr().err
+    assert run(*command, "--resume", "--num-steps", "3") == 0
+    capsys.readouterr()
+    painting = ["stylize", "photo.png", "style.png", "--method", "adain", "--model", "run/model.safetensors", "--device", "cpu"]
+    assert run(*painting, "-o", "out.png", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["method"] == "adain"
+    assert images.read("out.png").shape == images.read("photo.png").shape
+    assert run(*painting, "-o", "tiled.png", "--tile", "32") == 0
+    assert (images.read("tiled.png") - images.read("out.png")).abs().mean() < 1 / 255
+
+
+def test_train_johnson_and_dumoulin(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "johnson", photos, "--style", "style.png", "--width", "4", "--out", "j", "--quiet", *TINY) == 0
+    assert run("stylize", "photo.png", "j/model.safetensors", "--method", "johnson", "-o", "j.png", "--device", "cpu") == 0
+    assert isinstance(johnson.load("j/model.safetensors"), johnson.TransformNet)
+    styles = ["--style", "style.png", "--style", "photo.png"]
+    assert run("train", "dumoulin", photos, *styles, "--width", "4", "--out", "d", "--quiet", *TINY) == 0
+    more = ["--base", "d/model.safetensors", "--width", "4", "--out", "more", "--quiet", *TINY]
+    assert run("train", "dumoulin", photos, "--style", "mask.png", *more) == 0
+    assert dumoulin.load("more/joined.safetensors").styles == ("style", "photo", "mask")
+    model = ["--method", "dumoulin", "--model", "more/joined.safetensors", "--device", "cpu"]
+    assert run("stylize", "photo.png", "style", "mask", *model, "--weights", "1,3", "-o", "d.png") == 0
+    capsys.readouterr()
+    assert run("stylize", "photo.png", "wave", *model, "-o", "e.png") == 2
+    assert "unknown styles ['wave']; this network has style, photo, mask" in capsys.readouterr().err
+    assert not Path("e.png").exists()
+
+
+def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(ExamplesNet().state_dict(), "candy.pth")
+    assert run("convert", "candy.pth", "-o", "candy.safetensors", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "johnson"
+    assert run("stylize", "photo.png", "candy.safetensors", "--method", "johnson", "-o", "out.png", "--device", "cpu") == 0
+    capsys.readouterr()
+    for arguments, message in (
+        (["convert", "photo.png", "-o", "x.safetensors"], "photo.png is a PNG picture; wanted a .pth"),
+        (["convert", "candy.pth", "-o", "x.pth"], "a model file is called .safetensors"),
+        (["convert", "nowhere.pth", "-o", "x.safetensors"], "no such file"),
+        (["stylize", "photo.png", "style.png", "--method", "johnson", "-o", "x.png"], "style.png"),
+        (["stylize", "photo.png", "wave", "--method", "adain", "--resume", "-o", "x.png"], "adain paints in one pass"),
+        (["train", "adain", "nowhere", "--style", "nowhere", "--out", "r"], "no such folder or file: nowhere"),
+        (["train", "johnson", ".", "--style", "style.png", "--out", "r", "--recipe", "best"], "unknown preset 'best'"),
+    ):
+        assert run(*arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+        assert not Path(arguments[-1]).exists()
