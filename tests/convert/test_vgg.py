@@ -118,7 +118,7 @@ def test_foreign_damaged_and_missing_files_are_named_for_what_they_are(tmp_path:
     with pytest.raises(StyleLoomError, match="no such file"):
         load_features(tmp_path / "none.pth")
     (tmp_path / "a.pth").write_bytes(b"not a pickle")
-    with pytest.raises(StyleLoomError, match="is no PyTorch file; wanted a .pth"):
+    with pytest.raises(StyleLoomError, match="is no PyTorch file"):
         load_features(tmp_path / "a.pth")
     torch.save(torch.zeros(3), tmp_path / "b.pth")
     with pytest.raises(StyleLoomError, match="no state_dict"):

@@ -8,7 +8,7 @@ Five blocks of 3x3 convolutions with 2x2 pooling between them. ``conv3_1`` is th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -95,15 +95,18 @@ class Features(nn.Module):
         pools = max(int(layer[4]) for layer in layers) - 1
         return 2**pools * (2 if self.padding == "reflect" else 1)
 
-    def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Sequence[str], read: Callable[[str, Tensor], Any] | None = None) -> dict[str, Any]:
         """Activations at ``layers``, computed no deeper than the deepest of them.
 
         Args:
             image: [N, 3, H, W] in [0, 1], RGB.
             layers: names such as ``"relu4_2"`` or ``"conv1_1"``.
+            read: what to keep of each layer and its activations as they come, such as a loss; its gradient is then
+                computed where the layer's turn comes, and takes no memory before.
 
         Returns:
-            ``{layer: [N, C, H / 2^b, W / 2^b]}`` in the network's own precision, in the order asked for.
+            ``{layer: [N, C, H / 2^b, W / 2^b]}`` in the network's own precision, in the order asked for; or what
+            ``read`` made of them.
 
         Raises:
             StyleLoomError: unknown layers, or a picture smaller than :meth:`minimum_size`.
@@ -114,7 +117,7 @@ class Features(nn.Module):
             height, width = image.shape[-2:]
             raise StyleLoomError(f"a picture of {width} x {height} is too small for {layers[-1]}; it needs {minimum} px a side")
         wanted = set(layers)
-        found: dict[str, Tensor] = {}
+        found: dict[str, Any] = {}
         convs = self.convs
         first = convs["1_1"]
         x = ((image - self.mean) / self.std).to(first.weight.dtype)
@@ -132,11 +135,11 @@ class Features(nn.Module):
                 x = F.conv2d(x, conv.weight, conv.bias, padding=1)
             keep = f"conv{name}" in wanted
             if keep:
-                found[f"conv{name}"] = x
+                found[f"conv{name}"] = read(f"conv{name}", x) if read else x
             # In place where nobody keeps the sum before it: large pictures spend their time on memory.
             x = F.relu(x, inplace=not keep)
             if f"relu{name}" in wanted:
-                found[f"relu{name}"] = x
+                found[f"relu{name}"] = read(f"relu{name}", x) if read else x
             if len(found) == len(wanted):
                 break
         return {layer: found[layer] for layer in layers}

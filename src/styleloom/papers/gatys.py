@@ -360,16 +360,28 @@ def _objective(
         else:
             strengths = [share * len(shares) for share in shares]
 
+    def measure(layer: str, features: Tensor) -> dict[str, Tensor]:
+        """The terms that a layer has a part in."""
+        features = features.float()
+        terms = {}
+        if layer in contents:
+            terms["content"] = content_loss(features, contents[layer], normalise=config.normalise)
+        if layer in config.style_layers:
+            layer_share = layer_shares[config.style_layers.index(layer)]
+            parts = [
+                strength * style_loss(moments(features, area[layer]), target[layer], normalise=config.normalise)
+                for target, area, strength in zip(targets, areas, strengths, strict=True)
+            ]
+            terms["style"] = layer_share * torch.stack(parts).sum()
+        return terms
+
     def objective(image: Tensor) -> Losses:
-        found = {layer: features.float() for layer, features in read(image, layers).items()}
-        content_term = torch.stack(
-            [content_loss(found[layer], contents[layer], normalise=config.normalise) for layer in config.content_layers]
-        ).mean()
-        style_terms = []
-        for layer, layer_share in zip(config.style_layers, layer_shares, strict=True):
-            for target, area, strength in zip(targets, areas, strengths, strict=True):
-                term = style_loss(moments(found[layer], area[layer]), target[layer], normalise=config.normalise)
-                style_terms.append(layer_share * strength * term)
+        if config.compile:
+            found = {layer: measure(layer, features) for layer, features in read(image, layers).items()}
+        else:
+            found = network(image, layers, read=measure)
+        content_term = torch.stack([terms["content"] for terms in found.values() if "content" in terms]).mean()
+        style_terms = [terms["style"] for terms in found.values() if "style" in terms]
         losses = {
             "content": config.content_weight * content_term,
             "style": config.style_weight * torch.stack(style_terms).sum(),
