@@ -68,3 +68,16 @@ def test_minimum_size(padding: str, minimum: int) -> None:
 def test_wrong_options(options: dict[str, Any]) -> None:
     with pytest.raises(StyleLoomError):
         Features(**options)
+
+
+def test_read_sees_each_layer_and_gives_the_same_gradient(tiny: Features, picture: torch.Tensor) -> None:
+    layers = ("relu1_1", "conv1_2", "relu2_1")
+    gradients = []
+    for read in (None, lambda layer, x: (layer, x.square().mean())):
+        image = picture.clone().requires_grad_(True)
+        found = tiny(image, layers, read=read)
+        terms = [found[layer].square().mean() for layer in layers] if read is None else [found[layer][1] for layer in layers]
+        assert read is None or [found[layer][0] for layer in layers] == list(layers)
+        torch.stack(terms).sum().backward()
+        gradients.append(image.grad)
+    torch.testing.assert_close(*gradients)
