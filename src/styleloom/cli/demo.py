@@ -63,13 +63,16 @@ CONTROLS = (
 )
 
 
-PASSES = (
-    Painting("cat", ("wave",), "AdaIN"),
-    Painting("astronaut", ("swirls",), "AdaIN"),
-    Painting("coffee", ("stained-glass",), "AdaIN"),
-    Painting("rocket", ("watercolor",), "AdaIN"),
-    Painting("cat", ("mosaic",), "AdaIN"),
-    Painting("astronaut", ("gilded",), "AdaIN"),
+PASSES = tuple(
+    Painting(content, (style,), "AdaIN")
+    for content, style in (
+        ("cat", "wave"),
+        ("coffee", "stained-glass"),
+        ("astronaut", "gilded"),
+        ("cat", "mosaic"),
+        ("coffee", "gilded"),
+        ("astronaut", "wave"),
+    )
 )
 STRIP = ("cat", "ink-wash", "marbling")  # a photograph, from one style to another
 
