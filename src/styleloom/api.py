@@ -71,18 +71,16 @@ def stylize(
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = module.configure(preset, **options)
-    check_styles(method, style)
+    check_styles(method, style, mixed=weights is not None or masks is not None)
     if method == "johnson":
-        if weights is not None or masks is not None:
-            raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, adain or gatys")
         image: Tensor = johnson.stylize(content, style if isinstance(style, str) else style[0], config)  # type: ignore[arg-type]
         return image
     image = module.stylize(content, style, config, weights=weights, masks=masks, **inputs)
     return image
 
 
-def check_styles(method: str, style: Any) -> None:
-    """Raise StyleLoomError unless the styles are of the kind that the method takes: names, or pictures."""
+def check_styles(method: str, style: Any, *, mixed: bool) -> None:
+    """Raise StyleLoomError unless the styles are what the method takes: names or pictures, several and ``mixed`` or not."""
     styles = list(style) if isinstance(style, list | tuple) else [style]
     if method in NAMED and any(isinstance(each, Tensor) for each in styles):
         raise StyleLoomError(f"{method} knows the styles that it was trained for, by name; for any picture use gatys or adain")
@@ -90,3 +88,5 @@ def check_styles(method: str, style: Any) -> None:
         raise StyleLoomError(f"{method} takes style pictures; read them first, or use draw() for a bundled one")
     if method == "johnson" and len(styles) != 1:
         raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, adain or gatys")
+    if method == "johnson" and mixed:
+        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, adain or gatys")

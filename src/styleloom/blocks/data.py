@@ -20,7 +20,6 @@ from torch import Tensor
 from . import images
 from .errors import StyleLoomError
 
-SUFFIXES = {*images.WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
 Read = Callable[[], Tensor]
 
 
@@ -47,12 +46,12 @@ class Pictures:
         for source in sources:
             self._add(Path(source))
         if not self._readers:
-            raise StyleLoomError(f"no picture in {', '.join(map(str, sources))}; wanted {', '.join(sorted(SUFFIXES))}")
+            raise StyleLoomError(f"no picture in {', '.join(map(str, sources))}; wanted {', '.join(sorted(images.SUFFIXES))}")
 
     def _add(self, source: Path) -> None:
         if source.is_dir():
             for path in sorted(source.rglob("*")):
-                if path.suffix.lower() in SUFFIXES:
+                if path.suffix.lower() in images.SUFFIXES:
                     self._readers.append((str(path), lambda path=path: images.read(path)))  # type: ignore[misc]
         elif source.suffix.lower() == ".zip":
             try:
@@ -60,7 +59,7 @@ class Pictures:
             except (OSError, zipfile.BadZipFile) as error:
                 raise StyleLoomError(f"cannot read {source}: {error}") from error
             for name in sorted(archive.namelist()):
-                if Path(name).suffix.lower() in SUFFIXES:
+                if Path(name).suffix.lower() in images.SUFFIXES:
                     self._readers.append((f"{source}/{name}", _from_zip(archive, name)))
         elif source.is_file():
             self._readers.append((str(source), lambda: images.read(source)))

@@ -164,6 +164,11 @@ class Tick(Progress):
     stopped: bool = False
 
 
+def cosine(step: int, steps: int) -> float:
+    """A schedule from 1 to 0.02 over a run."""
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
 def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[Tick]:
     """Train, a step at a time; SIGINT and SIGTERM end the loop after the present step, with everything saved.
 

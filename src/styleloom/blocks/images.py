@@ -27,6 +27,8 @@ MAX_PIXELS = 100_000_000
 # Only formats that Pillow decodes by itself: no PostScript, no external program.
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+# Files of a folder that are taken for pictures.
+SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
 KEEP_COLOR = ("none", "luminance", "matching")
 
 # NTSC's luma and two colour differences, as in Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016.

@@ -11,8 +11,6 @@ from styleloom import samples
 from styleloom.blocks import images
 from styleloom.blocks.errors import StyleLoomError
 
-SUFFIXES = {*images.WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
-
 
 def find(text: str) -> list[str]:
     """The pictures that an argument stands for: a path or a bundled name gives itself, a folder or glob its pictures.
@@ -22,13 +20,13 @@ def find(text: str) -> list[str]:
     """
     path = Path(text)
     if path.is_dir():
-        found = sorted(str(item) for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
+        found = sorted(str(item) for item in path.iterdir() if item.suffix.lower() in images.SUFFIXES)
         if not found:
-            raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(SUFFIXES))})")
+            raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(images.SUFFIXES))})")
         return found
     if path.exists() or text in samples.NAMES:
         return [text]
-    found = sorted(item for item in glob(text) if Path(item).suffix.lower() in SUFFIXES)  # noqa: PTH207 (absolute ones too)
+    found = sorted(item for item in glob(text) if Path(item).suffix.lower() in images.SUFFIXES)  # noqa: PTH207 (absolute ones too)
     if not found:
         raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
     return found

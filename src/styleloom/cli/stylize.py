@@ -72,9 +72,7 @@ def stylize(
         options["init"] = open_picture(start, max_pixels).to(device) if start else None
         options["features"] = load_features(config.features, pooling=config.pooling)
     elif method == "johnson":
-        api.check_styles(method, styles)
-        if weights or masks:
-            raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, adain or gatys")
+        api.check_styles(method, styles, mixed=bool(weights or masks))
         options, styles = {}, johnson.load(styles[0])  # type: ignore[assignment]
     else:
         options["model"] = module.load(config.model)

@@ -13,7 +13,6 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from styleloom.blocks.data import Pictures, random_crop, recolored
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
 from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import content_loss
@@ -148,8 +147,8 @@ def load(name: str | Path = "adain-lite") -> AdaIN:
     tensors, config = checkpoint.read_model(name, KIND)
     model = AdaIN(Features(**config["encoder"]), source=config["source"])
     if config["source"]:
-        model.encoder.load_state_dict(load_features(config["source"]).state_dict())
-    model.load_state_dict(tensors, strict=not config["source"])
+        tensors |= {f"encoder.{name}": value for name, value in load_features(config["source"]).state_dict().items()}
+    model.load_state_dict(tensors)
     return model.float().eval().requires_grad_(False)
 
 
@@ -222,7 +221,9 @@ def stylize(
             part = images.prepare_colors(floats(window.cut(picture)), [], config.keep_color)[0]
             return network.encode(_padded(part))
 
-        content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(picture, tile, REACH))
+        content_moments = None  # those of the one window
+        if not config.fits(picture):
+            content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(picture, tile, REACH))
 
         def part(
             window: Window,
@@ -309,7 +310,7 @@ RECIPES = {
 }
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": torch.optim.Adam}
 DECAYS = {
-    "cosine": lambda step, steps: min(1, (step + 1) / 100) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))),
+    "cosine": lambda step, steps: min(1, (step + 1) / 100) * cosine(step, steps),
     "paper": lambda step, steps: 1 / (1 + 5e-5 * step),
 }
 

@@ -25,7 +25,7 @@ from styleloom.blocks import checkpoint, images
 from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit
 from styleloom.blocks.inputs import check_masks, configured, shares_of
 from styleloom.blocks.layers import Moment
 from styleloom.blocks.losses import Moments
@@ -174,7 +174,7 @@ def train(
         ),
         count=len(photographs),
         averages={"network": recipe.average} if recipe.average else {},
-        schedule=lambda step: johnson.cosine(step, recipe.num_steps),
+        schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]
         settings=asdict(recipe)

@@ -12,7 +12,6 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
 from styleloom.blocks.inputs import configured
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import Moments, content_loss, gram_loss, moments, total_variation
@@ -249,11 +248,6 @@ def style_targets(features: Features, styles: Sequence[Tensor], style_size: int)
         layer: Moments(torch.cat([part.mean for part in each]), torch.cat([part.second for part in each]))
         for layer, each in parts.items()
     }
-
-
-def cosine(step: int, steps: int) -> float:
-    """From 1 to 0.02 over a run."""
-    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def train(
