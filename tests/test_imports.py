@@ -8,8 +8,19 @@ import pytest
 import styleloom
 
 ROOT = Path(styleloom.__file__).parent
-TIERS = {"blocks": 0, "convert": 1, "zoo": 2, "painterly": 2, "samples": 3, "papers": 3, "api": 4, "cli": 5, "studio": 5}
-YEARS = {"gatys": 2016, "johnson": 2016, "dumoulin": 2017, "adain": 2017}
+TIERS = {
+    "blocks": 0,
+    "convert": 1,
+    "zoo": 2,
+    "painterly": 2,
+    "samples": 3,
+    "papers": 3,
+    "api": 4,
+    "export": 4,
+    "cli": 5,
+    "studio": 5,
+}
+YEARS = {"gatys": 2016, "johnson": 2016, "super_resolution": 2016, "dumoulin": 2017, "adain": 2017}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)
 
 

@@ -11,11 +11,12 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "draw", "dumoulin", "fit", "gatys", "johnson", "load_features",
-    "match_color", "read", "resize", "sample", "stylize", "write",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "draw", "dumoulin", "export", "fit", "gatys", "johnson",
+    "load", "load_features", "match_color", "read", "resize", "sample", "stylize", "super_resolution", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
+PUBLIC += [(f"super_resolution.{name}", getattr(styleloom.super_resolution, name)) for name in ("Recipe", "load", "train")]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain)

@@ -5,13 +5,15 @@ Pictures are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``s
 
 from importlib.metadata import version
 
-from .api import METHODS, stylize
+from .api import METHODS, load, stylize
 from .blocks.errors import StyleLoomError
 from .blocks.features import Features
 from .blocks.images import fit, match_color, read, resize, write
 from .convert.vgg import load_features
+from .export import export
 from .painterly import STYLES, draw
-from .papers import adain, dumoulin, gatys, johnson
+from .papers import adain, dumoulin, gatys, johnson, super_resolution
+from .papers.super_resolution import upscale
 from .samples import sample
 
 __version__ = version("styleloom")
@@ -24,14 +26,18 @@ __all__ = [
     "adain",
     "draw",
     "dumoulin",
+    "export",
     "fit",
     "gatys",
     "johnson",
+    "load",
     "load_features",
     "match_color",
     "read",
     "resize",
     "sample",
     "stylize",
+    "super_resolution",
+    "upscale",
     "write",
 ]

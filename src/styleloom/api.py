@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .blocks.errors import StyleLoomError
-from .papers import adain, dumoulin, gatys, johnson
+from .blocks import checkpoint
+from .blocks.errors import StyleLoomError, check_choice
+from .convert.vgg import load_features
+from .papers import adain, dumoulin, gatys, johnson, super_resolution
 
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "adain": adain}
+LOADERS: dict[str, Callable[[Path], nn.Module]] = {
+    "features": load_features,
+    **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution)},
+}
+"""What rebuilds a network from its model file, by the kind that is noted in it."""
 NAMED = ("johnson", "dumoulin")
 """Methods whose styles are names that a network was trained for, not pictures."""
 
@@ -23,9 +31,21 @@ def method_named(name: str) -> ModuleType:
     Raises:
         StyleLoomError: there is none of that name.
     """
-    if name not in METHODS:
-        raise StyleLoomError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
+    check_choice("method", name, METHODS)
     return METHODS[name]
+
+
+def load(name: str | Path) -> nn.Module:
+    """A network, of whatever kind, from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or not one of StyleLoom's.
+    """
+    path = checkpoint.resolve(name)
+    kind = checkpoint.read_tensors(path)[1].get("kind")
+    if kind not in LOADERS:
+        raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
+    return LOADERS[kind](path)
 
 
 def stylize(

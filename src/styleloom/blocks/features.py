@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import StyleLoomError
+from .errors import StyleLoomError, check_choice
 
 VGG16_CONVS = (2, 2, 3, 3, 3)
 VGG19_CONVS = (2, 2, 4, 4, 4)
@@ -54,10 +54,8 @@ class Features(nn.Module):
         super().__init__()
         self.mean: Tensor
         self.std: Tensor
-        if pooling not in POOLINGS:
-            raise StyleLoomError(f"unknown pooling {pooling!r}; choose one of {', '.join(POOLINGS)}")
-        if padding not in PADDINGS:
-            raise StyleLoomError(f"unknown padding {padding!r}; choose one of {', '.join(PADDINGS)}")
+        check_choice("pooling", pooling, POOLINGS)
+        check_choice("padding", padding, PADDINGS)
         if len(convs) != len(widths):
             raise StyleLoomError(f"{len(convs)} blocks of convolutions but {len(widths)} widths; give one width a block")
         self.pooling = pooling

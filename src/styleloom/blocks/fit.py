@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from . import data, images
 from .checkpoint import read_state, save_state
 from .descend import Losses, Progress
-from .errors import StyleLoomError
+from .errors import StyleLoomError, check_choice
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -88,8 +88,7 @@ class Hardware:
         from lightning_fabric import Fabric  # seconds to import, and only training needs it
 
         precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-        if self.precision not in precisions:
-            raise StyleLoomError(f"unknown precision {self.precision!r}; choose one of {', '.join(precisions)}")
+        check_choice("precision", self.precision, precisions)
         several = self.processes * self.nodes > 1
         fabric = Fabric(
             accelerator=self.device,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .errors import StyleLoomError
+from .errors import StyleLoomError, check_choice
 
 
 def check_pictures(content: Tensor, styles: Sequence[Tensor], init: Tensor | None = None) -> None:
@@ -73,8 +73,7 @@ def configured(presets: Mapping[str, Settings], preset: str, settings: Mapping[s
     Raises:
         StyleLoomError: an unknown preset or setting, or a value that the dataclass refuses.
     """
-    if preset not in presets:
-        raise StyleLoomError(f"unknown preset {preset!r}; choose one of {', '.join(presets)}")
+    check_choice("preset", preset, presets)
     known = [field.name for field in fields(presets[preset])]  # type: ignore[arg-type]
     unknown = [name for name in settings if name not in known]
     if unknown:

@@ -78,3 +78,7 @@ def _adam(vector: Tensor, gradient: Tensor, state: dict[str, Tensor], lr: float,
     step = state["step"].item()
     spread = (state["square"] / (1 - beta2**step)).sqrt_().add_(1e-8)
     vector.addcdiv_(state["mean"], spread, value=-lr / (1 - beta1**step))
+
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": torch.optim.Adam}
+"""What the recipes choose from, by name; arguments are parameters and a learning rate."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import images
-from .errors import StyleLoomError
+from .errors import StyleLoomError, check_choice
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class OnePass:
             raise StyleLoomError(f"alpha is {self.alpha}; it must be from 0 to 1")
         if self.size < 0:
             raise StyleLoomError(f"size is {self.size}; it must be 0 or above")
-        if self.keep_color not in images.KEEP_COLOR:
-            raise StyleLoomError(f"unknown keep_color {self.keep_color!r}; choose one of {', '.join(images.KEEP_COLOR)}")
+        check_choice("keep_color", self.keep_color, images.KEEP_COLOR)
         if self.tile < 0 or self.tile % MULTIPLE:
             raise StyleLoomError(f"tile is {self.tile}; it must be a multiple of {MULTIPLE}, or 0 for none")
 
@@ -59,13 +58,14 @@ class Window:
         top, bottom, left, right = self.outer
         return picture[..., top:bottom, left:right]
 
-    def inner(self, painted: Tensor, scale: int = 1) -> Tensor:
-        """The core of an outer part that was computed, at 1 / ``scale`` of the resolution."""
+    def inner(self, painted: Tensor, scale: int = 1, enlarged: int = 1) -> Tensor:
+        """The core of an outer part that was computed, at 1 / ``scale`` of the resolution, or ``enlarged``."""
         top, bottom, left, right = self.core
         y, x = self.outer[0], self.outer[2]
         # The last core may end inside a cell of the coarse grid.
         rows, columns = -(-(bottom - y) // scale), -(-(right - x) // scale)
-        return painted[..., (top - y) // scale : rows, (left - x) // scale : columns]
+        rows, columns, first, start = (enlarged * place for place in (rows, columns, (top - y) // scale, (left - x) // scale))
+        return painted[..., first:rows, start:columns]
 
 
 def windows(picture: Tensor, tile: int, margin: int) -> Iterator[Window]:
@@ -89,15 +89,23 @@ def like(painted: Tensor, picture: Tensor) -> Tensor:
     return (painted * 255).round().to(torch.uint8) if picture.dtype == torch.uint8 else painted
 
 
-def by_tiles(paint: Callable[[Window], Tensor], picture: Tensor, tile: int, margin: int) -> Tensor:
+def by_tiles(paint: Callable[[Window], Tensor], picture: Tensor, tile: int, margin: int, enlarged: int = 1) -> Tensor:
     """Fill a picture like ``picture`` [1, 3, H, W] with the cores of what ``paint`` makes of each window.
 
     Equal to painting it whole when ``margin`` is at least the reach of the network, and nothing in it looks further.
+
+    Args:
+        paint: makes [1, 3, h, w] of a window, or ``enlarged`` times that.
+        picture: [1, 3, H, W], in floats or 8-bit numbers.
+        tile: side of the cores; 0: one as large as the picture.
+        margin: pixels around each core.
+        enlarged: how many times larger than the picture the result is.
     """
-    result = torch.empty_like(picture)
-    for window in windows(picture, tile, margin):
-        top, bottom, left, right = window.core
-        result[..., top:bottom, left:right] = like(window.inner(paint(window)), picture)
+    height, width = picture.shape[-2:]
+    result = picture.new_empty(1, 3, enlarged * height, enlarged * width)
+    for window in windows(picture, tile or max(height, width), margin):
+        top, bottom, left, right = (enlarged * side for side in window.core)
+        result[..., top:bottom, left:right] = like(window.inner(paint(window), enlarged=enlarged), picture)
     return result
 
 
@@ -145,5 +153,5 @@ def paint(
             result = run(images.prepare_colors(source, [], config.keep_color)[0])
             return finished(result, source, config.keep_color, config.alpha)
 
-        painted.append(by_tiles(part, picture, max(picture.shape[-2:]) if whole else config.tile, margin))
+        painted.append(by_tiles(part, picture, 0 if whole else config.tile, margin))
     return torch.cat(painted)

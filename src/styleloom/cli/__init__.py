@@ -14,8 +14,10 @@ from . import train
 from .convert import convert
 from .data import styles
 from .demo import demo
+from .export import export
 from .options import command
 from .stylize import stylize
+from .upscale import upscale
 from .zoo import zoo
 
 
@@ -34,14 +36,14 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, convert, zoo):
+    for verb in (demo, stylize, upscale, convert, export, zoo):
         command(app, verb)
     data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
     data.callback()(lambda: None)  # keeps "data" a group while it has one verb
     command(data, styles)
     app.add_typer(data, name="data")
     training = typer.Typer(no_args_is_help=True, help="Train networks on pictures of your own.")
-    for method in (train.johnson, train.dumoulin, train.adain):
+    for method in (train.johnson, train.dumoulin, train.adain, train.upscaler):
         command(training, method)
     app.add_typer(training, name="train")
     return app

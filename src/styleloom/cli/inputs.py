@@ -11,6 +11,8 @@ from styleloom import samples
 from styleloom.blocks import images
 from styleloom.blocks.errors import StyleLoomError
 
+from .options import check_folder
+
 
 def find(text: str) -> list[str]:
     """The pictures that an argument stands for: a path or a bundled name gives itself, a folder or glob its pictures.
@@ -42,3 +44,15 @@ def open_picture(text: str, max_pixels: int = images.MAX_PIXELS, as_bytes: bool 
 def open_mask(text: str, max_pixels: int) -> Tensor:
     """A mask [1, 1, H, W] from the brightness of a picture: white is 1."""
     return images.rgb_to_yiq(images.read(text, max_pixels=max_pixels))[:, :1].clamp(0, 1)
+
+
+def targets_of(contents: list[str], asked: str, out: Path) -> list[Path]:
+    """Where each picture goes; everything is checked before anything is painted."""
+    if contents == [asked] and not out.is_dir():
+        return [images.check_writable(out)]
+    check_folder(out)
+    names = [Path(source).stem for source in contents]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
+    return [images.check_writable(out / f"{name}.png") for name in names]

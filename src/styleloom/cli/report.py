@@ -25,8 +25,8 @@ class Report:
         self.console = Console(stderr=True, quiet=common.quiet or common.json, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Print a line of text, which may hold rich markup."""
-        self.console.print(text)
+        """Print a line of text."""
+        self.console.print(text, markup=False)
 
     def outcome(self, **values: Any) -> None:
         """Print the JSON object, when it was asked for."""

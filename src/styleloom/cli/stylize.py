@@ -15,8 +15,8 @@ from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.vgg import load_features
 from styleloom.papers import adain, dumoulin, gatys, johnson
 
-from .inputs import find, open_mask, open_picture
-from .options import Common, check_folder
+from .inputs import find, open_mask, open_picture, targets_of
+from .options import Common
 from .report import Report
 
 
@@ -62,7 +62,7 @@ def stylize(
     config = module.configure(preset, **settings)
     report, device = Report(common), common.torch_device()
     contents = find(content)
-    targets = _targets(contents, content, out)
+    targets = targets_of(contents, content, out)
     named = method in api.NAMED
     styles: list[Any] = style if named else [open_picture(path, max_pixels).to(device) for item in style for path in find(item)]
     masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
@@ -97,18 +97,6 @@ def _pass(
     images.write(painted, target)
     report.say(f"wrote {target}  ({painted.shape[3]} x {painted.shape[2]}, {seconds:.2f} s on {picture.device})")
     return dict(out=str(target), seconds=round(seconds, 3))
-
-
-def _targets(contents: list[str], asked: str, out: Path) -> list[Path]:
-    """Where each picture goes; everything is checked before anything is painted."""
-    if contents == [asked] and not out.is_dir():
-        return [images.check_writable(out)]
-    check_folder(out)
-    names = [Path(source).stem for source in contents]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
-    return [images.check_writable(out / f"{name}.png") for name in names]
 
 
 def _paint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,32 @@ from styleloom.blocks.inputs import configured
 from styleloom.papers import adain as adain_
 from styleloom.papers import dumoulin as dumoulin_
 from styleloom.papers import johnson as johnson_
+from styleloom.papers import super_resolution
 
 from .inputs import find, open_picture
 from .options import Common
 from .report import Report
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a run is started.
+
+    Args:
+        resume: go on from where the run in that folder stopped.
+        processes: processes or GPUs on each machine.
+        nodes: machines.
+        precision: fp32, or bf16 for mixed precision.
+    """
+
+    resume: bool = False
+    processes: int = 1
+    nodes: int = 1
+    precision: str = "fp32"
+
+    def hardware(self, common: Common) -> Hardware:
+        """What the loop is told of it."""
+        return Hardware(common.torch_device().type, self.processes, self.nodes, self.precision)
 
 
 def johnson(
@@ -23,11 +46,8 @@ def johnson(
     style: str,
     out: Path,
     recipe: str = "default",
-    resume: bool = False,
-    processes: int = 1,
-    nodes: int = 1,
-    precision: str = "fp32",
     settings: Annotated[dict[str, Any], johnson_.Recipe],
+    launch: Launch,
     common: Common,
 ) -> None:
     """Train a network for one style (Johnson 2016).
@@ -37,14 +57,9 @@ def johnson(
         style: the style picture, or the name of a bundled one.
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
-        resume: go on from where the run in that folder stopped.
-        processes: processes or GPUs on each machine.
-        nodes: machines.
-        precision: fp32, or bf16 for mixed precision.
     """
     chosen = configured(johnson_.RECIPES, recipe, settings)
-    hardware = Hardware(_accelerator(common), processes, nodes, precision)
-    loop = johnson_.train(content, open_picture(style), chosen, out=out, hardware=hardware, resume=resume)
+    loop = johnson_.train(content, open_picture(style), chosen, out=out, hardware=launch.hardware(common), resume=launch.resume)
     _follow(loop, out, common, "johnson")
 
 
@@ -55,11 +70,8 @@ def dumoulin(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    resume: bool = False,
-    processes: int = 1,
-    nodes: int = 1,
-    precision: str = "fp32",
     settings: Annotated[dict[str, Any], dumoulin_.Recipe],
+    launch: Launch,
     common: Common,
 ) -> None:
     """Train a network for several styles, or add styles to one (Dumoulin 2017).
@@ -70,16 +82,13 @@ def dumoulin(
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
         base: a trained network to add the styles to, fitting only their own numbers.
-        resume: go on from where the run in that folder stopped.
-        processes: processes or GPUs on each machine.
-        nodes: machines.
-        precision: fp32, or bf16 for mixed precision.
     """
     chosen = configured(dumoulin_.RECIPES, recipe, settings)
     pictures = {Path(path).stem: open_picture(path) for item in style for path in find(item)}
-    hardware = Hardware(_accelerator(common), processes, nodes, precision)
     network = dumoulin_.load(base) if base else None
-    loop = dumoulin_.train(content, pictures, chosen, out=out, base=network, hardware=hardware, resume=resume)
+    loop = dumoulin_.train(
+        content, pictures, chosen, out=out, base=network, hardware=launch.hardware(common), resume=launch.resume
+    )
     _follow(loop, out, common, "dumoulin")
     if network is not None and (out / MODEL).exists():
         dumoulin_.save(dumoulin_.join(network, dumoulin_.load(out / MODEL)), out / "joined.safetensors")
@@ -91,11 +100,8 @@ def adain(
     style: list[str],
     out: Path,
     recipe: str = "default",
-    resume: bool = False,
-    processes: int = 1,
-    nodes: int = 1,
-    precision: str = "fp32",
     settings: Annotated[dict[str, Any], adain_.Recipe],
+    launch: Launch,
     common: Common,
 ) -> None:
     """Train a decoder for any style (AdaIN, Huang and Belongie 2017).
@@ -105,18 +111,35 @@ def adain(
         style: a folder or zip of style pictures; each is as likely as another. Repeat the option.
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
-        resume: go on from where the run in that folder stopped.
-        processes: processes or GPUs on each machine.
-        nodes: machines.
-        precision: fp32, or bf16 for mixed precision.
     """
     chosen = configured(adain_.RECIPES, recipe, settings)
-    hardware = Hardware(_accelerator(common), processes, nodes, precision)
-    _follow(adain_.train(content, style, chosen, out=out, hardware=hardware, resume=resume), out, common, "adain")
+    _follow(
+        adain_.train(content, style, chosen, out=out, hardware=launch.hardware(common), resume=launch.resume),
+        out,
+        common,
+        "adain",
+    )
 
 
-def _accelerator(common: Common) -> str:
-    return common.torch_device().type
+def upscaler(
+    content: list[str],
+    *,
+    out: Path,
+    recipe: str = "default",
+    settings: Annotated[dict[str, Any], super_resolution.Recipe],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a network that enlarges pictures four times (Johnson 2016).
+
+    Args:
+        content: folders or zips of photographs.
+        out: folder of the run.
+        recipe: default, paper or mse: where the settings below start from.
+    """
+    chosen = configured(super_resolution.RECIPES, recipe, settings)
+    loop = super_resolution.train(content, chosen, out=out, hardware=launch.hardware(common), resume=launch.resume)
+    _follow(loop, out, common, "upscaler")
 
 
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import StyleLoomError, check_choice
 
 from . import figures, strokes
 from .brush import turn_hue
@@ -48,8 +48,7 @@ def draw(name: str, size: int = 512, seed: int = 0) -> Tensor:
     Raises:
         StyleLoomError: an unknown name or a size below 64.
     """
-    if name not in STYLES:
-        raise StyleLoomError(f"unknown style picture {name!r}; choose one of {', '.join(STYLES)}")
+    check_choice("style picture", name, STYLES)
     if size < 64:
         raise StyleLoomError(f"size is {size}; style pictures need at least 64 pixels")
     rng = np.random.RandomState([list(STYLES).index(name), seed])

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from styleloom.blocks import checkpoint, images
 from styleloom.blocks.data import Pictures, random_crop, recolored
 from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import check_choice
 from styleloom.blocks.features import Features
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
 from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import content_loss
-from styleloom.blocks.muon import Muon
+from styleloom.blocks.muon import OPTIMIZERS
 from styleloom.blocks.onepass import OnePass, Window, by_tiles, finished, floats, like, thumbnail, windows
 from styleloom.convert.vgg import EMBEDDED, load_features
 
@@ -308,7 +308,6 @@ RECIPES = {
         average=0,
     ),
 }
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": torch.optim.Adam}
 DECAYS = {
     "cosine": lambda step, steps: min(1, (step + 1) / 100) * cosine(step, steps),
     "paper": lambda step, steps: 1 / (1 + 5e-5 * step),
@@ -369,9 +368,8 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
     """
-    for name, value, choices in (("decay", recipe.decay, DECAYS), ("optimizer", recipe.optimizer, OPTIMIZERS)):
-        if value not in choices:
-            raise StyleLoomError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+    check_choice("decay", recipe.decay, DECAYS)
+    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     encoder = load_features(recipe.encoder)

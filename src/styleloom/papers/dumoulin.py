@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from styleloom.blocks import checkpoint, images
 from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit
 from styleloom.blocks.inputs import check_masks, configured, shares_of
 from styleloom.blocks.layers import Moment
 from styleloom.blocks.losses import Moments
+from styleloom.blocks.muon import OPTIMIZERS
 from styleloom.blocks.onepass import OnePass, floats, like, paint
 from styleloom.convert.vgg import load_features
 
@@ -106,7 +107,17 @@ class Recipe(johnson.Recipe):
 RECIPES = {
     "default": Recipe(),
     # Section 3 and the appendix: batches of 16, 40,000 updates at 1e-3, VGG-16 with average pooling.
-    "paper": Recipe(num_steps=40_000, batch=16, features="vgg16", pooling="average", size=256, tv_weight=0, average=0),
+    "paper": Recipe(
+        num_steps=40_000,
+        batch=16,
+        features="vgg16",
+        pooling="average",
+        size=256,
+        tv_weight=0,
+        optimizer="adam",
+        lr=1e-3,
+        average=0,
+    ),
 }
 
 
@@ -137,6 +148,7 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
     """
+    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features, pooling=recipe.pooling).prepare(fabric.device, torch.float32)
@@ -167,7 +179,7 @@ def train(
 
     task = Task(
         networks={"network": network},
-        phases={"network": Phase(torch.optim.Adam(learned, lr=recipe.lr), loss)},
+        phases={"network": Phase(OPTIMIZERS[recipe.optimizer](learned, recipe.lr), loss)},
         item=lambda index, rng: (
             random_crop(photographs[index], recipe.size, rng),
             torch.tensor(rng.randint(len(styles))),

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
 from styleloom.blocks.descend import Losses, Progress, carry_over, descend
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.features import POOLINGS, Features
 from styleloom.blocks.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
 from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
@@ -111,8 +111,7 @@ class Config:
             ("pooling", self.pooling, POOLINGS),
             ("precision", self.precision, PRECISIONS),
         ):
-            if value not in choices:
-                raise StyleLoomError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+            check_choice(name, value, choices)
         for name in ("size", "first_size", "first_steps", "steps", "lr", "style_scale"):
             if not getattr(self, name) > 0:
                 raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be above 0")

@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from styleloom.blocks import checkpoint, images
 from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import check_choice
 from styleloom.blocks.features import Features
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
 from styleloom.blocks.inputs import configured
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import Moments, content_loss, gram_loss, moments, total_variation
+from styleloom.blocks.muon import OPTIMIZERS
 from styleloom.blocks.onepass import OnePass, paint
 from styleloom.convert.vgg import EMBEDDED, load_features
 
@@ -80,13 +81,9 @@ class TransformNet(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        for name, value, choices in (
-            ("upsample", upsample, UPSAMPLES),
-            ("padding", padding, PADDINGS),
-            ("output", output, OUTPUTS),
-        ):
-            if value not in choices:
-                raise StyleLoomError(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+        check_choice("upsample", upsample, UPSAMPLES)
+        check_choice("padding", padding, PADDINGS)
+        check_choice("output", output, OUTPUTS)
         self.config = dict(
             width=width, blocks=blocks, upsample=upsample, padding=padding, output=output, own_norms=own_norms, bias=bias
         )
@@ -198,6 +195,7 @@ class Recipe(Training):
         content_weight: weight of the content term.
         style_weight: weight of the style term.
         tv_weight: weight of the total variation.
+        optimizer: "muon" or "adam".
         lr: step size at the start; it falls by a cosine to 2%.
         normalise: measure each layer's term as a share of its target.
         width: channels of the first convolution.
@@ -214,7 +212,8 @@ class Recipe(Training):
     content_weight: float = 1.0
     style_weight: float = 2.0
     tv_weight: float = 2.0
-    lr: float = 1e-3
+    optimizer: str = "muon"
+    lr: float = 4e-3
     normalise: bool = True
     width: int = 32
     upsample: str = "nearest"
@@ -234,9 +233,13 @@ RECIPES = {
         upsample="transpose",
         padding="border",
         output="tanh",
+        optimizer="adam",
+        lr=1e-3,
         average=0,
     ),
-    "pytorch-examples": Recipe(num_steps=40_000, features="vgg16", size=256, style_size=0, tv_weight=0, average=0),
+    "pytorch-examples": Recipe(
+        num_steps=40_000, features="vgg16", size=256, style_size=0, tv_weight=0, optimizer="adam", lr=1e-3, average=0
+    ),
 }
 
 
@@ -275,6 +278,7 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
     """
+    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features).prepare(fabric.device, torch.float32)
@@ -289,7 +293,7 @@ def train(
         networks={"network": network},
         phases={
             "network": Phase(
-                torch.optim.Adam(network.parameters(), lr=recipe.lr),
+                OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr),
                 lambda content: objective(features, network(content), content, targets, recipe),
             )
         },

@@ -1,0 +1,25 @@
+"""``styleloom export``: models for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from styleloom import api
+from styleloom.export import export as export_
+
+from .options import Common
+from .report import Report
+
+
+def export(model: str, *, out: Path, common: Common) -> None:
+    """Write a one-pass model as an ONNX file that takes batches and pictures of any size.
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        out: file to write, a .onnx.
+    """
+    report = Report(common)
+    inputs = export_(api.load(model), out)
+    told = ", ".join(f"{name} {shape}" for name, shape in inputs.items()).replace("'", "")
+    report.say(f"wrote {out}  ({out.stat().st_size / 1e6:.1f} MB; takes {told})")
+    report.outcome(out=str(out), inputs=inputs)

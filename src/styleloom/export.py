@@ -1,0 +1,129 @@
+"""Models for other runtimes: ONNX files that take pictures of any size."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from .blocks.errors import StyleLoomError
+from .blocks.files import replacing
+from .papers import adain, dumoulin, johnson, super_resolution
+
+SMALLEST = 32  # pixels a side that an exported network takes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says by the way."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+class _Clipped(nn.Module):
+    """A network whose pictures are clipped to [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """As the network's own."""
+        return self.network(*inputs).clamp(0, 1)
+
+
+def _sides(name: str) -> dict[int, Any]:
+    return {2: Dim(f"{name}_height", min=SMALLEST, max=16384), 3: Dim(f"{name}_width", min=SMALLEST, max=16384)}
+
+
+def _picture(height: int = 68, width: int = 84) -> Tensor:
+    return torch.rand(2, 3, height, width)  # two: a batch of one would be taken for a constant
+
+
+def _of_image(network: nn.Module) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+    return {"image": (_picture(), {0: Dim("batch")} | _sides("image"))}
+
+
+def _of_image_and_shares(network: dumoulin.StyleNet) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+    batch, styles = Dim("batch"), len(network.styles)
+    return {
+        "image": (_picture(), {0: batch} | _sides("image")),
+        "shares": (torch.full((2, styles), 1 / styles), {0: batch}),
+    }
+
+
+def _of_content_and_style(network: adain.AdaIN) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+    batch = Dim("batch")
+    return {
+        "content": (_picture(), {0: batch} | _sides("content")),
+        "style": (_picture(72, 88), {0: batch} | _sides("style")),
+        "alpha": (torch.tensor(0.8), {}),
+    }
+
+
+EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int, Any]]]]] = {
+    johnson.TransformNet: _of_image,
+    dumoulin.StyleNet: _of_image_and_shares,
+    adain.AdaIN: _of_content_and_style,
+    super_resolution.Upscaler: _of_image,
+}
+"""What each network takes: by name an example and which of its sides may vary."""
+
+
+def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
+    """Write a network as an ONNX file that takes batches and pictures of any size.
+
+    Pictures go in and come out as [N, 3, H, W] in [0, 1], at least 32 pixels a side. A Dumoulin network also takes
+    ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number.
+
+    Args:
+        network: from :func:`styleloom.load`.
+        path: file to write, a .onnx.
+
+    Returns:
+        The inputs: ``{name: shape}``, with names in the place of sides that may vary.
+
+    Raises:
+        StyleLoomError: a network that is not exported, another suffix, or onnx is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".onnx":
+        raise StyleLoomError(f"cannot write {path}: an ONNX file is called .onnx")
+    if type(network) not in EXPORTS:
+        raise StyleLoomError(f"{type(network).__name__} is not exported; choose a model of one-pass style or super-resolution")
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise StyleLoomError("ONNX export needs onnx and onnxscript: pip install 'styleloom[export]'") from error
+    inputs = EXPORTS[type(network)](network)
+    wrapped = _Clipped(network.cpu().float().eval())
+    with replacing(path) as beside, _quiet():
+        torch.onnx.export(
+            wrapped,
+            tuple(example for example, _ in inputs.values()),
+            beside,
+            input_names=list(inputs),
+            output_names=["painted"],
+            dynamic_shapes=(tuple(sides or None for _, sides in inputs.values()),),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    return {
+        name: [str(sides[axis].__name__) if axis in sides else size for axis, size in enumerate(example.shape)]
+        for name, (example, sides) in inputs.items()
+    }

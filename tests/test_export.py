@@ -1,0 +1,60 @@
+"""ONNX files give what the networks give, at other sizes and batches than those they were traced at."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import styleloom as sl
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.papers import adain, dumoulin, johnson, super_resolution
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'styleloom[export]'")
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of the exporter
+
+
+def networks() -> dict[str, nn.Module]:
+    """Narrow random networks of each kind."""
+    torch.manual_seed(0)
+    found = {
+        "johnson": johnson.TransformNet(width=4, blocks=1),
+        "dumoulin": dumoulin.StyleNet(["a", "b"], width=4, blocks=1),
+        "adain": adain.AdaIN(Features(convs=(1, 1, 1, 1), widths=(4, 4, 6, 6), padding="reflect")),
+        "super-resolution": super_resolution.Upscaler(width=4, blocks=1),
+    }
+    for network in found.values():
+        for parameter in network.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        network.eval().requires_grad_(False)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["johnson", "dumoulin", "adain", "super-resolution"])
+def test_onnx_equals_torch(kind: str, tmp_path: Path) -> None:
+    network = networks()[kind]
+    inputs = sl.export(network, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    assert [each.name for each in session.get_inputs()] == list(inputs)
+    for batch, height, width in ((1, 61, 83), (3, 40, 96)):
+        image = torch.rand(batch, 3, height, width)
+        others: dict[str, list[Tensor]] = {
+            "dumoulin": [torch.softmax(torch.randn(batch, 2), 1)],
+            "adain": [torch.rand(batch, 3, 77, 45), torch.tensor(0.6)],
+        }
+        given = [image, *others.get(kind, [])]
+        expected = network(*given).clamp(0, 1).numpy()
+        found = session.run(None, {name: each.numpy() for name, each in zip(inputs, given, strict=True)})[0]
+        assert found.shape == expected.shape
+        assert expected.std() > 0.01
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+def test_errors(tmp_path: Path) -> None:
+    with pytest.raises(StyleLoomError, match=r"called \.onnx"):
+        sl.export(networks()["johnson"], tmp_path / "model.pb")
+    with pytest.raises(StyleLoomError, match="Features is not exported"):
+        sl.export(sl.load("vgg19-lite"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
