@@ -5,7 +5,7 @@ Pictures are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``s
 
 from importlib.metadata import version
 
-from .api import METHODS, load, stylize
+from .api import METHODS, load, stylize, stylize_film
 from .blocks.errors import StyleLoomError
 from .blocks.features import Features
 from .blocks.images import fit, match_color, read, resize, write
@@ -37,6 +37,7 @@ __all__ = [
     "resize",
     "sample",
     "stylize",
+    "stylize_film",
     "super_resolution",
     "upscale",
     "write",

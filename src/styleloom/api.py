@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import checkpoint
+from .blocks.descend import Progress
 from .blocks.errors import StyleLoomError, check_choice
+from .blocks.video import repaint
 from .convert.vgg import load_features
 from .papers import adain, dumoulin, gatys, johnson, super_resolution
 
@@ -91,12 +93,73 @@ def stylize(
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = module.configure(preset, **options)
+    if method != "gatys":
+        return painter(method, style, config, weights=weights, masks=masks, **inputs)(content)
+    check_styles(method, style, mixed=weights is not None or masks is not None)
+    return gatys.stylize(content, style, config, weights=weights, masks=masks, **inputs)  # type: ignore[arg-type]
+
+
+def painter(
+    method: str,
+    style: Any,
+    config: Any,
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    model: Any = None,
+) -> Callable[[Tensor], Tensor]:
+    """A one-pass method ready to paint: its network is loaded once, whatever is painted then.
+
+    Args:
+        method: johnson, dumoulin or adain.
+        style, weights, masks: see :func:`stylize`.
+        config: from the method's own ``configure``.
+        model: a network, instead of loading the one that ``config`` or the style names.
+
+    Returns:
+        What makes pictures [N, 3, H', W'] of pictures [N, 3, H, W], in floats or 8-bit numbers.
+    """
     check_styles(method, style, mixed=weights is not None or masks is not None)
     if method == "johnson":
-        image: Tensor = johnson.stylize(content, style if isinstance(style, str) else style[0], config)  # type: ignore[arg-type]
-        return image
-    image = module.stylize(content, style, config, weights=weights, masks=masks, **inputs)
-    return image
+        network = model or johnson.load(style if isinstance(style, str) else style[0])
+        return lambda content: johnson.stylize(content, network, config)
+    module = METHODS[method]
+    network = model or module.load(config.model)
+    return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=network)
+
+
+def stylize_film(
+    source: str | Path,
+    out: str | Path,
+    style: Tensor | str | Sequence[Tensor] | Sequence[str],
+    method: str = "adain",
+    *,
+    smooth: float = 0.6,
+    weights: Sequence[float] | None = None,
+    **options: Any,
+) -> Iterator[Progress]:
+    """Repaint a film in the style of pictures, steadied along the motion in it, with its sound; needs PyAV.
+
+    A loop over it shows how far it is; one that is left early leaves the part that was painted as a whole film.
+
+    Args:
+        source: film to read.
+        out: film to write: .mp4, .mov, .mkv or .webm.
+        style: see :func:`stylize`, with pictures [1, 3, H, W].
+        method: ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
+        smooth: see :func:`styleloom.blocks.video.repaint`.
+        weights: share of each style.
+        options: settings of the method.
+
+    Yields:
+        Progress after each frame.
+
+    Raises:
+        StyleLoomError: a film that cannot be read or written, or what the method refuses.
+    """
+    check_choice("method of films", method, [name for name in METHODS if name != "gatys"])
+    config = METHODS[method].configure(**options)
+    yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth)
 
 
 def check_styles(method: str, style: Any, *, mixed: bool) -> None:

@@ -179,7 +179,7 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
         picture.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resample with an antialiased bicubic filter.
 
     Args:
@@ -191,7 +191,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(image.shape[-2:]) == tuple(size):
         return image
-    return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    return F.interpolate(image, tuple(size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
 def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:

@@ -90,19 +90,19 @@ def like(painted: Tensor, picture: Tensor) -> Tensor:
 
 
 def by_tiles(paint: Callable[[Window], Tensor], picture: Tensor, tile: int, margin: int, enlarged: int = 1) -> Tensor:
-    """Fill a picture like ``picture`` [1, 3, H, W] with the cores of what ``paint`` makes of each window.
+    """Fill pictures like ``picture`` [N, 3, H, W] with the cores of what ``paint`` makes of each window.
 
     Equal to painting it whole when ``margin`` is at least the reach of the network, and nothing in it looks further.
 
     Args:
-        paint: makes [1, 3, h, w] of a window, or ``enlarged`` times that.
-        picture: [1, 3, H, W], in floats or 8-bit numbers.
+        paint: makes [N, 3, h, w] of a window, or ``enlarged`` times that.
+        picture: [N, 3, H, W], in floats or 8-bit numbers.
         tile: side of the cores; 0: one as large as the picture.
         margin: pixels around each core.
         enlarged: how many times larger than the picture the result is.
     """
     height, width = picture.shape[-2:]
-    result = picture.new_empty(1, 3, enlarged * height, enlarged * width)
+    result = picture.new_empty(*picture.shape[:2], enlarged * height, enlarged * width)
     for window in windows(picture, tile or max(height, width), margin):
         top, bottom, left, right = (enlarged * side for side in window.core)
         result[..., top:bottom, left:right] = like(window.inner(paint(window), enlarged=enlarged), picture)
@@ -110,14 +110,22 @@ def by_tiles(paint: Callable[[Window], Tensor], picture: Tensor, tile: int, marg
 
 
 def thumbnail(picture: Tensor) -> Tensor:
-    """A picture as floats, no longer than ``THUMBNAIL``: [1, 3, H, W] of any dtype -> [1, 3, h, w] in [0, 1]."""
+    """Pictures as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1]."""
     stride = max(1, max(picture.shape[-2:]) // (2 * THUMBNAIL))
     small = floats(picture[..., ::stride, ::stride])
     return images.fit(small, min(THUMBNAIL, max(small.shape[-2:])))
 
 
+def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
+    """Pictures of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colours are looked at."""
+    height, width = images.fitted_size(content, config.size) if config.size else content.shape[-2:]
+    several = 1 if config.keep_color != "none" else max(1, config.tile**2 // (height * width))
+    for part in content.split(several):
+        yield part if tuple(part.shape[-2:]) == (height, width) else like(images.resize(floats(part), (height, width)), part)
+
+
 def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1.0) -> Tensor:
-    """Colours and strength as asked for: painted and content [1, 3, H, W] in [0, 1] -> the same."""
+    """Colours and strength as asked for: painted and content [N, 3, H, W] in [0, 1] -> the same."""
     painted = painted.clamp(0, 1)
     if keep_color == "luminance":
         painted = images.keep_luminance(painted, content)
@@ -138,13 +146,11 @@ def paint(
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
         config: see :class:`OnePass`.
         margin: reach of the network in pixels, a multiple of 8.
-        network: [1, 3, H, W] -> the same, by its own statistics.
+        network: [n, 3, H, W] -> the same, each by its own statistics.
         prepared: the same with the statistics of the picture given.
     """
     painted = []
-    for picture in content.split(1):
-        if config.size and config.size != max(picture.shape[-2:]):
-            picture = like(images.fit(floats(picture), config.size), picture)
+    for picture in groups(content, config):
         whole = config.fits(picture)
         run = network if whole else prepared(images.prepare_colors(thumbnail(picture), [], config.keep_color)[0])
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 
 from styleloom import api
-from styleloom.blocks import images
+from styleloom.blocks import images, video
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.vgg import load_features
-from styleloom.papers import adain, dumoulin, gatys, johnson
+from styleloom.papers import adain, dumoulin, gatys
 
 from .inputs import find, open_mask, open_picture, targets_of
 from .options import Common
@@ -32,6 +33,8 @@ def stylize(
     start: str | None = None,
     preview_every: int = 0,
     resume: bool = False,
+    batch: int = 8,
+    smooth: float = 0.6,
     max_pixels: int = images.MAX_PIXELS,
     settings: Annotated[dict[str, Any], gatys.Config, adain.Config, dumoulin.Config],
     common: Common,
@@ -42,9 +45,9 @@ def stylize(
     "styleloom data styles" draws. Stopped with Ctrl-C, the best picture so far is written.
 
     Args:
-        content: photograph, or a folder or glob of them.
+        content: photograph, or a folder or glob of them; or a film, for the methods of one pass.
         style: one or more style pictures; for dumoulin names of its styles, for johnson the name or file of a network.
-        out: picture to write; for several photographs a folder.
+        out: picture or film to write; for several photographs a folder.
         method: gatys (minutes a picture), or in one pass: adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
@@ -52,6 +55,8 @@ def stylize(
         start: picture to start from, instead of --init.
         preview_every: write the picture so far every so many steps.
         resume: go on from where an interrupted run stopped.
+        batch: pictures of one size that are painted at once, in one pass.
+        smooth: how much of each frame of a film is the one before it, moved along; 0: each by itself.
         max_pixels: refuse pictures of more pixels.
     """
     module = api.method_named(method)
@@ -62,41 +67,75 @@ def stylize(
     config = module.configure(preset, **settings)
     report, device = Report(common), common.torch_device()
     contents = find(content)
-    targets = targets_of(contents, content, out)
+    film = video.is_film(content)
+    if film and method == "gatys":
+        raise StyleLoomError("gatys paints no films; use --method adain, dumoulin or johnson")
+    targets = [video.check_film(out)] if film else targets_of(contents, content, out)
     named = method in api.NAMED
     styles: list[Any] = style if named else [open_picture(path, max_pixels).to(device) for item in style for path in find(item)]
     masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
-    began, outcomes = time.perf_counter(), []
+    began = time.perf_counter()
+    outcomes: list[dict[str, Any]] = []
     if method == "gatys":
         options["init"] = open_picture(start, max_pixels).to(device) if start else None
         options["features"] = load_features(config.features, pooling=config.pooling)
-    elif method == "johnson":
-        api.check_styles(method, styles, mixed=bool(weights or masks))
-        options, styles = {}, johnson.load(styles[0])  # type: ignore[assignment]
-    else:
-        options["model"] = module.load(config.model)
-    for source, target in zip(contents, targets, strict=True):
-        if method == "gatys":
+        for source, target in zip(contents, targets, strict=True):
             picture = open_picture(source, max_pixels).to(device)
             outcome = _paint(picture, styles, config, target, preview_every, resume, report, options)
+            outcomes.append(outcome | {"content": source})
+    else:
+        paint = api.painter(method, styles, config, **options)
+        if film:
+            outcomes.append(_film(content, out, lambda frames: paint(frames.to(device)), smooth, report))
         else:
-            picture = open_picture(source, max_pixels, as_bytes=True).to(device)
-            outcome = _pass(picture, styles, config, target, module, report, options)
-        outcomes.append(outcome | {"content": source})
+            outcomes = [*_passes(contents, targets, paint, batch, device, max_pixels, report)]
     report.outcome(method=method, device=str(device), seconds=round(time.perf_counter() - began, 2), pictures=outcomes)
 
 
-def _pass(
-    picture: Tensor, styles: Any, config: Any, target: Path, module: ModuleType, report: Report, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Paint one picture in one pass and write it."""
-    began = time.perf_counter()
-    painted = module.stylize(picture, styles, config, **options)
-    seconds = time.perf_counter() - began
-    images.write(painted, target)
-    report.say(f"wrote {target}  ({painted.shape[3]} x {painted.shape[2]}, {seconds:.2f} s on {picture.device})")
-    return dict(out=str(target), seconds=round(seconds, 3))
+def _passes(
+    contents: list[str],
+    targets: list[Path],
+    paint: Callable[[Tensor], Tensor],
+    batch: int,
+    device: torch.device,
+    max_pixels: int,
+    report: Report,
+) -> Iterator[dict[str, Any]]:
+    """Paint and write pictures in one pass each, several of one size at once."""
+    waiting: list[tuple[str, Path, Tensor]] = []
+
+    def painted() -> Iterator[dict[str, Any]]:
+        mark = time.perf_counter()
+        results = paint(torch.cat([picture for _, _, picture in waiting]).to(device)).cpu()
+        seconds = (time.perf_counter() - mark) / len(waiting)
+        for (source, target, _), result in zip(waiting, results.split(1), strict=True):
+            images.write(result, target)
+            report.say(f"wrote {target}  ({result.shape[3]} x {result.shape[2]}, {seconds:.2f} s on {device})")
+            yield dict(content=source, out=str(target), seconds=round(seconds, 3))
+        waiting.clear()
+
+    for source, target in zip(contents, targets, strict=True):
+        picture = open_picture(source, max_pixels, as_bytes=True)
+        if waiting and (len(waiting) == batch or picture.shape != waiting[0][2].shape or picture.dtype != waiting[0][2].dtype):
+            yield from painted()
+        waiting.append((source, target, picture))
+    yield from painted()
+
+
+def _film(source: str, out: Path, paint: Callable[[Tensor], Tensor], smooth: float, report: Report) -> dict[str, Any]:
+    """Paint a film; say how it went."""
+    step = None
+    try:
+        for step in report.watch(video.repaint(source, out, paint, smooth=smooth), title=out.name):  # noqa: B007
+            pass
+    except KeyboardInterrupt:
+        if step is not None:
+            report.say(f"stopped after {step.index} frames; {out} holds them")
+        raise
+    assert step is not None  # a film has at least one frame
+    report.say(f"wrote {out}  ({step.index} frames in {step.seconds:.1f} s)")
+    return dict(content=source, out=str(out), frames=step.index, seconds=round(step.seconds, 2))
 
 
 def _paint(

@@ -33,7 +33,7 @@ from styleloom.blocks.inputs import check_masks, check_pictures, configured, sha
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import content_loss
 from styleloom.blocks.muon import OPTIMIZERS
-from styleloom.blocks.onepass import OnePass, Window, by_tiles, finished, floats, like, thumbnail, windows
+from styleloom.blocks.onepass import OnePass, Window, by_tiles, finished, floats, groups, thumbnail, windows
 from styleloom.convert.vgg import EMBEDDED, load_features
 
 KIND = "adain"
@@ -208,21 +208,21 @@ def stylize(
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = (model if model is not None else load(config.model)).to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     painted = []
-    for picture in content.split(1):
-        regions = check_masks(masks, len(styles), floats(picture[..., :1, :1]), tuple(picture.shape[-2:]))
-        if config.size and config.size != max(picture.shape[-2:]):
-            picture = like(images.fit(floats(picture), config.size), picture)
-        regions = regions and [images.resize(region, tuple(picture.shape[-2:])) for region in regions]
-        tile = max(picture.shape[-2:]) if config.fits(picture) else config.tile
-        _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)
-        moments = [network.style(images.fit(look, config.style_size) if config.style_size else look) for look in looks]
+    moments: list[Moment] = []
+    masks = check_masks(masks, len(styles), floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
+    for picture in groups(content, config):
+        regions = masks and [images.resize(mask, picture.shape[-2:]) for mask in masks]
+        if not moments or config.keep_color != "none":  # the styles' colours follow the picture's
+            _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)
+            moments = [network.style(images.fit(look, config.style_size) if config.style_size else look) for look in looks]
 
         def encoded(window: Window, picture: Tensor = picture) -> Tensor:
             part = images.prepare_colors(floats(window.cut(picture)), [], config.keep_color)[0]
             return network.encode(_padded(part))
 
-        content_moments = None  # those of the one window
+        tile, content_moments = 0, None  # one window, with moments of its own
         if not config.fits(picture):
+            tile = config.tile
             content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(picture, tile, REACH))
 
         def part(
