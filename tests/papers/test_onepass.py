@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import styleloom as sl
-from styleloom.blocks import images
+from styleloom.blocks import images, precision
 from styleloom.blocks.checkpoint import read_tensors
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
@@ -242,3 +242,25 @@ def test_a_style_is_added_by_its_own_numbers(folder: Path, pastiche: dumoulin.St
     assert joined.styles == ("a", "b", "c", "new")
     content = F.interpolate(style, (32, 32))
     torch.testing.assert_close(dumoulin.stylize(content, "new", model=joined), dumoulin.stylize(content, "new", model=added))
+
+
+def test_bf16_is_near_fp32(
+    painter: adain.AdaIN, pastiche: dumoulin.StyleNet, network: johnson.TransformNet, photo: Tensor, monkeypatch: Any
+) -> None:
+    settings, style = {"precision": "bf16"}, torch.rand(1, 3, 48, 48)
+    paints: list[Callable[[dict[str, Any]], Tensor]] = [
+        lambda given: adain.stylize(photo, style, adain.Config(**given), model=painter),
+        lambda given: dumoulin.stylize(photo, "b", dumoulin.Config(**given), model=pastiche),
+        lambda given: johnson.stylize(photo, network, johnson.Config(**given)),
+    ]
+    monkeypatch.setattr(precision, "bf16_is_fast", lambda: False)
+    with pytest.raises(StyleLoomError, match="no bf16 instructions"):
+        paints[0](settings)
+    monkeypatch.setattr(precision, "bf16_is_fast", lambda: True)
+    for paint in paints:
+        full = paint({})
+        for tile in (0, 64):
+            half = paint(settings | {"tile": tile})
+            assert half.dtype == torch.float32
+            assert 0 < (half - full).abs().mean() < 3 / 255  # narrow random networks magnify it; tests/test_zoo.py has 1 / 255
+        torch.testing.assert_close(paint({}), full, rtol=0, atol=0)  # the network itself is as it was

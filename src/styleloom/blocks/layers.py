@@ -23,15 +23,15 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor, moment: Moment | None
         return F.group_norm(x, x.shape[1], scale, shift, eps)
     if moment is None:
         x = F.group_norm(x, x.shape[1], None, None, eps)
-        return torch.addcmul(_maps(shift), x, _maps(scale))
+        return torch.addcmul(_maps(shift, x), x, _maps(scale, x))
     mean, variance = moment
     factor = scale * (variance + eps).rsqrt()
-    return torch.addcmul(_maps(shift - mean * factor), x, _maps(factor))
+    return torch.addcmul(_maps(shift - mean * factor, x), x, _maps(factor, x))
 
 
-def _maps(vector: Tensor) -> Tensor:
-    """[C] or [N, C] -> [1 or N, C, 1, 1]."""
-    return vector.reshape(-1, vector.shape[-1], 1, 1)
+def _maps(vector: Tensor, x: Tensor) -> Tensor:
+    """[C] or [N, C] -> [1 or N, C, 1, 1], of the dtype of ``x``."""
+    return vector.reshape(-1, vector.shape[-1], 1, 1).to(x.dtype)
 
 
 def channel_moments(x: Tensor) -> Moment:
@@ -56,4 +56,4 @@ class Conv(nn.Conv2d):
             x = F.interpolate(x, scale_factor=self.up, mode="nearest")
         if self.margin:
             x = F.pad(x, (self.margin,) * 4, mode="reflect")
-        return super().forward(x)
+        return super().forward(x.to(self.weight.dtype))

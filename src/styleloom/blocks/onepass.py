@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import images
 from .errors import StyleLoomError, check_choice
+from .precision import PRECISIONS, precision_on
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,14 @@ class OnePass:
         size: longer side of the result in pixels; 0: that of the content.
         alpha: strength of the style, 0 to 1.
         keep_color: "none", "luminance" (paint brightness only) or "matching" (AdaIN: recolour the style first).
+        precision: "fp32", or "bf16" where the processor is fast at it; statistics and colours stay in fp32.
         tile: pictures of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
     """
 
     size: int = 0
     alpha: float = 1.0
     keep_color: str = "none"
+    precision: str = "fp32"
     tile: int = 1024
 
     def __post_init__(self) -> None:
@@ -33,9 +40,24 @@ class OnePass:
             raise StyleLoomError(f"alpha is {self.alpha}; it must be from 0 to 1")
         if self.size < 0:
             raise StyleLoomError(f"size is {self.size}; it must be 0 or above")
+        check_choice("precision", self.precision, PRECISIONS)
         check_choice("keep_color", self.keep_color, images.KEEP_COLOR)
         if self.tile < 0 or self.tile % MULTIPLE:
             raise StyleLoomError(f"tile is {self.tile}; it must be a multiple of {MULTIPLE}, or 0 for none")
+
+    def ready(self, network: Network, device: torch.device) -> Network:
+        """The network on a device; in another precision a copy, whose convolutions alone compute in it.
+
+        Raises:
+            StyleLoomError: bf16 on a processor without instructions for it.
+        """
+        dtype = precision_on(device, self.precision)
+        if dtype != torch.float32:
+            network = deepcopy(network)
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    module.to(dtype)
+        return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def fits(self, picture: Tensor) -> bool:
         """Whether a picture is painted as a whole."""

@@ -249,4 +249,4 @@ def moved(picture: Tensor, flow: Tensor) -> Tensor:
     y = (torch.arange(height, device=picture.device) + 0.5) / height
     x = (torch.arange(width, device=picture.device) + 0.5) / width
     grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1)[None] + flow.permute(0, 2, 3, 1)
-    return F.grid_sample(picture, 2 * grid - 1, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(picture, 2 * grid - 1, mode="bicubic", padding_mode="border", align_corners=False)

@@ -93,7 +93,7 @@ class AdaIN(nn.Module):
         for layer in hidden:
             x = F.relu(layer(x))
         out: Tensor = last(x)
-        return out
+        return out.float()
 
     def forward(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
         """Eq. 14 with one style a picture: [N, 3, H, W], [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1].
@@ -206,7 +206,7 @@ def stylize(
     styles = [style] if isinstance(style, Tensor) else list(style)
     check_pictures(floats(content[:1, :, :1, :1]), styles)
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
-    network = (model if model is not None else load(config.model)).to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = config.ready(model if model is not None else load(config.model), content.device)
     painted = []
     moments: list[Moment] = []
     masks = check_masks(masks, len(styles), floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))

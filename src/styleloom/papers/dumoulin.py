@@ -287,8 +287,7 @@ def stylize(
         StyleLoomError: no such model or style, or weights and masks that do not fit.
     """
     styles = [style] if isinstance(style, str) else list(style)
-    network = model if model is not None else load(config.model)
-    network = network.to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = config.ready(model if model is not None else load(config.model), content.device)
     parts = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
 
     def painted(shares: Tensor) -> Tensor:

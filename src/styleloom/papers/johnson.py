@@ -160,7 +160,7 @@ class TransformNet(nn.Module):
         x = self.last(x)
         if place < len(self.channels):  # the last convolution is normalised too
             x = norm(x, place)
-        return OUTPUTS[self.output](x)[:, :, :height, :width]
+        return OUTPUTS[self.output](x.float())[:, :, :height, :width]
 
 
 def objective(
@@ -358,8 +358,7 @@ def stylize(content: Tensor, style: str | Path | TransformNet, config: Config = 
     Raises:
         StyleLoomError: no such model, or one of another kind.
     """
-    network = style if isinstance(style, TransformNet) else load(style)
-    network = network.to(content.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = config.ready(style if isinstance(style, TransformNet) else load(style), content.device)
 
     def prepared(picture: Tensor) -> Callable[[Tensor], Tensor]:
         statistics = network.statistics(picture)
