@@ -1,5 +1,6 @@
 """Instance norm, its statistics, and convolutions, against torch's own and independent formulas."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,11 +29,30 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(instance_norm, (x, scale, shift))
 
 
-def test_conv_reflects_and_upsamples() -> None:
-    conv = Conv(2, 4, 3, up=2)
-    plain = nn.Sequential(nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(2, 4, 3))
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("outputs", "kernel", "up"), [(4, 3, 2), (3, 9, 1), (8, 9, 1), (4, 3, 1)])
+def test_conv_is_upsampling_reflection_and_convolution(outputs: int, kernel: int, up: int, bias: bool) -> None:
+    conv = Conv(2, outputs, kernel, up=up, bias=bias).double()
+    plain = nn.Sequential(
+        nn.Upsample(scale_factor=up), nn.ReflectionPad2d(kernel // 2), nn.Conv2d(2, outputs, kernel, bias=bias)
+    ).double()
     plain[2].load_state_dict(conv.state_dict())
-    x = torch.randn(1, 2, 5, 6)
+    x = torch.randn(2, 2, 5, 6, dtype=torch.float64)
     torch.testing.assert_close(conv(x), plain(x))
+    for found, wanted in zip(
+        torch.autograd.grad(conv(x).square().sum(), list(conv.parameters())),
+        torch.autograd.grad(plain(x).square().sum(), list(plain.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(conv, x)
+
+
+def test_conv_sizes() -> None:
+    x = torch.randn(1, 2, 5, 6)
     assert Conv(2, 4, 9, stride=2)(torch.randn(1, 2, 20, 16)).shape == (1, 4, 10, 8)
     assert Conv(2, 4, 3, padded=False)(x).shape == (1, 4, 3, 4)
+    assert Conv(2, 3, 9, padded=False)(torch.randn(1, 2, 20, 16)).shape == (1, 3, 12, 8)
+    with pytest.raises(ValueError, match="up is 3"):
+        Conv(2, 4, 3, up=3)

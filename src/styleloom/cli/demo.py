@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom import painterly
+from styleloom import api, painterly
 from styleloom.blocks import images
+from styleloom.blocks.features import Features
 from styleloom.convert.vgg import load_features
-from styleloom.papers import adain, gatys
+from styleloom.papers import gatys, super_resolution
 from styleloom.samples import sample
 
 from .options import Common, check_folder
@@ -40,12 +42,13 @@ class Painting:
     settings: dict[str, Any] = field(default_factory=dict)
     weights: tuple[float, ...] | None = None
     masks: Callable[[Tensor], list[Tensor]] | None = None
+    method: str = "gatys"
 
     @property
     def name(self) -> str:
-        return "-".join([self.content, *self.styles, *(str(value) for value in self.settings.values())]) + (
-            "-regions" if self.masks else ""
-        )
+        method = [] if self.method == "gatys" else [self.method]
+        regions = ["regions"] if self.masks else []
+        return "-".join([self.content, *self.styles, *(str(value) for value in self.settings.values()), *regions, *method])
 
 
 GALLERY = (
@@ -64,7 +67,7 @@ CONTROLS = (
 
 
 PASSES = tuple(
-    Painting(content, (style,), "AdaIN")
+    Painting(content, (style,), "AdaIN", method="adain")
     for content, style in (
         ("cat", "wave"),
         ("coffee", "stained-glass"),
@@ -74,7 +77,19 @@ PASSES = tuple(
         ("astronaut", "wave"),
     )
 )
-STRIP = ("cat", "ink-wash", "marbling")  # a photograph, from one style to another
+METHODS = {
+    "gatys": "Gatys: descent on the pixels",
+    "johnson": "Johnson: one network a style",
+    "dumoulin": "Dumoulin: sixteen styles in one network",
+    "adain": "AdaIN: any style in one network",
+}
+COMPARED = tuple(
+    Painting(content, (style,), caption, method=method)
+    for content, style in (("astronaut", "swirls"), ("coffee", "mosaic"))
+    for method, caption in METHODS.items()
+)
+STRIPS = (("cat", "dumoulin", ("swirls", "drip", "gilded", "engraving")), ("cat", "adain", ("ink-wash", "marbling")))
+ENLARGED = ("cat", (96, 128))  # a photograph, and the height and width that it is reduced to first
 
 
 def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str = "fp32", seed: int = 0, common: Common) -> None:
@@ -90,45 +105,23 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     config = gatys.configure("draft", size=size, precision=precision, seed=seed)
     folder = check_folder(out)
     began = time.perf_counter()
-    styles = {name: painterly.draw(name, size) for name in painterly.STYLES}
-    contents = {name: images.fit(sample(name), size) for name in sorted({painting.content for painting in GALLERY})}
+    styles = {name: painterly.draw(name, size).to(device) for name in painterly.STYLES}
+    contents = {name: images.fit(sample(name), size).to(device) for name in sorted({each.content for each in GALLERY})}
     for name, picture in (styles | contents).items():
         images.write(picture, folder / f"{name}.jpg")
     features = load_features(config.features)
     cards: dict[str, str] = {}
-    for painting in (*GALLERY, *CONTROLS):
-        picture = contents[painting.content].to(device)
-        loop = gatys.steps(
-            picture,
-            [styles[style].to(device) for style in painting.styles],
-            replace(config, **painting.settings),
-            weights=painting.weights,
-            masks=painting.masks(picture) if painting.masks else None,
-            features=features,
-        )
-        for step in report.watch(loop, title=painting.name):  # noqa: B007
-            pass
-        images.write(step.image, folder / f"{painting.name}.png")
-        report.say(f"wrote {folder / painting.name}.png  ({step.seconds:.1f} s)")
-        cards[painting.name] = _card(painting, step.seconds)
-    model = adain.load()
-    for painting in PASSES:
-        picture = contents[painting.content].to(device)
-        look = [styles[style].to(device) for style in painting.styles]
-        adain.stylize(picture, look, model=model)  # the first call at a size also plans its convolutions
-        mark = time.perf_counter()
-        image = adain.stylize(picture, look, model=model)
-        seconds = time.perf_counter() - mark
-        name = f"{painting.name}-adain"
-        images.write(image, folder / f"{name}.png")
-        report.say(f"wrote {folder / name}.png  ({seconds:.2f} s)")
-        cards[name] = _card(painting, seconds, name)
-    content, first, second = STRIP
-    pair = [styles[first].to(device), styles[second].to(device)]
-    strip = torch.cat(
-        [adain.stylize(contents[content].to(device), pair, weights=[4 - step, step], model=model) for step in range(5)]
-    )
-    images.write(images.grid([strip]), folder / "strip.png")
+    for painting in (*GALLERY, *COMPARED, *PASSES, *CONTROLS):
+        if painting.method == "gatys":
+            image, seconds = _descend(painting, contents, styles, config, features, report)
+        else:
+            image, seconds = _pass(painting, contents[painting.content], styles)
+        images.write(image, folder / f"{painting.name}.png")
+        report.say(f"wrote {folder / painting.name}.png  ({_duration(seconds)})")
+        cards[painting.name] = _card(painting, seconds)
+    for content, method, between in STRIPS:
+        images.write(_strip(contents[content], method, between, styles), folder / f"strip-{method}.png")
+    images.write(_enlarged(device), folder / "enlarged.png")
     seconds = time.perf_counter() - began
     page = _page(cards, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")
@@ -136,10 +129,73 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
 
 
-def _card(painting: Painting, seconds: float, name: str | None = None) -> str:
+def _descend(
+    painting: Painting,
+    contents: dict[str, Tensor],
+    styles: dict[str, Tensor],
+    config: gatys.Config,
+    features: Features,
+    report: Report,
+) -> tuple[Tensor, float]:
+    """A picture painted by Gatys, and the seconds that took."""
+    picture = contents[painting.content]
+    loop = gatys.steps(
+        picture,
+        [styles[style] for style in painting.styles],
+        replace(config, **painting.settings),
+        weights=painting.weights,
+        masks=painting.masks(picture) if painting.masks else None,
+        features=features,
+    )
+    for step in report.watch(loop, title=painting.name):  # noqa: B007
+        pass
+    return step.image, step.seconds
+
+
+def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[Any]:
+    """Styles as a method takes them: pictures, names, or the network of a style."""
+    takes: dict[str, Callable[[str], Any]] = {"adain": styles.__getitem__, "dumoulin": str, "johnson": "johnson-{}".format}
+    return [takes[method](name) for name in names]
+
+
+def _pass(painting: Painting, content: Tensor, styles: dict[str, Tensor]) -> tuple[Tensor, float]:
+    """A picture painted in one pass, and the seconds that took."""
+    paint = api.painter(
+        painting.method, _look(painting.method, painting.styles, styles), api.METHODS[painting.method].configure()
+    )
+    paint(content)  # the first pass at a size also plans its convolutions
+    mark = time.perf_counter()
+    return paint(content), time.perf_counter() - mark
+
+
+def _strip(content: Tensor, method: str, between: Sequence[str], styles: dict[str, Tensor]) -> Tensor:
+    """A photograph in one style, in another, and so on, with mixtures of the two between them."""
+    config = api.METHODS[method].configure()
+    steps = 3 if len(between) > 2 else 5
+    row = []
+    for first, second in pairwise(between):
+        for step in range(steps - 1):
+            weights = [steps - 1 - step, step]
+            row.append(api.painter(method, _look(method, [first, second], styles), config, weights=weights)(content))
+    row.append(api.painter(method, _look(method, between[-1:], styles), config)(content))
+    return images.grid([torch.cat(row)])
+
+
+def _enlarged(device: torch.device) -> Tensor:
+    """A small photograph as it is, enlarged four times by bicubic interpolation, by the network, and the true one."""
+    name, (height, width) = ENLARGED
+    photo = sample(name)[..., : 4 * height, : 4 * width].to(device)
+    small = super_resolution.reduced(photo)
+    blocks = small.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    four = [blocks, images.resize(small, photo.shape[-2:]), super_resolution.upscale(small), photo]
+    top, left = height, 2 * width  # the middle, near enough to see
+    return images.grid([torch.cat(four)[..., top : top + 2 * height, left : left + 2 * width]])
+
+
+def _card(painting: Painting, seconds: float) -> str:
     sources = "".join(f'<img src="{escape(name)}.jpg" alt="{escape(name)}">' for name in (painting.content, *painting.styles))
     return (
-        f'<figure><img class="painted" src="{escape(name or painting.name)}.png" alt="{escape(painting.caption)}">'
+        f'<figure><img class="painted" src="{escape(painting.name)}.png" alt="{escape(painting.caption)}">'
         f'<figcaption><span class="sources">{sources}</span>'
         f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{_duration(seconds)}</small></span>"
         f"</figcaption></figure>"
@@ -157,8 +213,13 @@ def _page(cards: dict[str, str], config: gatys.Config, seconds: float, device: t
     rows = "".join(f"<tr><td>{name}</td><td>{escape(str(value))}</td></tr>" for name, value in asdict(config).items())
     return _PAGE.substitute(
         gallery="".join(cards[painting.name] for painting in GALLERY),
-        passes="".join(cards[f"{painting.name}-adain"] for painting in PASSES),
-        strip=f"{STRIP[0]}, from {STRIP[1]} to {STRIP[2]}",
+        compared="".join(cards[painting.name] for painting in COMPARED),
+        passes="".join(cards[painting.name] for painting in PASSES),
+        strips="".join(
+            f'<figure><img src="strip-{method}.png" alt="{escape(content)}"><figcaption>{METHODS[method].split(":")[0]}: '
+            f"{escape(content)}, {escape(', '.join(between))}</figcaption></figure>"
+            for content, method, between in STRIPS
+        ),
         controls="".join(cards[painting.name] for painting in CONTROLS),
         styles=styles,
         settings=rows,
@@ -187,6 +248,7 @@ img { display: block; width: 100%; } .painted { aspect-ratio: 4 / 3; object-fit:
 figcaption { display: flex; gap: .8rem; align-items: center; padding: .7rem .9rem; }
 small { display: block; color: var(--soft); }
 .sources { display: flex; gap: .3rem; flex: none; } .sources img { width: 46px; height: 46px; object-fit: cover; border-radius: 3px; }
+.four { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); } .strips figure { margin-bottom: 1rem; }
 .styles { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: .8rem; }
 .styles figcaption { padding: .35rem .6rem; font-size: .85rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px solid var(--line); padding: .2rem 1.4rem .2rem 0; }
@@ -197,13 +259,19 @@ details { margin-top: 3rem; } summary { cursor: pointer; }
 <h2>A photograph, a style</h2>
 <p>Repainted by descending on the pixels (Gatys, Ecker and Bethge 2016). Beside each picture: what it shows and how it was to be painted.</p>
 <div class="grid">$gallery</div>
+<h2>Four methods</h2>
+<p>The same photograph and style by each of them, and how long that took.</p>
+<div class="grid four">$compared</div>
 <h2>In one pass</h2>
 <p>Any style at all, in a fraction of a second: AdaIN (Huang and Belongie 2017) gives the features of the photograph the mean and
 the spread of those of the style, and one decoder turns them into a picture.</p>
 <div class="grid">$passes</div>
-<h2>Between two styles</h2>
-<p>Shares of two styles, in the same one pass: $strip.</p>
-<figure><img src="strip.png" alt="$strip"></figure>
+<h2>Between styles</h2>
+<p>Mixtures in any shares, in the same one pass.</p>
+<div class="strips">$strips</div>
+<h2>Four times larger</h2>
+<p>The second half of Johnson's paper. From left to right: the small picture, bicubic interpolation, the network, the true photograph.</p>
+<figure><img src="enlarged.png" alt="small, bicubic, network, true"></figure>
 <h2>Control</h2>
 <p>Several styles in any shares, a style for each region of a mask, or the colours of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>

@@ -147,15 +147,15 @@ class TransformNet(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         place = 0
         for conv in self.down:
-            x = F.relu(norm(conv(x), place))
+            x = F.relu(norm(conv(x), place), inplace=True)
             place += 1
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
-            y = F.relu(norm(first(x), place))
+            y = F.relu(norm(first(x), place), inplace=True)
             y = norm(second(y), place + 1)
             x = (x[:, :, 2:-2, 2:-2] if self.border else x) + y
             place += 2
         for conv in self.up:
-            x = F.relu(norm(conv(x), place))
+            x = F.relu(norm(conv(x), place), inplace=True)
             place += 1
         x = self.last(x)
         if place < len(self.channels):  # the last convolution is normalised too
