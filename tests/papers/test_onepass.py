@@ -264,3 +264,19 @@ def test_bf16_is_near_fp32(
             assert half.dtype == torch.float32
             assert 0 < (half - full).abs().mean() < 3 / 255  # narrow random networks magnify it; tests/test_zoo.py has 1 / 255
         torch.testing.assert_close(paint({}), full, rtol=0, atol=0)  # the network itself is as it was
+
+
+def test_training_may_start_from_a_trained_network(
+    painter: adain.AdaIN, network: johnson.TransformNet, photo: Tensor, tmp_path: Path
+) -> None:
+    images.write(photo, tmp_path / "photo.png")
+    settings: dict[str, Any] = dict(num_steps=1, batch=2, size=32, lr=1e-12, average=0)
+    for _ in adain.train(tmp_path, tmp_path, adain.Recipe(**settings), out=tmp_path / "a", base=painter):
+        pass
+    style = torch.rand(1, 3, 48, 48)
+    found = adain.stylize(photo, style, adain.configure(model=str(tmp_path / "a" / "model.safetensors")))
+    torch.testing.assert_close(found, adain.stylize(photo, style, model=painter), rtol=0, atol=0.01)  # half precision
+    for _ in johnson.train(tmp_path, style, johnson.Recipe(**settings), out=tmp_path / "j", base=network):
+        pass
+    found = johnson.stylize(photo, tmp_path / "j" / "model.safetensors")
+    torch.testing.assert_close(found, johnson.stylize(photo, network), rtol=0, atol=0.01)

@@ -46,6 +46,7 @@ def johnson(
     style: str,
     out: Path,
     recipe: str = "default",
+    base: str | None = None,
     settings: Annotated[dict[str, Any], johnson_.Recipe],
     launch: Launch,
     common: Common,
@@ -57,9 +58,12 @@ def johnson(
         style: the style picture, or the name of a bundled one.
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
+        base: a trained network to start from, of whatever style.
     """
     chosen = configured(johnson_.RECIPES, recipe, settings)
-    loop = johnson_.train(content, open_picture(style), chosen, out=out, hardware=launch.hardware(common), resume=launch.resume)
+    network = johnson_.load(base) if base else None
+    hardware = launch.hardware(common)
+    loop = johnson_.train(content, open_picture(style), chosen, out=out, base=network, hardware=hardware, resume=launch.resume)
     _follow(loop, out, common, "johnson")
 
 
@@ -100,6 +104,7 @@ def adain(
     style: list[str],
     out: Path,
     recipe: str = "default",
+    base: str | None = None,
     settings: Annotated[dict[str, Any], adain_.Recipe],
     launch: Launch,
     common: Common,
@@ -111,14 +116,13 @@ def adain(
         style: a folder or zip of style pictures; each is as likely as another. Repeat the option.
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
+        base: a trained network to start from.
     """
     chosen = configured(adain_.RECIPES, recipe, settings)
-    _follow(
-        adain_.train(content, style, chosen, out=out, hardware=launch.hardware(common), resume=launch.resume),
-        out,
-        common,
-        "adain",
-    )
+    network = adain_.load(base) if base else None
+    hardware = launch.hardware(common)
+    loop = adain_.train(content, style, chosen, out=out, base=network, hardware=hardware, resume=launch.resume)
+    _follow(loop, out, common, "adain")
 
 
 def upscaler(

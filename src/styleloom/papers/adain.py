@@ -349,6 +349,7 @@ def train(
     recipe: Recipe = RECIPES["default"],
     *,
     out: str | Path,
+    base: AdaIN | None = None,
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
 ) -> Iterator[Tick]:
@@ -359,6 +360,7 @@ def train(
         style: folders or zips of style pictures; each of them is as likely as another.
         recipe: see :class:`Recipe`.
         out: folder of the run.
+        base: start from this trained decoder, and its encoder, instead of from noise.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -372,9 +374,12 @@ def train(
     check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
-    encoder = load_features(recipe.encoder)
-    source = recipe.encoder if recipe.encoder == EMBEDDED else None
-    model = AdaIN(encoder, source=source).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if base is None:
+        model = AdaIN(load_features(recipe.encoder), source=recipe.encoder if recipe.encoder == EMBEDDED else None)
+    else:
+        model = AdaIN(base.encoder, source=base.source)
+        model.decoder.load_state_dict(base.decoder.state_dict())
+    model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photographs = Pictures(content, shorter=round(1.6 * recipe.size))
     sources = [style] if isinstance(style, str | Path) else style
     paintings = [Pictures(source, shorter=round(1.6 * recipe.size)) for source in sources]

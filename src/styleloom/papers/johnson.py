@@ -259,6 +259,7 @@ def train(
     recipe: Recipe = RECIPES["default"],
     *,
     out: str | Path,
+    base: TransformNet | None = None,
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
 ) -> Iterator[Tick]:
@@ -269,6 +270,7 @@ def train(
         style: [1, 3, H, W] in [0, 1].
         recipe: see :class:`Recipe`.
         out: folder of the run.
+        base: start from this trained network, of whatever style, instead of from noise.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -283,6 +285,9 @@ def train(
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features).prepare(fabric.device, torch.float32)
     network = TransformNet(width=recipe.width, upsample=recipe.upsample, padding=recipe.padding, output=recipe.output)
+    if base is not None:
+        network = TransformNet(**base.config)  # type: ignore[arg-type]
+        network.load_state_dict(base.state_dict())
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photographs = Pictures(content, shorter=round(1.2 * recipe.size))
     with torch.no_grad():
