@@ -149,3 +149,11 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
     # Sums in another order: equal to within rounding.
     assert_same(tmp_path / "1", tmp_path / "2", tolerance=1e-5)
+
+
+def test_bf16_is_refused_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("styleloom.blocks.precision.bf16_is_fast", lambda: False)
+    with pytest.raises(StyleLoomError, match="no bf16 instructions"):
+        Hardware("cpu", precision="bf16").launch()
+    with pytest.raises(StyleLoomError, match="unknown precision 'fp8'; choose one of fp32, bf16"):
+        Hardware("cpu", precision="fp8").launch()

@@ -27,6 +27,7 @@ from . import data, images
 from .checkpoint import read_state, save_state
 from .descend import Losses, Progress
 from .errors import StyleLoomError, check_choice
+from .precision import precision_on
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -84,7 +85,11 @@ class Hardware:
     precision: str = "fp32"
 
     def launch(self) -> Fabric:
-        """Start the processes; everything after this line runs in each of them."""
+        """Start the processes; everything after this line runs in each of them.
+
+        Raises:
+            StyleLoomError: an unknown precision, or bf16 on a processor without instructions for it.
+        """
         from lightning_fabric import Fabric  # seconds to import, and only training needs it
 
         precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -97,6 +102,7 @@ class Hardware:
             strategy="ddp" if several else "auto",
             precision=precisions[self.precision],
         )
+        precision_on(fabric.device, self.precision)
         fabric.launch()
         return fabric
 

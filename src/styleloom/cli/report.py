@@ -48,5 +48,7 @@ class Report:
             task = bar.add_task(title, total=None, losses="")
             for item in loop:
                 losses = "  ".join(f"{name} {value:.4g}" for name, value in item.losses.items())
+                if rate := getattr(item, "rate", 0):
+                    losses = f"{rate:.3g} pictures/s  {losses}"
                 bar.update(task, completed=item.index, total=item.total, losses=losses)
                 yield item

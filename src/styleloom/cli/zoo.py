@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
 
 from .options import Common
@@ -16,8 +18,12 @@ def zoo(*, common: Common) -> None:
         path = resolve(name)
         tensors, metadata = read_tensors(path)
         count = sum(tensor.numel() for tensor in tensors.values())
-        models.append(
-            dict(name=name, kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"])
+        styles = json.loads(metadata["config"]).get("styles", [])
+        told = dict(
+            kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"], styles=styles
         )
+        models.append(dict(name=name) | told)
         report.say(f"{name}  {metadata['kind']}, {count:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {metadata['licence']}")
+        if styles:
+            report.say(f"    styles: {', '.join(styles)}")
     report.outcome(models=models)
