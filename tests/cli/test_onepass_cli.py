@@ -60,6 +60,55 @@ def test_train_johnson_and_dumoulin(photos: str, capsys: pytest.CaptureFixture[s
     assert not Path("e.png").exists()
 
 
+def test_folder_is_painted_in_batches(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/broken.png").unlink()
+    images.write(torch.rand(1, 3, 30, 40), "photos/2.png")
+    command = ["stylize", photos, "style.png", "--method", "adain", "--device", "cpu"]
+    assert run(*command, "-o", "many", "--json") == 0
+    assert [Path(each["out"]).name for each in json.loads(capsys.readouterr().out)["pictures"]] == ["0.png", "1.png", "2.png"]
+    assert run(*command, "-o", "single", "--batch", "1", "--quiet") == 0
+    for index in range(3):
+        one, other = (images.read(f"{folder}/{index}.png") for folder in ("many", "single"))
+        assert one.shape == images.read(f"photos/{index}.png").shape
+        assert (one - other).abs().max() <= 1 / 255
+
+
+def test_film(capsys: pytest.CaptureFixture[str]) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'styleloom[video]'")
+    with av.open("film.mp4", "w") as film:
+        stream = film.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(5):
+            pixels = images.to_uint8(images.read("photo.png"))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        film.mux(stream.encode(None))
+    assert run("stylize", "film.mp4", "style.png", "-o", "out.mp4", "--method", "adain", "--json", "--device", "cpu") == 0
+    assert json.loads(capsys.readouterr().out)["pictures"][0]["frames"] == 5
+    with av.open("out.mp4") as film:
+        assert [(frame.width, frame.height) for frame in film.decode(video=0)] == [(64, 48)] * 5
+    for arguments, message in (
+        (["film.mp4", "style.png", "-o", "x.mp4"], "gatys paints no films"),
+        (["film.mp4", "style.png", "-o", "x.png", "--method", "adain"], "unknown film format '.png'"),
+        (["photo.png", "style.png", "-o", "x.mp4", "--method", "adain"], "unknown picture format '.mp4'"),
+    ):
+        assert run("stylize", *arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_upscaler_is_trained_used_and_exported(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "upscaler", photos, "--width", "4", "--blocks", "1", "--out", "run", "--quiet", *TINY) == 0
+    model = "run/model.safetensors"
+    assert run("upscale", "photo.png", "-o", "large.png", "--model", model, "--device", "cpu") == 0
+    assert images.read("large.png").shape == (1, 3, 192, 256)
+    capsys.readouterr()
+    assert run("stylize", "photo.png", model, "--method", "johnson", "-o", "x.png") == 2
+    assert "holds 'super-resolution', wanted a model of kind 'johnson'" in capsys.readouterr().err
+    assert run("upscale", "nowhere.png", "-o", "x.png", "--model", model) == 2
+    assert run("export", model, "-o", "x.pb") == 2
+    assert "an ONNX file is called .onnx" in capsys.readouterr().err
+
+
 def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(ExamplesNet().state_dict(), "candy.pth")
     assert run("convert", "candy.pth", "-o", "candy.safetensors", "--json") == 0

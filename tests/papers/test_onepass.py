@@ -266,6 +266,17 @@ def test_bf16_is_near_fp32(
         torch.testing.assert_close(paint({}), full, rtol=0, atol=0)  # the network itself is as it was
 
 
+def test_the_styles_of_a_network_may_be_trained_further(pastiche: dumoulin.StyleNet, photo: Tensor, tmp_path: Path) -> None:
+    images.write(photo, tmp_path / "photo.png")
+    recipe = dumoulin.Recipe(num_steps=1, batch=2, size=32, average=0)
+    styles = {name: torch.rand(1, 3, 48, 48) for name in pastiche.styles}
+    for _ in dumoulin.train(tmp_path, styles, recipe, out=tmp_path / "run", base=pastiche):
+        pass
+    found = dumoulin.load(tmp_path / "run" / "model.safetensors")
+    for one, other in zip(found.parameters(), pastiche.parameters(), strict=True):
+        assert 0 < (one - other).abs().max() < 0.05
+
+
 def test_training_may_start_from_a_trained_network(
     painter: adain.AdaIN, network: johnson.TransformNet, photo: Tensor, tmp_path: Path
 ) -> None:

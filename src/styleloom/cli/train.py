@@ -85,7 +85,8 @@ def dumoulin(
         style: a style picture, the name of a bundled one, or a folder of them. Repeat the option.
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
-        base: a trained network to add the styles to, fitting only their own numbers.
+        base: a trained network to add the styles to, fitting only their own numbers; or to train further, with the very
+            styles that it has.
     """
     chosen = configured(dumoulin_.RECIPES, recipe, settings)
     pictures = {Path(path).stem: open_picture(path) for item in style for path in find(item)}
@@ -94,7 +95,7 @@ def dumoulin(
         content, pictures, chosen, out=out, base=network, hardware=launch.hardware(common), resume=launch.resume
     )
     _follow(loop, out, common, "dumoulin")
-    if network is not None and (out / MODEL).exists():
+    if network is not None and (out / MODEL).exists() and network.styles != tuple(pictures):
         dumoulin_.save(dumoulin_.join(network, dumoulin_.load(out / MODEL)), out / "joined.safetensors")
 
 

@@ -138,7 +138,8 @@ def train(
         styles: name and picture [1, 3, H, W] in [0, 1] of each.
         recipe: see :class:`Recipe`.
         out: folder of the run.
-        base: add the styles to this trained network: only their own scales and shifts are fitted (Section 3.2).
+        base: a trained network. Other styles than its own are added to it, of which only their own scales and shifts are
+            fitted (Section 3.2); with the very styles that it has, all of it is trained further.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -152,15 +153,7 @@ def train(
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features, pooling=recipe.pooling).prepare(fabric.device, torch.float32)
-    network = StyleNet(list(styles), width=recipe.width)
-    learned = list(network.parameters())
-    if base is not None:
-        network = StyleNet(list(styles), **{name: base.network.config[name] for name in ("width", "blocks")})  # type: ignore[arg-type]
-        network.network.load_state_dict(base.network.state_dict())
-        network.network.requires_grad_(False)
-        for own, theirs in zip([*network.gamma, *network.beta], [*base.gamma, *base.beta], strict=True):
-            own.data.copy_(theirs.mean(0))  # start from the mean of the styles that it knows
-        learned = [*network.gamma, *network.beta]
+    network, learned = _begun(list(styles), recipe, base)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photographs = Pictures(content, shorter=round(1.2 * recipe.size))
     with torch.no_grad():
@@ -194,6 +187,22 @@ def train(
         damaged=[photographs.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def _begun(styles: list[str], recipe: Recipe, base: StyleNet | None) -> tuple[StyleNet, list[nn.Parameter]]:
+    """A network to train, and what is trained of it."""
+    if base is None:
+        network = StyleNet(styles, width=recipe.width)
+        return network, list(network.parameters())
+    network = StyleNet(styles, **{name: base.network.config[name] for name in ("width", "blocks")})  # type: ignore[arg-type]
+    if network.styles == base.styles:
+        network.load_state_dict(base.state_dict())
+        return network, list(network.parameters())
+    network.network.load_state_dict(base.network.state_dict())
+    network.network.requires_grad_(False)
+    for own, theirs in zip([*network.gamma, *network.beta], [*base.gamma, *base.beta], strict=True):
+        own.data.copy_(theirs.mean(0))  # the mean of the styles that it knows
+    return network, [*network.gamma, *network.beta]
 
 
 def join(*networks: StyleNet) -> StyleNet:
