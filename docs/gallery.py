@@ -9,7 +9,7 @@ import torch
 from styleloom.blocks.images import resize, write
 from styleloom.convert.vgg import load_features
 from styleloom.painterly import STYLES, draw
-from styleloom.papers import gatys
+from styleloom.papers import dumoulin, gatys
 from styleloom.samples import sample
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ PAIRS = (
 
 
 def main() -> None:
-    """Write ``gallery.jpg`` (content, style, result; two to a row) and ``styles.jpg`` (the sixteen styles)."""
+    """Write ``gallery.jpg`` (content, style, result; two to a row), ``styles.jpg`` (the sixteen styles) and ``pastiche.jpg``."""
     features = load_features()
     tiles = []
     for content, style in PAIRS:
@@ -37,6 +37,9 @@ def main() -> None:
     write(torch.cat(rows, 2), HERE / "gallery.jpg", quality=90)
     sheet = [torch.cat([draw(name, 220) for name in list(STYLES)[i : i + 8]], 3) for i in (0, 8)]
     write(torch.cat(sheet, 2), HERE / "styles.jpg", quality=88)
+    model, photo = dumoulin.load(), resize(sample("astronaut"), (220, 220))
+    painted = [dumoulin.stylize(photo, name, model=model) for name in STYLES]
+    write(torch.cat([torch.cat(painted[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+import styleloom
 from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
+from styleloom.blocks.metrics import perceptual_distance
+from styleloom.papers import dumoulin, super_resolution
 
 
 @pytest.mark.parametrize("name", zoo_names())
@@ -43,3 +48,42 @@ def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:
         x, y = (torch.cat([pair[i] for pair in pairs[12:]]) for i in (0, 1))
         r2 = 1 - (x @ readout - y).square().sum() / (y - y.mean(0)).square().sum()
         assert r2 > least, layer
+
+
+def test_pastiche_knows_the_bundled_styles_and_they_differ() -> None:
+    model = dumoulin.load()
+    assert model.styles == tuple(styleloom.STYLES)
+    photo = styleloom.resize(styleloom.sample("cat"), (96, 128))
+    painted = [dumoulin.stylize(photo, name, model=model) for name in model.styles]
+    apart = [(one - other).abs().mean() for index, one in enumerate(painted) for other in painted[:index]]
+    assert min(apart) > 0.01
+    # Each is nearer to its own style than the photograph is, in the mean and spread of features.
+    features = styleloom.load_features()
+    layers = ("relu1_2", "relu2_2")
+
+    def look(image: Tensor) -> dict[str, Tensor]:
+        return {layer: torch.cat(torch.std_mean(x, (2, 3)), 1) for layer, x in features(image, layers).items()}
+
+    before = look(photo)
+    for name, image in zip(model.styles, painted, strict=True):
+        wanted, found = look(styleloom.fit(styleloom.draw(name), 320)), look(image)
+        for layer in layers:
+            assert F.mse_loss(found[layer], wanted[layer]) < 0.8 * F.mse_loss(before[layer], wanted[layer]), (name, layer)
+
+
+def test_bf16_is_within_a_grey_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("styleloom.blocks.precision.bf16_is_fast", lambda: True)
+    photo, painting = styleloom.resize(styleloom.sample("cat"), (96, 128)), styleloom.draw("wave", 128)
+    for method, style in (("dumoulin", "mosaic"), ("adain", painting), ("johnson", "johnson-swirls")):
+        full, half = (styleloom.stylize(photo, style, method, precision=precision) for precision in ("fp32", "bf16"))
+        assert 0 < (half - full).abs().mean() < 1 / 255, method
+
+
+def test_enlarging_looks_more_like_the_truth_than_bicubic() -> None:
+    features, layers = styleloom.load_features(), ("relu1_1", "relu2_1", "relu3_1")
+    for name in ("astronaut", "cat", "coffee"):
+        photo = styleloom.sample(name)[..., 40:232, 100:356]
+        small = super_resolution.reduced(photo)
+        found, plain = styleloom.upscale(small), styleloom.resize(small, (192, 256))
+        distances = [perceptual_distance(features, image, photo, layers) for image in (found, plain)]
+        assert distances[0] < 0.9 * distances[1], (name, distances)

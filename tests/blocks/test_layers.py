@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from styleloom.blocks import winograd
 from styleloom.blocks.layers import Conv, channel_moments, instance_norm
 
 
@@ -56,3 +57,18 @@ def test_conv_sizes() -> None:
     assert Conv(2, 3, 9, padded=False)(torch.randn(1, 2, 20, 16)).shape == (1, 3, 12, 8)
     with pytest.raises(ValueError, match="up is 3"):
         Conv(2, 4, 3, up=3)
+
+
+@pytest.mark.parametrize("size", [(12, 16), (35, 50), (3, 5)])
+def test_winograd_is_a_convolution(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    conv = Conv(96, 100, 3)
+    x = torch.randn(2, 96, *size)
+    wanted = F.conv2d(F.pad(x.double(), (1, 1, 1, 1), mode="reflect"), conv.weight.double(), conv.bias.double())  # type: ignore[union-attr]
+    with torch.inference_mode():
+        assert winograd.pays(x, conv.weight)
+        found = conv(x)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=2e-4)
+    assert not winograd.pays(x, conv.weight)  # gradients are asked for
+    torch.testing.assert_close(conv(x).double(), wanted, rtol=0, atol=2e-5)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import winograd
+
 Moment = tuple[Tensor, Tensor]
 """Mean and variance of each channel, [N, C] each."""
 
@@ -45,7 +47,8 @@ def channel_moments(x: Tensor) -> Moment:
 class Conv(nn.Conv2d):
     """A convolution after nearest-neighbour upsampling by ``up`` (1 or 2), reflection-padded to keep the size (over ``stride``).
 
-    Two kinds are computed in an equal but faster way: on upsampled pictures, and large kernels with few outputs.
+    Three kinds are computed in an equal but faster way: on upsampled pictures, large kernels with few outputs, and, where
+    no gradient is asked for, many channels.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Conv(nn.Conv2d):
             x = F.pad(x, (self.margin,) * 4, mode="reflect")
         if self.out_channels < 8 <= self.kernel_size[0] and self.stride == (1, 1) and x.dtype != torch.bfloat16:
             return _convolved_by_columns(x, self.weight, self.bias)
+        if self.stride == (1, 1) and winograd.pays(x, self.weight):
+            return winograd.convolve(x, self.weight, self.bias)
         return super().forward(x)
 
 
