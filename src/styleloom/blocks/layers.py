@@ -63,8 +63,10 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H up / stride, W up / stride]."""
         x = x.to(self.weight.dtype)
-        if self.up == 2:
+        if self.up == 2 and not torch.compiler.is_compiling():  # compilers know no writing into every other pixel
             return _convolved_upsampled(x, self.weight, self.bias)
+        if self.up == 2:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
         if self.margin:
             x = F.pad(x, (self.margin,) * 4, mode="reflect")
         if self.out_channels < 8 <= self.kernel_size[0] and self.stride == (1, 1) and x.dtype != torch.bfloat16:
