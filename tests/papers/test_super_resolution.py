@@ -88,6 +88,8 @@ def test_objective_is_its_terms(photo: Tensor) -> None:
 def test_errors(tmp_path: Path, network: Upscaler) -> None:
     with pytest.raises(StyleLoomError, match="5 x 40 is too small"):
         upscale(torch.rand(1, 3, 40, 5), network)
+    with pytest.raises(StyleLoomError, match="tile is -1"):
+        upscale(torch.rand(1, 3, 40, 40), network, tile=-1)
     with pytest.raises(StyleLoomError, match="size is 66"):
         next(super_resolution.train(tmp_path, Recipe(size=66), out=tmp_path / "run"))
     with pytest.raises(StyleLoomError, match="nothing would be learned"):

@@ -19,7 +19,7 @@ def upscale(
     out: Path,
     model: str = "upscale-x4",
     tile: int = 256,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = images.MAX_PIXELS // 4,
     common: Common,
 ) -> None:
     """Enlarge a picture four times, by a network that draws detail (Johnson 2016).

@@ -234,11 +234,13 @@ def upscale(image: Tensor, model: Upscaler | str | Path = "upscale-x4", *, tile:
         [N, 3, 4 H, 4 W], as ``image``.
 
     Raises:
-        StyleLoomError: no such model, one of another kind, or pictures that are too small.
+        StyleLoomError: no such model, one of another kind, pictures that are too small, or a negative tile.
     """
     if min(image.shape[-2:]) < SMALLEST:
         height, width = image.shape[-2:]
         raise StyleLoomError(f"a picture of {width} x {height} is too small to enlarge; it needs {SMALLEST} px a side")
+    if tile < 0:
+        raise StyleLoomError(f"tile is {tile}; it must be a number of pixels, or 0 for none")
     network = model if isinstance(model, Upscaler) else load(model)
     network = network.to(image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     enlarged = [
