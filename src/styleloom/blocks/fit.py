@@ -9,6 +9,7 @@ one does.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 import threading
@@ -92,6 +93,7 @@ class Hardware:
         """
         from lightning_fabric import Fabric  # seconds to import, and only training needs it
 
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
         precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
         check_choice("precision", self.precision, precisions)
         several = self.processes * self.nodes > 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -148,8 +149,9 @@ def upscaler(
 
 
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:
-    """Watch a run to its end, and say how it went."""
-    report = Report(common)
+    """Watch a run to its end, and say how it went; of several processes on a machine the first speaks for all."""
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    report = Report(common if first else replace(common, quiet=True, json=False))
     tick, told = None, 0
     for tick in report.watch(loop, title=title):
         for name in tick.damaged[told:]:
