@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import winograd
 from .errors import StyleLoomError, check_choice
 
 VGG16_CONVS = (2, 2, 3, 3, 3)
@@ -128,7 +129,9 @@ class Features(nn.Module):
             if conv is first:
                 x = F.conv2d(x, conv.weight, conv.bias)
             elif self.padding == "reflect":
-                x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
+                x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+                faster = winograd.pays(x, conv.weight)
+                x = (winograd.convolve if faster else F.conv2d)(x, conv.weight, conv.bias)
             else:
                 x = F.conv2d(x, conv.weight, conv.bias, padding=1)
             keep = f"conv{name}" in wanted
