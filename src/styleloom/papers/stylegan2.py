@@ -17,17 +17,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from styleloom.blocks import checkpoint
 from styleloom.blocks.equalized import Conv2d, FullyConnected, leaky_relu, normalized, with_minibatch_std
 from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.resample import convolved, downsampled, fir, upsampled
 
 ARCHITECTURES = ("orig", "skip", "resnet")
+KIND = "stylegan2"
 NOISE_MODES = ("const", "random", "none")
 HALF = math.sqrt(0.5)  # of each of two branches that are added
 
@@ -312,6 +315,15 @@ class Generator(nn.Module):
         synthesis_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.config = dict(
+            z_dim=z_dim,
+            c_dim=c_dim,
+            w_dim=w_dim,
+            img_resolution=img_resolution,
+            img_channels=img_channels,
+            mapping_kwargs=dict(mapping_kwargs or {}),
+            synthesis_kwargs=dict(synthesis_kwargs or {}),
+        )
         self.z_dim, self.c_dim, self.w_dim, self.resolution = z_dim, c_dim, w_dim, img_resolution
         self.synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
         self.num_ws = self.synthesis.num_ws
@@ -411,6 +423,18 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("architecture", architecture, ARCHITECTURES)
+        self.config = dict(
+            c_dim=c_dim,
+            img_resolution=img_resolution,
+            img_channels=img_channels,
+            architecture=architecture,
+            channel_base=channel_base,
+            channel_max=channel_max,
+            conv_clamp=conv_clamp,
+            cmap_dim=cmap_dim,
+            mapping_kwargs=dict(mapping_kwargs or {}),
+            epilogue_kwargs=dict(epilogue_kwargs or {}),
+        )
         self.c_dim = c_dim
         self.resolutions = _resolutions(img_resolution)[:0:-1]  # down to 8
         width = {resolution: min(channel_base // resolution, channel_max) for resolution in [*self.resolutions, 4]}
@@ -431,6 +455,44 @@ class Discriminator(nn.Module):
             x, image = self.get_submodule(f"b{resolution}")(x, image)
         logits: Tensor = self.b4(x, image, self.mapping(None, c) if self.c_dim else None)
         return logits
+
+
+def save(generator: Generator, path: Path, discriminator: Discriminator | None = None, licence: str = "Apache-2.0") -> None:
+    """Write a model file: a generator, and the discriminator that goes on teaching it."""
+    networks = {"G": generator, "D": discriminator}
+    tensors = {f"{key}.{name}": value for key, net in networks.items() if net for name, value in net.state_dict().items()}
+    config = {key: net.config if net else None for key, net in networks.items()}
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+
+
+def load(name: str | Path) -> Generator:
+    """A generator from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    return _loaded(name, "G", Generator)
+
+
+def load_discriminator(name: str | Path) -> Discriminator:
+    """The discriminator beside a generator, see :func:`load`.
+
+    Raises:
+        StyleLoomError: no such model, one of another kind, or one without a discriminator.
+    """
+    return _loaded(name, "D", Discriminator)
+
+
+Network = TypeVar("Network", Generator, Discriminator)
+
+
+def _loaded(name: str | Path, key: str, build: type[Network]) -> Network:
+    tensors, config = checkpoint.read_model(name, KIND)
+    if not config[key]:
+        raise StyleLoomError(f"{name} holds no {build.__name__.lower()}")
+    network = build(**config[key])
+    network.load_state_dict({place.removeprefix(f"{key}."): t for place, t in tensors.items() if place.startswith(f"{key}.")})
+    return network.float().eval()
 
 
 def generator_loss(logits: Tensor) -> Tensor:

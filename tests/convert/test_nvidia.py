@@ -1,0 +1,105 @@
+"""NVIDIA's pickles of StyleGAN2, of PyTorch and TensorFlow; and hostile ones, of which nothing runs."""
+
+import io
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from styleloom.blocks import checkpoint
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.convert.nvidia import convert_stylegan2
+from styleloom.papers import stylegan2
+
+
+@pytest.mark.parametrize("file", ["nv_uncond64/network-nosrc.pkl", "tf_legacy_sg2_64/network-snapshot-000000.pkl"])
+@torch.no_grad()
+def test_official_networks(shared: Path, tmp_path: Path, file: str) -> None:
+    kind, tensors, config = convert_stylegan2(shared / "oracles" / file)
+    checkpoint.save_model(tmp_path / "model.safetensors", tensors, kind=kind, config=config, licence="test")
+    generator = stylegan2.load(tmp_path / "model.safetensors")
+    discriminator = stylegan2.load_discriminator(tmp_path / "model.safetensors")
+    with np.load(shared / "oracles" / "nv_uncond64" / "expected_G_ema.npz") as arrays:
+        expected = {key: torch.from_numpy(arrays[key]).float() for key in ("z", "img_const", "w_psi05", "logits_on_img_const")}
+    image = generator.synthesis(generator.mapping(expected["z"]), noise_mode="const")
+    torch.testing.assert_close(image, expected["img_const"], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(generator.mapping(expected["z"], truncation_psi=0.5)[:, 0], expected["w_psi05"].view(-1, 32))
+    logits = discriminator(expected["img_const"])
+    torch.testing.assert_close(logits.flatten(), expected["logits_on_img_const"].flatten(), rtol=1e-4, atol=1e-4)
+
+
+class Calls:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def saved(content: Any) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (Calls(os.system, "touch ran"), r"posix\.system, which no network needs"),
+        (Calls(eval, "open('ran', 'w')"), r"builtins\.eval"),
+        (Calls(getattr, "text", "upper"), r"builtins\.getattr"),
+        (Calls(pickle.loads, pickle.dumps(Calls(os.system, "touch ran"))), r"_pickle\.loads"),
+        (Calls(torch.load, "elsewhere"), r"torch\.serialization\.load"),
+        (Calls(torch.storage._load_from_bytes, saved(Calls(os.system, "touch ran"))), "damaged or truncated"),
+        (Calls(np.empty, 10**12), r"numpy\.empty"),
+        (Calls(np.zeros(1).__reduce__()[0], np.ndarray, (10**12,), b"b"), "holds no StyleGAN2"),  # type: ignore[arg-type]
+        (np.array([None], dtype=object), "an array of objects"),
+        ({"G_ema": 1, "D": 2}, "holds no StyleGAN2"),
+    ],
+)
+def test_hostile_pickles_are_refused_and_nothing_runs(
+    content: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(StyleLoomError, match=message):
+        convert_stylegan2(Path("file.pkl"))
+    assert not Path("ran").exists()
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage")
+def test_a_view_beyond_its_data_is_refused(tmp_path: Path) -> None:
+    storage = Calls(torch.storage._load_from_bytes, saved(torch.zeros(4).storage()))
+    for size, stride, offset in (
+        ((1 << 40,), (1,), 0),
+        ((4,), (1 << 40,), 0),
+        ((4,), (1,), 2),
+        ((4,), (-1,), 0),
+        ((4,), (1,), -1),
+    ):
+        call = Calls(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, {})
+        (tmp_path / "file.pkl").write_bytes(pickle.dumps(call))
+        with pytest.raises(StyleLoomError, match="a tensor larger than its data"):
+            convert_stylegan2(tmp_path / "file.pkl")
+
+
+def test_foreign_and_truncated_files_are_named(shared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "file.pkl"
+    path.write_bytes(b"\x89PNG and so on")
+    with pytest.raises(StyleLoomError, match="is no pickle"):
+        convert_stylegan2(path)
+    whole = (shared / "oracles" / "nv_uncond64" / "network-nosrc.pkl").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StyleLoomError, match="damaged or truncated"):
+        convert_stylegan2(path)
+    with pytest.raises(StyleLoomError, match="no such file"):
+        convert_stylegan2(tmp_path / "none.pkl")
+    with pytest.raises(StyleLoomError, match="but not StyleGAN2's; wanted version 4"):
+        convert_stylegan2(shared / "oracles" / "tf_sg1_128" / "karras2019-like.pkl")
