@@ -12,7 +12,8 @@ import styleloom
 
 NAMES = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "draw", "dumoulin", "export", "fit", "gatys", "johnson", "load",
-    "load_features", "match_color", "read", "resize", "sample", "stylize", "stylize_film", "super_resolution", "upscale", "write",
+    "load_features", "match_color", "read", "resize", "sample", "stylegan2", "stylize", "stylize_film", "super_resolution",
+    "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]

@@ -12,7 +12,7 @@ from .blocks.images import fit, match_color, read, resize, write
 from .convert.vgg import load_features
 from .export import export
 from .painterly import STYLES, draw
-from .papers import adain, dumoulin, gatys, johnson, super_resolution
+from .papers import adain, dumoulin, gatys, johnson, stylegan2, super_resolution
 from .papers.super_resolution import upscale
 from .samples import sample
 
@@ -36,6 +36,7 @@ __all__ = [
     "read",
     "resize",
     "sample",
+    "stylegan2",
     "stylize",
     "stylize_film",
     "super_resolution",

@@ -15,12 +15,12 @@ from .blocks.descend import Progress
 from .blocks.errors import StyleLoomError, check_choice
 from .blocks.video import repaint
 from .convert.vgg import load_features
-from .papers import adain, dumoulin, gatys, johnson, super_resolution
+from .papers import adain, dumoulin, gatys, johnson, stylegan2, super_resolution
 
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "adain": adain}
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "features": load_features,
-    **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution)},
+    **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution, stylegan2)},
 }
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 NAMED = ("johnson", "dumoulin")

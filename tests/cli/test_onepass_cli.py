@@ -8,6 +8,7 @@ import torch
 from benchmarks.public_networks import ExamplesNet
 from tests.cli.program import run
 
+import styleloom as sl
 from styleloom.blocks import images
 from styleloom.papers import dumoulin, johnson
 
@@ -107,6 +108,13 @@ def test_upscaler_is_trained_used_and_exported(photos: str, capsys: pytest.Captu
     assert run("upscale", "nowhere.png", "-o", "x.png", "--model", model) == 2
     assert run("export", model, "-o", "x.pb") == 2
     assert "an ONNX file is called .onnx" in capsys.readouterr().err
+
+
+def test_convert_stylegan2(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = shared / "oracles" / "nv_uncond64" / "network-nosrc.pkl"
+    assert run("convert", str(source), "-o", "model.safetensors", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "stylegan2"
+    assert isinstance(sl.load("model.safetensors"), sl.stylegan2.Generator)
 
 
 def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
