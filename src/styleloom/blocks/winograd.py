@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LEAST_CHANNELS = 96  # below, the transforms cost more than the products save
-ROWS = 4  # rows of squares at a time, whose values then stay in the processor's cache
+SQUARES = 512  # at a time, in whole rows: their values then stay in the processor's cache
 
 # The matrices B^T, G and A^T of the paper's Section 4.3, for one dimension.
 _B = torch.tensor(
@@ -54,13 +54,16 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     count, inputs, (height, width), outputs = x.shape[0], x.shape[1], (side - 2 for side in x.shape[2:]), weight.shape[0]
     across, down = -(-width // 4), -(-height // 4)
-    x = F.pad(x, (0, -width % 4, 0, -height % 4)).permute(0, 2, 3, 1)  # [N, 4 down + 2, 4 across + 2, I]
+    if width % 4 or height % 4:
+        x = F.pad(x, (0, -width % 4, 0, -height % 4))
+    x = x.permute(0, 2, 3, 1)  # [N, 4 down + 2, 4 across + 2, I]
     kernel = torch.einsum("ai,bj,oIij->abIo", _G, _G, weight).reshape(36, inputs, outputs)
     before, after = torch.kron(_B, _B), torch.kron(_A, _A)  # [36, 36], [16, 36]
+    at_once = max(1, SQUARES // across)
     result = torch.empty(count, 4 * down, 4 * across, outputs)
     for picture, into in zip(x, result, strict=True):
-        for top in range(0, 4 * down, 4 * ROWS):
-            squares = picture[top : top + 4 * ROWS + 2].unfold(0, 6, 4).unfold(1, 6, 4)  # [rows, across, I, 6, 6]
+        for top in range(0, 4 * down, 4 * at_once):
+            squares = picture[top : top + 4 * at_once + 2].unfold(0, 6, 4).unfold(1, 6, 4)  # [rows, across, I, 6, 6]
             rows = squares.shape[0]
             values = (before @ squares.permute(3, 4, 0, 1, 2).reshape(36, -1)).view(36, rows * across, inputs)
             found = after @ torch.bmm(values, kernel).view(36, -1)
