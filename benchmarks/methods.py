@@ -186,18 +186,18 @@ def main() -> None:
     parser.add_argument("--method", default="nothing")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--pair", type=int, default=0)
-    parser.add_argument("--count", type=int, default=10, help="photographs and paintings of losses")
+    parser.add_argument("--photographs", type=int, default=10, help="how many of losses")
     options = parser.parse_args()
     if options.what == "one":
         print(json.dumps(one(options.method, options.size, options.pair)))
         return
-    contents = sorted(options.contents.iterdir())[: options.count] if options.contents else []
+    contents = sorted(options.contents.iterdir())[: options.photographs] if options.contents else []
     if options.what == "table":
         result = table()
     elif options.what == "tiles":
         result = tiles(contents)
     else:
-        paintings = sorted(options.paintings.iterdir())[: options.count]
+        paintings = sorted(options.paintings.iterdir())[:10]
         result = losses(contents, paintings, Judge(read_teachers(options.teachers)[0]))
     machine = dict(processor=processor(), threads=torch.get_num_threads(), torch=torch.__version__)
     RESULTS.mkdir(exist_ok=True)
