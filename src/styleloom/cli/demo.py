@@ -89,7 +89,7 @@ COMPARED = tuple(
     for method, caption in METHODS.items()
 )
 STRIPS = (("cat", "dumoulin", ("swirls", "drip", "gilded", "engraving")), ("cat", "adain", ("ink-wash", "marbling")))
-ENLARGED = ("cat", (96, 128))  # a photograph, and the height and width that it is reduced to first
+ENLARGED = ("cat", (72, 108))  # a photograph, and the height and width that it is reduced to first
 
 
 def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str = "fp32", seed: int = 0, common: Common) -> None:
@@ -188,7 +188,7 @@ def _enlarged(device: torch.device) -> Tensor:
     small = super_resolution.reduced(photo)
     blocks = small.repeat_interleave(4, 2).repeat_interleave(4, 3)
     four = [blocks, images.resize(small, photo.shape[-2:]), super_resolution.upscale(small), photo]
-    top, left = height, 2 * width  # the middle, near enough to see
+    top, left = height // 2, width  # the eyes, near enough to see
     return images.grid([torch.cat(four)[..., top : top + 2 * height, left : left + 2 * width]])
 
 
