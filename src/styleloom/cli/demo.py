@@ -85,7 +85,7 @@ METHODS = {
 }
 COMPARED = tuple(
     Painting(content, (style,), caption, method=method)
-    for content, style in (("astronaut", "swirls"), ("coffee", "mosaic"))
+    for content, style in (("cat", "swirls"), ("coffee", "mosaic"))
     for method, caption in METHODS.items()
 )
 STRIPS = (("cat", "dumoulin", ("swirls", "drip", "gilded", "engraving")), ("cat", "adain", ("ink-wash", "marbling")))
