@@ -139,7 +139,7 @@ def test_a_batch_changes_nothing(painter: adain.AdaIN, pastiche: dumoulin.StyleN
         lambda content: adain.stylize(content, style, model=painter),
         lambda content: dumoulin.stylize(content, "b", model=pastiche),
     ):
-        torch.testing.assert_close(paint(batch)[1:], paint(batch[1:]), rtol=0, atol=1e-5)
+        torch.testing.assert_close(paint(batch)[1:], paint(batch[1:]), rtol=0, atol=5e-4)  # sums of other lengths
 
 
 def test_keep_color_and_alpha(network: johnson.TransformNet, photo: Tensor) -> None:
