@@ -20,7 +20,16 @@ TIERS = {
     "cli": 5,
     "studio": 5,
 }
-YEARS = {"gatys": 2016, "johnson": 2016, "super_resolution": 2016, "dumoulin": 2017, "adain": 2017, "stylegan2": 2020}
+YEARS = {
+    "gatys": 2016,
+    "johnson": 2016,
+    "super_resolution": 2016,
+    "dumoulin": 2017,
+    "adain": 2017,
+    "progan": 2018,
+    "stylegan": 2019,
+    "stylegan2": 2020,
+}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)
 
 

@@ -8,22 +8,24 @@ Parameters have the names that NVIDIA's published networks give them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .resample import convolved, fir
+from .resample import TAPS, convolved, fir
 
 GAIN = math.sqrt(2)  # of a leaky ReLU
 
 
-def leaky_relu(x: Tensor, bias: Tensor | None = None, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """Bias a channel, leaky ReLU of slope 0.2 times sqrt(2) ``gain``, clamped to +-``clamp`` ``gain``: [N, C, ...]."""
-    if bias is not None:
-        x = x + bias.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))
-    x = F.leaky_relu(x, 0.2) * (GAIN * gain)
-    return x.clamp(-clamp * gain, clamp * gain) if clamp is not None else x
+def leaky_relu_(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU of slope 0.2, in place, clamped to +-``clamp``; gradients are right, and memory is what a CPU waits for.
+
+    The gain that other code multiplies by afterwards belongs into the weights and biases before: a positive factor passes.
+    """
+    x = F.leaky_relu_(x, 0.2)
+    return x.clamp_(-clamp, clamp) if clamp is not None else x
 
 
 def normalized(x: Tensor) -> Tensor:
@@ -37,24 +39,39 @@ class FullyConnected(nn.Module):
     Args:
         inputs, outputs: sizes.
         lr_multiplier: how much slower than others it learns.
+        bias: have one.
         bias_init: value that the biases have at first.
-        activate: end in a leaky ReLU.
+        activate: end in a leaky ReLU, times sqrt(2).
+        gain: spread of the result of normal inputs, before the activation.
+        equalized: scale the weights when they are used, not when they are made.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, lr_multiplier: float = 1.0, bias_init: float = 0.0, activate: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        lr_multiplier: float = 1.0,
+        bias: bool = True,
+        bias_init: float = 0.0,
+        activate: bool = False,
+        gain: float = 1.0,
+        equalized: bool = True,
     ) -> None:
         super().__init__()
         self.activate = activate
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full((outputs,), float(bias_init)))
-        self.weight_gain = lr_multiplier / math.sqrt(inputs)
+        spread = gain / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (1.0 if equalized else spread) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), float(bias_init))) if bias else None
+        self.weight_gain = lr_multiplier * (spread if equalized else 1.0)
         self.bias_gain = lr_multiplier
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs] -> [N, outputs]."""
-        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
-        return leaky_relu(x) if self.activate else x
+        gain = GAIN if self.activate else 1.0
+        bias = self.bias * (self.bias_gain * gain) if self.bias is not None else None
+        x = F.linear(x, self.weight * (self.weight_gain * gain), bias)
+        return leaky_relu_(x) if self.activate else x
 
 
 class Conv2d(nn.Module):
@@ -64,9 +81,12 @@ class Conv2d(nn.Module):
         inputs, outputs: channels.
         kernel: side of its kernels.
         bias: have one.
-        activate: end in a leaky ReLU.
+        activate: end in a leaky ReLU, times sqrt(2).
         up, down: 2 doubles or halves the resolution, filtered.
         clamp: largest magnitude of the result, before ``gain``.
+        filter: one row of the low-pass filter.
+        gain: spread of the result of normal inputs, before the activation.
+        equalized: scale the weights when they are used, not when they are made.
     """
 
     def __init__(
@@ -80,24 +100,35 @@ class Conv2d(nn.Module):
         up: int = 1,
         down: int = 1,
         clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
+        gain: float = 1.0,
+        equalized: bool = True,
     ) -> None:
         super().__init__()
         self.resample_filter: Tensor
         self.up, self.down, self.activate, self.clamp = up, down, activate, clamp
-        self.register_buffer("resample_filter", fir())
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.register_buffer("resample_filter", fir(filter))
+        spread = gain / math.sqrt(inputs * kernel**2)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) * (1.0 if equalized else spread))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.weight_gain = 1 / math.sqrt(inputs * kernel**2)
+        self.weight_gain = spread if equalized else 1.0
+
+    @property
+    def scaled_weight(self) -> Tensor:
+        """The kernels as they are used: [outputs, inputs, kernel, kernel]."""
+        return self.weight * self.weight_gain
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, up H / down, up W / down], times ``gain``."""
-        x = convolved(x, (self.weight * self.weight_gain).to(x.dtype), self.resample_filter, up=self.up, down=self.down)
-        if self.activate:
-            return leaky_relu(x, self.bias, gain=gain, clamp=self.clamp)
+        clamp = self.clamp * gain if self.clamp is not None else None
+        gain *= GAIN if self.activate else 1.0
+        weight, bias = (self.weight * (self.weight_gain * gain)).to(x.dtype), None
         if self.bias is not None:
-            x = x + self.bias.to(x.dtype).view(1, -1, 1, 1)
-        x = x * gain if gain != 1 else x
-        return x.clamp(-self.clamp * gain, self.clamp * gain) if self.clamp is not None else x
+            bias = (self.bias * gain).to(x.dtype)
+        x = convolved(x, weight, self.resample_filter, up=self.up, down=self.down, bias=bias)
+        if self.activate:
+            return leaky_relu_(x, clamp)
+        return x.clamp_(-clamp, clamp) if clamp is not None else x
 
 
 def with_minibatch_std(x: Tensor, group_size: int | None, num_channels: int = 1) -> Tensor:

@@ -21,24 +21,27 @@ def fir(taps: Sequence[float] = TAPS) -> Tensor:
     return kernel / kernel.sum()
 
 
-def filtered(x: Tensor, kernel: Tensor, pad: tuple[int, int], *, stride: int = 1, gain: float = 1.0) -> Tensor:
+def filtered(
+    x: Tensor, kernel: Tensor, pad: tuple[int, int], *, stride: int = 1, gain: float = 1.0, bias: Tensor | None = None
+) -> Tensor:
     """Zero-pad, filter each channel, take every ``stride``-th pixel.
 
     Args:
         x: [N, C, H, W].
-        kernel: [K, K], separable and symmetric.
+        kernel: [K, K], symmetric.
         pad: pixels before and after, in both directions; negative ones cut.
         stride: 2 halves the resolution.
         gain: factor of the result.
+        bias: [C], added to the result.
 
     Returns:
         [N, C, (H + pad - K) / stride + 1, (W + pad - K) / stride + 1].
     """
-    row = kernel.sum(0).to(x.dtype)  # an outer product of a row that sums to 1
-    channels = x.shape[1]
-    x = F.pad(x, (*pad, *pad))
-    x = F.conv2d(x, (row * gain).view(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, stride), groups=channels)
-    return F.conv2d(x, row.view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(stride, 1), groups=channels)
+    channels, (before, after) = x.shape[1], pad
+    weight = (kernel * gain).to(x.dtype).expand(channels, 1, -1, -1)
+    if before != after or before < 0:
+        x, before = F.pad(x, (before, after, before, after)), 0
+    return F.conv2d(x, weight, bias, stride=stride, padding=before, groups=channels)
 
 
 def upsampled(x: Tensor, kernel: Tensor) -> Tensor:
@@ -56,7 +59,7 @@ def downsampled(x: Tensor, kernel: Tensor) -> Tensor:
     return filtered(x, kernel, ((taps - 1) // 2, (taps - 2) // 2), stride=2)
 
 
-def convolved(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1) -> Tensor:
+def convolved(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, bias: Tensor | None = None) -> Tensor:
     """A convolution that keeps the size, doubles it (``up``) or halves it (``down``), filtered where the resolution is high.
 
     Args:
@@ -65,6 +68,7 @@ def convolved(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int = 1, down: i
         kernel: the filter, see :func:`fir`.
         up: 1 or 2.
         down: 1 or 2.
+        bias: [O], added to the result.
 
     Returns:
         [N, O, up H / down, up W / down].
@@ -72,11 +76,46 @@ def convolved(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int = 1, down: i
     size = weight.shape[-1]
     margin, taps = size // 2, kernel.shape[0]
     if up == 2:
-        x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        return filtered(x, kernel, (margin + (taps + 1) // 2 - (size - 1), margin + (taps - 2) // 2 - (size - 2)), gain=4)
+        pad = (margin + (taps + 1) // 2 - (size - 1), margin + (taps - 2) // 2 - (size - 2))
+        return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel, pad, gain=4, bias=bias)
     if down == 2:
         pad = (margin + (taps - 1) // 2, margin + (taps - 2) // 2)
         if size == 1:
-            return F.conv2d(filtered(x, kernel, pad, stride=2), weight)
-        return F.conv2d(filtered(x, kernel, pad), weight, stride=2)
-    return F.conv2d(x, weight, padding=margin)
+            return F.conv2d(filtered(x, kernel, pad, stride=2), weight, bias)
+        return F.conv2d(filtered(x, kernel, pad), weight, bias, stride=2)
+    return F.conv2d(x, weight, bias, padding=margin)
+
+
+def nearest_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Doubling by nearest neighbours and then a convolution, computed as one transposed convolution.
+
+    Args:
+        x: [N, I, H, W].
+        weight: [O, I, k, k], k odd.
+        bias: [O].
+
+    Returns:
+        [N, O, 2 H, 2 W].
+    """
+    kernel = _smeared(weight.flip(2, 3)).transpose(0, 1)
+    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=weight.shape[-1] // 2)
+
+
+def boxed_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A convolution and then the means of 2x2 pixels, computed as one convolution with a stride.
+
+    Args:
+        x: [N, I, H, W].
+        weight: [O, I, k, k], k odd.
+        bias: [O].
+
+    Returns:
+        [N, O, H / 2, W / 2].
+    """
+    return F.conv2d(x, _smeared(weight) / 4, bias, stride=2, padding=weight.shape[-1] // 2)
+
+
+def _smeared(weight: Tensor) -> Tensor:
+    """A kernel after a box of 2x2 ones: [O, I, k, k] -> [O, I, k + 1, k + 1]."""
+    weight = F.pad(weight, (1, 1, 1, 1))
+    return weight[:, :, 1:, 1:] + weight[:, :, :-1, 1:] + weight[:, :, 1:, :-1] + weight[:, :, :-1, :-1]

@@ -16,26 +16,135 @@ Differs from the official code:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint
-from styleloom.blocks.equalized import Conv2d, FullyConnected, leaky_relu, normalized, with_minibatch_std
+from styleloom.blocks import generators
+from styleloom.blocks.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized, with_minibatch_std
 from styleloom.blocks.errors import StyleLoomError, check_choice
-from styleloom.blocks.resample import convolved, downsampled, fir, upsampled
+from styleloom.blocks.resample import TAPS, convolved, downsampled, fir, upsampled
+
+from .stylegan import discriminator_loss, generator_loss, mixed, r1_penalty, truncated
+
+__all__ = ["discriminator_loss", "generator_loss", "mixed", "r1_penalty"]
 
 ARCHITECTURES = ("orig", "skip", "resnet")
+NORMALIZATIONS = ("demodulate", "instance", "none")
 KIND = "stylegan2"
-NOISE_MODES = ("const", "random", "none")
+LARGE = 2**24
+"""Bytes of a batch's feature map from which on it goes on picture by picture: fresh memory comes slower than arithmetic
+is done, and the maps of one picture stay in the processor's cache and with the allocator."""
 HALF = math.sqrt(0.5)  # of each of two branches that are added
 
 
-def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, kernel: Tensor, *, demodulate: bool = True, up: int = 1) -> Tensor:
+@dataclass(frozen=True)
+class Recipe:
+    """The paper's constants, and each of Table 1's lines to switch on and off.
+
+    Args:
+        resolution: side of the pictures, a power of two from 4.
+        channel_base, channel_max: channels are min(channel_base / resolution, channel_max) (line f).
+        z_dim, w_dim: sizes of z and w.
+        mapping_layers: dense layers from z to w.
+        normalization: ``"demodulate"`` (line b), ``"instance"``: StyleGAN's, or ``"none"``.
+        lazy: take R1 and path length penalty in some steps only (line c).
+        r1_interval, pl_interval: in which, with ``lazy``.
+        pl_weight: weight of the path length penalty (line d); 0: none.
+        pl_decay: decay of the mean path length is 1 - this.
+        pl_batch_shrink: share of the batch that the path length is taken of, 1 / this.
+        architecture, judge_architecture: generator's and discriminator's, ``"orig"``, ``"skip"`` or ``"resnet"`` (line e).
+        mixing_prob: share of pictures that have two w.
+        r1_gamma: weight of the R1 penalty; None: 0.0002 resolution^2 / batch.
+        batch: pictures a step.
+        lr: Adam's learning rate, with betas 0 and .99 and lazily rescaled.
+        average_kimg: thousands of pictures after which a weight's share in the average has halved.
+        average_rampup: at first it halves after this share of the pictures seen so far.
+        w_avg_beta: decay of the running mean of w.
+        minibatch_std: pictures of a group whose spread the discriminator sees.
+        augment: adapt augmentation of the discriminator's pictures to how far it overfits (Karras et al. 2020, ADA).
+        augment_target: mean sign of D(real) that it aims at.
+        augment_interval: steps between adaptations.
+        augment_kimg: thousands of pictures in which the probability can go from 0 to 1.
+    """
+
+    resolution: int = 256
+    channel_base: int = 32768
+    channel_max: int = 512
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    normalization: str = "demodulate"
+    lazy: bool = True
+    r1_interval: int = 16
+    pl_interval: int = 4
+    pl_weight: float = 2.0
+    pl_decay: float = 0.01
+    pl_batch_shrink: int = 2
+    architecture: str = "skip"
+    judge_architecture: str = "resnet"
+    mixing_prob: float = 0.9
+    r1_gamma: float | None = None
+    batch: int = 32
+    lr: float = 0.0025
+    average_kimg: float = 10.0
+    average_rampup: float = 0.05
+    w_avg_beta: float = 0.995
+    minibatch_std: int = 4
+    augment: bool = False
+    augment_target: float = 0.6
+    augment_interval: int = 4
+    augment_kimg: float = 500.0
+
+    @property
+    def gamma(self) -> float:
+        """The weight of the R1 penalty."""
+        return self.r1_gamma if self.r1_gamma is not None else 0.0002 * self.resolution**2 / self.batch
+
+
+PRESETS: dict[str, Recipe] = {
+    **{str(side): Recipe(resolution=side, lr=0.0025 if side < 1024 else 0.002) for side in (32, 64, 128, 256, 512, 1024)},
+    "paper256": Recipe(channel_base=16384, r1_gamma=1.0, batch=64, average_kimg=20.0, minibatch_std=8),
+    "paper1024": Recipe(resolution=1024, r1_gamma=2.0, lr=0.002),
+    "32-small": Recipe(resolution=32, channel_base=1024, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
+    "64-small": Recipe(resolution=64, channel_base=2048, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
+}
+"""Networks by resolution, those of the paper, and small ones for a CPU."""
+
+
+def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, Discriminator]:
+    """A generator and a discriminator with random weights."""
+    common: dict[str, Any] = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max)
+    generator = Generator(
+        recipe.z_dim,
+        c_dim,
+        recipe.w_dim,
+        recipe.resolution,
+        img_channels,
+        mapping_kwargs=dict(num_layers=recipe.mapping_layers, w_avg_beta=recipe.w_avg_beta),
+        synthesis_kwargs=common | dict(architecture=recipe.architecture, normalization=recipe.normalization),
+    )
+    epilogue = dict(mbstd_group_size=recipe.minibatch_std)
+    judge = dict(common, architecture=recipe.judge_architecture, epilogue_kwargs=epilogue)
+    return generator, Discriminator(c_dim, recipe.resolution, img_channels, **judge)
+
+
+def modulated_conv(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    kernel: Tensor,
+    *,
+    demodulate: bool = True,
+    up: int = 1,
+    bias: Tensor | None = None,
+    gain: float = 1.0,
+) -> Tensor:
     """Convolution with weights scaled by styles, and divided by the spread that these give the outputs.
 
     Args:
@@ -45,17 +154,24 @@ def modulated_conv(x: Tensor, weight: Tensor, styles: Tensor, kernel: Tensor, *,
         kernel: low-pass filter, see :func:`~styleloom.blocks.resample.fir`.
         demodulate: divide by the expected spread.
         up: 2 doubles the resolution.
+        bias: [O], added in the end.
+        gain: factor of the result, bias included.
 
     Returns:
         [N, O, up H, up W].
     """
-    # Eq. 1: w'_ijk = s_i w_ijk, which is to scale the inputs.
+    # Eq. 1: w'_ijk = s_i w_ijk. Eq. 3: w''_ijk = w'_ijk / sqrt(sum_ik w'_ijk^2).
+    scale = styles.new_full((), gain)
+    if demodulate:
+        scale = gain * (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # [N, O]
+    bias = (bias * gain).to(x.dtype) if bias is not None else None
+    if x.shape[0] == 1 and weight.numel() < x.numel():
+        own = weight * styles[0, :, None, None] * scale.reshape(-1, 1, 1, 1)
+        return convolved(x, own.to(x.dtype), kernel, up=up, bias=bias)
+    # To scale a kernel's inputs and outputs is to scale those of the convolution, which all pictures then share.
     found = convolved(x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype), kernel, up=up)
-    if not demodulate:
-        return found
-    # Eq. 3: w''_ijk = w'_ijk / sqrt(sum_ik w'_ijk^2), which is to scale the outputs.
-    spread = (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # [N, O]
-    return found * spread.to(x.dtype)[:, :, None, None]
+    found = found * scale.to(x.dtype).reshape(*scale.shape, 1, 1)
+    return found.add_(bias.view(-1, 1, 1)) if bias is not None else found
 
 
 class MappingNetwork(nn.Module):
@@ -71,6 +187,7 @@ class MappingNetwork(nn.Module):
         layer_features: size of the layers between, w_dim unless told.
         lr_multiplier: how much slower than the others these layers learn.
         w_avg_beta: decay of the running mean of w; None: none is kept.
+        joint: bring z and the class's embedding to unit length together, not each by itself.
     """
 
     def __init__(
@@ -85,11 +202,12 @@ class MappingNetwork(nn.Module):
         layer_features: int | None = None,
         lr_multiplier: float = 0.01,
         w_avg_beta: float | None = 0.995,
+        joint: bool = False,
     ) -> None:
         super().__init__()
         self.w_avg: Tensor
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, num_layers
-        self.w_avg_beta = w_avg_beta
+        self.w_avg_beta, self.joint = w_avg_beta, joint
         embedded = (embed_features or w_dim) if c_dim else 0
         if c_dim:
             self.embed = FullyConnected(c_dim, embedded)
@@ -109,12 +227,12 @@ class MappingNetwork(nn.Module):
         update_average: bool = False,
     ) -> Tensor:
         """[N, z_dim] and [N, c_dim] -> ws [N, num_ws, w_dim], drawn to the mean by ``truncation_psi`` in the first layers."""
-        parts = [normalized(z.float())] if self.z_dim and z is not None else []
+        parts = [z.float()] if self.z_dim and z is not None else []
         if self.c_dim:
             if c is None:
                 raise StyleLoomError(f"this network wants a class, [N, {self.c_dim}]")
-            parts.append(normalized(self.embed(c.float())))
-        x = torch.cat(parts, 1)
+            parts.append(self.embed(c.float()))
+        x = normalized(torch.cat(parts, 1)) if self.joint else torch.cat([normalized(part) for part in parts], 1)
         for index in range(self.num_layers):
             x = self.get_submodule(f"fc{index}")(x)
         if update_average and self.w_avg_beta is not None:
@@ -122,39 +240,55 @@ class MappingNetwork(nn.Module):
         if self.num_ws is None:
             return x
         ws = x[:, None].expand(-1, self.num_ws, -1)
-        if truncation_psi == 1:
-            return ws
-        cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
-        return torch.cat([self.w_avg.lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], 1)
+        return truncated(ws, self.w_avg, truncation_psi, truncation_cutoff) if truncation_psi != 1 else ws
 
 
-Noise = Callable[["SynthesisLayer", Tensor], Tensor | None]
+Noise = Sequence[Tensor | None]
+"""A map [1 or N, 1, H, W], or none, for each convolution."""
 
 
 class SynthesisLayer(nn.Module):
     """A modulated convolution, noise, bias and leaky ReLU."""
 
     def __init__(
-        self, inputs: int, outputs: int, w_dim: int, resolution: int, *, up: int = 1, clamp: float | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        up: int = 1,
+        clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
+        use_noise: bool = True,
+        normalization: str = "demodulate",
     ) -> None:
         super().__init__()
         self.resample_filter: Tensor
         self.noise_const: Tensor
-        self.up, self.clamp = up, clamp
-        self.register_buffer("resample_filter", fir())
+        self.up, self.clamp, self.use_noise, self.normalization = up, clamp, use_noise, normalization
+        self.register_buffer("resample_filter", fir(filter))
         self.affine = FullyConnected(w_dim, inputs, bias_init=1)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-        self.noise_strength = nn.Parameter(torch.zeros([]))
+        if use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Noise, gain: float = 1.0) -> Tensor:
-        """[N, inputs, H, W], [N, w_dim] -> [N, outputs, up H, up W]."""
-        x = modulated_conv(x, self.weight, self.affine(w), self.resample_filter, up=self.up)
-        added = noise(self, x)
-        if added is not None:
-            x = x + (added * self.noise_strength).to(x.dtype)
-        return leaky_relu(x, self.bias, gain=gain, clamp=self.clamp)
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
+        """[N, inputs, H, W], w [N, w_dim] and noise [1 or N, 1, up H, up W] -> [N, outputs, up H, up W]."""
+        total = GAIN * gain
+        styles = self.affine(w)
+        if self.normalization == "instance":  # StyleGAN's norm in this network, to compare
+            x = modulated_conv(x, self.weight, styles, self.resample_filter, up=self.up, demodulate=False)
+            x = F.group_norm(x, x.shape[1], eps=1e-8).mul(total).add_((self.bias * total).to(x.dtype).view(-1, 1, 1))
+        else:
+            demodulate = self.normalization == "demodulate"
+            options: dict[str, Any] = dict(demodulate=demodulate, up=self.up, bias=self.bias, gain=total)
+            x = modulated_conv(x, self.weight, styles, self.resample_filter, **options)
+        if noise is not None and self.use_noise:
+            x = x.add_((noise * (self.noise_strength * total)).to(x.dtype))
+        return leaky_relu_(x, self.clamp * gain if self.clamp is not None else None)
 
 
 class ToRGB(nn.Module):
@@ -171,9 +305,8 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """[N, inputs, H, W], [N, w_dim] -> [N, outputs, H, W]."""
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv(x, self.weight, styles, self.weight.new_ones(1, 1), demodulate=False)
-        x = x + self.bias.to(x.dtype).view(1, -1, 1, 1)
-        return x.clamp(-self.clamp, self.clamp) if self.clamp is not None else x
+        x = modulated_conv(x, self.weight, styles, self.weight.new_ones(1, 1), demodulate=False, bias=self.bias)
+        return x.clamp_(-self.clamp, self.clamp) if self.clamp is not None else x
 
 
 class SynthesisBlock(nn.Module):
@@ -190,35 +323,40 @@ class SynthesisBlock(nn.Module):
         is_last: bool,
         architecture: str = "skip",
         clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
+        **layer: Any,
     ) -> None:
         super().__init__()
         self.resample_filter: Tensor
         self.inputs, self.architecture = inputs, architecture
-        self.register_buffer("resample_filter", fir())
+        self.dtype = torch.float32
+        self.register_buffer("resample_filter", fir(filter))
+        layer |= dict(clamp=clamp, filter=filter)
         if inputs:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2, clamp=clamp)
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2, **layer)
         else:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
-        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, clamp=clamp)
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, **layer)
         self.num_conv = 2 if inputs else 1
         self.num_torgb = int(is_last or architecture == "skip")
         if self.num_torgb:
             self.torgb = ToRGB(outputs, img_channels, w_dim, clamp=clamp)
         if inputs and architecture == "resnet":
-            self.skip = Conv2d(inputs, outputs, 1, bias=False, up=2)
+            self.skip = Conv2d(inputs, outputs, 1, bias=False, up=2, filter=filter)
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor | None]:
         """Features and picture of half the resolution, ws [N, num_conv + num_torgb, w_dim] -> features and picture."""
-        w = iter(ws.unbind(1))
+        w, first, last = iter(ws.unbind(1)), noise[0], noise[-1]
         if x is None:
-            x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
-            x = self.conv1(x, next(w), noise)
+            x = self.const.to(self.dtype).expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.conv1(x, next(w), last)
         elif self.architecture == "resnet":
+            x = x.to(self.dtype)
             y = self.skip(x, gain=HALF)
-            x = self.conv0(x, next(w), noise)
-            x = y + self.conv1(x, next(w), noise, gain=HALF)
+            x = self.conv0(x, next(w), first)
+            x = y + self.conv1(x, next(w), last, gain=HALF)
         else:
-            x = self.conv1(self.conv0(x, next(w), noise), next(w), noise)
+            x = self.conv1(self.conv0(x.to(self.dtype), next(w), first), next(w), last)
         if image is not None:
             image = upsampled(image, self.resample_filter)
         if self.num_torgb:
@@ -234,10 +372,13 @@ class SynthesisNetwork(nn.Module):
         w_dim: size of w.
         img_resolution: side of the pictures, a power of two from 4.
         img_channels: channels of the pictures.
-        channel_base: channels times resolution ...
-        channel_max: ... but at most so many channels.
+        channel_base, channel_max: channels are min(channel_base / resolution, channel_max) ...
+        channels: ... or these, for each resolution from 4 px upwards.
         architecture: ``"skip"`` (pictures of all resolutions are added), ``"resnet"`` or ``"orig"`` (Figure 7).
         conv_clamp: largest magnitude of activations, which 16-bit numbers need.
+        resample_filter: one row of the low-pass filter.
+        use_noise: noise at each pixel.
+        normalization: ``"demodulate"``, ``"instance"``: StyleGAN's norm, or ``"none"``.
     """
 
     def __init__(
@@ -248,13 +389,19 @@ class SynthesisNetwork(nn.Module):
         *,
         channel_base: int = 32768,
         channel_max: int = 512,
+        channels: Sequence[int] | None = None,
         architecture: str = "skip",
         conv_clamp: float | None = None,
+        resample_filter: Sequence[float] = TAPS,
+        use_noise: bool = True,
+        normalization: str = "demodulate",
     ) -> None:
         super().__init__()
         check_choice("architecture", architecture, ARCHITECTURES)
-        self.resolutions = _resolutions(img_resolution)
-        width = {resolution: min(channel_base // resolution, channel_max) for resolution in self.resolutions}
+        check_choice("normalization", normalization, NORMALIZATIONS)
+        self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
+        self.resolutions = list(width)
+        self.places: dict[int, int] = {}  # of a block's first w
         self.num_ws = 1  # of the last picture
         for resolution in self.resolutions:
             block = SynthesisBlock(
@@ -266,42 +413,76 @@ class SynthesisNetwork(nn.Module):
                 is_last=resolution == img_resolution,
                 architecture=architecture,
                 clamp=conv_clamp,
+                filter=resample_filter,
+                use_noise=use_noise,
+                normalization=normalization,
             )
+            self.places[resolution] = self.num_ws - 1
             self.num_ws += block.num_conv
             self.add_module(f"b{resolution}", block)
 
-    def forward(self, ws: Tensor, noise_mode: str = "random", generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: str = "random",
+        generator: torch.Generator | None = None,
+        *,
+        noise: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """[N, num_ws, w_dim] -> [N, C, H, W], nominally in [-1, 1].
 
         Args:
             ws: a w for each layer; a picture's own layer shares that of the next block's first.
             noise_mode: ``"const"`` for the noise that the network holds, ``"random"`` or ``"none"``.
             generator: of random noise.
+            noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
         """
-        check_choice("noise_mode", noise_mode, NOISE_MODES)
-
-        def noise(layer: SynthesisLayer, x: Tensor) -> Tensor | None:
-            if noise_mode == "random":
-                return torch.randn(x.shape[0], 1, *x.shape[2:], generator=generator, device=x.device)
-            return layer.noise_const if noise_mode == "const" else None
-
-        x = image = None
-        place = 0
-        for resolution in self.resolutions:
-            block = cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
-            x, image = block(x, image, ws[:, place : place + block.num_conv + block.num_torgb], noise)
-            place += block.num_conv
+        check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
+        count = len(ws)
+        maps = list(noise) if noise is not None else self._noise(count, noise_mode, generator, ws.device)
+        alone = _alone(self, count)
+        x, image = self._blocks(self.resolutions[: len(self.resolutions) - len(alone)], None, None, ws, maps)
+        if alone:
+            images = image.split(1) if image is not None else [None] * count
+            own = [each.split(1) if each is not None and len(each) > 1 else [each] * count for each in maps]
+            parts = zip(x.split(1), images, ws.split(1), zip(*own, strict=True), strict=True)
+            image = torch.cat([cast(Tensor, self._blocks(alone, *part)[1]) for part in parts])
         return cast(Tensor, image)
 
+    def _noise(self, count: int, noise_mode: str, generator: torch.Generator | None, device: torch.device) -> Noise:
+        """Noise of a mode for each convolution."""
+        layers = [layer for layer in self.modules() if isinstance(layer, SynthesisLayer)]
+        if noise_mode == "none" or not layers[0].use_noise:
+            return [None] * len(layers)
+        if noise_mode == "const":
+            return [layer.noise_const[None, None] for layer in layers]
+        shapes = [(count, 1, *layer.noise_const.shape) for layer in layers]
+        return [torch.randn(shape, generator=generator, device=device) for shape in shapes]
 
-def _resolutions(img_resolution: int) -> list[int]:
-    if img_resolution < 4 or img_resolution & (img_resolution - 1):
-        raise StyleLoomError(f"img_resolution is {img_resolution}; it must be a power of two, at least 4")
-    return [2**power for power in range(2, img_resolution.bit_length())]
+    def _blocks(
+        self, resolutions: Sequence[int], x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise
+    ) -> tuple[Tensor, Tensor | None]:
+        """Go on through some of the resolutions."""
+        for resolution in resolutions:
+            block = cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
+            place = self.places[resolution]  # of its first w, and of its first convolution
+            own = ws[:, place : place + block.num_conv + block.num_torgb]
+            x, image = block(x, image, own, noise[place : place + block.num_conv])
+        return cast(Tensor, x), image
 
 
-class Generator(nn.Module):
+def _alone(network: SynthesisNetwork | Discriminator, count: int) -> list[int]:
+    """Resolutions, in the network's order, at which ``count`` pictures are computed one by one."""
+    blocks = {r: cast("SynthesisBlock | DiscriminatorBlock", network.get_submodule(f"b{r}")) for r in network.resolutions}
+    size = {r: count * network.widths[r] * r**2 * block.dtype.itemsize for r, block in blocks.items()}
+    least = min((r for r in network.resolutions if count > 1 and size[r] > LARGE), default=math.inf)
+    return [r for r in network.resolutions if r >= least]
+
+
+class Generator(generators.Generator):
     """Mapping and synthesis network; see them for the arguments."""
+
+    synthesis: SynthesisNetwork
 
     def __init__(
         self,
@@ -314,8 +495,7 @@ class Generator(nn.Module):
         mapping_kwargs: Mapping[str, Any] | None = None,
         synthesis_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.config = dict(
+        config = dict(
             z_dim=z_dim,
             c_dim=c_dim,
             w_dim=w_dim,
@@ -324,9 +504,9 @@ class Generator(nn.Module):
             mapping_kwargs=dict(mapping_kwargs or {}),
             synthesis_kwargs=dict(synthesis_kwargs or {}),
         )
-        self.z_dim, self.c_dim, self.w_dim, self.resolution = z_dim, c_dim, w_dim, img_resolution
-        self.synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
-        self.num_ws = self.synthesis.num_ws
+        synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
+        super().__init__(config, z_dim=z_dim, c_dim=c_dim, w_dim=w_dim, num_ws=synthesis.num_ws, resolution=img_resolution)
+        self.synthesis = synthesis
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, **(mapping_kwargs or {}))
 
 
@@ -334,24 +514,34 @@ class DiscriminatorBlock(nn.Module):
     """The layers of one resolution, ending at half of it."""
 
     def __init__(
-        self, inputs: int, middle: int, outputs: int, img_channels: int, *, architecture: str, clamp: float | None = None
+        self,
+        inputs: int,
+        middle: int,
+        outputs: int,
+        img_channels: int,
+        *,
+        architecture: str,
+        clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
     ) -> None:
         super().__init__()
         self.resample_filter: Tensor
         self.architecture = architecture
-        self.register_buffer("resample_filter", fir())
+        self.register_buffer("resample_filter", fir(filter))
         self.reads = not inputs or architecture == "skip"
+        self.dtype = torch.float32
         if self.reads:
             self.fromrgb = Conv2d(img_channels, middle, 1, activate=True, clamp=clamp)
         self.conv0 = Conv2d(middle, middle, 3, activate=True, clamp=clamp)
-        self.conv1 = Conv2d(middle, outputs, 3, activate=True, down=2, clamp=clamp)
+        self.conv1 = Conv2d(middle, outputs, 3, activate=True, down=2, clamp=clamp, filter=filter)
         if architecture == "resnet":
-            self.skip = Conv2d(middle, outputs, 1, bias=False, down=2)
+            self.skip = Conv2d(middle, outputs, 1, bias=False, down=2, filter=filter)
 
     def forward(self, x: Tensor | None, image: Tensor) -> tuple[Tensor, Tensor]:
         """Features, and the picture of this resolution -> features and picture of half of it."""
+        x = x.to(self.dtype) if x is not None else None
         if self.reads:
-            y = self.fromrgb(image)
+            y = self.fromrgb(image.to(self.dtype, memory_format=torch.channels_last))
             x = x + y if x is not None else y
         if self.architecture == "skip":
             image = downsampled(image, self.resample_filter)
@@ -400,7 +590,8 @@ class Discriminator(nn.Module):
 
     Args:
         c_dim: number of classes; 0: none.
-        img_resolution, img_channels, channel_base, channel_max, conv_clamp: see :class:`SynthesisNetwork`.
+        img_resolution, img_channels, channel_base, channel_max, channels: see :class:`SynthesisNetwork`.
+        conv_clamp, resample_filter: likewise.
         architecture: ``"resnet"``, ``"skip"`` or ``"orig"``.
         cmap_dim: size of the projection of a class, the channels at 4 px unless told.
         mapping_kwargs: of the classes' :class:`MappingNetwork`.
@@ -416,7 +607,9 @@ class Discriminator(nn.Module):
         architecture: str = "resnet",
         channel_base: int = 32768,
         channel_max: int = 512,
+        channels: Sequence[int] | None = None,
         conv_clamp: float | None = None,
+        resample_filter: Sequence[float] = TAPS,
         cmap_dim: int | None = None,
         mapping_kwargs: Mapping[str, Any] | None = None,
         epilogue_kwargs: Mapping[str, Any] | None = None,
@@ -430,19 +623,23 @@ class Discriminator(nn.Module):
             architecture=architecture,
             channel_base=channel_base,
             channel_max=channel_max,
+            channels=channels,
             conv_clamp=conv_clamp,
+            resample_filter=resample_filter,
             cmap_dim=cmap_dim,
             mapping_kwargs=dict(mapping_kwargs or {}),
             epilogue_kwargs=dict(epilogue_kwargs or {}),
         )
         self.c_dim = c_dim
-        self.resolutions = _resolutions(img_resolution)[:0:-1]  # down to 8
-        width = {resolution: min(channel_base // resolution, channel_max) for resolution in [*self.resolutions, 4]}
+        self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
+        self.resolutions = sorted(width, reverse=True)[:-1]  # down to 8
         cmap_dim = (width[4] if cmap_dim is None else cmap_dim) if c_dim else 0
         common: dict[str, Any] = dict(architecture=architecture, clamp=conv_clamp)
         for resolution in self.resolutions:
             inputs = width[resolution] if resolution < img_resolution else 0
-            block = DiscriminatorBlock(inputs, width[resolution], width[resolution // 2], img_channels, **common)
+            block = DiscriminatorBlock(
+                inputs, width[resolution], width[resolution // 2], img_channels, filter=resample_filter, **common
+            )
             self.add_module(f"b{resolution}", block)
         if c_dim:
             self.mapping = MappingNetwork(0, c_dim, cmap_dim, None, w_avg_beta=None, **(mapping_kwargs or {}))
@@ -450,19 +647,39 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
         """[N, C, H, W] in [-1, 1] -> [N, 1]."""
+        alone = _alone(self, image.shape[0])
         x = None
-        for resolution in self.resolutions:
-            x, image = self.get_submodule(f"b{resolution}")(x, image)
+        if alone:
+            parts = [self._blocks(alone, None, each) for each in image.split(1)]
+            x, image = (torch.cat(each) for each in zip(*parts, strict=True))
+        x, image = self._blocks(self.resolutions[len(alone) :], x, image)
         logits: Tensor = self.b4(x, image, self.mapping(None, c) if self.c_dim else None)
         return logits
+
+    def _blocks(self, resolutions: Sequence[int], x: Tensor | None, image: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Go on through some of the resolutions."""
+        for resolution in resolutions:
+            x, image = self.get_submodule(f"b{resolution}")(x, image)
+        return x, image
+
+
+def reduce_precision(
+    network: SynthesisNetwork | Discriminator, dtype: torch.dtype = torch.bfloat16, num_resolutions: int = 4
+) -> None:
+    """Compute the convolutions of the highest resolutions in ``dtype``; styles, demodulation and pictures stay in fp32.
+
+    Args:
+        network: is changed in place; torch.float32 undoes it.
+        dtype: bfloat16, or float16 for networks with ``conv_clamp``.
+        num_resolutions: how many of the highest.
+    """
+    for resolution in sorted(network.resolutions, reverse=True)[:num_resolutions]:
+        network.get_submodule(f"b{resolution}").dtype = dtype  # type: ignore[assignment]
 
 
 def save(generator: Generator, path: Path, discriminator: Discriminator | None = None, licence: str = "Apache-2.0") -> None:
     """Write a model file: a generator, and the discriminator that goes on teaching it."""
-    networks = {"G": generator, "D": discriminator}
-    tensors = {f"{key}.{name}": value for key, net in networks.items() if net for name, value in net.state_dict().items()}
-    config = {key: net.config if net else None for key, net in networks.items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+    generators.save(path, KIND, generator, discriminator, licence)
 
 
 def load(name: str | Path) -> Generator:
@@ -471,7 +688,7 @@ def load(name: str | Path) -> Generator:
     Raises:
         StyleLoomError: no such model, or one of another kind.
     """
-    return _loaded(name, "G", Generator)
+    return cast(Generator, generators.load(name, KIND, "G", Generator))
 
 
 def load_discriminator(name: str | Path) -> Discriminator:
@@ -480,35 +697,7 @@ def load_discriminator(name: str | Path) -> Discriminator:
     Raises:
         StyleLoomError: no such model, one of another kind, or one without a discriminator.
     """
-    return _loaded(name, "D", Discriminator)
-
-
-Network = TypeVar("Network", Generator, Discriminator)
-
-
-def _loaded(name: str | Path, key: str, build: type[Network]) -> Network:
-    tensors, config = checkpoint.read_model(name, KIND)
-    if not config[key]:
-        raise StyleLoomError(f"{name} holds no {build.__name__.lower()}")
-    network = build(**config[key])
-    network.load_state_dict({place.removeprefix(f"{key}."): t for place, t in tensors.items() if place.startswith(f"{key}.")})
-    return network.float().eval()
-
-
-def generator_loss(logits: Tensor) -> Tensor:
-    """-log D(G(z)), the non-saturating loss: [N, 1] -> [N, 1]."""
-    return F.softplus(-logits)
-
-
-def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))): [N, 1] each -> [N, 1]."""
-    return F.softplus(-real) + F.softplus(made)
-
-
-def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
-    """|dD(x)/dx|^2 of each picture (Mescheder et al. 2018): logits [N, 1] of ``real`` [N, C, H, W], with a gradient -> [N]."""
-    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-    return gradient.square().sum((1, 2, 3))
+    return cast(Discriminator, generators.load(name, KIND, "D", Discriminator))
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:

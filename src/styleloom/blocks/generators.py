@@ -1,0 +1,191 @@
+"""What generators of pictures from latents have in common: sizes by resolution, seeds, sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import checkpoint
+from .errors import StyleLoomError, check_choice
+
+NOISE_MODES = ("const", "random", "none")
+BATCH = 8  # pictures sampled at a time
+
+
+def resolutions(img_resolution: int) -> list[int]:
+    """4, 8, ... up to a power of two.
+
+    Raises:
+        StyleLoomError: no power of two, or below 4.
+    """
+    if img_resolution < 4 or img_resolution & (img_resolution - 1):
+        raise StyleLoomError(f"img_resolution is {img_resolution}; it must be a power of two, at least 4")
+    return [2**power for power in range(2, img_resolution.bit_length())]
+
+
+def widths(img_resolution: int, channel_base: int, channel_max: int, channels: Sequence[int] | None) -> dict[int, int]:
+    """Channels by resolution: those given, from 4 px upwards, or min(channel_base / resolution, channel_max).
+
+    Raises:
+        StyleLoomError: not a number for each resolution.
+    """
+    sides = resolutions(img_resolution)
+    if channels is None:
+        return {side: min(channel_base // side, channel_max) for side in sides}
+    if len(channels) != len(sides):
+        raise StyleLoomError(f"{len(channels)} channels given; {img_resolution} px has {len(sides)} resolutions, from 4 px up")
+    return dict(zip(sides, channels, strict=True))
+
+
+def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
+    """z of each seed, as all StyleGAN code draws it: [N, z_dim].
+
+    Raises:
+        StyleLoomError: a seed below 0 or above 2^32 - 1.
+    """
+    if wrong := [seed for seed in seeds if not 0 <= seed < 2**32]:
+        raise StyleLoomError(f"seed {wrong[0]} is none; seeds are 0 to {2**32 - 1}")
+    drawn = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
+    return torch.from_numpy(np.concatenate(drawn)).float() if drawn else torch.empty(0, z_dim)
+
+
+class Generator(nn.Module):
+    """A mapping network from z to ws and a synthesis network from ws to pictures; papers' generators are made of it.
+
+    Attributes:
+        z_dim: size of z.
+        c_dim: number of classes; 0: none.
+        w_dim: size of w.
+        num_ws: copies of w that ``synthesis`` takes.
+        resolution: side of the pictures.
+    """
+
+    mapping: nn.Module
+    synthesis: nn.Module
+
+    def __init__(self, config: dict[str, Any], *, z_dim: int, c_dim: int, w_dim: int, num_ws: int, resolution: int) -> None:
+        super().__init__()
+        self.config = config
+        self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.resolution = z_dim, c_dim, w_dim, num_ws, resolution
+
+    @property
+    def w_avg(self) -> Tensor:
+        """The mean of w: [w_dim]."""
+        found: Tensor = self.mapping.w_avg  # type: ignore[assignment]
+        return found
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.parameters()).device
+
+    def one_hot(self, classes: int | Sequence[int] | None, count: int) -> Tensor | None:
+        """Classes as [count, c_dim] of 0 and 1; one class serves all, None where there are none.
+
+        Raises:
+            StyleLoomError: no such class, a number of classes that does not fit, or classes for a network without.
+        """
+        if classes is None and not self.c_dim:
+            return None
+        if classes is None:
+            raise StyleLoomError(f"this network wants a class: 0 to {self.c_dim - 1}")
+        if not self.c_dim:
+            raise StyleLoomError("this network has no classes")
+        chosen = [classes] * count if isinstance(classes, int) else list(classes) * (count if len(classes) == 1 else 1)
+        if len(chosen) != count or not all(0 <= each < self.c_dim for each in chosen):
+            raise StyleLoomError(f"classes {classes} given for {count} pictures; wanted one of 0 to {self.c_dim - 1} for each")
+        return nn.functional.one_hot(torch.tensor(chosen), self.c_dim).float().to(self.device)
+
+    @torch.no_grad()
+    def map(
+        self,
+        seeds: Sequence[int],
+        classes: int | Sequence[int] | None = None,
+        *,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """ws [N, num_ws, w_dim] of seeds.
+
+        Args:
+            seeds: z is ``numpy.random.RandomState(seed).randn(1, z_dim)``.
+            classes: class of each picture, or one for all, in networks that have them.
+            truncation_psi: 0 is the mean w, 1 none of it.
+            truncation_cutoff: how many layers, from the coarsest, are truncated; all unless told.
+
+        Raises:
+            StyleLoomError: a seed or a class that there is none of.
+        """
+        z = latents(seeds, self.z_dim).to(self.device)
+        ws: Tensor = self.mapping(z, self.one_hot(classes, len(seeds)), truncation_psi, truncation_cutoff)
+        return ws
+
+    @torch.no_grad()
+    def render(self, ws: Tensor, *, noise_mode: str = "const", seeds: Sequence[int] | None = None) -> Iterator[Tensor]:
+        """Pictures [1, 3, H, W] in [0, 1] of ws [N, num_ws, w_dim], one after the other, computed in small batches.
+
+        Args:
+            ws: latents.
+            noise_mode: ``"const"``, ``"random"`` or ``"none"``.
+            seeds: of each picture's random noise, so that it does not depend on the batch; 0, 1, ... unless told.
+        """
+        check_choice("noise_mode", noise_mode, NOISE_MODES)
+        if noise_mode == "random":
+            for each, seed in zip(ws.split(1), seeds if seeds is not None else range(len(ws)), strict=True):
+                noise = torch.Generator(self.device).manual_seed(seed)
+                yield self.synthesis(each, noise_mode=noise_mode, generator=noise).add(1).div(2).clamp(0, 1)
+            return
+        for part in ws.split(BATCH):
+            yield from self.synthesis(part, noise_mode=noise_mode).add(1).div(2).clamp(0, 1).split(1)
+
+    def generate(
+        self,
+        seeds: Sequence[int],
+        classes: int | Sequence[int] | None = None,
+        *,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise_mode: str = "const",
+    ) -> Tensor:
+        """Pictures of seeds: [N, 3, H, W] in [0, 1]; see :meth:`map` and :meth:`render` for the arguments and errors."""
+        ws = self.map(seeds, classes, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
+        return torch.cat(list(self.render(ws, noise_mode=noise_mode, seeds=seeds)))
+
+    @torch.no_grad()
+    def estimate_w_avg(self, count: int = 10_000, seed: int = 0) -> Tensor:
+        """The mean w of ``count`` latents, classes in turn: [w_dim]; for networks whose file has none."""
+        total = torch.zeros(self.w_dim, dtype=torch.float64)
+        noise = np.random.RandomState(seed)
+        for start in range(0, count, 1000):
+            size = min(1000, count - start)
+            z = torch.from_numpy(noise.randn(size, self.z_dim)).float().to(self.device)
+            c = self.one_hot([(start + i) % self.c_dim for i in range(size)], size) if self.c_dim else None
+            total += self.mapping(z, c)[:, 0].double().sum(0).cpu()
+        return (total / count).float()
+
+
+def save(path: Path, kind: str, generator: nn.Module, discriminator: nn.Module | None, licence: str) -> None:
+    """Write a model file with a generator as ``G.`` and a discriminator, if there is one, as ``D.``."""
+    parts = {"G": generator, "D": discriminator}
+    tensors = {f"{key}.{name}": value for key, net in parts.items() if net for name, value in net.state_dict().items()}
+    config = {key: net.config if net else None for key, net in parts.items()}
+    checkpoint.save_model(path, tensors, kind=kind, config=config, licence=licence)
+
+
+def load(name: str | Path, kind: str, key: str, build: Callable[..., nn.Module]) -> nn.Module:
+    """The generator, ``"G"``, or discriminator, ``"D"``, of a model file, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, one of another kind, or one without that network.
+    """
+    tensors, config = checkpoint.read_model(name, kind)
+    if not config.get(key):
+        raise StyleLoomError(f"{name} holds no {'generator' if key == 'G' else 'discriminator'}")
+    network = build(**config[key])
+    network.load_state_dict({place.removeprefix(f"{key}."): t for place, t in tensors.items() if place.startswith(f"{key}.")})
+    return network.float().eval()
