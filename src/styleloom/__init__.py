@@ -5,14 +5,14 @@ Pictures are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``s
 
 from importlib.metadata import version
 
-from .api import METHODS, load, stylize, stylize_film
+from .api import METHODS, convert, load, stylize, stylize_film
 from .blocks.errors import StyleLoomError
 from .blocks.features import Features
 from .blocks.images import fit, match_color, read, resize, write
 from .convert.vgg import load_features
 from .export import export
 from .painterly import STYLES, draw
-from .papers import adain, dumoulin, gatys, johnson, stylegan2, super_resolution
+from .papers import adain, dumoulin, gatys, johnson, progan, stylegan, stylegan2, super_resolution
 from .papers.super_resolution import upscale
 from .samples import sample
 
@@ -24,6 +24,7 @@ __all__ = [
     "Features",
     "StyleLoomError",
     "adain",
+    "convert",
     "draw",
     "dumoulin",
     "export",
@@ -33,9 +34,11 @@ __all__ = [
     "load",
     "load_features",
     "match_color",
+    "progan",
     "read",
     "resize",
     "sample",
+    "stylegan",
     "stylegan2",
     "stylize",
     "stylize_film",

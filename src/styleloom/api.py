@@ -14,13 +14,16 @@ from .blocks import checkpoint
 from .blocks.descend import Progress
 from .blocks.errors import StyleLoomError, check_choice
 from .blocks.video import repaint
+from .convert.official import convert_official
 from .convert.vgg import load_features
-from .papers import adain, dumoulin, gatys, johnson, stylegan2, super_resolution
+from .papers import adain, dumoulin, gatys, johnson, progan, stylegan, stylegan2, super_resolution
 
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "adain": adain}
+GENERATORS: dict[str, ModuleType] = {module.KIND: module for module in (progan, stylegan, stylegan2)}
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "features": load_features,
-    **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution, stylegan2)},
+    **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution)},
+    **{module.KIND: module.load for module in GENERATORS.values()},
 }
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 NAMED = ("johnson", "dumoulin")
@@ -48,6 +51,45 @@ def load(name: str | Path) -> nn.Module:
     if kind not in LOADERS:
         raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
     return LOADERS[kind](path)
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    encoder: str | Path | None = None,
+    resolution: int | None = None,
+    licence: str = "unknown",
+) -> dict[str, Any]:
+    """Write a network of another project as a model file.
+
+    Nothing in the source is ever run; a file that asks for more than tensors is refused.
+
+    Args:
+        source: a ``.pkl`` of NVIDIA's ProGAN, StyleGAN or StyleGAN2, a checkpoint of rosinality's repositories, or a style
+            network of pytorch/examples, rrmina or naoto0804.
+        out: a ``.safetensors``.
+        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
+        resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
+        licence: what the file may be used for, noted in the model.
+
+    Returns:
+        ``kind``, ``config`` and ``numbers``, how many there are.
+
+    Raises:
+        StyleLoomError: no such file, a damaged, foreign or hostile one, another network, or another suffix.
+    """
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
+    kind, tensors, config = convert_official(Path(source), encoder=Path(encoder) if encoder else None, resolution=resolution)
+    if kind in GENERATORS and "G.mapping.w_avg" not in tensors:  # of projects that estimate it each time
+        generator = GENERATORS[kind].Generator(**config["G"])
+        known = {name[2:]: value for name, value in tensors.items() if name.startswith("G.")}
+        generator.load_state_dict(known | {"mapping.w_avg": generator.w_avg})
+        tensors["G.mapping.w_avg"] = generator.estimate_w_avg()
+    checkpoint.save_model(out, tensors, kind=kind, config=config, licence=licence)
+    return dict(kind=kind, config=config, numbers=sum(tensor.numel() for tensor in tensors.values()))
 
 
 def stylize(

@@ -84,7 +84,7 @@ class Conv2d(nn.Module):
         activate: end in a leaky ReLU, times sqrt(2).
         up, down: 2 doubles or halves the resolution, filtered.
         clamp: largest magnitude of the result, before ``gain``.
-        filter: one row of the low-pass filter.
+        filter: one row of the low-pass filter, which NVIDIA's layers hold whether they use it or not; None: none.
         gain: spread of the result of normal inputs, before the activation.
         equalized: scale the weights when they are used, not when they are made.
     """
@@ -100,14 +100,14 @@ class Conv2d(nn.Module):
         up: int = 1,
         down: int = 1,
         clamp: float | None = None,
-        filter: Sequence[float] = TAPS,
+        filter: Sequence[float] | None = TAPS,
         gain: float = 1.0,
         equalized: bool = True,
     ) -> None:
         super().__init__()
-        self.resample_filter: Tensor
+        self.resample_filter: Tensor | None
         self.up, self.down, self.activate, self.clamp = up, down, activate, clamp
-        self.register_buffer("resample_filter", fir(filter))
+        self.register_buffer("resample_filter", fir(filter) if filter is not None else None)
         spread = gain / math.sqrt(inputs * kernel**2)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) * (1.0 if equalized else spread))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None

@@ -42,6 +42,15 @@ def widths(img_resolution: int, channel_base: int, channel_max: int, channels: S
     return dict(zip(sides, channels, strict=True))
 
 
+def channel_options(channels: dict[int, int]) -> dict[str, Any]:
+    """The arguments from which :func:`widths` makes these channels: base and maximum, or all of them."""
+    side, most = max(channels), max(channels.values())
+    base = max([width * resolution for resolution, width in channels.items() if width < most], default=most * side)
+    if widths(side, base, most, None) == channels:
+        return dict(channel_base=base, channel_max=most)
+    return dict(channels=[channels[resolution] for resolution in sorted(channels)])
+
+
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     """z of each seed, as all StyleGAN code draws it: [N, z_dim].
 

@@ -59,13 +59,15 @@ def downsampled(x: Tensor, kernel: Tensor) -> Tensor:
     return filtered(x, kernel, ((taps - 1) // 2, (taps - 2) // 2), stride=2)
 
 
-def convolved(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int = 1, down: int = 1, bias: Tensor | None = None) -> Tensor:
+def convolved(
+    x: Tensor, weight: Tensor, kernel: Tensor | None, *, up: int = 1, down: int = 1, bias: Tensor | None = None
+) -> Tensor:
     """A convolution that keeps the size, doubles it (``up``) or halves it (``down``), filtered where the resolution is high.
 
     Args:
         x: [N, I, H, W].
         weight: [O, I, k, k], k odd.
-        kernel: the filter, see :func:`fir`.
+        kernel: the filter, see :func:`fir`; needed where the size changes.
         up: 1 or 2.
         down: 1 or 2.
         bias: [O], added to the result.
@@ -74,16 +76,17 @@ def convolved(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int = 1, down: i
         [N, O, up H / down, up W / down].
     """
     size = weight.shape[-1]
-    margin, taps = size // 2, kernel.shape[0]
+    margin = size // 2
+    if kernel is None or up == down == 1:
+        return F.conv2d(x, weight, bias, padding=margin)
+    taps = kernel.shape[0]
     if up == 2:
         pad = (margin + (taps + 1) // 2 - (size - 1), margin + (taps - 2) // 2 - (size - 2))
         return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel, pad, gain=4, bias=bias)
-    if down == 2:
-        pad = (margin + (taps - 1) // 2, margin + (taps - 2) // 2)
-        if size == 1:
-            return F.conv2d(filtered(x, kernel, pad, stride=2), weight, bias)
-        return F.conv2d(filtered(x, kernel, pad), weight, bias, stride=2)
-    return F.conv2d(x, weight, bias, padding=margin)
+    pad = (margin + (taps - 1) // 2, margin + (taps - 2) // 2)
+    if size == 1:
+        return F.conv2d(filtered(x, kernel, pad, stride=2), weight, bias)
+    return F.conv2d(filtered(x, kernel, pad), weight, bias, stride=2)
 
 
 def nearest_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

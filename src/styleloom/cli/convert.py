@@ -1,31 +1,56 @@
-"""``styleloom convert``: models of other projects become StyleLoom's."""
+"""``styleloom convert``: networks of other projects, and ours under others' names."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
-from styleloom.blocks.checkpoint import save_model
+from styleloom import api
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.convert.nvidia import convert_stylegan2
-from styleloom.convert.styles import convert_style
+from styleloom.convert.nvidia import save_as_nvidia
 
 from .options import Common
 from .report import Report
 
 
-def convert(source: Path, *, out: Path, encoder: Path | None = None, licence: str = "unknown", common: Common) -> None:
-    """Convert a network of another project: pytorch/examples, rrmina, naoto0804's AdaIN decoder, NVIDIA's StyleGAN2.
+class Target(StrEnum):
+    """Whose names a file is written with."""
+
+    styleloom = "styleloom"
+    nvidia = "nvidia"
+
+
+def convert(
+    source: Path,
+    *,
+    out: Path,
+    to: Target = Target.styleloom,
+    resolution: int | None = None,
+    encoder: Path | None = None,
+    licence: str = "unknown",
+    common: Common,
+) -> None:
+    """Convert a network of another project, or one of ours to NVIDIA's names. Nothing in the file is ever run.
+
+    Read are NVIDIA's .pkl of ProGAN, StyleGAN and StyleGAN2 (PyTorch and TensorFlow), rosinality's checkpoints, and style
+    networks of pytorch/examples, rrmina and naoto0804.
 
     Args:
-        source: the file, a .pth; or a .pkl of NVIDIA.
+        source: the file, a .pkl, .pt, .pth or .model; with --to nvidia a StyleGAN2 of ours.
         out: model file to write, a .safetensors.
+        to: styleloom, or nvidia: tensors under the names of stylegan2-ada-pytorch.
+        resolution: side to which a growing network of rosinality was trained, where its name does not say.
         encoder: vgg_normalised.pth, for a decoder of AdaIN.
         licence: what the file may be used for, noted in the model.
     """
-    if out.suffix != ".safetensors":
-        raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
     report = Report(common)
-    kind, tensors, config = convert_stylegan2(source) if source.suffix == ".pkl" else convert_style(source, encoder)
-    save_model(out, tensors, kind=kind, config=config, licence=licence)
-    report.say(f"wrote {out}  ({kind}, {sum(tensor.numel() for tensor in tensors.values()):,} numbers)")
-    report.outcome(out=str(out), kind=kind, config=config)
+    if to is Target.nvidia:
+        if out.suffix != ".safetensors":
+            raise StyleLoomError(f"cannot write {out}: tensors go into a .safetensors")
+        written = save_as_nvidia(source, out)
+        report.say(f"wrote {out}  ({' and '.join(written)}, under the names of stylegan2-ada-pytorch)")
+        report.outcome(out=str(out), networks=written)
+        return
+    found = api.convert(source, out, encoder=encoder, resolution=resolution, licence=licence)
+    report.say(f"wrote {out}  ({found['kind']}, {found['numbers']:,} numbers)")
+    report.outcome(out=str(out), kind=found["kind"], config=found["config"])

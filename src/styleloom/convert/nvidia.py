@@ -1,72 +1,82 @@
-"""StyleGAN2 from NVIDIA's pickles: those of stylegan2-ada-pytorch and the stylegan3 repository, and TensorFlow's before them."""
+"""StyleGAN2 from pickles of stylegan2-ada-pytorch and of the stylegan3 repository, and back to their names.
+
+The modules' own attributes are read, not the arguments that they were made with: defaults differ between versions.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-import numpy as np
-import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from styleloom.blocks import checkpoint, generators
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.resample import fir
+from styleloom.blocks.files import replacing
 
-from .pickles import Object, read_pickle
+from .pickles import Object
 
 KIND = "stylegan2"
 Converted = tuple[str, dict[str, Tensor], dict[str, Any]]
+"""Kind, tensors and config of a model file; generators' names begin with ``G.``, discriminators' with ``D.``."""
 
 
-class _Bag(dict):
+class Bag(dict[str, Any]):
     """dnnlib.EasyDict: a dictionary."""
 
 
-ALLOWED = {
+ALLOWED: dict[tuple[str, str], type] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): Object,
-    ("dnnlib.util", "EasyDict"): _Bag,
-    ("dnnlib.tflib.network", "Network"): Object,
-    ("dnnlib.submission.submit", "SubmitTarget"): Object,
+    ("dnnlib.util", "EasyDict"): Bag,
 }
 
 
-def convert_stylegan2(path: Path) -> Converted:
-    """Kind, tensors and config of a StyleGAN2 model file: the averaged generator as ``G.``, the discriminator as ``D.``.
+def convert_pickled(content: Mapping[str, Any], path: Path) -> Converted:
+    """The averaged generator and the discriminator of a pickle's content.
 
     Args:
-        path: a .pkl.
+        content: a dictionary with ``G_ema`` and perhaps ``D`` and ``augment_pipe``.
+        path: where it was read, for messages.
 
     Raises:
-        StyleLoomError: no such file, a damaged one, one that asks for anything but networks, or other networks.
+        StyleLoomError: other networks.
     """
-    content = read_pickle(path, ALLOWED)
-    if isinstance(content, dict) and isinstance(content.get("G_ema"), Object):
-        return _from_torch(content, path)
-    if isinstance(content, tuple) and len(content) == 3 and all(isinstance(each, Object) for each in content):
-        return _from_tensorflow(content[2], content[1], path)
-    raise StyleLoomError(f"{path} holds no StyleGAN2: wanted a dictionary with G_ema and D, or three networks of TensorFlow")
-
-
-def _from_torch(content: dict[str, Any], path: Path) -> Converted:
     tensors: dict[str, Tensor] = {}
-    config: dict[str, Any] = {}
-    for ours, theirs, named in (("G", "G_ema", "Generator"), ("D", "D", "Discriminator")):
+    config: dict[str, Any] = {"G": None, "D": None}
+    for ours, theirs, named, describe in (("G", "G_ema", "Generator", _generator), ("D", "D", "Discriminator", _discriminator)):
         network = content.get(theirs)
-        if not isinstance(network, Object):
-            config[ours] = None
+        if not _is_module(network):
             continue
         meta = network.arguments[0]
         state = meta["state"]
-        if meta["class_name"] != named or (ours == "G" and "b4" not in _child(state, "synthesis").get("_modules", {})):
-            raise StyleLoomError(f"{path} holds a {meta['class_name']} that is not StyleGAN2's {named}")
-        tensors |= {f"{ours}.{name}": value for name, value in _flat(state).items()}
-        config[ours] = _arguments(state["_init_kwargs"])
+        if meta.get("class_name") != named or not _is_stylegan2(state, ours):
+            raise StyleLoomError(f"{path} holds a {meta.get('class_name')} that is not StyleGAN2's {named}")
+        flat = _flat(state)
+        tensors |= {f"{ours}.{name}": value for name, value in flat.items()}
+        config[ours] = describe(state, flat, path)
+    if config["G"] is None:
+        raise StyleLoomError(f"{path} holds no StyleGAN2: its G_ema is no network")
+    pipe = content.get("augment_pipe")
+    if _is_module(pipe) and isinstance(p := pipe.arguments[0]["state"].get("_buffers", {}).get("p"), Tensor):
+        config["augment_p"] = float(p)
     return KIND, tensors, config
 
 
+def _is_module(given: Any) -> TypeGuard[Object]:
+    return isinstance(given, Object) and bool(given.arguments) and isinstance(given.arguments[0].get("state"), dict)
+
+
 def _child(state: dict[str, Any], name: str) -> dict[str, Any]:
-    found = state["_modules"].get(name)
-    return found.arguments[0]["state"] if isinstance(found, Object) else {}
+    found = state.get("_modules", {}).get(name)
+    return found.arguments[0]["state"] if _is_module(found) else {}
+
+
+def _is_stylegan2(state: dict[str, Any], key: str) -> bool:
+    return bool(_child(_child(state, "synthesis"), "b4") if key == "G" else _child(state, "b4"))
 
 
 def _flat(state: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
@@ -74,147 +84,134 @@ def _flat(state: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
     found = {
         f"{prefix}{name}": value.detach().clone()
         for part in ("_parameters", "_buffers")
-        for name, value in state[part].items()
+        for name, value in state.get(part, {}).items()
         if isinstance(value, Tensor)
     }
-    for name in state["_modules"]:
+    for name in state.get("_modules", {}):
         found |= _flat(_child(state, name), f"{prefix}{name}.")
     return found
 
 
-# What the official constructors take and ours do not, because it changes no value: precision, memory, freezing, names.
-_IGNORED = {"num_fp16_res", "fused_modconv_default", "use_fp16", "fp16_channels_last", "class_name"}
-
-
-def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments as plain values."""
-    found: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in _IGNORED or (name == "block_kwargs" and set(value) <= {"freeze_layers"}):
-            continue
-        found[name] = _arguments(value) if isinstance(value, dict) else value
+def _mapping(state: dict[str, Any], flat: Mapping[str, Tensor]) -> dict[str, Any]:
+    layers = int(state["num_layers"])
+    found: dict[str, Any] = dict(num_layers=layers)
+    if layers:
+        found["lr_multiplier"] = float(_child(state, "fc0")["bias_gain"])
+    if layers > 1:
+        found["layer_features"] = flat["mapping.fc0.weight"].shape[0]
+    if "mapping.embed.weight" in flat:
+        found["embed_features"] = flat["mapping.embed.weight"].shape[0]
     return found
 
 
-def _from_tensorflow(generator: Object, discriminator: Object, path: Path) -> Converted:
-    if generator.state.get("version", 0) < 4 or "synthesis" not in generator.state.get("components", {}):
-        raise StyleLoomError(f"{path} holds networks of TensorFlow, but not StyleGAN2's; wanted version 4")
-    plain = generator.state["static_kwargs"]
-    parts = generator.state["components"].items()
-    variables = {f"{part}/{name}": value for part, stub in parts for name, value in _variables(stub).items()}
-    tensors = {f"G.{name}": value for name, value in _generator_tensors(variables, _variables(generator)).items()}
-    tensors |= {f"D.{name}": value for name, value in _discriminator_tensors(_variables(discriminator)).items()}
-    tensors |= {f"{place}.resample_filter": fir() for place in _filtered(tensors)}
-    other = discriminator.state["static_kwargs"]
-    architecture = dict(
-        G=plain.get("architecture", "skip"),
-        D=other.get("architecture", "resnet"),
-    )
-    config = dict(
-        G=dict(
-            z_dim=plain.get("latent_size", 512),
-            c_dim=plain.get("label_size", 0),
-            w_dim=plain.get("dlatent_size", 512),
-            img_resolution=plain["resolution"],
-            img_channels=plain.get("num_channels", 3),
-            mapping_kwargs=dict(
-                num_layers=plain.get("mapping_layers", 8),
-                layer_features=plain.get("mapping_fmaps", 512),
-                lr_multiplier=plain.get("mapping_lrmul", 0.01),
-            ),
-            synthesis_kwargs=dict(_widths(plain), architecture=architecture["G"]),
-        ),
-        D=dict(
-            c_dim=other.get("label_size", 0),
-            img_resolution=other["resolution"],
-            img_channels=other.get("num_channels", 3),
-            architecture=architecture["D"],
-            epilogue_kwargs=dict(
-                mbstd_group_size=other.get("mbstd_group_size", 4), mbstd_num_channels=other.get("mbstd_num_features", 1)
-            ),
-            **_widths(other),
+def _generator(state: dict[str, Any], flat: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    mapping, synthesis = _child(state, "mapping"), _child(state, "synthesis")
+    side = int(state["img_resolution"])
+    top = _child(synthesis, f"b{side}")
+    layer = _child(top, "conv1")
+    _check_activation(layer, path)
+    widths = {r: flat[f"synthesis.b{r}.conv1.weight"].shape[0] for r in generators.resolutions(side)}
+    return dict(
+        z_dim=int(state["z_dim"]),
+        c_dim=int(state["c_dim"]),
+        w_dim=int(state["w_dim"]),
+        img_resolution=side,
+        img_channels=int(state["img_channels"]),
+        mapping_kwargs=_mapping(mapping, flat) | dict(w_avg_beta=mapping.get("w_avg_beta", 0.995)),
+        synthesis_kwargs=generators.channel_options(widths)
+        | dict(
+            architecture=top["architecture"],
+            conv_clamp=layer["conv_clamp"],
+            resample_filter=taps(flat[f"synthesis.b{side}.resample_filter"]),
+            use_noise=bool(layer.get("use_noise", True)),
         ),
     )
-    return KIND, tensors, config
 
 
-def _filtered(tensors: dict[str, Tensor]) -> set[str]:
-    """Places of the low-pass filters that NVIDIA's networks hold: in each block, and in each convolution but those to RGB."""
-    layers = {name.removesuffix(".weight") for name, value in tensors.items() if name.endswith(".weight") and value.ndim == 4}
-    layers = {layer for layer in layers if not layer.endswith("torgb")}
-    return layers | {layer.rsplit(".", 1)[0] for layer in layers} - {"D.b4"}
+def _discriminator(state: dict[str, Any], flat: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    side, last = int(state["img_resolution"]), _child(state, "b4")
+    top = _child(state, f"b{side}")
+    layer = _child(top, "conv1")
+    _check_activation(layer, path)
+    sides = generators.resolutions(side)
+    widths = {r: flat[f"b{r}.conv{'0' if r > 4 else ''}.weight"].shape[0] for r in sides}
+    spread = _child(last, "mbstd")
+    classes = int(state["c_dim"])
+    return dict(
+        c_dim=classes,
+        img_resolution=side,
+        img_channels=int(state["img_channels"]),
+        architecture=top["architecture"],
+        conv_clamp=layer["conv_clamp"],
+        resample_filter=taps(flat[f"b{side}.resample_filter"]),
+        cmap_dim=int(last["cmap_dim"]) if classes else None,
+        mapping_kwargs=_mapping(_child(state, "mapping"), flat) if classes else {},
+        epilogue_kwargs=dict(
+            mbstd_group_size=spread.get("group_size", 4), mbstd_num_channels=spread.get("num_channels", 0) if spread else 0
+        ),
+        **generators.channel_options(widths),
+    )
 
 
-def _widths(plain: dict[str, Any]) -> dict[str, int]:
-    return dict(channel_base=2 * plain.get("fmap_base", 16384), channel_max=plain.get("fmap_max", 512))
+def _check_activation(layer: dict[str, Any], path: Path) -> None:
+    if layer.get("activation", "lrelu") != "lrelu":
+        raise StyleLoomError(f"{path} has the activation {layer['activation']!r}; only networks with leaky ReLUs are read")
 
 
-def _variables(stub: Object) -> dict[str, np.ndarray[Any, Any]]:
-    """A network's numbers by name."""
-    found = {}
-    for name, value in stub.state["variables"]:
-        found[name] = getattr(value, "array", value)
-    return found
+def taps(kernel: Tensor) -> list[float]:
+    """One row of a separable filter [K, K], as small whole numbers where it is made of them."""
+    row = (kernel.double().sum(0) / kernel.double().sum()).tolist()
+    least = min(abs(value) for value in row if value)
+    whole = [value / least for value in row]
+    return [float(round(value)) for value in whole] if all(math.isclose(v, round(v), abs_tol=1e-4) for v in whole) else row
 
 
-def _kernel(value: np.ndarray[Any, Any], flip: bool = False) -> Tensor:
-    """[k, k, in, out] -> [out, in, k, k]."""
-    kernel = torch.from_numpy(np.array(value)).permute(3, 2, 0, 1)
-    return (kernel.flip(2, 3) if flip else kernel).contiguous()
+def save_as_nvidia(name: str | Path, path: Path) -> list[str]:
+    """Write a StyleGAN2 of ours under NVIDIA's names: ``G_ema.`` and ``D.`` and those of stylegan2-ada-pytorch.
+
+    The metadata ``init_kwargs`` has, as JSON, the arguments of the official ``Generator`` and ``Discriminator``.
+
+    Args:
+        name: our model, see :func:`~styleloom.blocks.checkpoint.resolve`.
+        path: a ``.safetensors``.
+
+    Returns:
+        The networks that were written.
+
+    Raises:
+        StyleLoomError: another kind of model, or one that the official constructors cannot make.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    theirs, arguments = {"G": "G_ema", "D": "D"}, {}
+    for key, official in theirs.items():
+        if config.get(key):
+            arguments[official] = _official(key, dict(config[key]), name)
+    renamed = {f"{theirs[place[0]]}{place[1:]}": value.float() for place, value in tensors.items()}
+    with replacing(path) as beside:
+        save_file(renamed, beside, metadata={"init_kwargs": json.dumps(arguments)})
+    return list(arguments)
 
 
-def _plain(value: Any) -> Tensor:
-    return torch.from_numpy(np.array(value, dtype=np.float32))
-
-
-def _layer(variables: dict[str, Any], prefix: str, ours: str, flip: bool = False) -> dict[str, Tensor]:
-    """A modulated layer under NVIDIA's names of PyTorch."""
-    found = {
-        f"{ours}.weight": _kernel(variables[f"{prefix}/weight"], flip),
-        f"{ours}.bias": _plain(variables[f"{prefix}/bias"]),
-        f"{ours}.affine.weight": _plain(variables[f"{prefix}/mod_weight"]).T.contiguous(),
-        f"{ours}.affine.bias": _plain(variables[f"{prefix}/mod_bias"]) + 1,
-    }
-    if f"{prefix}/noise_strength" in variables:
-        found[f"{ours}.noise_strength"] = _plain(variables[f"{prefix}/noise_strength"])
-    return found
-
-
-def _generator_tensors(variables: dict[str, Any], whole: dict[str, Any]) -> dict[str, Tensor]:
-    found = {"mapping.w_avg": _plain(whole["dlatent_avg"])}
-    for name, value in variables.items():
-        part, *rest = name.split("/")
-        if part == "mapping" and rest[0].startswith("Dense"):
-            where = f"mapping.fc{rest[0].removeprefix('Dense')}.{rest[1]}"
-            found[where] = _plain(value).T.contiguous() if rest[1] == "weight" else _plain(value)
-    if "mapping/LabelConcat/weight" in variables:
-        raise StyleLoomError("class-conditional networks of TensorFlow are not read: they embed classes in another way")
-    for prefix in sorted({name.rsplit("/", 1)[0] for name in variables if name.startswith("synthesis/") and name.count("/") > 1}):
-        _, block, layer = prefix.split("/")
-        resolution = int(block.split("x")[0])
-        if layer == "Const":
-            found["synthesis.b4.const"] = _plain(variables[f"{prefix}/const"])[0]
-        elif layer == "Skip":
-            found[f"synthesis.b{resolution}.skip.weight"] = _kernel(variables[f"{prefix}/weight"], flip=True)
-        else:
-            ours = {"Conv": "conv1", "Conv0_up": "conv0", "Conv1": "conv1", "ToRGB": "torgb"}[layer]
-            found |= _layer(variables, prefix, f"synthesis.b{resolution}.{ours}", flip=layer == "Conv0_up")
-            if layer != "ToRGB":
-                index = 2 * int(np.log2(resolution)) - (4 if layer != "Conv0_up" else 5)
-                found[f"synthesis.b{resolution}.{ours}.noise_const"] = _plain(variables[f"synthesis/noise{index}"])[0, 0]
-    return found
-
-
-def _discriminator_tensors(variables: dict[str, Any]) -> dict[str, Tensor]:
-    names = {"FromRGB": "fromrgb", "Conv0": "conv0", "Conv1_down": "conv1", "Skip": "skip", "Conv": "conv", "Dense0": "fc"}
-    found = {}
-    for name, value in variables.items():
-        if name == "lod":
-            continue
-        *block, layer, what = name.split("/")
-        ours = "b4.out" if layer == "Output" else f"b{block[0].split('x')[0]}.{names[layer]}"
-        if what == "bias":
-            found[f"{ours}.bias"] = _plain(value)
-        else:
-            found[f"{ours}.weight"] = _kernel(value) if np.ndim(value) == 4 else _plain(value).T.contiguous()
-    return found
+def _official(key: str, config: dict[str, Any], name: str | Path) -> dict[str, Any]:
+    """The arguments of an official constructor."""
+    inner = dict(config.get("synthesis_kwargs", {})) if key == "G" else config
+    mapping = dict(config.get("mapping_kwargs", {}))
+    unusual = [
+        what
+        for what, found in (
+            ("channels that follow no rule", inner.get("channels")),
+            (f"normalization {inner.get('normalization')!r}", inner.get("normalization", "demodulate") != "demodulate"),
+            ("joint normalisation of z and class", mapping.get("joint")),
+        )
+        if found
+    ]
+    if unusual:
+        raise StyleLoomError(f"{name} has {' and '.join(unusual)}, which NVIDIA's networks don't know")
+    filter = inner.pop("resample_filter", None)
+    for ours in ("channels", "normalization"):
+        inner.pop(ours, None)
+    mapping.pop("joint", None)
+    if key == "G":
+        extra = {} if filter is None else dict(resample_filter=filter)
+        return config | dict(synthesis_kwargs=inner | extra, mapping_kwargs=mapping)
+    return inner | dict(mapping_kwargs=mapping, block_kwargs={} if filter is None else dict(resample_filter=filter))

@@ -30,6 +30,8 @@ class Refused(pickle.UnpicklingError):
 class Object:
     """An inert stand-in for an object of another project: its class's name and its state."""
 
+    arguments: tuple[Any, ...] = ()
+
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
         self.state: dict[str, Any] = {}

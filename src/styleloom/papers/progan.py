@@ -145,6 +145,7 @@ class SynthesisNetwork(nn.Module):
         pixel_norm: normalise features at each pixel.
         norm_first: before the activation instead of after it.
         equalized: scale weights when they are used, not when they are made.
+        lod: level of detail that it has unless told otherwise.
     """
 
     def __init__(
@@ -159,11 +160,13 @@ class SynthesisNetwork(nn.Module):
         pixel_norm: bool = True,
         norm_first: bool = False,
         equalized: bool = True,
+        lod: float = 0.0,
     ) -> None:
         super().__init__()
+        self.lod = lod
         self.widths = generators.widths(img_resolution, channel_base, channel_max, channels)
         self.pixel_norm, self.norm_first = pixel_norm, norm_first
-        he: dict[str, Any] = dict(gain=GAIN, equalized=equalized)
+        he: dict[str, Any] = dict(gain=GAIN, equalized=equalized, filter=None)
         self.dense = FullyConnected(w_dim, 16 * self.widths[4], bias=False, gain=GAIN / 4, equalized=equalized)
         self.bias = nn.Parameter(torch.zeros(self.widths[4]))
         for side, width in self.widths.items():
@@ -171,7 +174,7 @@ class SynthesisNetwork(nn.Module):
             if side > 4:
                 block.conv0 = Conv2d(self.widths[side // 2], width, 3, **he)
             block.conv1 = Conv2d(width, width, 3, **he)
-            block.torgb = Conv2d(width, img_channels, 1, equalized=equalized)
+            block.torgb = Conv2d(width, img_channels, 1, equalized=equalized, filter=None)
             self.add_module(f"b{side}", block)
 
     def _finish(self, x: Tensor) -> Tensor:
@@ -181,7 +184,7 @@ class SynthesisNetwork(nn.Module):
         return pixel_norm(leaky_relu_(x)) if self.pixel_norm else leaky_relu_(x)
 
     def forward(
-        self, ws: Tensor, noise_mode: str = "const", generator: torch.Generator | None = None, *, lod: float = 0.0
+        self, ws: Tensor, noise_mode: str = "const", generator: torch.Generator | None = None, *, lod: float | None = None
     ) -> Tensor:
         """[N, 1, w_dim] -> [N, C, H, W], nominally in [-1, 1].
 
@@ -191,7 +194,7 @@ class SynthesisNetwork(nn.Module):
             lod: level of detail: 0 for the full resolution, 1 for half of it, between them a blend.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
-        sides, share = stage(list(self.widths), lod)
+        sides, share = stage(list(self.widths), self.lod if lod is None else lod)
         x = self.dense(ws[:, 0]).view(len(ws), -1, 4, 4).contiguous(memory_format=torch.channels_last)
         x = before = self._finish(x + self.bias.view(-1, 1, 1))
         for side in sides:
@@ -248,6 +251,7 @@ class Discriminator(nn.Module):
         pool_last: halve after the activation instead of before it.
         widen_first: let the first convolution of a resolution, not the second, change the number of channels.
         activate_rgb: end the layers that read pictures in a leaky ReLU.
+        lod: level of detail that it has unless told otherwise.
     """
 
     def __init__(
@@ -267,16 +271,19 @@ class Discriminator(nn.Module):
         pool_last: bool = False,
         widen_first: bool = False,
         activate_rgb: bool = True,
+        lod: float = 0.0,
     ) -> None:
         super().__init__()
         check_choice("classes", classes, ("scores", "product"))
         self.config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.kernel: Tensor
         self.c_dim, self.classes, self.pool_last, self.activate_rgb = c_dim, classes, pool_last, activate_rgb
+        self.lod = lod
         self.group_size, self.num_channels = mbstd_group_size, mbstd_num_channels if mbstd_group_size != 0 else 0
         self.widths = generators.widths(img_resolution, channel_base, channel_max, channels)
         self.register_buffer("kernel", fir(filter or (1,)), persistent=False)
-        he: dict[str, Any] = dict(gain=GAIN, equalized=equalized)
+        dense: dict[str, Any] = dict(gain=GAIN, equalized=equalized)
+        he = dense | dict(filter=None)
         for side, width in self.widths.items():
             block = nn.Module()
             block.fromrgb = Conv2d(img_channels, width, 1, **he)
@@ -286,13 +293,14 @@ class Discriminator(nn.Module):
                 block.conv1 = Conv2d(middle, self.widths[side // 2], 3, **he)
             else:
                 block.conv = Conv2d(width + self.num_channels, width, 3, **he)
-                block.fc = FullyConnected(16 * width, width, **he)
+                block.fc = FullyConnected(16 * width, width, **dense)
                 outputs = 1 + c_dim if classes == "scores" else max(c_dim, 1)
                 block.out = FullyConnected(width, outputs, equalized=equalized)
             self.add_module(f"b{side}", block)
 
-    def forward(self, image: Tensor, c: Tensor | None = None, *, lod: float = 0.0) -> Tensor:
+    def forward(self, image: Tensor, c: Tensor | None = None, *, lod: float | None = None) -> Tensor:
         """[N, C, H, W] in [-1, 1], of the resolution of ``lod``, -> [N, 1], or [N, 1 + c_dim] with a score for each class."""
+        lod = self.lod if lod is None else lod
         sides, share = stage(list(self.widths), lod)
         if tuple(image.shape[2:]) != (sides[-1], sides[-1]):
             raise StyleLoomError(

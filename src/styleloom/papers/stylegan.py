@@ -220,7 +220,7 @@ class Layer(nn.Module):
         elif start == "dense":
             self.dense = FullyConnected(inputs, 16 * outputs, bias=False, gain=GAIN / 4)
         else:
-            self.conv = Conv2d(inputs, outputs, 3, bias=False, gain=GAIN)
+            self.conv = Conv2d(inputs, outputs, 3, bias=False, gain=GAIN, filter=None)
         self.register_buffer("kernel", fir(filter or (1,)), persistent=False)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise_const", torch.randn(side, side) if use_noise else None)
@@ -272,6 +272,7 @@ class SynthesisNetwork(nn.Module):
         norm_epsilon: added to variances.
         bias_first: add the bias before the low-pass filter.
         shared_noise: one map of noise for both layers of a resolution.
+        lod: level of detail that it has unless told otherwise.
     """
 
     def __init__(
@@ -292,11 +293,12 @@ class SynthesisNetwork(nn.Module):
         norm_epsilon: float = 1e-8,
         bias_first: bool = False,
         shared_noise: bool = False,
+        lod: float = 0.0,
     ) -> None:
         super().__init__()
         self.widths = generators.widths(img_resolution, channel_base, channel_max, channels)
         self.num_ws = 2 * len(self.widths) if use_styles else 1
-        self.shared_noise = shared_noise
+        self.shared_noise, self.lod = shared_noise, lod
         common: dict[str, Any] = dict(
             filter=filter,
             use_styles=use_styles,
@@ -313,7 +315,7 @@ class SynthesisNetwork(nn.Module):
             else:
                 block.conv0 = Layer(w_dim, width, w_dim, side, "const" if const_input else "dense", **common)
             block.conv1 = Layer(width, width, w_dim, side, "same", **common)
-            block.torgb = Conv2d(width, img_channels, 1)
+            block.torgb = Conv2d(width, img_channels, 1, filter=None)
             self.add_module(f"b{side}", block)
 
     def forward(
@@ -323,7 +325,7 @@ class SynthesisNetwork(nn.Module):
         generator: torch.Generator | None = None,
         *,
         noise: Sequence[Tensor] | None = None,
-        lod: float = 0.0,
+        lod: float | None = None,
     ) -> Tensor:
         """[N, num_ws, w_dim] -> [N, C, H, W], nominally in [-1, 1].
 
@@ -335,7 +337,7 @@ class SynthesisNetwork(nn.Module):
             lod: level of detail: 0 for the full resolution, 1 for half of it, between them a blend.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
-        sides, share = progan.stage(list(self.widths), lod)
+        sides, share = progan.stage(list(self.widths), self.lod if lod is None else lod)
         x = before = None
         ws = ws.expand(-1, 2 * len(self.widths), -1) if self.num_ws == 1 else ws
         for place, side in enumerate(sides):

@@ -331,9 +331,9 @@ class SynthesisBlock(nn.Module):
         self.inputs, self.architecture = inputs, architecture
         self.dtype = torch.float32
         self.register_buffer("resample_filter", fir(filter))
-        layer |= dict(clamp=clamp, filter=filter)
+        layer |= dict(clamp=clamp)
         if inputs:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2, **layer)
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2, filter=filter, **layer)
         else:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, **layer)

@@ -1,0 +1,40 @@
+"""Networks of other projects, of whatever kind: a file is told by what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from styleloom.blocks.errors import StyleLoomError
+
+from . import nvidia, tensorflow
+from .nvidia import Converted
+from .pickles import Object, read_pickle
+from .pth import read_checkpoint
+from .rosinality import convert_checkpoint
+from .styles import convert_style
+
+
+def convert_official(path: Path, *, encoder: Path | None = None, resolution: int | None = None) -> Converted:
+    """Kind, tensors and config of a model file, from a network of another project.
+
+    Args:
+        path: a ``.pkl`` of NVIDIA (StyleGAN2 of PyTorch; ProGAN, StyleGAN and StyleGAN2 of TensorFlow), a checkpoint of
+            rosinality's three repositories, or a style network of pytorch/examples, rrmina or naoto0804.
+        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
+        resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
+
+    Raises:
+        StyleLoomError: no such file, a damaged or foreign one, one that asks for code to be run, or another network.
+    """
+    if path.suffix != ".pkl":
+        content = read_checkpoint(path)
+        found = convert_checkpoint(content, path, resolution) if isinstance(content, dict) else None
+        return found or convert_style(path, encoder)
+    content = read_pickle(path, nvidia.ALLOWED | tensorflow.ALLOWED)
+    if isinstance(content, dict) and isinstance(content.get("G_ema"), Object):
+        return nvidia.convert_pickled(content, path)
+    if isinstance(content, tuple) and len(content) == 3 and all(tensorflow.is_network(each) for each in content):
+        return tensorflow.convert_tensorflow(content[1], content[2], path)
+    if tensorflow.is_network(content):
+        return tensorflow.convert_tensorflow(None, content, path)
+    raise StyleLoomError(f"{path} holds no network that is known: wanted a dictionary with G_ema, or networks of TensorFlow")

@@ -1,0 +1,291 @@
+"""Generators of rosinality's three repositories: progressive-gan-pytorch, style-based-gan-pytorch, stylegan2-pytorch.
+
+What they compute otherwise than the papers' networks and what is a matter of scale only is folded into the weights; the
+rest are options of ours, noted in the model's config. Their networks that grow have layers for all resolutions from the
+start, so a file's name, ``train_step-5.model``, or the user says how far one was trained.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom.blocks import generators
+from styleloom.blocks.equalized import GAIN
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.resample import fir
+
+from .nvidia import Converted, taps
+
+State = Mapping[str, Tensor]
+
+
+def convert_checkpoint(content: Mapping[str, Any], path: Path, resolution: int | None = None) -> Converted | None:
+    """The averaged generator, and the discriminator, of a checkpoint; None where it is none of theirs.
+
+    Args:
+        content: what the file holds: networks by name, or the tensors of one.
+        path: the file, whose name may say how far a growing network was trained.
+        resolution: side that a growing network was trained to.
+
+    Raises:
+        StyleLoomError: tensors are missing, or a resolution that the network has not.
+    """
+    bare = _tensors(content)
+    parts = {name: _tensors(value) for name, value in content.items() if isinstance(value, Mapping)}
+    generator = next((parts[name] for name in ("g_ema", "g_running", "g", "generator") if parts.get(name)), bare)
+    discriminator = next((parts[name] for name in ("d", "discriminator") if parts.get(name)), {})
+    if "generator.progression.0.conv2.conv.weight_orig" in bare:
+        generator = bare
+    try:
+        if "conv1.conv.modulation.weight" in generator:
+            return _stylegan2(generator, discriminator, content)
+        if "generator.progression.0.conv2.conv.weight_orig" in generator:
+            return _stylegan(generator, discriminator, path, resolution)
+        if "progression.0.conv.0.conv.weight_orig" in generator and "to_rgb.0.weight" in generator:
+            return _progan(generator, path, resolution)
+    except KeyError as error:
+        raise StyleLoomError(f"{path} is not whole: no tensor {error}") from error
+    if "progression.0.conv1.0.conv.weight_orig" in bare:
+        raise StyleLoomError(f"{path} is a discriminator alone; wanted a file with the generator")
+    return None
+
+
+def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name.removeprefix("module."): value.float() for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _count(state: State, pattern: str) -> int:
+    """How many numbers there are for the group of a pattern."""
+    return len({match[1] for name in state if (match := re.match(pattern, name))})
+
+
+# StyleGAN2: the paper's network under other names.
+
+
+def _stylegan2(state: State, judge: State, content: Mapping[str, Any]) -> Converted:
+    blocks = _count(state, r"to_rgbs\.(\d+)\.")
+    sides = generators.resolutions(8 * 2 ** (blocks - 1)) if blocks else [4]
+    found = {"const": state["input.input"][0]}
+    kernel = state.get("convs.0.conv.blur.kernel", fir())
+    filter = fir(taps(kernel))
+    for place, side in enumerate(sides):
+        names = {"conv1": "conv1"} if side == 4 else {f"convs.{2 * place - 2}": "conv0", f"convs.{2 * place - 1}": "conv1"}
+        for theirs, ours in names.items():
+            where = f"b{side}.{ours}"
+            found |= _modulated(state, theirs, where)
+            found[f"{where}.bias"] = state[f"{theirs}.activate.bias"]
+            found[f"{where}.noise_strength"] = state[f"{theirs}.noise.weight"][0]
+            number = 0 if side == 4 else 2 * place - (1 if ours == "conv0" else 0)
+            drawn = generators.latents([number], side * side).view(side, side)  # where a file has no noise
+            found[f"{where}.noise_const"] = state.get(f"noises.noise_{number}", drawn).reshape(side, side)
+            found[f"{where}.resample_filter"] = filter.clone() if ours == "conv0" else fir()
+        theirs, where = "to_rgb1" if side == 4 else f"to_rgbs.{place - 1}", f"b{side}.torgb"
+        found |= _modulated(state, theirs, where) | {f"{where}.bias": state[f"{theirs}.bias"].flatten()}
+        found[f"b{side}.resample_filter"] = filter.clone()
+    found["b4.const"] = found.pop("const")
+    tensors = {f"G.synthesis.{name}": value for name, value in found.items()}
+    layers = _count(state, r"style\.(\d+)\.weight")
+    for index in range(layers):
+        for part in ("weight", "bias"):
+            tensors[f"G.mapping.fc{index}.{part}"] = state[f"style.{index + 1}.{part}"]
+    if isinstance(content.get("latent_avg"), Tensor):
+        tensors["G.mapping.w_avg"] = content["latent_avg"].float().flatten()
+    w_dim = state["style.1.weight"].shape[0]
+    widths = {side: found[f"b{side}.conv1.weight"].shape[0] for side in sides}
+    generator = dict(
+        z_dim=state["style.1.weight"].shape[1],
+        c_dim=0,
+        w_dim=w_dim,
+        img_resolution=sides[-1],
+        img_channels=3,
+        mapping_kwargs=dict(num_layers=layers),
+        synthesis_kwargs=dict(resample_filter=taps(filter), **generators.channel_options(widths)),
+    )
+    config: dict[str, Any] = {"G": generator, "D": None}
+    if isinstance(content.get("ada_aug_p"), float | int):
+        config["augment_p"] = float(content["ada_aug_p"])
+    if judge:
+        found, config["D"] = _stylegan2_discriminator(judge, sides)
+        tensors |= {f"D.{name}": value for name, value in found.items()}
+    return "stylegan2", tensors, config
+
+
+def _modulated(state: State, theirs: str, ours: str) -> dict[str, Tensor]:
+    return {
+        f"{ours}.weight": state[f"{theirs}.conv.weight"][0],
+        f"{ours}.affine.weight": state[f"{theirs}.conv.modulation.weight"],
+        f"{ours}.affine.bias": state[f"{theirs}.conv.modulation.bias"],
+    }
+
+
+_D_LAYERS = {
+    "conv1.0.weight": "conv0.weight",
+    "conv1.1.bias": "conv0.bias",
+    "conv2.1.weight": "conv1.weight",
+    "conv2.2.bias": "conv1.bias",
+    "skip.1.weight": "skip.weight",
+}
+
+
+def _stylegan2_discriminator(state: State, sides: list[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    filter = fir(taps(state.get("convs.1.conv2.0.kernel", fir())))
+    names = {"convs.0.0.weight": f"b{sides[-1]}.fromrgb.weight", "convs.0.1.bias": f"b{sides[-1]}.fromrgb.bias"}
+    kernels = {f"b{sides[-1]}.fromrgb": fir(), "b4.conv": fir()}
+    for place, side in enumerate(reversed(sides[1:]), 1):
+        block = f"b{side}"
+        for theirs, ours in _D_LAYERS.items():
+            names[f"convs.{place}.{theirs}"] = f"{block}.{ours}"
+        kernels |= {block: filter, f"{block}.conv0": fir(), f"{block}.conv1": filter, f"{block}.skip": filter}
+    names |= {"final_conv.0.weight": "b4.conv.weight", "final_conv.1.bias": "b4.conv.bias"}
+    names |= {
+        f"final_linear.{i}.{part}": f"b4.{ours}.{part}" for i, ours in enumerate(("fc", "out")) for part in ("weight", "bias")
+    }
+    found = {ours: state[theirs] for theirs, ours in names.items()}
+    found |= {f"{place}.resample_filter": kernel.clone() for place, kernel in kernels.items()}
+    widths = {side: found[f"b{side}.conv{'0' if side > 4 else ''}.weight"].shape[0] for side in sides}
+    config = dict(c_dim=0, img_resolution=sides[-1], img_channels=3, resample_filter=taps(filter))
+    return found, config | generators.channel_options(widths)
+
+
+# The two that grow, in which all layers but their last have He's gain: weight times sqrt(2 / fan_in).
+
+
+def _trained(levels: int, path: Path, resolution: int | None) -> list[int]:
+    """The resolutions that a growing network was trained to."""
+    sides = generators.resolutions(4 * 2 ** (levels - 1))
+    step = re.search(r"train_step-(\d+)", path.name)
+    if resolution is None and step:
+        resolution = 4 * 2 ** (int(step[1]) - 1)  # it is named after the step that comes next
+    if resolution is None or resolution > sides[-1]:
+        resolution = resolution or sides[-1]
+    if resolution not in sides:
+        raise StyleLoomError(f"{path} has layers for {', '.join(map(str, sides))} px, none for {resolution}; choose one of those")
+    return sides[: sides.index(resolution) + 1]
+
+
+def _he(state: State, theirs: str, ours: str, *, to: float = GAIN) -> dict[str, Tensor]:
+    """A layer with He's gain, as one with the gain ``to``."""
+    return {f"{ours}.weight": state[f"{theirs}.weight_orig"] * (GAIN / to), f"{ours}.bias": state[f"{theirs}.bias"]}
+
+
+def _stylegan(state: State, judge: State, path: Path, resolution: int | None) -> Converted:
+    levels = _count(state, r"generator\.progression\.(\d+)\.")
+    sides = _trained(levels, path, resolution)
+    found: dict[str, Tensor] = {}
+    for place, side in enumerate(sides):
+        block = f"generator.progression.{place}"
+        drawn = generators.latents([place], side * side).view(side, side)  # their files have none: it was always drawn anew
+        for index in (0, 1):
+            ours = f"synthesis.b{side}.conv{index}"
+            theirs = f"{block}.conv{index + 1}"
+            if side == 4 and not index:
+                found[f"{ours}.const"] = state[f"{block}.conv1.input"][0]
+                width = found[f"{ours}.const"].shape[0]
+                found[f"{ours}.bias"] = torch.zeros(width)
+            elif f"{theirs}.0.weight" in state:  # doubling within the convolution: a kernel [in, out, k, k] that is not flipped
+                found[f"{ours}.conv.weight"] = state[f"{theirs}.0.weight"].transpose(0, 1).flip(2, 3) / 4
+                found[f"{ours}.bias"] = state[f"{theirs}.0.bias"]
+            else:
+                theirs = f"{theirs}.1.conv" if f"{theirs}.1.conv.bias" in state else f"{theirs}.conv"
+                found[f"{ours}.conv.weight"] = state[f"{theirs}.weight_orig"]
+                found[f"{ours}.bias"] = state[f"{theirs}.bias"]
+            width = found[f"{ours}.bias"].shape[0]
+            noise = state[f"{block}.noise{index + 1}.weight_orig"].flatten()
+            found[f"{ours}.noise_strength"] = noise * math.sqrt(2 / width)
+            found[f"{ours}.noise_const"] = drawn.clone()
+            style = _he(state, f"{block}.adain{index + 1}.style.linear", f"{ours}.affine", to=1.0)
+            style[f"{ours}.affine.bias"] = style[f"{ours}.affine.bias"] - torch.cat([torch.ones(width), torch.zeros(width)])
+            found |= style
+        found |= _he(state, f"generator.to_rgb.{place}.conv", f"synthesis.b{side}.torgb", to=1.0)
+    layers = _count(state, r"style\.(\d+)\.linear")
+    for index in range(layers):
+        found |= _he(state, f"style.{2 * index + 1}.linear", f"mapping.fc{index}")
+    widths = {side: found[f"synthesis.b{side}.conv1.bias"].shape[0] for side in sides}
+    w_dim = found["mapping.fc0.weight"].shape[0]
+    generator = dict(
+        z_dim=found["mapping.fc0.weight"].shape[1],
+        c_dim=0,
+        w_dim=w_dim,
+        img_resolution=sides[-1],
+        img_channels=3,
+        mapping_kwargs=dict(num_layers=layers, lr_multiplier=1.0),
+        synthesis_kwargs=dict(norm_epsilon=1e-5, bias_first=True, shared_noise=True, **generators.channel_options(widths)),
+    )
+    tensors = {f"G.{name}": value for name, value in found.items()}
+    config: dict[str, Any] = {"G": generator, "D": None}
+    if judge:
+        found, config["D"] = _stylegan_discriminator(judge, sides)
+        tensors |= {f"D.{name}": value for name, value in found.items()}
+    return "stylegan", tensors, config
+
+
+def _stylegan_discriminator(state: State, sides: list[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    levels = _count(state, r"progression\.(\d+)\.")
+    activate = "from_rgb.0.0.conv.weight_orig" in state
+    found: dict[str, Tensor] = {}
+    for place, side in enumerate(sides):
+        number = levels - 1 - place
+        block = f"progression.{number}"
+        found |= _he(state, f"from_rgb.{number}{'.0' if activate else ''}.conv", f"b{side}.fromrgb")
+        if side == 4:
+            found |= _he(state, f"{block}.conv1.0.conv", "b4.conv")
+            found |= _he(state, f"{block}.conv2.0.conv", "b4.fc")
+            found["b4.fc.weight"] = found["b4.fc.weight"].flatten(1)
+            continue
+        found |= _he(state, f"{block}.conv1.0.conv", f"b{side}.conv0")
+        if f"{block}.conv2.1.weight" in state:  # halving within the convolution
+            found |= {f"b{side}.conv1.{part}": state[f"{block}.conv2.1.{part}"] for part in ("weight", "bias")}
+        else:
+            found |= _he(state, f"{block}.conv2.1.conv", f"b{side}.conv1")
+    found |= _he(state, "linear.linear", "b4.out", to=1.0)
+    widths = {side: found[f"b{side}.fromrgb.bias"].shape[0] for side in sides}
+    return found, dict(
+        c_dim=0,
+        img_resolution=sides[-1],
+        img_channels=3,
+        mbstd_group_size=None,
+        filter=[1, 2, 1],
+        classes="product",
+        widen_first=True,
+        activate_rgb=activate,
+        **generators.channel_options(widths),
+    )
+
+
+def _progan(state: State, path: Path, resolution: int | None) -> Converted:
+    """The generator; the discriminator of that repository sees the spread of pictures, not of features, and is not read."""
+    sides = _trained(_count(state, r"progression\.(\d+)\."), path, resolution)
+    first = state["progression.0.conv.0.conv.weight_orig"]  # [C, in, 4, 4], over a picture of one pixel with three around it
+    found = {
+        "synthesis.dense.weight": first.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, first.shape[1]),
+        "synthesis.bias": state["progression.0.conv.0.conv.bias"],
+    }
+    for place, side in enumerate(sides):
+        block = f"progression.{place}.conv"
+        if side > 4:
+            found |= _he(state, f"{block}.0.conv", f"synthesis.b{side}.conv0")
+        found |= _he(state, f"{block}.3.conv", f"synthesis.b{side}.conv1")
+        weight = state[f"to_rgb.{place}.weight"]
+        found[f"synthesis.b{side}.torgb.weight"] = weight * math.sqrt(weight.shape[1])
+        found[f"synthesis.b{side}.torgb.bias"] = state[f"to_rgb.{place}.bias"]
+    embed = state["label_embed.weight"]
+    classes = embed.shape[0]
+    found["mapping.embed.weight"] = embed.T * math.sqrt(classes)
+    found["mapping.w_avg"] = torch.zeros(first.shape[1])
+    widths = {side: found[f"synthesis.b{side}.conv1.bias"].shape[0] for side in sides}
+    generator = dict(
+        z_dim=first.shape[1] - classes,
+        c_dim=classes,
+        img_resolution=sides[-1],
+        img_channels=3,
+        mapping_kwargs=dict(embed_classes=True),
+        synthesis_kwargs=dict(norm_first=True, **generators.channel_options(widths)),
+    )
+    return "progan", {f"G.{name}": value for name, value in found.items()}, {"G": generator, "D": None}
