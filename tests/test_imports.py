@@ -11,12 +11,13 @@ ROOT = Path(styleloom.__file__).parent
 TIERS = {
     "blocks": 0,
     "convert": 1,
-    "zoo": 2,
+    "zoo": 4,
     "painterly": 2,
     "samples": 3,
     "papers": 3,
     "api": 4,
     "export": 4,
+    "sampling": 4,
     "cli": 5,
     "studio": 5,
 }

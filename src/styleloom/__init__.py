@@ -15,6 +15,7 @@ from .painterly import STYLES, draw
 from .papers import adain, dumoulin, gatys, johnson, progan, stylegan, stylegan2, super_resolution
 from .papers.super_resolution import upscale
 from .samples import sample
+from .sampling import mix
 
 __version__ = version("styleloom")
 
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "load_features",
     "match_color",
+    "mix",
     "progan",
     "read",
     "resize",

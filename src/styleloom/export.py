@@ -15,6 +15,7 @@ from torch.export import Dim
 
 from .blocks.errors import StyleLoomError
 from .blocks.files import replacing
+from .blocks.generators import Generator
 from .papers import adain, dumoulin, johnson, super_resolution
 
 SMALLEST = 32  # pixels a side that an exported network takes
@@ -32,6 +33,21 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+
+
+class _Sampled(nn.Module):
+    """A generator from latents to pictures in [0, 1], with the noise that it holds."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, truncation_psi: Tensor, c: Tensor | None = None) -> Tensor:
+        """[N, z_dim], a number, and [N, c_dim] where there are classes -> [N, 3, H, W]."""
+        ws = self.generator.mapping(z, c)
+        ws = torch.lerp(self.generator.w_avg.expand_as(ws), ws, truncation_psi)
+        image: Tensor = self.generator.synthesis(ws, noise_mode="const")
+        return image.add(1).div(2)
 
 
 class _Clipped(nn.Module):
@@ -75,11 +91,23 @@ def _of_content_and_style(network: adain.AdaIN) -> dict[str, tuple[Tensor, dict[
     }
 
 
+def _of_latents(network: _Sampled) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+    generator, batch = network.generator, Dim("batch")
+    inputs: dict[str, tuple[Tensor, dict[int, Any]]] = {
+        "z": (torch.randn(2, generator.z_dim), {0: batch}),
+        "truncation_psi": (torch.tensor(0.7), {}),
+    }
+    if generator.c_dim:
+        inputs["c"] = (torch.eye(generator.c_dim)[:1].repeat(2, 1), {0: batch})
+    return inputs
+
+
 EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int, Any]]]]] = {
     johnson.TransformNet: _of_image,
     dumoulin.StyleNet: _of_image_and_shares,
     adain.AdaIN: _of_content_and_style,
     super_resolution.Upscaler: _of_image,
+    _Sampled: _of_latents,
 }
 """What each network takes: by name an example and which of its sides may vary."""
 
@@ -88,7 +116,9 @@ def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
     """Write a network as an ONNX file that takes batches and pictures of any size.
 
     Pictures go in and come out as [N, 3, H, W] in [0, 1], at least 32 pixels a side. A Dumoulin network also takes
-    ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number.
+    ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number. A
+    generator takes ``z`` [N, z_dim], ``truncation_psi``, a number, and where it has classes ``c`` [N, c_dim]; it gives
+    pictures of its own size, with its constant noise.
 
     Args:
         network: from :func:`styleloom.load`.
@@ -103,8 +133,12 @@ def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise StyleLoomError(f"cannot write {path}: an ONNX file is called .onnx")
+    if isinstance(network, Generator):
+        network = _Sampled(network)
     if type(network) not in EXPORTS:
-        raise StyleLoomError(f"{type(network).__name__} is not exported; choose a model of one-pass style or super-resolution")
+        raise StyleLoomError(
+            f"{type(network).__name__} is not exported; choose a generator, or a model of one-pass style or super-resolution"
+        )
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
@@ -117,7 +151,7 @@ def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
             tuple(example for example, _ in inputs.values()),
             beside,
             input_names=list(inputs),
-            output_names=["painted"],
+            output_names=["image" if isinstance(network, _Sampled) else "painted"],
             dynamic_shapes=(tuple(sides or None for _, sides in inputs.values()),),
             dynamo=True,
             external_data=False,

@@ -59,7 +59,9 @@ class Module:
     """A module of stylegan2-ada-pytorch, by its state."""
 
     def __init__(self, class_name: str, state: dict[str, Any]) -> None:
-        self.meta = dict(type="class", version=6, module_src="raise RuntimeError('executed')", class_name=class_name, state=state)
+        self.meta: dict[str, Any] = dict(
+            type="class", version=6, module_src="raise RuntimeError('executed')", class_name=class_name, state=state
+        )
 
     def __reduce__(self) -> tuple[Any, tuple[Any]]:
         return sys.modules["torch_utils.persistence"]._reconstruct_persistent_obj, (self.meta,)

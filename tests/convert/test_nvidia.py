@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,44 @@ def test_hostile_pickles_are_refused_and_nothing_runs(
     Path("file.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(StyleLoomError, match=message):
         convert_official(Path("file.pkl"))
+    assert not Path("ran").exists()
+
+
+def compressed(data: bytes) -> bytes:
+    """An archive of torch.save, deflated."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry.filename))
+    return packed.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage")
+def test_archives_that_unpack_to_any_size_are_refused(tmp_path: Path) -> None:
+    bomb = compressed(saved(torch.zeros(1 << 20).storage()))
+    assert len(bomb) < 50_000
+    (tmp_path / "file.pkl").write_bytes(pickle.dumps(Calls(torch.storage._load_from_bytes, bomb)))
+    with pytest.raises(StyleLoomError, match="asks for a compressed archive to be unpacked"):
+        convert_official(tmp_path / "file.pkl")
+    (tmp_path / "file.pt").write_bytes(compressed(saved({"g": torch.zeros(1 << 20)})))
+    with pytest.raises(StyleLoomError, match="a compressed archive to be unpacked, which no network needs"):
+        convert_official(tmp_path / "file.pt")
+
+
+def test_room_for_objects_that_there_are_none_of_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "file.pkl").write_bytes(b"\x80\x02Nr" + (2**31 - 1).to_bytes(4, "little") + b".")
+    with pytest.raises(StyleLoomError, match=r"asks for room for 2,147,483,647 objects in 4 instructions"):
+        convert_official(tmp_path / "file.pkl")
+    (tmp_path / "file.pkl").write_bytes(b"\x80\x04\x8e" + (2**50).to_bytes(8, "little") + b"x.")  # bytes of a petabyte
+    with pytest.raises(StyleLoomError, match="damaged or truncated"):
+        convert_official(tmp_path / "file.pkl")
+
+
+def test_checkpoints_that_ask_for_code_are_refused_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"g_ema": Calls(os.system, "touch ran")}, "file.pt")
+    with pytest.raises(StyleLoomError, match=r"it asks for posix\.system"):
+        convert_official(Path("file.pt"))
     assert not Path("ran").exists()
 
 

@@ -179,6 +179,22 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
         picture.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
 
 
+def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
+    """Write pictures [1, 3, H, W] in [0, 1] as an endless GIF, of 256 colours a frame.
+
+    Raises:
+        StyleLoomError: as :func:`write`, or no pictures.
+    """
+    path = Path(path)
+    if not frames:
+        raise StyleLoomError(f"cannot write {path}: no pictures")
+    if not path.parent.is_dir():
+        raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+    first, *others = [Image.fromarray(to_uint8(frame)) for frame in frames]
+    with replacing(path) as beside:
+        first.save(beside, format="GIF", save_all=True, append_images=others, duration=1000 / rate, loop=0)
+
+
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resample with an antialiased bicubic filter.
 

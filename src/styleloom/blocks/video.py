@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,36 @@ def repaint(
         raise stopped
 
 
+def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> Iterator[Progress]:
+    """Write pictures [1, 3, H, W] in [0, 1], all of one size, as a film; a generator of the progress, frame by frame.
+
+    Args:
+        frames: the pictures, taken one after the other.
+        out: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif needs no PyAV and has 256 colours a frame.
+        rate: frames a second.
+
+    Yields:
+        :class:`~styleloom.blocks.descend.Progress` after each frame.
+
+    Raises:
+        StyleLoomError: a target that cannot be written, or PyAV is not installed.
+    """
+    began = time.perf_counter()
+    if Path(out).suffix.lower() == ".gif":
+        kept = []
+        for count, frame in enumerate(frames, 1):
+            kept.append(frame)
+            yield Progress(count, count, {}, time.perf_counter() - began)
+        images.write_gif(kept, out, rate=rate)
+        return
+    out = check_film(out)
+    av = _av()
+    with replacing(out) as beside, _Writer(av, beside, FORMATS[out.suffix.lower()], rate=rate) as writer:
+        for count, frame in enumerate(frames, 1):
+            writer.write(frame, None)
+            yield Progress(count, count, {}, time.perf_counter() - began)
+
+
 def _av() -> Any:
     try:
         import av
@@ -145,15 +176,19 @@ def _chunks(frames: Iterable[tuple[Tensor, int | None]], size: int) -> Iterator[
 class _Writer:
     """A film being written: pictures are encoded, the packets of the sound are copied as their time comes."""
 
-    def __init__(self, av: Any, path: Path, container: str, film: Any, source: str | Path) -> None:
-        self.av, self.source = av, film.streams.video[0]
+    def __init__(self, av: Any, path: Path, container: str, film: Any = None, source: str | Path = "", *, rate: int = 25) -> None:
+        self.av = av
+        pictures = film.streams.video[0] if film is not None else None
+        self.rate = pictures.average_rate or rate if pictures is not None else rate
+        self.time_base = pictures.time_base if pictures is not None else Fraction(1, rate)
+        self.frames = pictures.frames if pictures is not None else 0
         self.film = av.open(str(path), "w", format=container)
         codec = "libvpx-vp9" if container == "webm" else "libx264"
         options = {"crf": "30", "b:v": "0"} if container == "webm" else {"crf": "17", "preset": "medium"}
-        self.video = self.film.add_stream(codec, rate=self.source.average_rate or 25, options=options)
+        self.video = self.film.add_stream(codec, rate=self.rate, options=options)
         self.video.pix_fmt = "yuv420p"
         coded = self.video.codec_context
-        coded.time_base = self.source.time_base
+        coded.time_base = self.time_base
         # Colours as of high-definition television, and said to be so: without a word, players guess.
         coded.colorspace = coded.color_primaries = coded.color_trc = coded.color_range = BT709
         self.sized = False
@@ -161,7 +196,7 @@ class _Writer:
         self.heard: Any = None
         self.waiting: Any = None
         self.sound: Iterator[Any] = iter(())
-        if film.streams.audio:
+        if film is not None and film.streams.audio:
             track = film.streams.audio[0]
             if track.codec_context.name not in self.film.supported_codecs:
                 raise StyleLoomError(f"sound of kind {track.codec_context.name} does not go into a .{container}; write a .mkv")
@@ -182,10 +217,10 @@ class _Writer:
         frame = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
         if when is None:
-            when = round(self.count / (self.source.average_rate or 25) / self.source.time_base)
-        frame.pts, frame.time_base = when, self.source.time_base
+            when = round(self.count / self.rate / self.time_base)
+        frame.pts, frame.time_base = when, self.time_base
         self.count += 1
-        self._play(float(when * self.source.time_base))
+        self._play(float(when * self.time_base))
         self.film.mux(self.video.encode(frame))
 
     def _play(self, until: float) -> None:
@@ -198,7 +233,7 @@ class _Writer:
         try:
             if kind is None:
                 self.film.mux(self.video.encode(None))
-                self._play(float("inf") if self.source.frames in (0, self.count) else -1)
+                self._play(float("inf") if self.frames in (0, self.count) else -1)
         finally:
             self.film.close()
             if self.heard is not None:

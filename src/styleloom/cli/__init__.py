@@ -9,12 +9,14 @@ from typer.exceptions import TyperException
 
 from styleloom import __version__
 from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.memory import keep_memory
 
 from . import train
 from .convert import convert
 from .data import styles
 from .demo import demo
 from .export import export
+from .generate import generate, mix
 from .options import command
 from .stylize import stylize
 from .upscale import upscale
@@ -36,7 +38,7 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, upscale, convert, export, zoo):
+    for verb in (demo, stylize, upscale, generate, mix, convert, export, zoo):
         command(app, verb)
     data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
     data.callback()(lambda: None)  # keeps "data" a group while it has one verb
@@ -51,6 +53,7 @@ def _program() -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the program: exit status 0, 2 with one line on stderr for a mistake, 130 when interrupted."""
+    keep_memory()
     try:
         status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
     except (StyleLoomError, TyperException) as error:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,6 +61,8 @@ def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Callable[..., Any]
             raise StyleLoomError(f"{path} is no pickle; wanted the .pkl of a network")
         file.seek(0)
         try:
+            _check_memo(file)
+            file.seek(0)
             return _Reader(file, {**_TENSORS, **allowed}).load()
         except Refused as error:
             raise StyleLoomError(f"{path} is not opened: it asks for {error}, which no network needs") from error
@@ -66,6 +70,29 @@ def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Callable[..., Any]
             raise
         except Exception as error:  # hostile or truncated bytes may raise anything
             raise StyleLoomError(f"cannot read {path}: damaged or truncated ({type(error).__name__})") from error
+
+
+def _check_memo(file: Any) -> None:
+    """Refuse a pickle whose numbered places lie further apart than it has instructions: room is made for all of them."""
+    count = highest = 0
+    for operation, argument, _ in pickletools.genops(file):
+        count += 1
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            highest = max(highest, int(argument or 0))
+    if highest > 1000 + count:
+        raise Refused(f"room for {highest:,} objects in {count} instructions")
+
+
+def check_archive(file: Any) -> None:
+    """Refuse a compressed archive, which PyTorch never writes: a small one may hold any amount of data.
+
+    Raises:
+        Refused: it is one.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise Refused("a compressed archive to be unpacked")
 
 
 class _Reader(pickle.Unpickler):
@@ -86,6 +113,7 @@ class _Reader(pickle.Unpickler):
 
 def _storage(data: bytes) -> Tensor:
     """All numbers of a storage of ``torch.save``, itself read without code."""
+    check_archive(io.BytesIO(data))
     storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(storage, torch.storage.TypedStorage):
         raise Refused("a tensor whose data are none")

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from styleloom.blocks.errors import StyleLoomError
 
+from .pickles import Refused, check_archive
+
 MAGIC = {b"PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"\x89HDF": "an HDF5 file", b'{"': "a safetensors file"}
 
 
@@ -35,8 +37,11 @@ def read_checkpoint(path: Path) -> Any:
         kind = next((name for magic, name in MAGIC.items() if magic in head), "no PyTorch file")
         raise StyleLoomError(f"{path} is {kind}; wanted a .pth of PyTorch")
     try:
+        check_archive(path)
         with torch.serialization.safe_globals([argparse.Namespace]):  # how programs note their arguments
             return torch.load(path, map_location="cpu", weights_only=True)
+    except Refused as error:
+        raise StyleLoomError(f"{path} is not opened: it is {error}, which no network needs") from error
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         asked = f" (it asks for {named[1]})" if named else ""

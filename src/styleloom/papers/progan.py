@@ -195,7 +195,7 @@ class SynthesisNetwork(nn.Module):
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
         sides, share = stage(list(self.widths), self.lod if lod is None else lod)
-        x = self.dense(ws[:, 0]).view(len(ws), -1, 4, 4).contiguous(memory_format=torch.channels_last)
+        x = self.dense(ws[:, 0]).view(ws.shape[0], -1, 4, 4).contiguous(memory_format=torch.channels_last)
         x = before = self._finish(x + self.bias.view(-1, 1, 1))
         for side in sides:
             block: Any = self.get_submodule(f"b{side}")

@@ -231,9 +231,9 @@ class Layer(nn.Module):
         """[N, inputs, H, W], w [N, w_dim] and noise [1 or N, 1, H', W'] -> [N, outputs, H', W']."""
         bias = self.bias.view(-1, 1, 1)
         if self.start == "const":
-            x = self.const.expand(len(w), -1, -1, -1)
+            x = self.const.expand(w.shape[0], -1, -1, -1)
         elif self.start == "dense":
-            x = self.dense(w).view(len(w), self.outputs, 4, 4)
+            x = self.dense(w).view(w.shape[0], self.outputs, 4, 4)
         elif self.start == "up":
             x = nearest_convolution(cast(Tensor, x), self.conv.scaled_weight, self.bias if self.bias_first else None)
             x = filtered(x, self.kernel, (self.kernel.shape[0] // 2,) * 2) if self.kernel.numel() > 1 else x
@@ -348,7 +348,7 @@ class SynthesisNetwork(nn.Module):
                 if noise is not None:
                     drawn = noise[index]
                 elif noise_mode == "random" and (drawn is None or not self.shared_noise):
-                    drawn = torch.randn(len(ws), 1, side, side, generator=generator, device=ws.device)
+                    drawn = torch.randn(ws.shape[0], 1, side, side, generator=generator, device=ws.device)
                 elif noise_mode == "const" and layer.noise_strength is not None:
                     drawn = layer.noise_const[None, None]
                 x = layer(x, ws[:, index], drawn)

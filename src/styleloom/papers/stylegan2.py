@@ -165,7 +165,7 @@ def modulated_conv(
     if demodulate:
         scale = gain * (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # [N, O]
     bias = (bias * gain).to(x.dtype) if bias is not None else None
-    if x.shape[0] == 1 and weight.numel() < x.numel():
+    if not torch.compiler.is_compiling() and x.shape[0] == 1 and weight.numel() < x.numel():
         own = weight * styles[0, :, None, None] * scale.reshape(-1, 1, 1, 1)
         return convolved(x, own.to(x.dtype), kernel, up=up, bias=bias)
     # To scale a kernel's inputs and outputs is to scale those of the convolution, which all pictures then share.
@@ -284,6 +284,7 @@ class SynthesisLayer(nn.Module):
             x = F.group_norm(x, x.shape[1], eps=1e-8).mul(total).add_((self.bias * total).to(x.dtype).view(-1, 1, 1))
         else:
             demodulate = self.normalization == "demodulate"
+            styles = styles if demodulate else styles / math.sqrt(self.weight[0].numel())
             options: dict[str, Any] = dict(demodulate=demodulate, up=self.up, bias=self.bias, gain=total)
             x = modulated_conv(x, self.weight, styles, self.resample_filter, **options)
         if noise is not None and self.use_noise:
@@ -438,7 +439,7 @@ class SynthesisNetwork(nn.Module):
             noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
-        count = len(ws)
+        count = ws.shape[0]
         maps = list(noise) if noise is not None else self._noise(count, noise_mode, generator, ws.device)
         alone = _alone(self, count)
         x, image = self._blocks(self.resolutions[: len(self.resolutions) - len(alone)], None, None, ws, maps)
@@ -472,11 +473,13 @@ class SynthesisNetwork(nn.Module):
 
 
 def _alone(network: SynthesisNetwork | Discriminator, count: int) -> list[int]:
-    """Resolutions, in the network's order, at which ``count`` pictures are computed one by one."""
+    """Resolutions above 4 px, in the network's order, at which ``count`` pictures are computed one by one."""
+    if torch.compiler.is_compiling():  # for batches of any size
+        return []
     blocks = {r: cast("SynthesisBlock | DiscriminatorBlock", network.get_submodule(f"b{r}")) for r in network.resolutions}
     size = {r: count * network.widths[r] * r**2 * block.dtype.itemsize for r, block in blocks.items()}
     least = min((r for r in network.resolutions if count > 1 and size[r] > LARGE), default=math.inf)
-    return [r for r in network.resolutions if r >= least]
+    return [r for r in network.resolutions if r >= max(least, 8)]
 
 
 class Generator(generators.Generator):

@@ -1,0 +1,199 @@
+"""``styleloom generate`` and ``styleloom mix``: pictures from a generator."""
+
+from __future__ import annotations
+
+import re
+import time
+from enum import StrEnum
+from pathlib import Path
+
+from styleloom import api, sampling
+from styleloom.blocks import images, video
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.generators import Generator
+
+from .options import Common, check_folder
+from .report import Report
+
+
+class Noise(StrEnum):
+    """Noise of a generator's layers."""
+
+    const = "const"
+    random = "random"
+    none = "none"
+
+
+class Space(StrEnum):
+    """Where a film goes from seed to seed."""
+
+    w = "w"
+    z = "z"
+
+
+class Figure(StrEnum):
+    """Figures of a generator."""
+
+    mean = "mean"
+    noise = "noise"
+
+
+def numbers(text: str) -> list[int]:
+    """``"1,5-8"`` as [1, 5, 6, 7, 8].
+
+    Raises:
+        StyleLoomError: another text, or more than a hundred thousand.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise StyleLoomError(f"{text!r} are no seeds; write them as 0-15 or 1,5,7-9")
+        if int(match[2] or match[1]) - int(match[1]) + len(found) >= 100_000:
+            raise StyleLoomError(f"{text!r} are more than 100,000 seeds; make them in parts")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return found
+
+
+def steps(text: str) -> list[float]:
+    """``"0.7"`` as [0.7], and ``"1:-1:5"`` as five numbers from 1 to -1.
+
+    Raises:
+        StyleLoomError: another text.
+    """
+    parts = text.split(":")
+    try:
+        if len(parts) == 1:
+            return [float(text)]
+        first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
+        if len(parts) == 3 and count > 1:
+            return [first + (last - first) * i / (count - 1) for i in range(count)]
+    except (ValueError, IndexError):
+        pass
+    raise StyleLoomError(f"{text!r} is no truncation; write 0.7, or 1:0:5 for five from 1 to 0")
+
+
+def loaded(model: str, common: Common) -> Generator:
+    """A generator on the device asked for.
+
+    Raises:
+        StyleLoomError: no such model, or one that is no generator.
+    """
+    generator = api.load(model)
+    if not isinstance(generator, Generator):
+        raise StyleLoomError(f"{model} is no generator of pictures; choose a progan, stylegan or stylegan2 model")
+    return generator.to(common.torch_device())
+
+
+def generate(
+    model: str,
+    *,
+    out: Path,
+    seeds: str = "0-15",
+    psi: str = "1",
+    cutoff: int | None = None,
+    label: int | None = None,
+    noise: Noise = Noise.const,
+    columns: int | None = None,
+    frames: int = 48,
+    rate: int = 24,
+    space: Space = Space.w,
+    once: bool = False,
+    figure: Figure | None = None,
+    common: Common,
+) -> None:
+    """Make pictures of seeds: a folder of them, a sheet, or a film that goes from seed to seed.
+
+    The kind follows from the target: a folder gets a file a seed, a picture's suffix a sheet, .mp4, .webm or .gif a film.
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        out: folder, picture or film to write.
+        seeds: as 0-15 or 1,5,7-9.
+        psi: truncation; 0 is the mean picture, 1 no truncation; 1:0:5 for a sheet with five, a row a seed.
+        cutoff: how many layers, from the coarsest, are truncated; all unless told.
+        label: class of the pictures, for networks that have classes.
+        noise: const, random or none.
+        columns: pictures side by side in a sheet.
+        frames: frames from one seed to the next, of a film.
+        rate: frames a second, of a film.
+        space: w goes straight through w, z along the sphere in z, in a film.
+        once: end a film at the last seed, instead of coming back to the first.
+        figure: mean for the picture of the mean w, noise for what noise decides (of the first seed).
+    """
+    report = Report(common)
+    chosen, psis = numbers(seeds), steps(psi)
+    film = out.suffix.lower() == ".gif" or video.is_film(out)
+    if len(psis) > 1 and (film or out.suffix.lower() not in images.WRITABLE):
+        raise StyleLoomError(f"several truncations make a sheet; give a picture to write, not {out}")
+    if film and out.suffix.lower() != ".gif":
+        video.check_film(out)
+    elif out.suffix and not film:
+        images.check_writable(out)
+    generator = loaded(model, common)
+    mark = time.perf_counter()
+    options = dict(truncation_psi=psis[0], truncation_cutoff=cutoff)
+    if figure is not None:
+        picture = (
+            sampling.mean_picture(generator, noise_mode=noise)
+            if figure is Figure.mean
+            else sampling.noise_figure(generator, chosen[0], truncation_psi=psis[0])
+        )
+        images.write(picture, images.check_writable(out))
+        count = 1
+    elif film:
+        ways = sampling.walk(generator, chosen, label, frames=frames, space=space, loop=not once, **options)  # type: ignore[arg-type]
+        pictures = (next(generator.render(ws, noise_mode=noise)) for ws in ways)
+        count = 0
+        for done in report.watch(video.write_film(pictures, out, rate=rate), "frames"):
+            count = done.index
+    elif out.suffix:
+        if len(psis) > 1:
+            sheet = sampling.truncation_sheet(generator, chosen, psis, noise_mode=noise)
+        else:
+            made = generator.generate(chosen, label, noise_mode=noise, **options)  # type: ignore[arg-type]
+            wide = columns or min(8, len(chosen))
+            sheet = images.grid(list(made.split(wide)))
+        images.write(sheet, out)
+        count = len(chosen) * len(psis)
+    else:
+        check_folder(out)
+        ws = generator.map(chosen, label, **options)  # type: ignore[arg-type]
+        for seed, made in zip(chosen, generator.render(ws, noise_mode=noise, seeds=chosen), strict=True):
+            images.write(made, out / f"seed{seed:04d}.png")
+        count = len(chosen)
+    seconds = time.perf_counter() - mark
+    what = "frame" if film else "picture"
+    report.say(f"wrote {out}  ({count} {what}{'s' * (count != 1)} of {generator.resolution} px, {seconds:.2f} s)")
+    report.outcome(out=str(out), count=count, seconds=round(seconds, 3), resolution=generator.resolution)
+
+
+def mix(
+    model: str,
+    *,
+    out: Path,
+    rows: str = "0-2",
+    cols: str = "10-15",
+    layers: str = "coarse",
+    psi: float = 0.7,
+    noise: Noise = Noise.const,
+    common: Common,
+) -> None:
+    """Make a sheet of style mixing: pictures of the columns with some layers' styles of the rows (StyleGAN's Figure 3).
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        out: picture to write.
+        rows: seeds whose styles are taken over.
+        cols: seeds that take them.
+        layers: coarse (4-8 px), middle (16-32 px), fine (from 64 px), all, or numbers as 0-3.
+        psi: truncation.
+        noise: const, random or none.
+    """
+    report = Report(common)
+    images.check_writable(out)
+    generator = loaded(model, common)
+    sheet = sampling.mixing_sheet(generator, numbers(rows), numbers(cols), layers, truncation_psi=psi, noise_mode=noise)
+    images.write(sheet, out)
+    report.say(f"wrote {out}  ({sheet.shape[3]} x {sheet.shape[2]})")
+    report.outcome(out=str(out), rows=numbers(rows), cols=numbers(cols), layers=layers)

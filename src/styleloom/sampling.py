@@ -1,0 +1,206 @@
+"""What one does with a generator: style mixing, walks through the latent space, and figures of what it has learned."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from .blocks import images
+from .blocks.errors import StyleLoomError, check_choice
+from .blocks.generators import Generator, latents
+
+LAYERS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
+"""Layers by what they decide, as in StyleGAN's Section 3.1: those of 4-8 px, of 16-32 px, and from 64 px up."""
+SPACES = ("w", "z")
+
+
+def layer_range(layers: str, num_ws: int) -> range:
+    """``"coarse"``, ``"middle"``, ``"fine"``, ``"all"``, ``"5"`` or ``"0-3"`` as places among ``num_ws`` layers.
+
+    Raises:
+        StyleLoomError: another text, or layers that the generator has not.
+    """
+    if layers == "all":
+        return range(num_ws)
+    if layers in LAYERS:
+        first, end = LAYERS[layers]
+        if first >= num_ws:
+            raise StyleLoomError(f"{layers} layers begin at {first}, and this generator has 0-{num_ws - 1}; choose others")
+        return range(first, min(num_ws, end or num_ws))
+    if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", layers)):
+        raise StyleLoomError(f"unknown layers {layers!r}; use {', '.join(LAYERS)}, all, or numbers as 0-3")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not first <= last < num_ws:
+        raise StyleLoomError(f"layers {layers} are not there; this generator has 0-{num_ws - 1}")
+    return range(first, last + 1)
+
+
+def mix(first: Tensor, second: Tensor, layers: str = "coarse") -> Tensor:
+    """Style mixing: the second's ws in some layers, the first's in the others.
+
+    Args:
+        first: [1 or N, num_ws, w_dim].
+        second: [1 or N, num_ws, w_dim].
+        layers: ``"coarse"``, ``"middle"``, ``"fine"``, ``"all"``, or numbers such as ``"0-3"``.
+
+    Returns:
+        [N, num_ws, w_dim].
+
+    Raises:
+        StyleLoomError: layers that are not there, or latents of different shapes.
+    """
+    if first.shape[1:] != second.shape[1:]:
+        raise StyleLoomError(
+            f"latents {list(first.shape)} and {list(second.shape)} do not fit each other; use those of one generator"
+        )
+    chosen = layer_range(layers, first.shape[1])
+    first, second = torch.broadcast_tensors(first, second)
+    mixed = first.clone()
+    mixed[:, chosen.start : chosen.stop] = second[:, chosen.start : chosen.stop]
+    return mixed
+
+
+def mixing_sheet(
+    generator: Generator,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    layers: str = "coarse",
+    *,
+    truncation_psi: float = 0.7,
+    noise_mode: str = "const",
+) -> Tensor:
+    """StyleGAN's Figure 3: sources down and across, and where they meet the column's picture with some styles of the row's.
+
+    Args:
+        generator: of any paper that has styles.
+        rows: seeds that give ``layers``.
+        columns: seeds that give the other layers.
+        layers: see :func:`mix`.
+        truncation_psi, noise_mode: see :meth:`~styleloom.blocks.generators.Generator.map`.
+
+    Returns:
+        [1, 3, H, W] in [0, 1].
+    """
+    down = generator.map(rows, truncation_psi=truncation_psi)
+    across = generator.map(columns, truncation_psi=truncation_psi)
+    draw = lambda ws: torch.cat(list(generator.render(ws, noise_mode=noise_mode))).cpu()  # noqa: E731
+    top = draw(across)
+    lines = [torch.cat([torch.ones_like(top[:1]), top])]
+    for ws, source in zip(down.split(1), draw(down).split(1), strict=True):
+        lines.append(torch.cat([source, draw(mix(across, ws, layers))]))
+    return images.grid(lines)
+
+
+def truncation_sheet(generator: Generator, seeds: Sequence[int], psis: Sequence[float], *, noise_mode: str = "const") -> Tensor:
+    """A row a seed, a column a truncation (StyleGAN's Figure 8): [1, 3, H, W] in [0, 1]."""
+    rows = []
+    for seed in seeds:
+        ws = torch.cat([generator.map([seed], truncation_psi=psi) for psi in psis])
+        rows.append(torch.cat(list(generator.render(ws, noise_mode=noise_mode))))
+    return images.grid(rows)
+
+
+def slerp(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Between two vectors along the sphere (Shoemake 1985): [N, D] each -> [N, D]; lengths go along evenly."""
+    lengths = [each.norm(dim=1, keepdim=True) for each in (first, second)]
+    a, b = first / lengths[0], second / lengths[1]
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    if bool((angle.sin() < 1e-6).any()):
+        return first.lerp(second, share)
+    between = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
+    return between * lengths[0].lerp(lengths[1], share)
+
+
+@torch.no_grad()
+def walk(
+    generator: Generator,
+    seeds: Sequence[int],
+    classes: int | None = None,
+    *,
+    frames: int = 48,
+    space: str = "w",
+    loop: bool = True,
+    truncation_psi: float = 0.7,
+    truncation_cutoff: int | None = None,
+) -> Iterator[Tensor]:
+    """Latents on the way from seed to seed.
+
+    Args:
+        generator: of any paper.
+        seeds: at least two.
+        classes: class of all pictures, in networks that have them.
+        frames: from one seed to the next.
+        space: ``"w"`` goes straight through w, ``"z"`` along the sphere in z.
+        loop: come back to the first seed; otherwise end at the last.
+        truncation_psi, truncation_cutoff: see :meth:`~styleloom.blocks.generators.Generator.map`.
+
+    Yields:
+        ws [1, num_ws, w_dim], frame by frame.
+
+    Raises:
+        StyleLoomError: fewer than two seeds, no frames, or another space.
+    """
+    check_choice("space", space, SPACES)
+    if len(seeds) < 2 or frames < 1:
+        raise StyleLoomError(f"{len(seeds)} seeds and {frames} frames between; wanted at least 2 seeds and 1 frame")
+    c = generator.one_hot(classes, 1)
+    z = latents(seeds, generator.z_dim).to(generator.device).split(1)
+    stations = [*z, z[0]] if loop else list(z)
+
+    def mapped(each: Tensor) -> Tensor:
+        ws: Tensor = generator.mapping(each, c, truncation_psi, truncation_cutoff)
+        return ws
+
+    for start, end in pairwise(stations):
+        first, second = mapped(start), mapped(end)
+        for frame in range(frames):
+            share = frame / frames
+            yield first.lerp(second, share) if space == "w" else mapped(slerp(start, end, share))
+    if not loop:
+        yield mapped(stations[-1])
+
+
+@torch.no_grad()
+def mean_picture(generator: Generator, *, noise_mode: str = "const") -> Tensor:
+    """The picture of the mean w, the generator's "mean face": [1, 3, H, W] in [0, 1]."""
+    return next(generator.render(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode=noise_mode))
+
+
+@torch.no_grad()
+def noise_figure(generator: Generator, seed: int, *, truncation_psi: float = 0.7, draws: int = 32) -> Tensor:
+    """What noise decides (StyleGAN's Figures 4 and 5): [1, 3, H, W] in [0, 1].
+
+    Above, the picture with noise in all layers, in none, in the fine half and in the coarse half; below, of each the
+    spread over ``draws`` noises, bright where it is large.
+
+    Raises:
+        StyleLoomError: a generator without noise.
+    """
+    ws = generator.map([seed], truncation_psi=truncation_psi)
+    sides = noise_sides(generator)
+    if not sides:
+        raise StyleLoomError(f"this {type(generator).__module__.rsplit('.', 1)[-1]} generator has no noise")
+    half = len(sides) // 2
+    chosen = [set(range(len(sides))), set(), set(range(half, len(sides))), set(range(half))]
+    random = torch.Generator().manual_seed(seed)
+    above, below = [], []
+    for layers in chosen:
+        drawn = []
+        for _ in range(draws if layers else 1):
+            maps = [torch.randn(1, 1, side, side, generator=random) * (i in layers) for i, side in enumerate(sides)]
+            maps = [each.to(generator.device) for each in maps]
+            drawn.append(generator.synthesis(ws, noise=maps).add(1).div(2).clamp(0, 1))
+        pictures = torch.cat(drawn)
+        above.append(pictures[:1])
+        below.append(pictures.std(0, correction=0, keepdim=True).mean(1, keepdim=True).expand(-1, 3, -1, -1))
+    brightest = max(float(each.max()) for each in below) or 1.0
+    return images.grid([torch.cat(above), torch.cat(below) / brightest])
+
+
+def noise_sides(generator: Generator) -> list[int]:
+    """The side of each layer's noise map; empty for a generator without noise."""
+    return [value.shape[-1] for name, value in generator.synthesis.named_buffers() if name.endswith("noise_const")]
