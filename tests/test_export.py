@@ -1,6 +1,7 @@
 """ONNX files give what the networks give, at other sizes and batches than those they were traced at."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 import styleloom as sl
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
-from styleloom.papers import adain, dumoulin, johnson, super_resolution
+from styleloom.papers import adain, dumoulin, johnson, stylegan, stylegan2, super_resolution
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'styleloom[export]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the exporter
@@ -50,6 +51,23 @@ def test_onnx_equals_torch(kind: str, tmp_path: Path) -> None:
         assert found.shape == expected.shape
         assert expected.std() > 0.01
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("module", [stylegan, stylegan2])
+def test_generators(module: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator, _ = module.networks(module.Recipe(resolution=16, channel_base=64, channel_max=8, z_dim=8, w_dim=8), 3)
+    for parameter in generator.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    inputs = sl.export(generator.requires_grad_(False), tmp_path / "model.onnx")
+    assert inputs == {"z": ["batch", 8], "truncation_psi": [], "c": ["batch", 3]}
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    for batch in (1, 3):
+        z, c, psi = torch.randn(batch, 8), torch.eye(3)[:batch], torch.tensor(0.6)
+        expected = generator.synthesis(generator.mapping(z, c, truncation_psi=0.6), noise_mode="const").add(1).div(2).clamp(0, 1)
+        found = session.run(None, {"z": z.numpy(), "truncation_psi": psi.numpy(), "c": c.numpy()})[0]
+        assert expected.std() > 0.01
+        np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
 
 
 def test_errors(tmp_path: Path) -> None:

@@ -11,13 +11,18 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "draw", "dumoulin", "export", "fit", "gatys", "johnson", "load",
-    "load_features", "match_color", "read", "resize", "sample", "stylegan2", "stylize", "stylize_film", "super_resolution",
-    "upscale", "write",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "export", "fit", "gatys",
+    "johnson", "load", "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2",
+    "stylize", "stylize_film", "super_resolution", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
 PUBLIC += [(f"super_resolution.{name}", getattr(styleloom.super_resolution, name)) for name in ("Recipe", "load", "train")]
+PUBLIC += [
+    (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
+    for kind in ("progan", "stylegan", "stylegan2")
+    for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save")
+]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain)
@@ -43,7 +48,7 @@ def test_docstrings(name: str, item: Any) -> None:
         missing = [parameter for parameter in takes if parameter not in text]
         assert not missing, f"{name} does not document {missing}"
         if "Tensor" in str(inspect.signature(item)):
-            assert re.search(r"\[.*\bH\b.*\bW\b.*\]|\[1, 3, size, size\]", text), f"{name} states no shape"
+            assert re.search(r"\[.*\bH\b.*\bW\b.*\]|\[1, 3, size, size\]|num_ws, w_dim\]", text), f"{name} states no shape"
 
 
 def test_import_touches_neither_the_network_nor_heavy_packages() -> None:

@@ -88,7 +88,13 @@ def grown(resolution: int, start: int, kimg: float, stable_kimg: float, fade_kim
 
 
 def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, Discriminator]:
-    """A generator and a discriminator with random weights."""
+    """A generator and a discriminator with random weights.
+
+    Args:
+        recipe: their sizes and options.
+        c_dim: number of classes; 0: none.
+        img_channels: channels of the pictures.
+    """
     common: dict[str, Any] = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, equalized=recipe.equalized)
     generator = Generator(
         recipe.z_dim, c_dim, recipe.resolution, img_channels, synthesis_kwargs=common | {"pixel_norm": recipe.pixel_norm}
@@ -355,7 +361,13 @@ def gradient_penalty(scores: Tensor, mixed: Tensor) -> Tensor:
 
 
 def save(generator: Generator, path: Path, discriminator: Discriminator | None = None, licence: str = "Apache-2.0") -> None:
-    """Write a model file: a generator, and the discriminator that goes on teaching it."""
+    """Write a model file: a generator, and the discriminator that goes on teaching it.
+
+    Args:
+        generator, discriminator: what is saved.
+        path: a ``.safetensors``.
+        licence: what the file may be used for.
+    """
     generators.save(path, KIND, generator, discriminator, licence)
 
 
@@ -369,7 +381,10 @@ def load(name: str | Path) -> Generator:
 
 
 def load_discriminator(name: str | Path) -> Discriminator:
-    """The discriminator beside a generator, see :func:`load`.
+    """The discriminator beside a generator.
+
+    Args:
+        name: as for :func:`load`.
 
     Raises:
         StyleLoomError: no such model, one of another kind, or one without a discriminator.
