@@ -40,14 +40,14 @@ def test_mix(generator: stylegan2.Generator) -> None:
         sl.mix(first[:, :8], second)
 
 
-def test_mixing_sheet(generator: stylegan2.Generator) -> None:
-    sheet = sampling.mixing_sheet(generator, [1, 2], [3, 4, 5], "middle", truncation_psi=0.5)
-    assert sheet.shape == (1, 3, 3 * 68 - 4, 4 * 68 - 4)
+def test_mixing_rows(generator: stylegan2.Generator) -> None:
+    rows = sampling.mixing_rows(generator, [1, 2], [3, 4, 5], "middle", truncation_psi=0.5)
+    assert [tuple(row.shape) for row in rows] == [(4, 3, 64, 64)] * 3
     sources, others = generator.map([1, 2], truncation_psi=0.5), generator.map([3, 4, 5], truncation_psi=0.5)
-    cell = sheet[..., 68 : 68 + 64, 2 * 68 : 2 * 68 + 64]  # first row, second column
     wanted = next(generator.render(sl.mix(others[1:2], sources[:1], "middle")))
-    torch.testing.assert_close(cell, wanted, atol=1e-5, rtol=0)
-    assert bool((sheet[..., :64, :64] == 1).all())
+    torch.testing.assert_close(rows[1][2:3], wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(rows[2][:1], next(generator.render(sources[1:])), atol=1e-5, rtol=0)
+    assert bool((rows[0][0] == 1).all())
 
 
 def test_truncation_sheet_ends_at_the_mean(generator: stylegan2.Generator) -> None:

@@ -64,7 +64,7 @@ def mix(first: Tensor, second: Tensor, layers: str = "coarse") -> Tensor:
     return mixed
 
 
-def mixing_sheet(
+def mixing_rows(
     generator: Generator,
     rows: Sequence[int],
     columns: Sequence[int],
@@ -72,8 +72,8 @@ def mixing_sheet(
     *,
     truncation_psi: float = 0.7,
     noise_mode: str = "const",
-) -> Tensor:
-    """StyleGAN's Figure 3: sources down and across, and where they meet the column's picture with some styles of the row's.
+) -> list[Tensor]:
+    """StyleGAN's Figure 3, row by row: sources down and across, and where they meet the column's with styles of the row's.
 
     Args:
         generator: of any paper that has styles.
@@ -83,16 +83,19 @@ def mixing_sheet(
         truncation_psi, noise_mode: see :meth:`~styleloom.blocks.generators.Generator.map`.
 
     Returns:
-        [1, 3, H, W] in [0, 1].
+        ``1 + len(rows)`` tensors [1 + len(columns), 3, H, W] in [0, 1]; the first picture of the first is white.
     """
     down = generator.map(rows, truncation_psi=truncation_psi)
     across = generator.map(columns, truncation_psi=truncation_psi)
-    draw = lambda ws: torch.cat(list(generator.render(ws, noise_mode=noise_mode))).cpu()  # noqa: E731
+
+    def draw(ws: Tensor) -> Tensor:
+        return torch.cat(list(generator.render(ws, noise_mode=noise_mode))).cpu()
+
     top = draw(across)
-    lines = [torch.cat([torch.ones_like(top[:1]), top])]
+    found = [torch.cat([torch.ones_like(top[:1]), top])]
     for ws, source in zip(down.split(1), draw(down).split(1), strict=True):
-        lines.append(torch.cat([source, draw(mix(across, ws, layers))]))
-    return images.grid(lines)
+        found.append(torch.cat([source, draw(mix(across, ws, layers))]))
+    return found
 
 
 def truncation_sheet(generator: Generator, seeds: Sequence[int], psis: Sequence[float], *, noise_mode: str = "const") -> Tensor:

@@ -28,6 +28,7 @@ from . import data, images
 from .checkpoint import read_state, save_state
 from .descend import Losses, Progress
 from .errors import StyleLoomError, check_choice
+from .memory import keep_memory
 from .precision import precision_on
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
         StyleLoomError: a run is in ``out`` already, it had other settings, a batch that processes or parts cannot share,
             a disk that is full, or gradients that stay infinite.
     """
+    keep_memory()
     share = training.batch // (fabric.world_size * training.accumulate)
     if share * fabric.world_size * training.accumulate != training.batch:
         raise StyleLoomError(

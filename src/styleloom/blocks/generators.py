@@ -179,9 +179,9 @@ class Generator(nn.Module):
 
 
 def save(path: Path, kind: str, generator: nn.Module, discriminator: nn.Module | None, licence: str) -> None:
-    """Write a model file with a generator as ``G.`` and a discriminator, if there is one, as ``D.``."""
+    """Write a model file in half precision, a generator as ``G.`` and a discriminator, if there is one, as ``D.``."""
     parts = {"G": generator, "D": discriminator}
-    tensors = {f"{key}.{name}": value for key, net in parts.items() if net for name, value in net.state_dict().items()}
+    tensors = {f"{key}.{name}": value.half() for key, net in parts.items() if net for name, value in net.state_dict().items()}
     config = {key: net.config if net else None for key, net in parts.items()}
     checkpoint.save_model(path, tensors, kind=kind, config=config, licence=licence)
 

@@ -21,6 +21,7 @@ from styleloom.convert.vgg import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.samples import sample
 
+from .demo_faces import faces
 from .options import Common, check_folder
 from .report import Report
 
@@ -122,8 +123,9 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     for content, method, between in STRIPS:
         images.write(_strip(contents[content], method, between, styles), folder / f"strip-{method}.png")
     images.write(_enlarged(device), folder / "enlarged.png")
+    portraits = faces(folder, device)
     seconds = time.perf_counter() - began
-    page = _page(cards, config, seconds, device)
+    page = _page(cards, portraits, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")
     report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} pictures in {seconds:.0f} s on {device})")
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
@@ -206,7 +208,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
-def _page(cards: dict[str, str], config: gatys.Config, seconds: float, device: torch.device) -> str:
+def _page(cards: dict[str, str], portraits: str, config: gatys.Config, seconds: float, device: torch.device) -> str:
     styles = "".join(
         f'<figure><img src="{name}.jpg" alt="{name}"><figcaption>{name}</figcaption></figure>' for name in painterly.STYLES
     )
@@ -222,6 +224,7 @@ def _page(cards: dict[str, str], config: gatys.Config, seconds: float, device: t
         ),
         controls="".join(cards[painting.name] for painting in CONTROLS),
         styles=styles,
+        portraits=portraits,
         settings=rows,
         seconds=f"{seconds:.0f}",
         count=len(cards),
@@ -249,6 +252,7 @@ figcaption { display: flex; gap: .8rem; align-items: center; padding: .7rem .9re
 small { display: block; color: var(--soft); }
 .sources { display: flex; gap: .3rem; flex: none; } .sources img { width: 46px; height: 46px; object-fit: cover; border-radius: 3px; }
 .four { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); } .strips figure { margin-bottom: 1rem; }
+.faces { grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); align-items: start; }
 .styles { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: .8rem; }
 .styles figcaption { padding: .35rem .6rem; font-size: .85rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px solid var(--line); padding: .2rem 1.4rem .2rem 0; }
@@ -275,6 +279,10 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <h2>Control</h2>
 <p>Several styles in any shares, a style for each region of a mask, or the colours of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>
+<h2>People who are not</h2>
+<p>A small StyleGAN2 (Karras et al. 2020), trained in an hour and a half on one core, on portraits of 32 px, which are shown four times larger:
+<code>styleloom generate portraits-32 --seeds 0-23 --psi 0.7 -o faces.png</code></p>
+<div class="grid faces">$portraits</div>
 <h2>Sixteen styles, drawn by code</h2>
 <p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
 <div class="grid styles">$styles</div>

@@ -193,7 +193,8 @@ def mix(
     report = Report(common)
     images.check_writable(out)
     generator = loaded(model, common)
-    sheet = sampling.mixing_sheet(generator, numbers(rows), numbers(cols), layers, truncation_psi=psi, noise_mode=noise)
+    options = dict(truncation_psi=psi, noise_mode=noise.value)
+    sheet = images.grid(sampling.mixing_rows(generator, numbers(rows), numbers(cols), layers, **options))  # type: ignore[arg-type]
     images.write(sheet, out)
     report.say(f"wrote {out}  ({sheet.shape[3]} x {sheet.shape[2]})")
     report.outcome(out=str(out), rows=numbers(rows), cols=numbers(cols), layers=layers)

@@ -436,7 +436,7 @@ def mixed(first: Tensor, second: Tensor, probability: float, generator: torch.Ge
 
 
 def save(generator: Generator, path: Path, discriminator: nn.Module | None = None, licence: str = "Apache-2.0") -> None:
-    """Write a model file: a generator, and the discriminator that goes on teaching it.
+    """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
 
     Args:
         generator, discriminator: what is saved.

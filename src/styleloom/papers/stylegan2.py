@@ -687,7 +687,7 @@ def reduce_precision(
 
 
 def save(generator: Generator, path: Path, discriminator: Discriminator | None = None, licence: str = "Apache-2.0") -> None:
-    """Write a model file: a generator, and the discriminator that goes on teaching it.
+    """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
 
     Args:
         generator, discriminator: what is saved.
