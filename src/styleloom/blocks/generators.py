@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -178,23 +178,65 @@ class Generator(nn.Module):
         return (total / count).float()
 
 
-def save(path: Path, kind: str, generator: nn.Module, discriminator: nn.Module | None, licence: str) -> None:
-    """Write a model file in half precision, a generator as ``G.`` and a discriminator, if there is one, as ``D.``."""
-    parts = {"G": generator, "D": discriminator}
-    tensors = {f"{key}.{name}": value.half() for key, net in parts.items() if net for name, value in net.state_dict().items()}
-    config = {key: net.config if net else None for key, net in parts.items()}
-    checkpoint.save_model(path, tensors, kind=kind, config=config, licence=licence)
+def arguments(scope: dict[str, Any]) -> dict[str, Any]:
+    """A constructor's arguments, from its ``locals()``, as plain values to rebuild the network from."""
+    found = {name: value for name, value in scope.items() if name not in ("self", "__class__")}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in found.items()}
 
 
-def load(name: str | Path, kind: str, key: str, build: Callable[..., nn.Module]) -> nn.Module:
-    """The generator, ``"G"``, or discriminator, ``"D"``, of a model file, in fp32.
+G = TypeVar("G", bound=nn.Module)
+D = TypeVar("D", bound=nn.Module)
+N = TypeVar("N", bound=nn.Module)
 
-    Raises:
-        StyleLoomError: no such model, one of another kind, or one without that network.
-    """
-    tensors, config = checkpoint.read_model(name, kind)
-    if not config.get(key):
-        raise StyleLoomError(f"{name} holds no {'generator' if key == 'G' else 'discriminator'}")
-    network = build(**config[key])
-    network.load_state_dict({place.removeprefix(f"{key}."): t for place, t in tensors.items() if place.startswith(f"{key}.")})
-    return network.float().eval()
+
+class ModelFiles(Generic[G, D]):
+    """Model files of a paper's generators and discriminators."""
+
+    def __init__(self, kind: str, generator: type[G], discriminator: type[D]) -> None:
+        self.kind, self.generator, self.discriminator = kind, generator, discriminator
+
+    def save(self, generator: G, path: Path, discriminator: D | None = None, licence: str = "Apache-2.0") -> None:
+        """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
+
+        Args:
+            generator: as ``G.`` in the file.
+            path: a ``.safetensors``.
+            discriminator: as ``D.`` in the file.
+            licence: what the file may be used for.
+        """
+        parts: dict[str, Any] = {"G": generator, "D": discriminator}
+        states = {key: net.state_dict() for key, net in parts.items() if net is not None}
+        tensors = {f"{key}.{name}": value.half() for key, state in states.items() for name, value in state.items()}
+        config = {key: net.config if net is not None else None for key, net in parts.items()}
+        checkpoint.save_model(path, tensors, kind=self.kind, config=config, licence=licence)
+
+    def load(self, name: str | Path) -> G:
+        """A generator, in fp32.
+
+        Args:
+            name: of a model in the zoo, a path or ``hf://owner/repo/file``.
+
+        Raises:
+            StyleLoomError: no such model, or one of another kind.
+        """
+        return self._loaded(name, "G", self.generator)
+
+    def load_discriminator(self, name: str | Path) -> D:
+        """The discriminator beside a generator, in fp32.
+
+        Args:
+            name: of a model in the zoo, a path or ``hf://owner/repo/file``.
+
+        Raises:
+            StyleLoomError: no such model, one of another kind, or one without a discriminator.
+        """
+        return self._loaded(name, "D", self.discriminator)
+
+    def _loaded(self, name: str | Path, key: str, build: type[N]) -> N:
+        tensors, config = checkpoint.read_model(name, self.kind)
+        if not config.get(key):
+            raise StyleLoomError(f"{name} holds no {'generator' if key == 'G' else 'discriminator'}")
+        network = build(**config[key])
+        own = {place.removeprefix(f"{key}."): tensor for place, tensor in tensors.items() if place.startswith(f"{key}.")}
+        network.load_state_dict(own)
+        return network.float().eval()

@@ -194,8 +194,8 @@ def save_as_nvidia(name: str | Path, path: Path) -> list[str]:
 
 def _official(key: str, config: dict[str, Any], name: str | Path) -> dict[str, Any]:
     """The arguments of an official constructor."""
-    inner = dict(config.get("synthesis_kwargs", {})) if key == "G" else config
-    mapping = dict(config.get("mapping_kwargs", {}))
+    inner = dict(config.get("synthesis_kwargs") or {}) if key == "G" else config
+    mapping = dict(config.get("mapping_kwargs") or {})
     unusual = [
         what
         for what, found in (

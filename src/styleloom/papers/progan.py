@@ -16,8 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -231,14 +230,7 @@ class Generator(generators.Generator):
         mapping_kwargs: dict[str, Any] | None = None,
         synthesis_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        config = dict(
-            z_dim=z_dim,
-            c_dim=c_dim,
-            img_resolution=img_resolution,
-            img_channels=img_channels,
-            mapping_kwargs=dict(mapping_kwargs or {}),
-            synthesis_kwargs=dict(synthesis_kwargs or {}),
-        )
+        config = generators.arguments(locals())
         super().__init__(config, z_dim=z_dim, c_dim=c_dim, w_dim=z_dim + c_dim, num_ws=1, resolution=img_resolution)
         self.mapping = Normalization(z_dim, c_dim, **(mapping_kwargs or {}))
         self.synthesis = SynthesisNetwork(z_dim + c_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
@@ -280,8 +272,8 @@ class Discriminator(nn.Module):
         lod: float = 0.0,
     ) -> None:
         super().__init__()
+        self.config = generators.arguments(locals())
         check_choice("classes", classes, ("scores", "product"))
-        self.config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.kernel: Tensor
         self.c_dim, self.classes, self.pool_last, self.activate_rgb = c_dim, classes, pool_last, activate_rgb
         self.lod = lod
@@ -360,33 +352,5 @@ def gradient_penalty(scores: Tensor, mixed: Tensor) -> Tensor:
     return (gradient.square().sum((1, 2, 3)).sqrt() - 1).square()
 
 
-def save(generator: Generator, path: Path, discriminator: Discriminator | None = None, licence: str = "Apache-2.0") -> None:
-    """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
-
-    Args:
-        generator, discriminator: what is saved.
-        path: a ``.safetensors``.
-        licence: what the file may be used for.
-    """
-    generators.save(path, KIND, generator, discriminator, licence)
-
-
-def load(name: str | Path) -> Generator:
-    """A generator from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
-
-    Raises:
-        StyleLoomError: no such model, or one of another kind.
-    """
-    return cast(Generator, generators.load(name, KIND, "G", Generator))
-
-
-def load_discriminator(name: str | Path) -> Discriminator:
-    """The discriminator beside a generator.
-
-    Args:
-        name: as for :func:`load`.
-
-    Raises:
-        StyleLoomError: no such model, one of another kind, or one without a discriminator.
-    """
-    return cast(Discriminator, generators.load(name, KIND, "D", Discriminator))
+_FILES = generators.ModelFiles(KIND, Generator, Discriminator)
+save, load, load_discriminator = _FILES.save, _FILES.load, _FILES.load_discriminator

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -381,15 +380,7 @@ class Generator(generators.Generator):
         mapping_kwargs: dict[str, Any] | None = None,
         synthesis_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        config = dict(
-            z_dim=z_dim,
-            c_dim=c_dim,
-            w_dim=w_dim,
-            img_resolution=img_resolution,
-            img_channels=img_channels,
-            mapping_kwargs=dict(mapping_kwargs or {}),
-            synthesis_kwargs=dict(synthesis_kwargs or {}),
-        )
+        config = generators.arguments(locals())
         synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
         super().__init__(config, z_dim=z_dim, c_dim=c_dim, w_dim=w_dim, num_ws=synthesis.num_ws, resolution=img_resolution)
         self.synthesis = synthesis
@@ -435,33 +426,5 @@ def mixed(first: Tensor, second: Tensor, probability: float, generator: torch.Ge
     return torch.where((place < cut[:, None])[:, :, None].to(first.device), first, second)
 
 
-def save(generator: Generator, path: Path, discriminator: nn.Module | None = None, licence: str = "Apache-2.0") -> None:
-    """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
-
-    Args:
-        generator, discriminator: what is saved.
-        path: a ``.safetensors``.
-        licence: what the file may be used for.
-    """
-    generators.save(path, KIND, generator, discriminator, licence)
-
-
-def load(name: str | Path) -> Generator:
-    """A generator from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
-
-    Raises:
-        StyleLoomError: no such model, or one of another kind.
-    """
-    return cast(Generator, generators.load(name, KIND, "G", Generator))
-
-
-def load_discriminator(name: str | Path) -> progan.Discriminator:
-    """The discriminator beside a generator.
-
-    Args:
-        name: as for :func:`load`.
-
-    Raises:
-        StyleLoomError: no such model, one of another kind, or one without a discriminator.
-    """
-    return cast(progan.Discriminator, generators.load(name, KIND, "D", progan.Discriminator))
+_FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
+save, load, load_discriminator = _FILES.save, _FILES.load, _FILES.load_discriminator

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -504,15 +503,7 @@ class Generator(generators.Generator):
         mapping_kwargs: Mapping[str, Any] | None = None,
         synthesis_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        config = dict(
-            z_dim=z_dim,
-            c_dim=c_dim,
-            w_dim=w_dim,
-            img_resolution=img_resolution,
-            img_channels=img_channels,
-            mapping_kwargs=dict(mapping_kwargs or {}),
-            synthesis_kwargs=dict(synthesis_kwargs or {}),
-        )
+        config = generators.arguments(locals())
         synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
         super().__init__(config, z_dim=z_dim, c_dim=c_dim, w_dim=w_dim, num_ws=synthesis.num_ws, resolution=img_resolution)
         self.synthesis = synthesis
@@ -624,21 +615,8 @@ class Discriminator(nn.Module):
         epilogue_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.config = generators.arguments(locals())
         check_choice("architecture", architecture, ARCHITECTURES)
-        self.config = dict(
-            c_dim=c_dim,
-            img_resolution=img_resolution,
-            img_channels=img_channels,
-            architecture=architecture,
-            channel_base=channel_base,
-            channel_max=channel_max,
-            channels=channels,
-            conv_clamp=conv_clamp,
-            resample_filter=resample_filter,
-            cmap_dim=cmap_dim,
-            mapping_kwargs=dict(mapping_kwargs or {}),
-            epilogue_kwargs=dict(epilogue_kwargs or {}),
-        )
         self.c_dim = c_dim
         self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
         self.resolutions = sorted(width, reverse=True)[:-1]  # down to 8
@@ -686,36 +664,8 @@ def reduce_precision(
         network.get_submodule(f"b{resolution}").dtype = dtype  # type: ignore[assignment]
 
 
-def save(generator: Generator, path: Path, discriminator: Discriminator | None = None, licence: str = "Apache-2.0") -> None:
-    """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
-
-    Args:
-        generator, discriminator: what is saved.
-        path: a ``.safetensors``.
-        licence: what the file may be used for.
-    """
-    generators.save(path, KIND, generator, discriminator, licence)
-
-
-def load(name: str | Path) -> Generator:
-    """A generator from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
-
-    Raises:
-        StyleLoomError: no such model, or one of another kind.
-    """
-    return cast(Generator, generators.load(name, KIND, "G", Generator))
-
-
-def load_discriminator(name: str | Path) -> Discriminator:
-    """The discriminator beside a generator.
-
-    Args:
-        name: as for :func:`load`.
-
-    Raises:
-        StyleLoomError: no such model, one of another kind, or one without a discriminator.
-    """
-    return cast(Discriminator, generators.load(name, KIND, "D", Discriminator))
+_FILES = generators.ModelFiles(KIND, Generator, Discriminator)
+save, load, load_discriminator = _FILES.save, _FILES.load, _FILES.load_discriminator
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
