@@ -38,6 +38,10 @@ def test_mix(generator: stylegan2.Generator) -> None:
         sl.mix(first[:, :8], second[:, :8], "fine")
     with pytest.raises(StyleLoomError, match="do not fit each other"):
         sl.mix(first[:, :8], second)
+    with pytest.raises(StyleLoomError, match="do not fit each other"):
+        sl.mix(generator.map([1, 2, 3]), second)
+    with pytest.raises(StyleLoomError, match="do not fit each other"):
+        sl.mix(first[:, 0], second[:, 0])
 
 
 def test_mixing_rows(generator: stylegan2.Generator) -> None:
@@ -56,6 +60,8 @@ def test_truncation_sheet_ends_at_the_mean(generator: stylegan2.Generator) -> No
     for top in (0, 68):
         torch.testing.assert_close(sheet[..., top : top + 64, 68:], mean, atol=1e-5, rtol=0)
     torch.testing.assert_close(sheet[..., :64, :64], generator.generate([1]), atol=1e-5, rtol=0)
+    same = sampling.truncation_sheet(generator, [7], [1.0, 1.0], noise_mode="random")
+    torch.testing.assert_close(same[..., :64], same[..., 68:])  # a row has one noise
 
 
 def test_walks(generator: stylegan2.Generator) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .blocks import checkpoint
 from .blocks.descend import Progress
 from .blocks.errors import StyleLoomError, check_choice
+from .blocks.files import check_parent
 from .blocks.video import repaint
 from .convert.official import convert_official
 from .convert.vgg import load_features
@@ -82,12 +83,16 @@ def convert(
     out = Path(out)
     if out.suffix != ".safetensors":
         raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
+    check_parent(out)
     kind, tensors, config = convert_official(Path(source), encoder=Path(encoder) if encoder else None, resolution=resolution)
-    if kind in GENERATORS and "G.mapping.w_avg" not in tensors:  # of projects that estimate it each time
-        generator = GENERATORS[kind].Generator(**config["G"])
-        known = {name[2:]: value for name, value in tensors.items() if name.startswith("G.")}
-        generator.load_state_dict(known | {"mapping.w_avg": generator.w_avg})
-        tensors["G.mapping.w_avg"] = generator.estimate_w_avg()
+    if kind in GENERATORS:
+        estimate = "G.mapping.w_avg" not in tensors  # in files of projects that estimate it each time
+        if estimate:
+            tensors["G.mapping.w_avg"] = torch.zeros(config["G"].get("w_dim", 0))
+        files = GENERATORS[kind].FILES
+        built = {key: files.build(source, key, tensors, config) for key in "GD" if config.get(key)}
+        if estimate:
+            tensors["G.mapping.w_avg"] = built["G"].estimate_w_avg()
     checkpoint.save_model(out, tensors, kind=kind, config=config, licence=licence)
     return dict(kind=kind, config=config, numbers=sum(tensor.numel() for tensor in tensors.values()))
 

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from .blocks.errors import StyleLoomError
-from .blocks.files import replacing
+from .blocks.files import check_parent, replacing
 from .blocks.generators import Generator
 from .papers import adain, dumoulin, johnson, super_resolution
 
@@ -133,6 +134,8 @@ def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise StyleLoomError(f"cannot write {path}: an ONNX file is called .onnx")
+    check_parent(path)
+    network = deepcopy(network)  # it is moved and changed
     if isinstance(network, Generator):
         network = _Sampled(network)
     if type(network) not in EXPORTS:

@@ -53,9 +53,11 @@ def mix(first: Tensor, second: Tensor, layers: str = "coarse") -> Tensor:
     Raises:
         StyleLoomError: layers that are not there, or latents of different shapes.
     """
-    if first.shape[1:] != second.shape[1:]:
+    shapes = [list(each.shape) for each in (first, second)]
+    fits = first.ndim == second.ndim == 3 and first.shape[1:] == second.shape[1:]
+    if not fits or (len(first) != len(second) and 1 not in (len(first), len(second))):
         raise StyleLoomError(
-            f"latents {list(first.shape)} and {list(second.shape)} do not fit each other; use those of one generator"
+            f"latents {shapes[0]} and {shapes[1]} do not fit each other; wanted [N, num_ws, w_dim] of one generator"
         )
     chosen = layer_range(layers, first.shape[1])
     first, second = torch.broadcast_tensors(first, second)
@@ -69,6 +71,7 @@ def mixing_rows(
     rows: Sequence[int],
     columns: Sequence[int],
     layers: str = "coarse",
+    classes: int | None = None,
     *,
     truncation_psi: float = 0.7,
     noise_mode: str = "const",
@@ -80,30 +83,45 @@ def mixing_rows(
         rows: seeds that give ``layers``.
         columns: seeds that give the other layers.
         layers: see :func:`mix`.
+        classes: class of all pictures, in networks that have them.
         truncation_psi, noise_mode: see :meth:`~styleloom.blocks.generators.Generator.map`.
 
     Returns:
         ``1 + len(rows)`` tensors [1 + len(columns), 3, H, W] in [0, 1]; the first picture of the first is white.
+
+    Raises:
+        StyleLoomError: a generator without styles, or what :func:`mix` refuses.
     """
-    down = generator.map(rows, truncation_psi=truncation_psi)
-    across = generator.map(columns, truncation_psi=truncation_psi)
+    if generator.num_ws == 1:
+        raise StyleLoomError("this generator has one w for all of its layers, so there is nothing to mix")
+    down = generator.map(rows, classes, truncation_psi=truncation_psi)
+    across = generator.map(columns, classes, truncation_psi=truncation_psi)
 
-    def draw(ws: Tensor) -> Tensor:
-        return torch.cat(list(generator.render(ws, noise_mode=noise_mode))).cpu()
+    def draw(ws: Tensor, seeds: Sequence[int]) -> Tensor:
+        return torch.cat(list(generator.render(ws, noise_mode=noise_mode, seeds=seeds))).cpu()
 
-    top = draw(across)
+    top = draw(across, columns)
     found = [torch.cat([torch.ones_like(top[:1]), top])]
-    for ws, source in zip(down.split(1), draw(down).split(1), strict=True):
-        found.append(torch.cat([source, draw(mix(across, ws, layers))]))
+    for ws, source in zip(down.split(1), draw(down, rows).split(1), strict=True):
+        found.append(torch.cat([source, draw(mix(across, ws, layers), columns)]))
     return found
 
 
-def truncation_sheet(generator: Generator, seeds: Sequence[int], psis: Sequence[float], *, noise_mode: str = "const") -> Tensor:
+def truncation_sheet(
+    generator: Generator,
+    seeds: Sequence[int],
+    psis: Sequence[float],
+    classes: int | None = None,
+    *,
+    truncation_cutoff: int | None = None,
+    noise_mode: str = "const",
+) -> Tensor:
     """A row a seed, a column a truncation (StyleGAN's Figure 8): [1, 3, H, W] in [0, 1]."""
     rows = []
     for seed in seeds:
-        ws = torch.cat([generator.map([seed], truncation_psi=psi) for psi in psis])
-        rows.append(torch.cat(list(generator.render(ws, noise_mode=noise_mode))))
+        options = dict(truncation_cutoff=truncation_cutoff)
+        ws = torch.cat([generator.map([seed], classes, truncation_psi=psi, **options) for psi in psis])
+        rows.append(torch.cat(list(generator.render(ws, noise_mode=noise_mode, seeds=[seed] * len(psis)))))
     return images.grid(rows)
 
 
@@ -158,11 +176,11 @@ def walk(
         ws: Tensor = generator.mapping(each, c, truncation_psi, truncation_cutoff)
         return ws
 
-    for start, end in pairwise(stations):
-        first, second = mapped(start), mapped(end)
+    at = [mapped(each) for each in stations] if space == "w" else stations
+    for start, end in pairwise(at):
         for frame in range(frames):
             share = frame / frames
-            yield first.lerp(second, share) if space == "w" else mapped(slerp(start, end, share))
+            yield start.lerp(end, share) if space == "w" else mapped(slerp(start, end, share))
     if not loop:
         yield mapped(stations[-1])
 
@@ -174,7 +192,9 @@ def mean_picture(generator: Generator, *, noise_mode: str = "const") -> Tensor:
 
 
 @torch.no_grad()
-def noise_figure(generator: Generator, seed: int, *, truncation_psi: float = 0.7, draws: int = 32) -> Tensor:
+def noise_figure(
+    generator: Generator, seed: int, classes: int | None = None, *, truncation_psi: float = 0.7, draws: int = 32
+) -> Tensor:
     """What noise decides (StyleGAN's Figures 4 and 5): [1, 3, H, W] in [0, 1].
 
     Above, the picture with noise in all layers, in none, in the fine half and in the coarse half; below, of each the
@@ -183,10 +203,10 @@ def noise_figure(generator: Generator, seed: int, *, truncation_psi: float = 0.7
     Raises:
         StyleLoomError: a generator without noise.
     """
-    ws = generator.map([seed], truncation_psi=truncation_psi)
     sides = noise_sides(generator)
     if not sides:
         raise StyleLoomError(f"this {type(generator).__module__.rsplit('.', 1)[-1]} generator has no noise")
+    ws = generator.map([seed], classes, truncation_psi=truncation_psi)
     half = len(sides) // 2
     chosen = [set(range(len(sides))), set(), set(range(half, len(sides))), set(range(half))]
     random = torch.Generator().manual_seed(seed)

@@ -120,3 +120,7 @@ def test_adaptation() -> None:
 def test_errors() -> None:
     with pytest.raises(StyleLoomError, match=r"unknown augmentations \['x'\]; choose letters of 'bgc'"):
         augment(smooth(), 1, "bx")
+    with pytest.raises(StyleLoomError, match="p is 2; it must be from 0 to 1"):
+        augment(smooth(), 2)
+    with pytest.raises(StyleLoomError, match="pictures have 1 channels"):
+        augment(smooth()[:, :1], 1)

@@ -21,6 +21,13 @@ def models() -> Iterator[None]:
     generator, judge = stylegan2.networks(stylegan2.Recipe(**common, w_dim=8))  # type: ignore[arg-type]
     stylegan2.save(generator, Path("g.safetensors"), judge)
     progan.save(progan.networks(progan.Recipe(**common))[0], Path("p.safetensors"))  # type: ignore[arg-type]
+    recipe = stylegan2.Recipe(**common, w_dim=8)  # type: ignore[arg-type]
+    stylegan2.save(stylegan2.networks(recipe, img_channels=4)[0], Path("four.safetensors"))
+    stylegan2.save(stylegan2.networks(recipe, img_channels=1)[0], Path("grey.safetensors"))
+    stylegan2.save(stylegan2.networks(recipe, 3)[0], Path("classes.safetensors"))
+    generator.config["w_dim"] = 9
+    stylegan2.save(generator, Path("other.safetensors"))
+    Path("folder.pkl").mkdir()
     yield
 
 
@@ -68,11 +75,24 @@ def test_films_and_figures() -> None:
     assert size("noise.png") == (4 * 20 - 4, 2 * 20 - 4)
 
 
+def test_classes_and_grey_pictures() -> None:
+    for arguments in (["--psi", "1:0:3"], ["--figure", "noise"], ["--seeds", "1-3"]):
+        assert run("generate", "classes.safetensors", "-o", "c.png", "--label", "1", *arguments) == 0
+    assert run("mix", "classes.safetensors", "-o", "c.png", "--label", "1") == 0
+    assert run("generate", "grey.safetensors", "-o", "grey", "--seeds", "1,1,2") == 0
+    assert len(list(Path("grey").iterdir())) == 2
+    assert run("generate", "grey.safetensors", "-o", "grey.gif", "--seeds", "1,2", "--frames", "2") == 0
+
+
 def test_back_to_nvidias_names() -> None:
     assert run("convert", "g.safetensors", "-o", "nv.safetensors", "--to", "nvidia") == 0
     from safetensors.torch import load_file
 
     assert "G_ema.synthesis.b16.conv0.noise_strength" in load_file("nv.safetensors")
+    assert run("convert", "nv.safetensors", "-o", "again.safetensors") == 0  # and here again
+    again, first = sl.stylegan2.load("again.safetensors"), sl.stylegan2.load("g.safetensors")
+    torch.testing.assert_close(again.generate([1]), first.generate([1]))
+    assert len(load_file("again.safetensors")) == len(load_file("g.safetensors"))
 
 
 @pytest.mark.parametrize(
@@ -87,12 +107,29 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "x.avi"], "unknown film format '.avi'"),
         (["generate", "g.safetensors", "-o", "x.png", "--label", "1"], "this network has no classes"),
         (["generate", "g.safetensors", "-o", "x.mp4", "--seeds", "1"], "1 seeds and 48 frames between"),
+        (["generate", "g.safetensors", "-o", "x.png", "--psi", "1e300"], "'1e300' is no truncation"),
+        (["generate", "g.safetensors", "-o", "x.png", "--psi", "nan"], "'nan' is no truncation"),
+        (["generate", "g.safetensors", "-o", "x.png", "--psi", "1:0:9999999"], "'1:0:9999999' is no truncation"),
+        (["generate", "g.safetensors", "-o", "x.png", "--columns", "-1"], "--columns is -1; it must be at least 1"),
+        (["generate", "g.safetensors", "-o", "x", "--cutoff", "-1"], "truncation_cutoff is -1; it must be from 0 to 6"),
+        (["generate", "g.safetensors", "-o", "x.png", "--cutoff", "99", "--psi", "1:0:3"], "truncation_cutoff is 99"),
+        (["generate", "g.safetensors", "-o", "x.mp4", "--rate", "0"], "rate is 0; it must be from 1 to 100"),
+        (["generate", "g.safetensors", "-o", "none/x.gif", "--frames", "500"], "there is no folder none"),
+        (["generate", "four.safetensors", "-o", "x"], "pictures have 4 channels; grey ones and RGB can be shown"),
+        (["generate", "classes.safetensors", "-o", "x.png", "--figure", "noise"], "this network wants a class: 0 to 2"),
+        (["generate", "other.safetensors", "-o", "x.png"], "is damaged: its tensors are not those of its G"),
         (["generate", "upscale-x4", "-o", "x.png"], "upscale-x4 is no generator of pictures"),
         (["generate", "none", "-o", "x.png"], "no model 'none'"),
         (["generate", "p.safetensors", "-o", "x.png", "--figure", "noise"], "this progan generator has no noise"),
         (["mix", "g.safetensors", "-o", "x.png", "--layers", "fine"], "fine layers begin at 8, and this generator has 0-5"),
-        (["mix", "p.safetensors", "-o", "x.png", "--layers", "0-3"], "layers 0-3 are not there; this generator has 0-0"),
+        (["mix", "p.safetensors", "-o", "x.png", "--layers", "0-3"], "one w for all of its layers, so there is nothing to mix"),
         (["convert", "p.safetensors", "-o", "x.safetensors", "--to", "nvidia"], "wanted a model of kind 'stylegan2'"),
+        (["convert", "g.safetensors", "-o", "g.safetensors", "--to", "nvidia"], "is the model itself; give another file"),
+        (["convert", "g.safetensors", "-o", "x.safetensors"], "is a stylegan2 of StyleLoom already"),
+        (["convert", "net.pkl", "-o", "x.safetensors", "--to", "nvidia"], "convert it first, without --to nvidia"),
+        (["convert", "net.pkl", "-o", "none/x.safetensors"], "there is no folder none; create it first"),
+        (["convert", "folder.pkl", "-o", "x.safetensors"], "is a folder; wanted a file"),
+        (["mix", "g.safetensors", "-o", "x.png", "--psi", "1:0:3"], "a sheet of mixing has one"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

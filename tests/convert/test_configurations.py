@@ -310,3 +310,56 @@ def test_other_networks_are_named_for_what_they_are(tmp_path: Path) -> None:
     write_tensorflow(tmp_path / "net.pkl", Network({"4x4/Dense/weight": np.zeros((2, 2))}, dict(use_leakyrelu=False)))
     with pytest.raises(StyleLoomError, match="only networks with leaky ReLUs"):
         sl.convert(tmp_path / "net.pkl", tmp_path / "g.safetensors")
+
+
+def nested(depth: int) -> Network:
+    """A network whose components' components double in number at each level."""
+    network = Network({"a": np.zeros(1)}, {})
+    for _ in range(depth):
+        network = Network({"a": np.zeros(1)}, {}, left=network, right=network)
+    return network
+
+
+def test_damaged_and_hostile_structures_end_in_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "g.safetensors"
+    write_tensorflow(tmp_path / "net.pkl", nested(40))  # 2^40 of them, were they all read
+    with pytest.raises(StyleLoomError, match="none of ProGAN, StyleGAN and StyleGAN2"):
+        sl.convert(tmp_path / "net.pkl", out)
+    big = np.zeros((256, 256), np.float32)
+    names = {f"4x4/Dense/weight{index or ''}": big for index in range(50)}
+    network = Network({}, dict(resolution=8))
+    network.state["variables"] = list(names.items())  # one array under many names
+    write_tensorflow(tmp_path / "net.pkl", network)
+    with pytest.raises(StyleLoomError, match="would unpack to more than the file holds"):
+        sl.convert(tmp_path / "net.pkl", out)
+    g, _ = progan_shapes(0, True)
+    for change, value in (("resolution", "large"), ("resolution", 2**70), ("latent_size", 6)):
+        plain = dict(num_channels=3, resolution=16) | {change: value}
+        write_tensorflow(
+            tmp_path / "net.pkl", Network(drawn(g) | {"lod": np.float32(np.nan if change == "latent_size" else 0)}, plain)
+        )
+        with pytest.raises(StyleLoomError, match=r"is damaged|is not whole|power of two"):
+            sl.convert(tmp_path / "net.pkl", out)
+    generator, _ = stylegan2.networks(stylegan2.Recipe(resolution=8, channel_base=32, z_dim=4, w_dim=4))
+    for key, value in (("num_layers", "many"), ("w_dim", 5), ("img_resolution", 2**40)):
+        part = as_nvidia(generator, "Generator", **{"img_resolution": 8, "img_channels": 3})
+        target = part.meta["state"] if key != "num_layers" else part.meta["state"]["_modules"]["mapping"].meta["state"]
+        target[key] = value
+        write_torch(tmp_path / "net.pkl", {"G_ema": part, "D": None})
+        with pytest.raises(StyleLoomError, match=r"is damaged"):
+            sl.convert(tmp_path / "net.pkl", out)
+    assert not out.exists()
+
+
+def test_a_checkpoint_whose_tensors_do_not_fit_is_not_written(shared: Path, tmp_path: Path) -> None:
+    content: dict[str, Any] = torch.load(shared / "oracles" / "ros_sg2_64" / "converted.pt", weights_only=True)
+    for name, value in (("latent_avg", torch.zeros(5000)), ("kernel", torch.zeros(4, 4)), ("noise", torch.zeros(1, 1, 3, 3))):
+        broken = {key: dict(part) if isinstance(part, dict) else part for key, part in content.items()}
+        if name == "latent_avg":
+            broken["latent_avg"] = value
+        else:
+            broken["g_ema"]["convs.0.conv.blur.kernel" if name == "kernel" else "noises.noise_3"] = value
+        torch.save(broken, tmp_path / "g.pt")
+        with pytest.raises(StyleLoomError, match="is damaged"):
+            sl.convert(tmp_path / "g.pt", tmp_path / "g.safetensors")
+        assert not (tmp_path / "g.safetensors").exists()

@@ -121,6 +121,7 @@ def test_a_view_beyond_its_data_is_refused(tmp_path: Path) -> None:
         ((4,), (1 << 40,), 0),
         ((4,), (1,), 2),
         ((4,), (-1,), 0),
+        ((1 << 30,), (0,), 0),
         ((4,), (1,), -1),
     ):
         call = Calls(torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, {})

@@ -236,3 +236,19 @@ def test_presets_are_the_papers() -> None:
         for network, wanted in zip(networks, (in_generator, in_judge), strict=True):
             assert sum(p.numel() for p in network.parameters()) == pytest.approx(wanted * 1e6, rel=0.01)
     assert math.isclose(stylegan.PRESETS["128"].mixing_prob, 0.9)
+
+
+def test_what_does_not_fit_is_said() -> None:
+    generator, judge = small(stylegan2)
+    ws = generator.map([1])
+    for call, message in (
+        (lambda: generator.synthesis(ws[:, :3]), r"latents of shape \[1, 3, 8\]; this network takes \[N, 6, w_dim\]"),
+        (lambda: generator.synthesis(ws, noise=[]), "0 maps of noise; wanted one for each of 5 convolutions"),
+        (lambda: judge(torch.zeros(1, 3, 8, 8)), "this discriminator takes 16 px"),
+        (lambda: judge(torch.zeros(6, 3, 16, 16)), "6 pictures cannot be shared by groups of 4"),
+        (lambda: generator.generate([1.5]), "seed 1.5 is none"),
+        (lambda: list(generator.render(ws, noise_mode="random", seeds=[1, 2])), "2 seeds of noise for 1 pictures"),
+        (lambda: stylegan2.networks(stylegan2.Recipe(resolution=128, channel_base=64)), "each must be at least 1"),
+    ):
+        with pytest.raises(StyleLoomError, match=message):
+            call()

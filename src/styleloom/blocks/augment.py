@@ -49,8 +49,12 @@ def augment(
         [N, 3, H, W]; gradients, and gradients of gradients, pass.
 
     Raises:
-        StyleLoomError: an unknown letter.
+        StyleLoomError: an unknown letter, no probability, or no RGB pictures.
     """
+    if not 0 <= float(p) <= 1:
+        raise StyleLoomError(f"p is {float(p):g}; it must be from 0 to 1")
+    if image.shape[1] != 3:
+        raise StyleLoomError(f"pictures have {image.shape[1]} channels; only RGB is augmented")
     if unknown := set(pipeline) - set(PIPELINES):
         raise StyleLoomError(f"unknown augmentations {sorted(unknown)}; choose letters of {PIPELINES!r}")
     count, _, height, width = image.shape

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .errors import StyleLoomError
 from .resample import TAPS, convolved, fir
 
 GAIN = math.sqrt(2)  # of a leaky ReLU
@@ -144,6 +145,8 @@ def with_minibatch_std(x: Tensor, group_size: int | None, num_channels: int = 1)
     """
     count, channels, height, width = x.shape
     group = min(group_size or count, count)
+    if count % group:
+        raise StyleLoomError(f"{count} pictures cannot be shared by groups of {group}, whose spread is taken; use a multiple")
     y = x.reshape(group, -1, num_channels, channels // num_channels, height, width)
     y = (y - y.mean(0)).square().mean(0).add(1e-8).sqrt().mean((2, 3, 4))  # [N / group, num_channels]
     y = y.reshape(-1, num_channels, 1, 1).repeat(group, 1, height, width)

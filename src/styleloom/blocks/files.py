@@ -12,6 +12,12 @@ from pathlib import Path
 from .errors import StyleLoomError
 
 
+def check_parent(path: Path) -> None:
+    """Raise StyleLoomError unless there is the folder that a file is to be written in; call it before the work."""
+    if not path.parent.is_dir():
+        raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to: it replaces ``path`` when the block ends well and vanishes when it does not.

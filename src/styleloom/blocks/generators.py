@@ -36,7 +36,11 @@ def widths(img_resolution: int, channel_base: int, channel_max: int, channels: S
     """
     sides = resolutions(img_resolution)
     if channels is None:
-        return {side: min(channel_base // side, channel_max) for side in sides}
+        channels = [min(channel_base // side, channel_max) for side in sides]
+    if min(channels, default=0) < 1:
+        raise StyleLoomError(
+            f"channels are {list(channels)}, from 4 px up; each must be at least 1: raise channel_base or channel_max"
+        )
     if len(channels) != len(sides):
         raise StyleLoomError(f"{len(channels)} channels given; {img_resolution} px has {len(sides)} resolutions, from 4 px up")
     return dict(zip(sides, channels, strict=True))
@@ -57,10 +61,23 @@ def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     Raises:
         StyleLoomError: a seed below 0 or above 2^32 - 1.
     """
-    if wrong := [seed for seed in seeds if not 0 <= seed < 2**32]:
+    if wrong := [seed for seed in seeds if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32]:
         raise StyleLoomError(f"seed {wrong[0]} is none; seeds are 0 to {2**32 - 1}")
     drawn = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
     return torch.from_numpy(np.concatenate(drawn)).float() if drawn else torch.empty(0, z_dim)
+
+
+def check_ws(ws: Tensor, num_ws: int) -> None:
+    """Raise StyleLoomError unless latents are [N, num_ws, w_dim]."""
+    if ws.ndim != 3 or ws.shape[1] != num_ws:
+        raise StyleLoomError(f"latents of shape {list(ws.shape)}; this network takes [N, {num_ws}, w_dim]")
+
+
+def _shown(image: Tensor) -> Tensor:
+    """Pictures of a network [N, 1 or 3, H, W] in [-1, 1] as RGB [N, 3, H, W] in [0, 1]."""
+    if image.shape[1] not in (1, 3):
+        raise StyleLoomError(f"this generator's pictures have {image.shape[1]} channels; grey ones and RGB can be shown")
+    return image.add(1).div(2).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
 class Generator(nn.Module):
@@ -105,7 +122,8 @@ class Generator(nn.Module):
             raise StyleLoomError(f"this network wants a class: 0 to {self.c_dim - 1}")
         if not self.c_dim:
             raise StyleLoomError("this network has no classes")
-        chosen = [classes] * count if isinstance(classes, int) else list(classes) * (count if len(classes) == 1 else 1)
+        several = [classes] if isinstance(classes, int | np.integer) else list(classes)
+        chosen = [int(each) for each in several] * (count if len(several) == 1 else 1)
         if len(chosen) != count or not all(0 <= each < self.c_dim for each in chosen):
             raise StyleLoomError(f"classes {classes} given for {count} pictures; wanted one of 0 to {self.c_dim - 1} for each")
         return nn.functional.one_hot(torch.tensor(chosen), self.c_dim).float().to(self.device)
@@ -145,12 +163,15 @@ class Generator(nn.Module):
         """
         check_choice("noise_mode", noise_mode, NOISE_MODES)
         if noise_mode == "random":
-            for each, seed in zip(ws.split(1), seeds if seeds is not None else range(len(ws)), strict=True):
-                noise = torch.Generator(self.device).manual_seed(seed)
-                yield self.synthesis(each, noise_mode=noise_mode, generator=noise).add(1).div(2).clamp(0, 1)
+            seeds = list(range(len(ws)) if seeds is None else seeds)
+            if len(seeds) != len(ws):
+                raise StyleLoomError(f"{len(seeds)} seeds of noise for {len(ws)} pictures; wanted one for each")
+            for each, seed in zip(ws.split(1), seeds, strict=True):
+                noise = torch.Generator(self.device).manual_seed(int(seed))
+                yield _shown(self.synthesis(each, noise_mode=noise_mode, generator=noise))
             return
         for part in ws.split(BATCH):
-            yield from self.synthesis(part, noise_mode=noise_mode).add(1).div(2).clamp(0, 1).split(1)
+            yield from _shown(self.synthesis(part, noise_mode=noise_mode)).split(1)
 
     def generate(
         self,
@@ -186,7 +207,6 @@ def arguments(scope: dict[str, Any]) -> dict[str, Any]:
 
 G = TypeVar("G", bound=nn.Module)
 D = TypeVar("D", bound=nn.Module)
-N = TypeVar("N", bound=nn.Module)
 
 
 class ModelFiles(Generic[G, D]):
@@ -219,7 +239,8 @@ class ModelFiles(Generic[G, D]):
         Raises:
             StyleLoomError: no such model, or one of another kind.
         """
-        return self._loaded(name, "G", self.generator)
+        found: G = self._loaded(name, "G")
+        return found
 
     def load_discriminator(self, name: str | Path) -> D:
         """The discriminator beside a generator, in fp32.
@@ -230,13 +251,26 @@ class ModelFiles(Generic[G, D]):
         Raises:
             StyleLoomError: no such model, one of another kind, or one without a discriminator.
         """
-        return self._loaded(name, "D", self.discriminator)
+        found: D = self._loaded(name, "D")
+        return found
 
-    def _loaded(self, name: str | Path, key: str, build: type[N]) -> N:
+    def _loaded(self, name: str | Path, key: str) -> Any:
         tensors, config = checkpoint.read_model(name, self.kind)
         if not config.get(key):
             raise StyleLoomError(f"{name} holds no {'generator' if key == 'G' else 'discriminator'}")
-        network = build(**config[key])
-        own = {place.removeprefix(f"{key}."): tensor for place, tensor in tensors.items() if place.startswith(f"{key}.")}
-        network.load_state_dict(own)
+        return self.build(name, key, tensors, config)
+
+    def build(self, name: str | Path, key: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Any:
+        """The network ``"G"`` or ``"D"`` of what a model file holds.
+
+        Raises:
+            StyleLoomError: tensors that do not fit the config.
+        """
+        own = {place[2:]: tensor for place, tensor in tensors.items() if place.startswith(f"{key}.")}
+        try:
+            network = (self.generator if key == "G" else self.discriminator)(**config[key])
+            network.load_state_dict(own)
+        except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+            told = " ".join(str(error).split())[:160]
+            raise StyleLoomError(f"{name} is damaged: its tensors are not those of its {key}: {told}") from error
         return network.float().eval()

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from .errors import StyleLoomError
-from .files import replacing
+from .files import check_parent, replacing
 
 MAX_PIXELS = 100_000_000
 # Only formats that Pillow decodes by itself: no PostScript, no external program.
@@ -136,8 +136,7 @@ def check_writable(path: str | Path) -> Path:
         raise StyleLoomError(f"cannot write {path}: unknown picture format {path.suffix!r}; use one of {', '.join(WRITABLE)}")
     if path.is_dir():
         raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
-    if not path.parent.is_dir():
-        raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+    check_parent(path)
     if not os.access(path.parent, os.W_OK):
         raise StyleLoomError(f"cannot write {path}: no permission to write in {path.parent}")
     return path
@@ -180,19 +179,18 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
 
 
 def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
-    """Write pictures [1, 3, H, W] in [0, 1] as an endless GIF, of 256 colours a frame.
+    """Write pictures [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colours a frame.
 
     Raises:
         StyleLoomError: as :func:`write`, or no pictures.
     """
     path = Path(path)
+    check_parent(path)
     if not frames:
         raise StyleLoomError(f"cannot write {path}: no pictures")
-    if not path.parent.is_dir():
-        raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
     first, *others = [Image.fromarray(to_uint8(frame)) for frame in frames]
     with replacing(path) as beside:
-        first.save(beside, format="GIF", save_all=True, append_images=others, duration=1000 / rate, loop=0)
+        first.save(beside, format="GIF", save_all=True, append_images=others, duration=max(20, round(100 / rate) * 10), loop=0)
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:

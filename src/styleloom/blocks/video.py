@@ -20,7 +20,7 @@ from torch import Tensor
 from . import images
 from .descend import Progress
 from .errors import StyleLoomError
-from .files import replacing
+from .files import check_parent, replacing
 from .onepass import floats, like
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -101,7 +101,8 @@ def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> 
 
     Args:
         frames: the pictures, taken one after the other.
-        out: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif needs no PyAV and has 256 colours a frame.
+        out: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif needs no PyAV, has 256 colours a frame and counts time in
+            hundredths of a second.
         rate: frames a second.
 
     Yields:
@@ -110,11 +111,14 @@ def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> 
     Raises:
         StyleLoomError: a target that cannot be written, or PyAV is not installed.
     """
+    if not 1 <= rate <= 100:
+        raise StyleLoomError(f"rate is {rate}; it must be from 1 to 100 frames a second")
     began = time.perf_counter()
     if Path(out).suffix.lower() == ".gif":
+        check_parent(Path(out))
         kept = []
         for count, frame in enumerate(frames, 1):
-            kept.append(frame)
+            kept.append(torch.from_numpy(images.to_uint8(frame)).permute(2, 0, 1)[None])
             yield Progress(count, count, {}, time.perf_counter() - began)
         images.write_gif(kept, out, rate=rate)
         return

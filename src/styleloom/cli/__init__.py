@@ -67,6 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
             raise
-        print("error: out of memory; use a smaller --size, or --precision bf16", file=sys.stderr)
+        print(
+            "error: out of memory; ask for smaller or fewer pictures, or for --precision bf16 where there is that option",
+            file=sys.stderr,
+        )
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)

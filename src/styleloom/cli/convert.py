@@ -7,6 +7,7 @@ from pathlib import Path
 
 from styleloom import api
 from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.files import check_parent
 from styleloom.convert.nvidia import save_as_nvidia
 
 from .options import Common
@@ -47,6 +48,9 @@ def convert(
     if to is Target.nvidia:
         if out.suffix != ".safetensors":
             raise StyleLoomError(f"cannot write {out}: tensors go into a .safetensors")
+        if source.suffix in (".pkl", ".pt", ".pth", ".model"):
+            raise StyleLoomError(f"{source} is not a model of ours; convert it first, without --to nvidia")
+        check_parent(out)
         written = save_as_nvidia(source, out)
         report.say(f"wrote {out}  ({' and '.join(written)}, under the names of stylegan2-ada-pytorch)")
         report.outcome(out=str(out), networks=written)

@@ -35,7 +35,7 @@ def faces(folder: Path, device: torch.device) -> str:
 
     made = enlarged(generator.generate(SAMPLES, truncation_psi=0.7))
     images.write(images.grid(list(made.split(8))), folder / "faces.png")
-    mixed = [enlarged(row) for row in sampling.mixing_rows(generator, ROWS, COLUMNS, "coarse")]
+    mixed = [enlarged(row) for row in sampling.mixing_rows(generator, ROWS, COLUMNS)]
     images.write(images.grid(mixed), folder / "faces-mixing.png")
     rows = [enlarged(_rendered(generator, torch.cat([generator.map([seed], truncation_psi=p) for p in PSIS]))) for seed in ROWS]
     images.write(images.grid(rows), folder / "faces-truncation.png")

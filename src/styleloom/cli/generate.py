@@ -46,7 +46,7 @@ def numbers(text: str) -> list[int]:
     """
     found: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]+)(?:-([0-9]+))?\s*", part)
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise StyleLoomError(f"{text!r} are no seeds; write them as 0-15 or 1,5,7-9")
         if int(match[2] or match[1]) - int(match[1]) + len(found) >= 100_000:
@@ -63,14 +63,13 @@ def steps(text: str) -> list[float]:
     """
     parts = text.split(":")
     try:
-        if len(parts) == 1:
-            return [float(text)]
-        first, last, count = float(parts[0]), float(parts[1]), int(parts[2])
-        if len(parts) == 3 and count > 1:
-            return [first + (last - first) * i / (count - 1) for i in range(count)]
+        first, last = float(parts[0]), float(parts[1] if len(parts) > 1 else parts[0])
+        count = int(parts[2]) if len(parts) > 1 else 1
+        if len(parts) in (1, 3) and max(abs(first), abs(last)) <= 10 and 1 <= count <= 1000:
+            return [first + (last - first) * i / max(1, count - 1) for i in range(count)]
     except (ValueError, IndexError):
         pass
-    raise StyleLoomError(f"{text!r} is no truncation; write 0.7, or 1:0:5 for five from 1 to 0")
+    raise StyleLoomError(f"{text!r} is no truncation; write a number from -10 to 10, or 1:0:5 for five from 1 to 0")
 
 
 def loaded(model: str, common: Common) -> Generator:
@@ -128,17 +127,18 @@ def generate(
         raise StyleLoomError(f"several truncations make a sheet; give a picture to write, not {out}")
     if film and out.suffix.lower() != ".gif":
         video.check_film(out)
-    elif out.suffix and not film:
+    elif (out.suffix or figure is not None) and not film:
         images.check_writable(out)
+    if columns is not None and columns < 1:
+        raise StyleLoomError(f"--columns is {columns}; it must be at least 1")
     generator = loaded(model, common)
     mark = time.perf_counter()
     options = dict(truncation_psi=psis[0], truncation_cutoff=cutoff)
-    if figure is not None:
-        picture = (
-            sampling.mean_picture(generator, noise_mode=noise)
-            if figure is Figure.mean
-            else sampling.noise_figure(generator, chosen[0], truncation_psi=psis[0])
-        )
+    if figure is Figure.mean:
+        images.write(sampling.mean_picture(generator, noise_mode=noise), images.check_writable(out))
+        count = 1
+    elif figure is Figure.noise:
+        picture = sampling.noise_figure(generator, chosen[0], label, truncation_psi=psis[0])
         images.write(picture, images.check_writable(out))
         count = 1
     elif film:
@@ -149,7 +149,7 @@ def generate(
             count = done.index
     elif out.suffix:
         if len(psis) > 1:
-            sheet = sampling.truncation_sheet(generator, chosen, psis, noise_mode=noise)
+            sheet = sampling.truncation_sheet(generator, chosen, psis, label, truncation_cutoff=cutoff, noise_mode=noise)
         else:
             made = generator.generate(chosen, label, noise_mode=noise, **options)  # type: ignore[arg-type]
             wide = columns or min(8, len(chosen))
@@ -157,10 +157,10 @@ def generate(
         images.write(sheet, out)
         count = len(chosen) * len(psis)
     else:
-        check_folder(out)
+        chosen = list(dict.fromkeys(chosen))
         ws = generator.map(chosen, label, **options)  # type: ignore[arg-type]
         for seed, made in zip(chosen, generator.render(ws, noise_mode=noise, seeds=chosen), strict=True):
-            images.write(made, out / f"seed{seed:04d}.png")
+            images.write(made, check_folder(out) / f"seed{seed:04d}.png")
         count = len(chosen)
     seconds = time.perf_counter() - mark
     what = "frame" if film else "picture"
@@ -175,7 +175,8 @@ def mix(
     rows: str = "0-2",
     cols: str = "10-15",
     layers: str = "coarse",
-    psi: float = 0.7,
+    psi: str = "0.7",
+    label: int | None = None,
     noise: Noise = Noise.const,
     common: Common,
 ) -> None:
@@ -188,13 +189,18 @@ def mix(
         cols: seeds that take them.
         layers: coarse (4-8 px), middle (16-32 px), fine (from 64 px), all, or numbers as 0-3.
         psi: truncation.
+        label: class of the pictures, for networks that have classes.
         noise: const, random or none.
     """
     report = Report(common)
     images.check_writable(out)
+    psis = steps(psi)
+    if len(psis) > 1:
+        raise StyleLoomError(f"--psi {psi} are several truncations; a sheet of mixing has one")
     generator = loaded(model, common)
-    options = dict(truncation_psi=psi, noise_mode=noise.value)
-    sheet = images.grid(sampling.mixing_rows(generator, numbers(rows), numbers(cols), layers, **options))  # type: ignore[arg-type]
+    sources = (numbers(rows), numbers(cols))
+    found = sampling.mixing_rows(generator, *sources, layers, label, truncation_psi=psis[0], noise_mode=noise)
+    sheet = images.grid(found)
     images.write(sheet, out)
     report.say(f"wrote {out}  ({sheet.shape[3]} x {sheet.shape[2]})")
-    report.outcome(out=str(out), rows=numbers(rows), cols=numbers(cols), layers=layers)
+    report.outcome(out=str(out), rows=sources[0], cols=sources[1], layers=layers)

@@ -18,7 +18,7 @@ from styleloom.blocks import checkpoint, generators
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.files import replacing
 
-from .pickles import Object
+from .pickles import Object, check_amount
 
 KIND = "stylegan2"
 Converted = tuple[str, dict[str, Tensor], dict[str, Any]]
@@ -56,7 +56,8 @@ def convert_pickled(content: Mapping[str, Any], path: Path) -> Converted:
         if meta.get("class_name") != named or not _is_stylegan2(state, ours):
             raise StyleLoomError(f"{path} holds a {meta.get('class_name')} that is not StyleGAN2's {named}")
         flat = _flat(state)
-        tensors |= {f"{ours}.{name}": value for name, value in flat.items()}
+        check_amount(flat.values(), path)
+        tensors |= {f"{ours}.{name}": value.clone() for name, value in flat.items()}
         config[ours] = describe(state, flat, path)
     if config["G"] is None:
         raise StyleLoomError(f"{path} holds no StyleGAN2: its G_ema is no network")
@@ -67,7 +68,8 @@ def convert_pickled(content: Mapping[str, Any], path: Path) -> Converted:
 
 
 def _is_module(given: Any) -> TypeGuard[Object]:
-    return isinstance(given, Object) and bool(given.arguments) and isinstance(given.arguments[0].get("state"), dict)
+    meta = given.arguments[0] if isinstance(given, Object) and given.arguments else None
+    return isinstance(meta, dict) and isinstance(meta.get("state"), dict)
 
 
 def _child(state: dict[str, Any], name: str) -> dict[str, Any]:
@@ -80,14 +82,14 @@ def _is_stylegan2(state: dict[str, Any], key: str) -> bool:
 
 
 def _flat(state: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
-    """A module's parameters and buffers, and those of the modules in it, by their dotted names."""
+    """A module's parameters and buffers, and those of the modules in it, four deep, by their dotted names."""
     found = {
-        f"{prefix}{name}": value.detach().clone()
+        f"{prefix}{name}": value.detach()
         for part in ("_parameters", "_buffers")
         for name, value in state.get(part, {}).items()
         if isinstance(value, Tensor)
     }
-    for name in state.get("_modules", {}):
+    for name in state.get("_modules", {}) if prefix.count(".") < 4 else ():
         found |= _flat(_child(state, name), f"{prefix}{name}.")
     return found
 
@@ -186,10 +188,33 @@ def save_as_nvidia(name: str | Path, path: Path) -> list[str]:
     for key, official in theirs.items():
         if config.get(key):
             arguments[official] = _official(key, dict(config[key]), name)
-    renamed = {f"{theirs[place[0]]}{place[1:]}": value.float() for place, value in tensors.items()}
+    renamed = {f"{theirs[place[0]]}{place[1:]}": t.float() for place, t in tensors.items() if place[:2] in ("G.", "D.")}
+    if path.resolve() == checkpoint.resolve(name).resolve():
+        raise StyleLoomError(f"{path} is the model itself; give another file to write")
     with replacing(path) as beside:
         save_file(renamed, beside, metadata={"init_kwargs": json.dumps(arguments)})
     return list(arguments)
+
+
+def convert_named(path: Path) -> Converted:
+    """A StyleGAN2 under NVIDIA's names, as :func:`save_as_nvidia` writes it.
+
+    Raises:
+        StyleLoomError: another kind of file.
+    """
+    tensors, metadata = checkpoint.read_tensors(path)
+    if "init_kwargs" not in metadata:
+        kind = metadata.get("kind")
+        told = f"is a {kind} of StyleLoom already" if kind else "does not say what network it holds"
+        raise StyleLoomError(f"{path} {told}; wanted a file of another project")
+    arguments = json.loads(metadata["init_kwargs"])
+    generator, judge = arguments.get("G_ema"), arguments.get("D")
+    if judge:
+        filter = judge.pop("block_kwargs", {}).get("resample_filter")
+        judge |= {} if filter is None else {"resample_filter": filter}
+    ours = {"G_ema": "G", "D": "D"}
+    named = {f"{ours[place.split('.')[0]]}.{place.split('.', 1)[1]}": tensor for place, tensor in tensors.items()}
+    return KIND, named, {"G": generator, "D": judge}
 
 
 def _official(key: str, config: dict[str, Any], name: str | Path) -> dict[str, Any]:

@@ -18,7 +18,8 @@ def convert_official(path: Path, *, encoder: Path | None = None, resolution: int
     """Kind, tensors and config of a model file, from a network of another project.
 
     Args:
-        path: a ``.pkl`` of NVIDIA (StyleGAN2 of PyTorch; ProGAN, StyleGAN and StyleGAN2 of TensorFlow), a checkpoint of
+        path: a ``.pkl`` of NVIDIA (StyleGAN2 of PyTorch; ProGAN, StyleGAN and StyleGAN2 of TensorFlow), its tensors as
+            :func:`~styleloom.convert.nvidia.save_as_nvidia` writes them, a checkpoint of
             rosinality's three repositories, or a style network of pytorch/examples, rrmina or naoto0804.
         encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
         resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
@@ -26,10 +27,22 @@ def convert_official(path: Path, *, encoder: Path | None = None, resolution: int
     Raises:
         StyleLoomError: no such file, a damaged or foreign one, one that asks for code to be run, or another network.
     """
+    try:
+        return _converted(path, encoder, resolution)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
+        told = str(error).splitlines()[0] if str(error) else ""
+        raise StyleLoomError(f"{path} is damaged, or holds another network: {type(error).__name__} {told[:120]}") from error
+
+
+def _converted(path: Path, encoder: Path | None, resolution: int | None) -> Converted:
+    if path.suffix == ".safetensors":
+        return nvidia.convert_named(path)
     if path.suffix != ".pkl":
         content = read_checkpoint(path)
         found = convert_checkpoint(content, path, resolution) if isinstance(content, dict) else None
         return found or convert_style(path, encoder)
+    if resolution is not None:
+        raise StyleLoomError(f"a resolution is for checkpoints of rosinality's growing networks, and {path} is a .pkl")
     content = read_pickle(path, nvidia.ALLOWED | tensorflow.ALLOWED)
     if isinstance(content, dict) and isinstance(content.get("G_ema"), Object):
         return nvidia.convert_pickled(content, path)

@@ -7,12 +7,13 @@ builds tensors, arrays, dictionaries and inert stand-ins for objects, of bounded
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import pickletools
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,24 @@ class Object:
         self.state = state if isinstance(state, dict) else {"state": state}
 
 
+def check_file(path: Path) -> None:
+    """Raise StyleLoomError unless there is a file."""
+    if path.is_dir():
+        raise StyleLoomError(f"{path} is a folder; wanted a file of a network")
+    if not path.is_file():
+        raise StyleLoomError(f"no such file: {path}")
+
+
+def check_amount(numbers: Iterable[Any], path: Path) -> None:
+    """Refuse tensors or arrays that share their data, and would together take far more room than their file does.
+
+    Raises:
+        StyleLoomError: they would.
+    """
+    if sum(each.nbytes for each in numbers) > 2 * path.stat().st_size:
+        raise StyleLoomError(f"{path} is not opened: its tensors share their data and would unpack to more than the file holds")
+
+
 def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Callable[..., Any]]) -> Any:
     """The content of a pickle that names nothing but tensors, arrays and what is ``allowed``.
 
@@ -52,8 +71,7 @@ def read_pickle(path: Path, allowed: Mapping[tuple[str, str], Callable[..., Any]
     Raises:
         StyleLoomError: no such file, one that is too large, truncated or no pickle, or one that names anything else.
     """
-    if not path.is_file():
-        raise StyleLoomError(f"no such file: {path}")
+    check_file(path)
     if path.stat().st_size > LARGEST:
         raise StyleLoomError(f"{path} is larger than {LARGEST >> 30} GiB; such a file is not opened")
     with path.open("rb") as file:
@@ -91,6 +109,8 @@ def check_archive(file: Any) -> None:
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
+            if not any(name.endswith("data.pkl") for name in archive.namelist()):
+                raise pickle.UnpicklingError("a zip archive, but not one of PyTorch")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise Refused("a compressed archive to be unpacked")
 
@@ -125,9 +145,9 @@ def _storage(data: bytes) -> Tensor:
 def _tensor(numbers: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
     """A view of numbers, which it must not leave."""
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    if min((offset, *size, *stride)) < 0 or (0 not in size and last >= numbers.numel()):
+    if min((offset, *size, *stride)) < 0 or (0 not in size and max(last + 1, math.prod(size)) > numbers.numel()):
         raise Refused("a tensor larger than its data")
-    return numbers.as_strided(size, stride, offset).clone()
+    return numbers.as_strided(size, stride, offset)
 
 
 def _parameter(data: Tensor, *_: Any) -> Tensor:

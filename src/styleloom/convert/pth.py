@@ -14,7 +14,7 @@ from torch import Tensor
 
 from styleloom.blocks.errors import StyleLoomError
 
-from .pickles import Refused, check_archive
+from .pickles import Refused, check_archive, check_file
 
 MAGIC = {b"PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"\x89HDF": "an HDF5 file", b'{"': "a safetensors file"}
 
@@ -25,8 +25,7 @@ def read_checkpoint(path: Path) -> Any:
     Raises:
         StyleLoomError: no such file, a damaged or foreign one, or one that asks for code to be run.
     """
-    if not path.is_file():
-        raise StyleLoomError(f"no such file: {path}")
+    check_file(path)
     if tarfile.is_tarfile(path):
         raise StyleLoomError(
             f"{path} is in PyTorch's tar format of 2017; open it with an old PyTorch and torch.save its tensors again"
@@ -43,6 +42,8 @@ def read_checkpoint(path: Path) -> Any:
     except Refused as error:
         raise StyleLoomError(f"{path} is not opened: it is {error}, which no network needs") from error
     except pickle.UnpicklingError as error:
+        if "not one of PyTorch" in str(error):
+            raise StyleLoomError(f"{path} is {error}; wanted a .pth of PyTorch") from error
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         asked = f" (it asks for {named[1]})" if named else ""
         raise StyleLoomError(f"{path} holds more than tensors{asked}, so it is not opened; save its state_dict alone") from error

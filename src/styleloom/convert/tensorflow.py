@@ -17,7 +17,7 @@ from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.resample import TAPS, fir
 
 from .nvidia import Converted
-from .pickles import Object
+from .pickles import Object, check_amount
 
 ALLOWED: dict[tuple[str, str], type] = {
     ("tfutil", "Network"): Object,
@@ -61,7 +61,9 @@ def convert_tensorflow(discriminator: Object | None, generator: Object, path: Pa
         if activation != "lrelu" or not plain.get("use_leakyrelu", True):
             raise StyleLoomError(f"{path} has the activation {activation!r}; only networks with leaky ReLUs are read")
         try:
-            found, config[key] = convert(_variables(stub), plain, kind)
+            numbers = _variables(stub)
+            check_amount(numbers.values(), path)
+            found, config[key] = convert(numbers, plain, kind)
         except KeyError as error:
             raise StyleLoomError(f"{path} is not whole: its {key} has no variable {error}") from error
         tensors |= {f"{key}.{name}": value for name, value in found.items()}
@@ -70,10 +72,12 @@ def convert_tensorflow(discriminator: Object | None, generator: Object, path: Pa
 
 def _variables(stub: Object) -> Variables:
     """A network's numbers by name, those of its components after the components' names."""
-    found = {name: np.asarray(getattr(value, "array", value)) for name, value in stub.state["variables"]}
-    for part, component in stub.state.get("components", {}).items():
-        found |= {f"{part}/{name}": value for name, value in _variables(component).items()}
-    return found
+    parts = {"": stub} | {f"{part}/": component for part, component in stub.state.get("components", {}).items()}
+    return {
+        f"{part}{name}": np.asarray(getattr(value, "array", value))
+        for part, network in parts.items()
+        for name, value in network.state["variables"]
+    }
 
 
 def _plain(value: Any) -> Tensor:

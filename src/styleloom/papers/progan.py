@@ -199,6 +199,7 @@ class SynthesisNetwork(nn.Module):
             lod: level of detail: 0 for the full resolution, 1 for half of it, between them a blend.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
+        generators.check_ws(ws, 1)
         sides, share = stage(list(self.widths), self.lod if lod is None else lod)
         x = self.dense(ws[:, 0]).view(ws.shape[0], -1, 4, 4).contiguous(memory_format=torch.channels_last)
         x = before = self._finish(x + self.bias.view(-1, 1, 1))
@@ -352,5 +353,5 @@ def gradient_penalty(scores: Tensor, mixed: Tensor) -> Tensor:
     return (gradient.square().sum((1, 2, 3)).sqrt() - 1).square()
 
 
-_FILES = generators.ModelFiles(KIND, Generator, Discriminator)
-save, load, load_discriminator = _FILES.save, _FILES.load, _FILES.load_discriminator
+FILES = generators.ModelFiles(KIND, Generator, Discriminator)
+save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator

@@ -117,9 +117,11 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
 
 def truncated(ws: Tensor, w_avg: Tensor, truncation_psi: float, truncation_cutoff: int | None) -> Tensor:
     """Draw ws [N, num_ws, w_dim] to the mean [w_dim], in the first ``truncation_cutoff`` layers, or in all."""
+    cutoff = ws.shape[1] if truncation_cutoff is None else truncation_cutoff
+    if not 0 <= cutoff <= ws.shape[1]:
+        raise StyleLoomError(f"truncation_cutoff is {cutoff}; it must be from 0 to {ws.shape[1]}, the number of layers")
     if truncation_psi == 1:
         return ws
-    cutoff = ws.shape[1] if truncation_cutoff is None else truncation_cutoff
     return torch.cat([w_avg.lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], 1)
 
 
@@ -342,6 +344,7 @@ class SynthesisNetwork(nn.Module):
             lod: level of detail: 0 for the full resolution, 1 for half of it, between them a blend.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
+        generators.check_ws(ws, self.num_ws)
         sides, share = progan.stage(list(self.widths), self.lod if lod is None else lod)
         x = before = None
         ws = ws.expand(-1, 2 * len(self.widths), -1) if self.num_ws == 1 else ws
@@ -426,5 +429,5 @@ def mixed(first: Tensor, second: Tensor, probability: float, generator: torch.Ge
     return torch.where((place < cut[:, None])[:, :, None].to(first.device), first, second)
 
 
-_FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
-save, load, load_discriminator = _FILES.save, _FILES.load, _FILES.load_discriminator
+FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
+save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator

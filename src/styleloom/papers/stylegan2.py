@@ -63,7 +63,7 @@ class Recipe:
         batch: pictures a step.
         lr: Adam's learning rate, with betas 0 and .99 and lazily rescaled.
         average_kimg: thousands of pictures after which a weight's share in the average has halved.
-        average_rampup: at first it halves after this share of the pictures seen so far.
+        average_rampup: at first it halves after this share of the pictures seen so far; 0: never.
         w_avg_beta: decay of the running mean of w.
         minibatch_std: pictures of a group whose spread the discriminator sees.
         augment: adapt augmentation of the discriminator's pictures to how far it overfits (Karras et al. 2020, ADA).
@@ -108,8 +108,8 @@ class Recipe:
 
 PRESETS: dict[str, Recipe] = {
     **{str(side): Recipe(resolution=side, lr=0.0025 if side < 1024 else 0.002) for side in (32, 64, 128, 256, 512, 1024)},
-    "paper256": Recipe(channel_base=16384, r1_gamma=1.0, batch=64, average_kimg=20.0, minibatch_std=8),
-    "paper1024": Recipe(resolution=1024, r1_gamma=2.0, lr=0.002),
+    "paper256": Recipe(channel_base=16384, r1_gamma=1.0, batch=64, average_kimg=20.0, average_rampup=0.0, minibatch_std=8),
+    "paper1024": Recipe(resolution=1024, r1_gamma=2.0, lr=0.002, average_rampup=0.0),
     "32-small": Recipe(resolution=32, channel_base=1024, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
     "64-small": Recipe(resolution=64, channel_base=2048, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
 }
@@ -245,7 +245,9 @@ class MappingNetwork(nn.Module):
         if self.num_ws is None:
             return x
         ws = x[:, None].expand(-1, self.num_ws, -1)
-        return truncated(ws, self.w_avg, truncation_psi, truncation_cutoff) if truncation_psi != 1 else ws
+        if self.w_avg_beta is None:
+            return ws
+        return truncated(ws, self.w_avg, truncation_psi, truncation_cutoff)
 
 
 Noise = Sequence[Tensor | None]
@@ -444,7 +446,10 @@ class SynthesisNetwork(nn.Module):
             noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
-        count = ws.shape[0]
+        generators.check_ws(ws, self.num_ws)
+        count, layers = ws.shape[0], 2 * len(self.resolutions) - 1
+        if noise is not None and len(noise) != layers:
+            raise StyleLoomError(f"{len(noise)} maps of noise; wanted one for each of {layers} convolutions")
         maps = list(noise) if noise is not None else self._noise(count, noise_mode, generator, ws.device)
         alone = _alone(self, count)
         x, image = self._blocks(self.resolutions[: len(self.resolutions) - len(alone)], None, None, ws, maps)
@@ -634,6 +639,8 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
         """[N, C, H, W] in [-1, 1] -> [N, 1]."""
+        if tuple(image.shape[2:]) != (self.resolutions[0],) * 2:
+            raise StyleLoomError(f"pictures of {tuple(image.shape[2:])} px; this discriminator takes {self.resolutions[0]} px")
         alone = _alone(self, image.shape[0])
         x = None
         if alone:
@@ -664,8 +671,8 @@ def reduce_precision(
         network.get_submodule(f"b{resolution}").dtype = dtype  # type: ignore[assignment]
 
 
-_FILES = generators.ModelFiles(KIND, Generator, Discriminator)
-save, load, load_discriminator = _FILES.save, _FILES.load, _FILES.load_discriminator
+FILES = generators.ModelFiles(KIND, Generator, Discriminator)
+save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
