@@ -75,6 +75,33 @@ def test_hostile_pickles_are_refused_and_nothing_runs(
     assert not Path("ran").exists()
 
 
+def test_a_dtype_cannot_be_changed_into_objects(tmp_path: Path) -> None:
+    """Numpy's dtype takes fields of objects, and that it has none, from its state: bytes would then be addresses."""
+    state = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+
+    class Changed:
+        def __reduce__(self) -> Any:
+            return np.dtype, ("f8", False, True), state
+
+    class Array:
+        def __reduce__(self) -> Any:
+            made = np.zeros(1).__reduce__()
+            return made[0], made[1], (1, (1,), Changed(), False, b"\x01" * 8)
+
+    for content in (Changed(), Array()):
+        (tmp_path / "file.pkl").write_bytes(pickle.dumps(content))
+        with pytest.raises(StyleLoomError, match=r"asks for numpy\.dtype|an array of objects|holds no network"):
+            convert_official(tmp_path / "file.pkl")
+
+
+def test_all_that_is_harmless_is_read(tmp_path: Path) -> None:
+    content = {"training_set_kwargs": {"names": set(), "size": np.float32(2), "flags": np.array([True, False])}}
+    for protocol in (3, 4, 5):
+        (tmp_path / "file.pkl").write_bytes(pickle.dumps(content, protocol))
+        with pytest.raises(StyleLoomError, match="holds no network that is known"):
+            convert_official(tmp_path / "file.pkl")
+
+
 def compressed(data: bytes) -> bytes:
     """An archive of torch.save, deflated."""
     packed = io.BytesIO()

@@ -10,6 +10,7 @@ import io
 import math
 import pickle
 import pickletools
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -154,6 +155,22 @@ def _parameter(data: Tensor, *_: Any) -> Tensor:
     return data
 
 
+class _Dtype:
+    """A dtype of plain numbers or letters by its name; numpy's own would take fields and objects from its state."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        if not isinstance(name, str) or not re.fullmatch(r"[biuf](1|2|4|8)|[SU][0-9]{1,4}", name):
+            raise Refused("an array of objects")
+        self.name, self.order = name, "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1] if state[1] in ("<", ">", "|", "=") else "<"
+
+    def plain(self) -> np.dtype[Any]:
+        """The dtype itself."""
+        return np.dtype(self.order + self.name)
+
+
 class _Array:
     """An array being built: it takes its shape and bytes together, which must agree."""
 
@@ -162,20 +179,14 @@ class _Array:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, data = state
-        if not isinstance(data, bytes) or int(np.prod(shape, dtype=np.float64)) * dtype.itemsize != len(data):
+        plain = dtype.plain()
+        if not isinstance(data, bytes) or int(np.prod(shape, dtype=np.float64)) * plain.itemsize != len(data):
             raise Refused("an array larger than its data, or one of objects")
-        self.array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        self.array = np.frombuffer(data, plain).reshape(shape, order="F" if fortran else "C")
 
 
-def _dtype(kind: Any, *_: Any) -> np.dtype[Any]:
-    found = np.dtype(kind)
-    if found.hasobject or found.itemsize > 16:
-        raise Refused("an array of objects")
-    return found
-
-
-def _scalar(dtype: np.dtype[Any], data: bytes) -> Any:
-    return np.frombuffer(data, dtype, count=1)[0].item()
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    return np.frombuffer(data, dtype.plain(), count=1)[0].item()
 
 
 def _reconstruct(*_: Any) -> _Array:
@@ -183,11 +194,12 @@ def _reconstruct(*_: Any) -> _Array:
 
 
 _TENSORS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("builtins", "set"): set,  # modules hold an empty one, which old protocols name
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch.storage", "_load_from_bytes"): _storage,
-    ("numpy", "dtype"): _dtype,
+    ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _Array,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
