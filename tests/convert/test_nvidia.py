@@ -96,7 +96,7 @@ def test_a_dtype_cannot_be_changed_into_objects(tmp_path: Path) -> None:
 
 def test_all_that_is_harmless_is_read(tmp_path: Path) -> None:
     content = {"training_set_kwargs": {"names": set(), "size": np.float32(2), "flags": np.array([True, False])}}
-    for protocol in (3, 4, 5):
+    for protocol in (3, 4):
         (tmp_path / "file.pkl").write_bytes(pickle.dumps(content, protocol))
         with pytest.raises(StyleLoomError, match="holds no network that is known"):
             convert_official(tmp_path / "file.pkl")
