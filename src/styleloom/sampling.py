@@ -197,8 +197,8 @@ def noise_figure(
 ) -> Tensor:
     """What noise decides (StyleGAN's Figures 4 and 5): [1, 3, H, W] in [0, 1].
 
-    Above, the picture with noise in all layers, in none, in the fine half and in the coarse half; below, of each the
-    spread over ``draws`` noises, bright where it is large.
+    Above, the picture with noise in all layers, in none, and in those of each resolution alone, from 4 px up; below, of
+    each the spread over ``draws`` noises, bright where it is large.
 
     Raises:
         StyleLoomError: a generator without noise.
@@ -207,8 +207,8 @@ def noise_figure(
     if not sides:
         raise StyleLoomError(f"this {type(generator).__module__.rsplit('.', 1)[-1]} generator has no noise")
     ws = generator.map([seed], classes, truncation_psi=truncation_psi)
-    half = len(sides) // 2
-    chosen = [set(range(len(sides))), set(), set(range(half, len(sides))), set(range(half))]
+    alone = [{place for place, each in enumerate(sides) if each == side} for side in sorted(set(sides))]
+    chosen = [set(range(len(sides))), set(), *alone]
     random = torch.Generator().manual_seed(seed)
     above, below = [], []
     for layers in chosen:

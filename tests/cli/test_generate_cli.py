@@ -72,7 +72,7 @@ def test_films_and_figures() -> None:
         assert sum(1 for _ in video.decode(video=0)) == 6
     assert run("generate", "g.safetensors", "-o", "mean.png", "--figure", "mean") == 0
     assert run("generate", "g.safetensors", "-o", "noise.png", "--figure", "noise", "--seeds", "4") == 0
-    assert size("noise.png") == (4 * 20 - 4, 2 * 20 - 4)
+    assert size("noise.png") == (5 * 20 - 4, 2 * 20 - 4)
 
 
 def test_classes_and_grey_pictures() -> None:

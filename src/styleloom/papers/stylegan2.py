@@ -29,9 +29,11 @@ from styleloom.blocks.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_
 from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.resample import TAPS, convolved, downsampled, fir, upsampled
 
-from .stylegan import discriminator_loss, generator_loss, mixed, r1_penalty, truncated
-
-__all__ = ["discriminator_loss", "generator_loss", "mixed", "r1_penalty"]
+from .stylegan import discriminator_loss as discriminator_loss
+from .stylegan import generator_loss as generator_loss
+from .stylegan import mixed as mixed
+from .stylegan import r1_penalty as r1_penalty
+from .stylegan import truncated
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 NORMALIZATIONS = ("demodulate", "instance", "none")
