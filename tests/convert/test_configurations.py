@@ -1,6 +1,8 @@
 """Configurations of official networks of which there is no recorded output, against their formulas written plainly."""
 
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.convert.pickled import Network, as_nvidia, write_tensorflow, write_torch
+from tests.convert.pickled import Network, _module, as_nvidia, write_tensorflow, write_torch
 from torch import Tensor
 
 import styleloom as sl
 from styleloom.blocks.errors import StyleLoomError
+from styleloom.convert.pth import read_checkpoint
 from styleloom.papers import stylegan2
 
 Numbers = dict[str, np.ndarray[Any, Any]]
@@ -196,6 +199,55 @@ def test_progan_of_rosinality(tmp_path: Path) -> None:
     close(generator.synthesis(ws), image)
     close(generator.synthesis(ws, lod=0.25), 0.25 * double(old) + 0.75 * image)
     close(generator.synthesis(ws, lod=1), old)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("archive", [True, False])
+def test_modules_that_were_saved_whole(tmp_path: Path, archive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As progressive-gan-pytorch does: the classes of its file become inert objects, of which only the tensors are read."""
+    saved_whole(tmp_path / "g.model", archive)
+    state = read_checkpoint(tmp_path / "g.model")
+    assert set(state) == {"label_embed.weight", "to_rgb.0.weight", "to_rgb.0.bias", "progression.0.conv.0.conv.weight_orig"}
+    torch.testing.assert_close(state["progression.0.conv.0.conv.weight_orig"], torch.arange(24.0).view(4, 6, 1, 1))
+    monkeypatch.chdir(tmp_path)
+    saved_whole(tmp_path / "g.model", archive, hostile=True)
+    with pytest.raises(StyleLoomError, match=r"asks for posix\.system"):
+        read_checkpoint(tmp_path / "g.model")
+    assert not Path("ran").exists()
+
+
+def saved_whole(path: Path, archive: bool, hostile: bool = False) -> None:
+    """A module of a file ``model.py``, pickled with its classes."""
+    with _module("model"):
+        source = sys.modules["model"]
+
+        class Conv(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = torch.nn.Module()
+                self.conv.weight_orig = torch.nn.Parameter(torch.arange(24.0).view(4, 6, 1, 1))
+                self.register_forward_pre_hook(Hook())
+
+        class Hook:
+            def __call__(self, *_: Any) -> None:
+                raise AssertionError("executed")
+
+        class Runs:
+            def __reduce__(self) -> Any:
+                return os.system, ("touch ran",)
+
+        for each in (Conv, Hook):
+            each.__module__, each.__qualname__ = "model", each.__name__
+            setattr(source, each.__name__, each)
+        net = torch.nn.Module()
+        net.label_embed = torch.nn.Embedding(2, 2)
+        net.to_rgb = torch.nn.ModuleList([torch.nn.Conv2d(4, 3, 1)])
+        block = torch.nn.Module()
+        block.conv = torch.nn.Sequential(Conv())
+        net.progression = torch.nn.ModuleList([block])
+        if hostile:
+            net.hidden = Runs()  # type: ignore[assignment]
+        torch.save(net, path, _use_new_zipfile_serialization=archive)
 
 
 # Class-conditional StyleGAN2.
