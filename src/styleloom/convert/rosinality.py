@@ -160,11 +160,9 @@ def _stylegan2_discriminator(state: State, sides: list[int]) -> tuple[dict[str, 
 def _trained(levels: int, path: Path, resolution: int | None) -> list[int]:
     """The resolutions that a growing network was trained to."""
     sides = generators.resolutions(4 * 2 ** (levels - 1))
-    step = re.search(r"train_step-(\d+)", path.name)
-    if resolution is None and step:
-        resolution = 4 * 2 ** (int(step[1]) - 1)  # it is named after the step that comes next
-    if resolution is None or resolution > sides[-1]:
-        resolution = resolution or sides[-1]
+    if resolution is None:
+        step = re.search(r"train_step-([0-9]+)", path.name)  # files are named after the step that comes next
+        resolution = sides[max(0, min(int(step[1]), levels) - 1)] if step else sides[-1]
     if resolution not in sides:
         raise StyleLoomError(f"{path} has layers for {', '.join(map(str, sides))} px, none for {resolution}; choose one of those")
     return sides[: sides.index(resolution) + 1]
