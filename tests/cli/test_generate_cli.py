@@ -11,6 +11,7 @@ from tests.cli.program import run
 from torch import Tensor
 
 import styleloom as sl
+from styleloom.blocks.precision import bf16_is_fast
 from styleloom.papers import progan, stylegan2
 
 
@@ -55,6 +56,16 @@ def test_sheets() -> None:
     assert size("sheet.png") == (5 * 20 - 4, 2 * 20 - 4)
     assert run("mix", "g.safetensors", "-o", "mix.png", "--rows", "1-2", "--cols", "3,4,5", "--layers", "0-2") == 0
     assert size("mix.png") == (4 * 20 - 4, 3 * 20 - 4)
+
+
+@pytest.mark.skipif(not bf16_is_fast(), reason="this processor has no bf16 instructions")
+def test_reduced_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    for precision in ("fp32", "bf16"):
+        assert run("generate", "g.safetensors", "-o", f"{precision}.png", "--seeds", "1-4", "--precision", precision) == 0
+    first, second = sl.read("fp32.png"), sl.read("bf16.png")
+    assert 0 < (first - second).abs().mean() < 0.02
+    assert run("generate", "p.safetensors", "-o", "x.png", "--precision", "bf16") == 2
+    assert "bf16 is for StyleGAN2" in capsys.readouterr().err
 
 
 def test_films_and_figures() -> None:
@@ -110,6 +121,7 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "x.png", "--psi", "1e300"], "'1e300' is no truncation"),
         (["generate", "g.safetensors", "-o", "x.png", "--psi", "nan"], "'nan' is no truncation"),
         (["generate", "g.safetensors", "-o", "x.png", "--psi", "1:0:9999999"], "'1:0:9999999' is no truncation"),
+        (["generate", "g.safetensors", "-o", "x.png", "--precision", "int4"], "unknown precision 'int4'"),
         (["generate", "g.safetensors", "-o", "x.png", "--columns", "-1"], "--columns is -1; it must be at least 1"),
         (["generate", "g.safetensors", "-o", "x", "--cutoff", "-1"], "truncation_cutoff is -1; it must be from 0 to 6"),
         (["generate", "g.safetensors", "-o", "x.png", "--cutoff", "99", "--psi", "1:0:3"], "truncation_cutoff is 99"),

@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
             raise
         print(
-            "error: out of memory; ask for smaller or fewer pictures, or for --precision bf16 where there is that option",
+            "error: out of memory; ask for smaller or fewer pictures, or for --precision bf16",
             file=sys.stderr,
         )
         sys.exit(2)
