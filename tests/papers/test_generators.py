@@ -117,6 +117,19 @@ def test_doubling_and_halving_with_a_convolution_are_what_they_say() -> None:
     torch.testing.assert_close(resample.boxed_convolution(x, weight, bias), wanted, atol=1e-5, rtol=1e-5)
 
 
+def test_small_maps_are_doubled_by_a_product_of_matrices() -> None:
+    kernel = resample.fir()
+    for width, side in ((48, 4), (8, 16)):  # kernels far larger than the map, and not
+        x, weight = (torch.randn(shape, dtype=torch.float64) for shape in ((2, width, side, side), (width, width, 3, 3)))
+        x.requires_grad_(), weight.requires_grad_()
+        wanted = resample.filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel, (1, 1), gain=4)
+        found = resample.convolved(x, weight, kernel, up=2)
+        torch.testing.assert_close(found, wanted)
+        slope = torch.randn_like(wanted)
+        for one, other in zip(*(torch.autograd.grad(each, (x, weight), slope) for each in (found, wanted)), strict=True):
+            torch.testing.assert_close(one, other)
+
+
 def test_losses_of_progan() -> None:
     real, made = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.5], [-1.0]])
     torch.testing.assert_close(progan.wgan_generator_loss(made), -made)

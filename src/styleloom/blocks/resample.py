@@ -82,11 +82,23 @@ def convolved(
     taps = kernel.shape[0]
     if up == 2:
         pad = (margin + (taps + 1) // 2 - (size - 1), margin + (taps - 2) // 2 - (size - 2))
-        return filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel, pad, gain=4, bias=bias)
+        return filtered(_spread(x, weight), kernel, pad, gain=4, bias=bias)
     pad = (margin + (taps - 1) // 2, margin + (taps - 2) // 2)
     if size == 1:
         return F.conv2d(filtered(x, kernel, pad, stride=2), weight, bias)
     return F.conv2d(filtered(x, kernel, pad), weight, bias, stride=2)
+
+
+def _spread(x: Tensor, weight: Tensor) -> Tensor:
+    """A transposed convolution with a stride of 2: [N, I, H, W] and [O, I, k, k] -> [N, O, 2 H + k - 2, 2 W + k - 2].
+
+    Where the kernels are far larger than the map, it is one product of matrices: torch copies them to turn them around.
+    """
+    if torch.compiler.is_compiling() or 16 * x.numel() > weight.numel() or x.device.type != "cpu":
+        return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    (inputs, height, width), size = x.shape[1:], weight.shape[-1]
+    columns = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.permute(0, 2, 3, 1).reshape(-1, inputs).T  # [N, H W, O k k]
+    return F.fold(columns.transpose(1, 2), (2 * height + size - 2, 2 * width + size - 2), size, stride=2)
 
 
 def nearest_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
