@@ -280,7 +280,7 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <p>Several styles in any shares, a style for each region of a mask, or the colours of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>
 <h2>People who are not</h2>
-<p>A small StyleGAN2 (Karras et al. 2020), trained in an hour and a half on one core, on portraits of 32 px, which are shown four times larger:
+<p>A small StyleGAN2 (Karras et al. 2020), trained in an hour on one core, on portraits of 32 px, which are shown four times larger:
 <code>styleloom generate portraits-32 --seeds 0-23 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
 <h2>Sixteen styles, drawn by code</h2>
