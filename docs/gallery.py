@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from styleloom.blocks.images import resize, write
+from styleloom.blocks.images import grid, resize, write
 from styleloom.convert.vgg import load_features
 from styleloom.painterly import STYLES, draw
-from styleloom.papers import dumoulin, gatys
+from styleloom.papers import dumoulin, gatys, stylegan2
 from styleloom.samples import sample
+from styleloom.sampling import mixing_rows
 
 HERE = Path(__file__).parent
 PAIRS = (
@@ -40,6 +41,13 @@ def main() -> None:
     model, photo = dumoulin.load(), resize(sample("astronaut"), (220, 220))
     painted = [dumoulin.stylize(photo, name, model=model) for name in STYLES]
     write(torch.cat([torch.cat(painted[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
+    mixing()
+
+
+def mixing() -> None:
+    """Write ``mixing.jpg``: portraits at the left and above, and where they meet the one above with the left's coarse styles."""
+    rows = mixing_rows(stylegan2.load("portraits-32"), (2, 21), (5, 9, 13, 17, 20))
+    write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
 
 
 if __name__ == "__main__":
