@@ -16,13 +16,13 @@ MODEL = "portraits-32"
 SAMPLES = range(24)
 ROWS, COLUMNS = (2, 21), (5, 9, 13, 17, 20)
 PSIS = (1.0, 0.75, 0.5, 0.25, 0.0, -0.5)
-STATIONS, FRAMES = (2, 9, 13, 21), 16
+STATIONS, FRAMES = (2, 9, 13, 21, 5, 18), 24
 
 FIGURES = (
     ("faces.png", "Twenty-four seeds, truncated to psi 0.7."),
     ("faces-mixing.png", "Style mixing: coarse layers (4-8 px) of the portraits at the left, all others of those above."),
     ("faces-truncation.png", "Truncation: psi 1, 0.75, 0.5, 0.25, the mean portrait at 0, and beyond it at -0.5."),
-    ("faces-walk.gif", "From seed to seed, straight through w."),
+    ("faces-walk.gif", "From each seed to the next, straight through w."),
 )
 
 
@@ -40,7 +40,8 @@ def faces(folder: Path, device: torch.device) -> str:
     rows = [enlarged(_rendered(generator, torch.cat([generator.map([seed], truncation_psi=p) for p in PSIS]))) for seed in ROWS]
     images.write(images.grid(rows), folder / "faces-truncation.png")
     ways = torch.cat(list(sampling.walk(generator, STATIONS, frames=FRAMES)))
-    images.write_gif(list(enlarged(_rendered(generator, ways)).split(1)), folder / "faces-walk.gif", rate=12)
+    walks = enlarged(_rendered(generator, ways)).unflatten(0, (len(STATIONS), FRAMES))
+    images.write_gif([images.grid([each]) for each in walks.unbind(1)], folder / "faces-walk.gif", rate=12)
     return "".join(
         f'<figure><img src="{name}" alt="{caption}"><figcaption>{caption}</figcaption></figure>' for name, caption in FIGURES
     )
