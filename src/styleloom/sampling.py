@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .blocks import images
 from .blocks.errors import StyleLoomError, check_choice
-from .blocks.generators import Generator, latents
+from .blocks.generators import Generator, latents, shown
 
 LAYERS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
 """Layers by what they decide, as in StyleGAN's Section 3.1: those of 4-8 px, of 16-32 px, and from 64 px up."""
@@ -182,7 +182,7 @@ def walk(
             share = frame / frames
             yield start.lerp(end, share) if space == "w" else mapped(slerp(start, end, share))
     if not loop:
-        yield mapped(stations[-1])
+        yield at[-1] if space == "w" else mapped(at[-1])
 
 
 @torch.no_grad()
@@ -216,7 +216,7 @@ def noise_figure(
         for _ in range(draws if layers else 1):
             maps = [torch.randn(1, 1, side, side, generator=random) * (i in layers) for i, side in enumerate(sides)]
             maps = [each.to(generator.device) for each in maps]
-            drawn.append(generator.synthesis(ws, noise=maps).add(1).div(2).clamp(0, 1))
+            drawn.append(shown(generator.synthesis(ws, noise=maps)))
         pictures = torch.cat(drawn)
         above.append(pictures[:1])
         below.append(pictures.std(0, correction=0, keepdim=True).mean(1, keepdim=True).expand(-1, 3, -1, -1))

@@ -73,7 +73,7 @@ def check_ws(ws: Tensor, num_ws: int) -> None:
         raise StyleLoomError(f"latents of shape {list(ws.shape)}; this network takes [N, {num_ws}, w_dim]")
 
 
-def _shown(image: Tensor) -> Tensor:
+def shown(image: Tensor) -> Tensor:
     """Pictures of a network [N, 1 or 3, H, W] in [-1, 1] as RGB [N, 3, H, W] in [0, 1]."""
     if image.shape[1] not in (1, 3):
         raise StyleLoomError(f"this generator's pictures have {image.shape[1]} channels; grey ones and RGB can be shown")
@@ -168,10 +168,10 @@ class Generator(nn.Module):
                 raise StyleLoomError(f"{len(seeds)} seeds of noise for {len(ws)} pictures; wanted one for each")
             for each, seed in zip(ws.split(1), seeds, strict=True):
                 noise = torch.Generator(self.device).manual_seed(int(seed))
-                yield _shown(self.synthesis(each, noise_mode=noise_mode, generator=noise))
+                yield shown(self.synthesis(each, noise_mode=noise_mode, generator=noise))
             return
         for part in ws.split(BATCH):
-            yield from _shown(self.synthesis(part, noise_mode=noise_mode)).split(1)
+            yield from shown(self.synthesis(part, noise_mode=noise_mode)).split(1)
 
     def generate(
         self,

@@ -40,8 +40,7 @@ def check_film(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise StyleLoomError(f"cannot write {path}: unknown film format {path.suffix!r}; use one of {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+    check_parent(path)
     if path.is_dir():
         raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
     return path

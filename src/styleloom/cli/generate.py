@@ -147,11 +147,11 @@ def generate(
     mark = time.perf_counter()
     options = dict(truncation_psi=psis[0], truncation_cutoff=cutoff)
     if figure is Figure.mean:
-        images.write(sampling.mean_picture(generator, noise_mode=noise), images.check_writable(out))
+        images.write(sampling.mean_picture(generator, noise_mode=noise), out)
         count = 1
     elif figure is Figure.noise:
         picture = sampling.noise_figure(generator, chosen[0], label, truncation_psi=psis[0])
-        images.write(picture, images.check_writable(out))
+        images.write(picture, out)
         count = 1
     elif film:
         ways = sampling.walk(generator, chosen, label, frames=frames, space=space, loop=not once, **options)  # type: ignore[arg-type]

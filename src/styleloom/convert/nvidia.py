@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -135,8 +135,6 @@ def _discriminator(state: dict[str, Any], flat: Mapping[str, Tensor], path: Path
     top = _child(state, f"b{side}")
     layer = _child(top, "conv1")
     _check_activation(layer, path)
-    sides = generators.resolutions(side)
-    widths = {r: flat[f"b{r}.conv{'0' if r > 4 else ''}.weight"].shape[0] for r in sides}
     spread = _child(last, "mbstd")
     classes = int(state["c_dim"])
     return dict(
@@ -151,8 +149,14 @@ def _discriminator(state: dict[str, Any], flat: Mapping[str, Tensor], path: Path
         epilogue_kwargs=dict(
             mbstd_group_size=spread.get("group_size", 4), mbstd_num_channels=spread.get("num_channels", 0) if spread else 0
         ),
-        **generators.channel_options(widths),
+        **judge_channels(flat, generators.resolutions(side)),
     )
+
+
+def judge_channels(tensors: Mapping[str, Tensor], sides: Sequence[int]) -> dict[str, Any]:
+    """The arguments for the channels of a discriminator whose tensors have NVIDIA's names."""
+    widths = {side: tensors[f"b{side}.conv{'0' if side > 4 else ''}.weight"].shape[0] for side in sides}
+    return generators.channel_options(widths)
 
 
 def _check_activation(layer: dict[str, Any], path: Path) -> None:

@@ -21,7 +21,7 @@ from styleloom.blocks.equalized import GAIN
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.resample import fir
 
-from .nvidia import Converted, taps
+from .nvidia import Converted, judge_channels, taps
 
 State = Mapping[str, Tensor]
 
@@ -149,9 +149,8 @@ def _stylegan2_discriminator(state: State, sides: list[int]) -> tuple[dict[str, 
     }
     found = {ours: state[theirs] for theirs, ours in names.items()}
     found |= {f"{place}.resample_filter": kernel.clone() for place, kernel in kernels.items()}
-    widths = {side: found[f"b{side}.conv{'0' if side > 4 else ''}.weight"].shape[0] for side in sides}
     config = dict(c_dim=0, img_resolution=sides[-1], img_channels=3, resample_filter=taps(filter))
-    return found, config | generators.channel_options(widths)
+    return found, config | judge_channels(found, sides)
 
 
 # The two that grow, in which all layers but their last have He's gain: weight times sqrt(2 / fan_in).

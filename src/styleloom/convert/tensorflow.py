@@ -16,7 +16,7 @@ from styleloom.blocks.equalized import GAIN
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.resample import TAPS, fir
 
-from .nvidia import Converted
+from .nvidia import Converted, judge_channels
 from .pickles import Object, check_amount
 
 ALLOWED: dict[tuple[str, str], type] = {
@@ -238,7 +238,6 @@ def _discriminator(variables: Variables, plain: Mapping[str, Any], kind: str) ->
             read.bias(f"{side}x{side}/{name}/bias", f"b{side}.{ours}.bias")
     read.dense("4x4/Dense0", "b4.fc", GAIN)
     read.dense("4x4/Dense1", "b4.out")
-    widths = {side: read.found[f"b{side}.conv{'0' if side > 4 else ''}.weight"].shape[0] for side in sides}
     return read.found, dict(
         c_dim=plain.get("label_size", 0),
         img_resolution=sides[-1],
@@ -249,7 +248,7 @@ def _discriminator(variables: Variables, plain: Mapping[str, Any], kind: str) ->
         classes="scores" if kind == "progan" else "product",
         pool_last=kind == "progan" and "8x8/Conv1/weight" in variables,
         lod=lod,
-        **generators.channel_options(widths),
+        **judge_channels(read.found, sides),
     )
 
 
@@ -351,7 +350,6 @@ def _stylegan2_discriminator(
         read.found["mapping.embed.bias"] = torch.zeros(classes)
         mapping, cmap_dim = dict(num_layers=0, embed_features=classes), classes
     filter = list(plain.get("resample_kernel", (1, 3, 3, 1)))
-    widths = {r: read.found[f"b{r}.conv{'0' if r > 4 else ''}.weight"].shape[0] for r in generators.resolutions(side)}
     group, features = plain.get("mbstd_group_size", 4), plain.get("mbstd_num_features", 1)
     return _with_filters(read.found, filter), dict(
         c_dim=classes,
@@ -363,7 +361,7 @@ def _stylegan2_discriminator(
         cmap_dim=cmap_dim,
         mapping_kwargs=mapping,
         epilogue_kwargs=dict(mbstd_group_size=group, mbstd_num_channels=0 if group is not None and group <= 1 else features),
-        **generators.channel_options(widths),
+        **judge_channels(read.found, generators.resolutions(side)),
     )
 
 
