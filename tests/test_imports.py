@@ -18,6 +18,8 @@ TIERS = {
     "api": 4,
     "export": 4,
     "sampling": 4,
+    "evaluation": 4,
+    "toonfaces": 2,
     "cli": 5,
     "studio": 5,
 }
@@ -30,6 +32,7 @@ YEARS = {
     "progan": 2018,
     "stylegan": 2019,
     "stylegan2": 2020,
+    "stylegan2_networks": 2020,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .blocks import checkpoint
+from .blocks import checkpoint, labeller
 from .blocks.descend import Progress
 from .blocks.errors import StyleLoomError, check_choice
 from .blocks.files import check_parent
@@ -25,6 +25,7 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "features": load_features,
     **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution)},
     **{module.KIND: module.load for module in GENERATORS.values()},
+    labeller.KIND: labeller.load,
 }
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 NAMED = ("johnson", "dumoulin")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .blocks import images
 from .blocks.errors import StyleLoomError, check_choice
-from .blocks.generators import Generator, latents, shown
+from .blocks.generators import Generator, latents, shown, slerp
 
 LAYERS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
 """Layers by what they decide, as in StyleGAN's Section 3.1: those of 4-8 px, of 16-32 px, and from 64 px up."""
@@ -125,17 +125,6 @@ def truncation_sheet(
     return images.grid(rows)
 
 
-def slerp(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """Between two vectors along the sphere (Shoemake 1985): [N, D] each -> [N, D]; lengths go along evenly."""
-    lengths = [each.norm(dim=1, keepdim=True) for each in (first, second)]
-    a, b = first / lengths[0], second / lengths[1]
-    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
-    if bool((angle.sin() < 1e-6).any()):
-        return first.lerp(second, share)
-    between = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
-    return between * lengths[0].lerp(lengths[1], share)
-
-
 @torch.no_grad()
 def walk(
     generator: Generator,
@@ -203,7 +192,7 @@ def noise_figure(
     Raises:
         StyleLoomError: a generator without noise.
     """
-    sides = noise_sides(generator)
+    sides = generator.noise_sides
     if not sides:
         raise StyleLoomError(f"this {type(generator).__module__.rsplit('.', 1)[-1]} generator has no noise")
     ws = generator.map([seed], classes, truncation_psi=truncation_psi)
@@ -222,8 +211,3 @@ def noise_figure(
         below.append(pictures.std(0, correction=0, keepdim=True).mean(1, keepdim=True).expand(-1, 3, -1, -1))
     brightest = max(float(each.max()) for each in below) or 1.0
     return images.grid([torch.cat(above), torch.cat(below) / brightest])
-
-
-def noise_sides(generator: Generator) -> list[int]:
-    """The side of each layer's noise map; empty for a generator without noise."""
-    return [value.shape[-1] for name, value in generator.synthesis.named_buffers() if name.endswith("noise_const")]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from styleloom.blocks.checkpoint import read_state
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.fit import LOG, STATE, Hardware, Phase, Task, Tick, Training, fit
+from styleloom.blocks.fit import LOG, STATE, Hardware, Phase, Task, Tick, Training, fit, warmed
 
 TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=5, seed=3)
 
@@ -43,7 +43,7 @@ def toy(
         phases={"all": Phase(torch.optim.Adam(network.parameters(), lr=lr), loss)},
         item=item,
         count=7,
-        averages={"network": 0.9},
+        averages={"network": warmed(0.9)},
         settings=dict(lr=lr),
     )
     return fit(task, training, out=out, fabric=fabric, resume=resume)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from styleloom.blocks import generators, resample
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.papers import progan, stylegan, stylegan2
+from styleloom.papers import progan, stylegan, stylegan2, stylegan2_networks
 
 SMALL: dict[str, Any] = dict(channel_base=64, channel_max=8)
 
@@ -142,7 +142,7 @@ def test_losses_of_progan() -> None:
 
 def test_mixing_follows_its_probability() -> None:
     first, second = torch.zeros(4000, 6, 1), torch.ones(4000, 6, 1)
-    found = stylegan.mixed(first, second, 0.9, torch.Generator().manual_seed(0))[:, :, 0]
+    found = stylegan.mixed(first, second, 0.9, torch.rand(4000, 2, generator=torch.Generator().manual_seed(0)))[:, :, 0]
     assert bool((found[:, 1:] >= found[:, :-1]).all())  # the first w, then the second
     assert bool((found[:, 0] == 0).all())
     changed = found.sum(1) > 0
@@ -162,7 +162,7 @@ def test_the_mean_w() -> None:
 @pytest.mark.parametrize("large", [2**24, 1])
 def test_stylegan2_is_the_official_layout(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, logits and all gradients, with pictures computed together and one by one."""
-    monkeypatch.setattr(stylegan2, "LARGE", large)
+    monkeypatch.setattr(stylegan2_networks, "LARGE", large)
     generator, judge = small(stylegan2)
     for network in (generator, judge):
         for p in network.parameters():
@@ -189,7 +189,7 @@ def test_explicit_noise_and_pictures_one_by_one(monkeypatch: pytest.MonkeyPatch)
     noise = [torch.randn(3, 1, side, side) for side in (4, 8, 8, 16, 16)]
     with torch.no_grad():
         together = generator.synthesis(ws, noise=noise)
-        monkeypatch.setattr(stylegan2, "LARGE", 1)
+        monkeypatch.setattr(stylegan2_networks, "LARGE", 1)
         torch.testing.assert_close(generator.synthesis(ws, noise=noise), together, atol=1e-4, rtol=0)
 
 
@@ -218,7 +218,7 @@ def test_demodulation_lets_no_spike_pass_and_a_norm_does() -> None:
     away = (slice(None), slice(None), slice(0, 4), slice(0, 4))
     with torch.no_grad():
         for normalization, share in (("demodulate", 1.0), ("instance", 0.05)):
-            layer = stylegan2.SynthesisLayer(8, 8, 4, 16, normalization=normalization)
+            layer = stylegan2_networks.SynthesisLayer(8, 8, 4, 16, normalization=normalization)
             layer.weight.copy_(weight)
             layer.affine.weight.zero_()
             plain, with_spike = (layer(each, torch.zeros(1, 4), None)[away] for each in (x, spiked))

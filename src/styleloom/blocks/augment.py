@@ -8,7 +8,7 @@ far the discriminator overfits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ def augment(
     p: float | Tensor,
     pipeline: str = "bgc",
     *,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
     percentile: float | None = None,
 ) -> Tensor:
     """Pictures, each changed by chance in some of many ways.
@@ -42,7 +42,7 @@ def augment(
         image: [N, 3, H, W] in [-1, 1].
         p: probability of each change.
         pipeline: letters of ``"b"``, flips and whole-pixel moves, ``"g"``, moves, turns and stretches, ``"c"``, colours.
-        generator: of the chances, on the CPU.
+        generator: of the chances; or one for each picture, so that they do not depend on the batch.
         percentile: instead of chance, each change as large as this share of all of them: for tests.
 
     Returns:
@@ -71,8 +71,21 @@ def augment(
 class _Draws:
     """Chances of a batch: with probability p a number drawn, otherwise what changes nothing."""
 
-    def __init__(self, count: int, p: float, generator: torch.Generator | None, percentile: float | None) -> None:
+    def __init__(
+        self,
+        count: int,
+        p: float,
+        generator: torch.Generator | Sequence[torch.Generator] | None,
+        percentile: float | None,
+    ) -> None:
         self.count, self.p, self.generator, self.percentile = count, p, generator, percentile
+
+    def _drawn(self, draw: Callable[..., Tensor], size: int) -> Tensor:
+        """[N, size] random numbers, on the CPU."""
+        if not isinstance(self.generator, Sequence):
+            device = self.generator.device if self.generator is not None else None
+            return draw(self.count, size, generator=self.generator, device=device).cpu()
+        return torch.stack([draw(size, generator=each, device=each.device) for each in self.generator]).cpu()
 
     def __call__(
         self, shape: Callable[[Tensor], Tensor], *, size: int = 1, normal: bool = False, p: float | None = None
@@ -82,9 +95,8 @@ class _Draws:
         if self.percentile is not None:
             fixed = torch.tensor(self.percentile)
             return shape((torch.erfinv(2 * fixed - 1) if normal else fixed).expand(self.count, size))
-        draw = torch.randn if normal else torch.rand
-        numbers = draw(self.count, size, generator=self.generator)
-        chosen = torch.rand(self.count, 1, generator=self.generator) < (self.p if p is None else p)
+        numbers = self._drawn(torch.randn if normal else torch.rand, size)
+        chosen = self._drawn(torch.rand, 1) < (self.p if p is None else p)
         return torch.where(chosen, shape(numbers), nothing)
 
 

@@ -7,13 +7,16 @@ exactly from its step number alone, and however many processes share a batch, it
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor
 
@@ -21,6 +24,8 @@ from . import images
 from .errors import StyleLoomError
 
 Read = Callable[[], Tensor]
+Item = Callable[[int, RandomState], tuple[Tensor, ...]]
+KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
 
 
 class Pictures:
@@ -35,13 +40,16 @@ class Pictures:
 
     Attributes:
         damaged: ``{name: reason}`` of the pictures that could not be read so far.
+        places: of each picture, its folder or zip and its name in there.
     """
 
     def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None) -> None:
         self.shorter = shorter
         self.damaged: dict[str, str] = {}
+        self.places: list[tuple[Path, str]] = []
         self._readers: list[tuple[str, Read]] = []
         self._kept: dict[int, Tensor] = {}
+        self._room = KEPT
         sources = [sources] if isinstance(sources, str | Path) else list(sources)
         for source in sources:
             self._add(Path(source))
@@ -53,6 +61,7 @@ class Pictures:
             for path in sorted(source.rglob("*")):
                 if path.suffix.lower() in images.SUFFIXES:
                     self._readers.append((str(path), lambda path=path: images.read(path)))  # type: ignore[misc]
+                    self.places.append((source, path.relative_to(source).as_posix()))
         elif source.suffix.lower() == ".zip":
             try:
                 archive = zipfile.ZipFile(source)
@@ -61,8 +70,10 @@ class Pictures:
             for name in sorted(archive.namelist()):
                 if Path(name).suffix.lower() in images.SUFFIXES:
                     self._readers.append((f"{source}/{name}", _from_zip(archive, name)))
+                    self.places.append((source, name))
         elif source.is_file():
             self._readers.append((str(source), lambda: images.read(source)))
+            self.places.append((source.parent, source.name))
         else:
             raise StyleLoomError(f"no such folder or file: {source}")
 
@@ -71,13 +82,19 @@ class Pictures:
 
     def __getitem__(self, index: int) -> Tensor:
         """Picture [3, H, W]; in the place of a damaged one, the next that can be read."""
+        return self.find(index)[1]
+
+    def find(self, index: int) -> tuple[int, Tensor]:
+        """The number of the picture that is found at ``index``, and it."""
         for offset in range(len(self)):
-            found = self._read((index + offset) % len(self))
+            place = (index + offset) % len(self)
+            found = self.read(place)
             if found is not None:
-                return found
+                return place, found
         raise StyleLoomError(f"none of the {len(self)} pictures can be read, for example {next(iter(self.damaged.items()))}")
 
-    def _read(self, index: int) -> Tensor | None:
+    def read(self, index: int) -> Tensor | None:
+        """Picture [3, H, W]; None where it is damaged."""
         name, reader = self._readers[index]
         if name in self.damaged:
             return None
@@ -93,8 +110,113 @@ class Pictures:
         height, width = picture.shape[-2:]
         scale = min(1, self.shorter / min(height, width))
         picture = images.resize(picture, (round(height * scale), round(width * scale)))
-        self._kept[index] = torch.from_numpy(images.to_uint8(picture)).permute(2, 0, 1)
-        return self._kept[index].float() / 255
+        kept = torch.from_numpy(images.to_uint8(picture)).permute(2, 0, 1)
+        if self._room >= kept.numel():
+            self._room -= kept.numel()
+            self._kept[index] = kept
+        return kept.float() / 255
+
+
+class Labelled:
+    """Square pictures of one size, and the class of each.
+
+    Args:
+        sources: see :class:`Pictures`.
+        resolution: their side; the middle of others is cut out and resized.
+        conditional: read classes, from a source's ``dataset.json`` (``{"labels": [[name, class], ...]}``, as NVIDIA's
+            dataset_tool writes it) or else from the names of its sub-folders.
+
+    Raises:
+        StyleLoomError: what :class:`Pictures` refuses, or classes asked for that are not there for each picture.
+
+    Attributes:
+        classes: their names; none unless ``conditional``.
+        labels: each picture's class, by number.
+        damaged: see :class:`Pictures`.
+    """
+
+    def __init__(self, sources: Sequence[str | Path] | str | Path, resolution: int, *, conditional: bool = False) -> None:
+        self.pictures, self.resolution = Pictures(sources, shorter=resolution), resolution
+        self.damaged = self.pictures.damaged
+        self.classes: list[str] = []
+        self.labels: list[int] = []
+        if conditional:
+            self.labels, self.classes = _labels(self.pictures)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Picture [3, resolution, resolution] in [0, 1]; in the place of a damaged one, the next that can be read."""
+        return squared(self.pictures[index], self.resolution)
+
+    def example(self, mirror: bool) -> Item:
+        """What makes a training example: picture [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its own."""
+
+        def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
+            place, picture = self.pictures.find(index)
+            picture = squared(picture, self.resolution) * 2 - 1
+            if mirror and rng.rand() < 0.5:
+                picture = picture.flip(2)
+            c = torch.zeros(len(self.classes))
+            if self.classes:
+                c[self.labels[place]] = 1
+            return picture, c, torch.tensor(rng.randint(2**31))
+
+        return item
+
+
+def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
+    """A picture [3, H, W] as a square [3, side, side].
+
+    Args:
+        picture: in [0, 1].
+        side: in pixels.
+        way: ``"crop"`` keeps the middle, ``"pad"`` repeats the border, ``"stretch"`` squeezes the longer side.
+    """
+    height, width = picture.shape[-2:]
+    if way == "crop":
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        picture = picture[:, top : top + short, left : left + short]
+    elif way == "pad":
+        high, wide = max(0, width - height), max(0, height - width)
+        around = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
+        picture = F.pad(picture[None], around, mode="replicate")[0]
+    return images.resize(picture[None], (side, side))[0] if picture.shape[1:] != (side, side) else picture
+
+
+def _labels(pictures: Pictures) -> tuple[list[int], list[str]]:
+    """Each picture's class by number, and the classes' names."""
+    tables: dict[Path, dict[str, Any]] = {source: _table(source) for source, _ in pictures.places}
+    found: list[str | int] = []
+    for source, name in pictures.places:
+        label = tables[source].get(name) if tables[source] else (Path(name).parts[0] if len(Path(name).parts) > 1 else None)
+        if not isinstance(label, str | int):
+            told = f"dataset.json has {label!r}" if tables[source] else "it lies in no sub-folder, and there is no dataset.json"
+            raise StyleLoomError(f"{source}: no class for {name}: {told}; give each picture one whole number, or a sub-folder")
+        found.append(label)
+    if all(isinstance(label, int) for label in found):
+        numbers = [int(label) for label in found]
+        if min(numbers) < 0:
+            raise StyleLoomError(f"class {min(numbers)} in dataset.json; classes are numbered from 0")
+        return numbers, [str(number) for number in range(max(numbers) + 1)]
+    names = sorted({str(label) for label in found})
+    return [names.index(str(label)) for label in found], names
+
+
+def _table(source: Path) -> dict[str, Any]:
+    """The labels of a source's ``dataset.json`` by name; empty where it has none."""
+    try:
+        if source.suffix.lower() == ".zip":
+            with zipfile.ZipFile(source) as archive:
+                text = archive.read("dataset.json").decode() if "dataset.json" in archive.namelist() else "{}"
+        else:
+            path = source / "dataset.json"
+            text = path.read_text() if path.exists() else "{}"
+        return dict(json.loads(text).get("labels") or {})
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}") from error
 
 
 def _from_zip(archive: zipfile.ZipFile, name: str) -> Read:
@@ -133,28 +255,34 @@ def recolored(picture: Tensor, rng: RandomState) -> Tensor:
     return images.yiq_to_rgb(torch.cat([luma, colors], 1)).clamp(0, 1)[0]
 
 
-Item = Callable[[int, RandomState], tuple[Tensor, ...]]
-
-
 def batches(
-    item: Item, count: int, batch: int, *, seed: int, first: int = 0, rank: int = 0, world: int = 1, ahead: int = 2
+    item: Item,
+    count: int,
+    places: Callable[[int], range],
+    *,
+    seed: int,
+    first: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    ahead: int = 2,
 ) -> Iterator[tuple[Tensor, ...]]:
     """Batches first, first + 1, ... without end: stacked fields of ``item(index, rng)``, this process's share of each.
+
+    A process takes every ``world``-th example, so that groups of a discriminator's minibatch spread are the same however
+    many processes there are.
 
     Args:
         item: makes one example, a tuple of tensors, of picture ``index``, with a random state of its own.
         count: how many pictures there are.
-        batch: examples of all processes together; a multiple of ``world``.
+        places: of the examples of a batch, in the endless row of them.
         ahead: batches made beforehand by a second thread.
     """
-    if batch % world:
-        raise StyleLoomError(f"a batch of {batch} cannot be shared by {world} processes; use a multiple of {world}")
-    share = batch // world
 
     def make(step: int) -> tuple[Tensor, ...]:
-        places = range(step * batch + rank * share, step * batch + (rank + 1) * share)
-        chosen = order(count, seed, places.start, share)
-        items = [item(index, RandomState([seed, place % 2**32])) for index, place in zip(chosen, places, strict=True)]
+        row = places(step)
+        chosen = order(count, seed, row.start, len(row))
+        own = list(zip(chosen, row, strict=True))[rank::world]
+        items = [item(index, RandomState([seed, place % 2**32])) for index, place in own]
         return tuple(torch.stack(parts) for parts in zip(*items, strict=True))
 
     with ThreadPoolExecutor(1) as pool:

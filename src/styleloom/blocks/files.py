@@ -18,6 +18,17 @@ def check_parent(path: Path) -> None:
         raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
 
 
+def check_folder(path: Path) -> Path:
+    """Make a folder for results, or raise StyleLoomError saying why that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StyleLoomError(f"cannot make the folder {path}: a file is in the way") from error
+    except OSError as error:
+        raise StyleLoomError(f"cannot make the folder {path}: {error.strerror}") from error
+    return path
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to: it replaces ``path`` when the block ends well and vanishes when it does not.

@@ -14,7 +14,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -28,6 +28,7 @@ from . import data, images
 from .checkpoint import read_state, save_state
 from .descend import Losses, Progress
 from .errors import StyleLoomError, check_choice
+from .files import check_folder, replacing
 from .memory import keep_memory
 from .precision import precision_on
 
@@ -53,6 +54,7 @@ class Training:
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
         save_every: steps between two checkpoints.
+        measure_every: steps between two measurements of quality, in methods that have them; 0: none.
     """
 
     num_steps: int = 40_000
@@ -63,6 +65,7 @@ class Training:
     log_every: int = 50
     sample_every: int = 500
     save_every: int = 500
+    measure_every: int = 0
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "batch", "accumulate", "log_every", "sample_every", "save_every"):
@@ -118,7 +121,7 @@ class Phase:
     """One of the updates that make up a step, such as a discriminator's.
 
     Attributes:
-        optimizer: over the parameters that are updated.
+        optimizer: over the parameters that are updated; several updates may share one.
         loss: weighted, named terms of a batch's fields; their sum is descended on.
         every: take this update each so many steps.
     """
@@ -137,11 +140,16 @@ class Task:
         phases: the updates of a step, by name, in their order.
         item: makes one example, a tuple of tensors, of the number of a picture and a random state of its own.
         count: how many pictures there are.
-        averages: ``{name of a network: decay}`` of exponential moving averages of weights.
+        averages: ``{name of a network: decay at a step}`` of exponential moving averages of weights, see :func:`warmed`.
         schedule: factor of every learning rate at a step, counted from 0.
+        begin: called with each step before it is taken; what it decides on must be in the networks' buffers, which are saved
+            and, of several processes, averaged after each step. Returns figures for the log.
+        places: of a step's examples in the endless row of them; step * batch and so on unless told.
+        measure: of the networks, averaged where they are, named figures of quality.
         sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
         export: writes a model file of the networks, averaged where they are.
         settings: plain values that a resumed run must share.
+        free: names of settings that it need not share.
         damaged: of each set of pictures, those that could not be read so far, with reasons.
     """
 
@@ -149,11 +157,15 @@ class Task:
     phases: Mapping[str, Phase]
     item: data.Item
     count: int
-    averages: Mapping[str, float] = field(default_factory=dict)
+    averages: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
     schedule: Callable[[int], float] = lambda step: 1.0
+    begin: Callable[[int], dict[str, float]] = lambda step: {}
+    places: Callable[[int], range] | None = None
+    measure: Callable[[Mapping[str, nn.Module]], dict[str, float]] | None = None
     sample: Callable[[Mapping[str, nn.Module]], Tensor] | None = None
     export: Callable[[Mapping[str, nn.Module], Path], None] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    free: Sequence[str] = ()
     damaged: Sequence[Mapping[str, str]] = ()
 
 
@@ -163,11 +175,15 @@ class Tick(Progress):
 
     Attributes:
         rate: examples a second, of all processes together.
+        pictures: examples seen, since the run's beginning.
+        skipped: updates passed over since this process's start because a loss or gradient was not finite.
         damaged: names of pictures passed over so far.
         stopped: the run was asked to stop, has saved its state, and this is its last tick.
     """
 
     rate: float = 0.0
+    pictures: int = 0
+    skipped: int = 0
     damaged: tuple[str, ...] = ()
     stopped: bool = False
 
@@ -175,6 +191,11 @@ class Tick(Progress):
 def cosine(step: int, steps: int) -> float:
     """A schedule from 1 to 0.02 over a run."""
     return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def warmed(decay: float) -> Callable[[int], float]:
+    """A moving average's decay at a step: shorter at the start, so that the first weights are forgotten."""
+    return lambda step: min(decay, (1 + step) / (10 + step))
 
 
 def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[Tick]:
@@ -198,12 +219,8 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             a disk that is full, or gradients that stay infinite.
     """
     keep_memory()
-    share = training.batch // (fabric.world_size * training.accumulate)
-    if share * fabric.world_size * training.accumulate != training.batch:
-        raise StyleLoomError(
-            f"a batch of {training.batch} cannot be shared by {fabric.world_size} processes in {training.accumulate} parts; "
-            f"use a multiple of {fabric.world_size * training.accumulate}"
-        )
+    batch_size = training.batch
+    places = task.places or (lambda step: range(step * batch_size, (step + 1) * batch_size))
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training)))
@@ -211,14 +228,16 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     shown = {**task.networks, **averages}
     chief = fabric.is_global_zero
     log = _Log(out, done, training) if chief else None
-    source = data.batches(
-        task.item, task.count, training.batch, seed=training.seed, first=done, rank=fabric.global_rank, world=fabric.world_size
-    )
-    start, misses = time.perf_counter(), 0
-    first = done
+    rank, world = fabric.global_rank, fabric.world_size
+    source = data.batches(task.item, task.count, places, seed=training.seed, first=done, rank=rank, world=world)
+    start, skipped = time.perf_counter(), 0
+    misses = dict.fromkeys(task.phases, 0)
+    seen = places(done).start
     with _stop_signals() as asked_to_stop:
         for step, batch in zip(range(done, training.num_steps), source, strict=False):
-            torch.manual_seed(_mixed(training.seed, step, fabric.global_rank))
+            _check_shares(len(places(step)), world, training.accumulate)
+            told = task.begin(step)
+            torch.manual_seed(mixed_seed(training.seed, step, rank))
             batch = tuple(part.to(fabric.device) for part in batch)
             losses: dict[str, float] = {}
             for name, phase in task.phases.items():
@@ -226,28 +245,34 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
                     continue
                 for group, lr in zip(phase.optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = lr * task.schedule(step)
-                found = _gradients(phase, batch, share, fabric)
+                found = _gradients(phase, batch, training.accumulate, fabric)
                 losses |= found
                 if all(math.isfinite(value) for value in found.values()) and _clip(phase.optimizer, training.clip):
                     phase.optimizer.step()
-                    misses = 0
+                    misses[name] = 0
                 else:
-                    misses += 1
-            if misses >= PATIENCE:
+                    misses[name] += 1
+                    skipped += 1
+            if lost := [name for name, count in misses.items() if count >= PATIENCE]:
                 raise StyleLoomError(
-                    f"no finite gradient in {misses} updates in a row, at step {step + 1}; the last checkpoint is in {out}: "
-                    f"use a smaller learning rate, clip gradients, or precision fp32"
+                    f"no finite gradient in {PATIENCE} updates of {lost[0]} in a row, at step {step + 1}; the last checkpoint is "
+                    f"in {out}: use a smaller learning rate, clip gradients, or precision fp32"
                 )
+            _share_buffers(task.networks.values(), fabric)
             for name, decay in task.averages.items():
-                _average(averages[name], task.networks[name], min(decay, (1 + step) / (10 + step)))
+                _average(averages[name], task.networks[name], decay(step))
             stopped = _anyone(asked_to_stop(), fabric)
             last = stopped or step + 1 == training.num_steps
             seconds = time.perf_counter() - start
-            rate = training.batch * (step + 1 - first) / seconds
+            pictures = places(step).stop
+            rate = (pictures - seen) / seconds
             damaged = tuple(dict.fromkeys(name for found in task.damaged for name in found))
-            tick = Tick(step + 1, training.num_steps, losses, seconds, rate, damaged, stopped)
+            tick = Tick(step + 1, training.num_steps, losses | told, seconds, rate, pictures, skipped, damaged, stopped)
             if log is not None:
                 log.write(tick, last)
+                if task.measure is not None and training.measure_every and ((step + 1) % training.measure_every == 0 or last):
+                    with _evaluating(shown.values()), torch.no_grad():
+                        log.measured(step + 1, task.measure(shown))
                 if task.sample is not None and ((step + 1) % training.sample_every == 0 or last):
                     with _evaluating(shown.values()), torch.no_grad():
                         log.picture(task.sample(shown), step + 1)
@@ -262,12 +287,28 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     fabric.barrier()
 
 
-def _gradients(phase: Phase, batch: tuple[Tensor, ...], share: int, fabric: Fabric) -> dict[str, float]:
+def _check_shares(batch: int, world: int, parts: int) -> None:
+    if batch % (world * parts):
+        raise StyleLoomError(
+            f"a batch of {batch} cannot be shared by {world} processes in {parts} parts; use a multiple of {world * parts}"
+        )
+
+
+def _share_buffers(networks: Iterable[nn.Module], fabric: Fabric) -> None:
+    """Average floating-point buffers over the processes: what each found on its share becomes what all found."""
+    buffers = [each for network in networks for each in network.buffers() if each.is_floating_point()]
+    if fabric.world_size > 1 and buffers:
+        flat = fabric.all_reduce(torch.cat([each.flatten() for each in buffers]), reduce_op="mean")
+        for buffer, piece in zip(buffers, flat.split([each.numel() for each in buffers]), strict=True):  # type: ignore[union-attr]
+            buffer.copy_(piece.view(buffer.shape))
+
+
+def _gradients(phase: Phase, batch: tuple[Tensor, ...], accumulate: int, fabric: Fabric) -> dict[str, float]:
     """Leave the whole batch's gradient in the optimizer's parameters; the mean of each loss."""
     parameters = [parameter for group in phase.optimizer.param_groups for parameter in group["params"]]
     phase.optimizer.zero_grad()
     sums: dict[str, Tensor] = {}
-    parts = list(zip(*(field.split(share) for field in batch), strict=True))
+    parts = [tuple(field[start::accumulate] for field in batch) for start in range(accumulate)]
     for part in parts:
         with fabric.autocast():
             terms = phase.loss(*part)
@@ -275,11 +316,12 @@ def _gradients(phase: Phase, batch: tuple[Tensor, ...], share: int, fabric: Fabr
         for name, term in terms.items():
             sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + term.detach().float() / len(parts)
     if fabric.world_size > 1:
-        # One vector of everything: a single exchange, and no wrapper around networks that have more than a forward.
-        pieces: list[Tensor] = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        flat = torch.cat([piece.flatten() for piece in pieces] + [torch.stack(list(sums.values()))])
+        # One vector of everything: a single exchange, and no wrapper around networks that have more than a forward. What a
+        # loss does not depend on has no gradient in any process, and Adam passes it over.
+        reached = [parameter for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([p.grad.flatten() for p in reached if p.grad is not None] + [torch.stack(list(sums.values()))])
         flat = fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
-        for parameter, piece in zip(parameters, flat.split([p.numel() for p in parameters] + [len(sums)]), strict=False):
+        for parameter, piece in zip(reached, flat.split([p.numel() for p in reached] + [len(sums)]), strict=False):
             parameter.grad = piece.view(parameter.shape)
         sums = dict(zip(sums, flat[-len(sums) :], strict=True))
     return {name: value.item() for name, value in sums.items()}
@@ -306,24 +348,30 @@ def _states(task: Task, averages: Mapping[str, nn.Module]) -> dict[str, Any]:
     return dict(
         networks={name: network.state_dict() for name, network in task.networks.items()},
         averages={name: network.state_dict() for name, network in averages.items()},
-        optimizers={name: phase.optimizer.state_dict() for name, phase in task.phases.items()},
+        optimizers={name: optimizer.state_dict() for name, optimizer in _optimizers(task).items()},
     )
+
+
+def _optimizers(task: Task) -> dict[str, torch.optim.Optimizer]:
+    """Each optimizer once, by the first phase that has it."""
+    found: dict[str, torch.optim.Optimizer] = {}
+    for name, phase in task.phases.items():
+        if not any(phase.optimizer is other for other in found.values()):
+            found[name] = phase.optimizer
+    return found
 
 
 def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, Any], out: Path, resume: bool) -> int:
     """Make the run's folder, or put its state in place; the number of steps done."""
     state = out / STATE
     if not state.exists():
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StyleLoomError(f"cannot make the folder {out}: {error.strerror}") from error
+        check_folder(out)
         return 0
     if not resume:
         raise StyleLoomError(f"{out} holds a run already; resume it, or choose another folder")
     saved = read_state(state)
     # A longer run, and other cadences, change no step that was taken.
-    free = {"num_steps", "log_every", "sample_every", "save_every"}
+    free = {"num_steps", "log_every", "sample_every", "save_every", "measure_every", *task.free}
     before = saved["settings"]
     changed = [name for name in sorted({*before, *settings} - free) if before.get(name) != settings.get(name)]
     if changed:
@@ -333,8 +381,8 @@ def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, 
         network.load_state_dict(saved["networks"][name])
     for name, network in averages.items():
         network.load_state_dict(saved["averages"][name])
-    for name, phase in task.phases.items():
-        phase.optimizer.load_state_dict(saved["optimizers"][name])
+    for name, optimizer in _optimizers(task).items():
+        optimizer.load_state_dict(saved["optimizers"][name])
     step: int = saved["step"]
     return step
 
@@ -347,7 +395,8 @@ class _Log:
         self.samples = out / "samples"
         if self.path.exists():  # lines of steps that will be taken again
             lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= done]
-            self.path.write_text("".join(f"{line}\n" for line in lines))
+            with replacing(self.path) as beside:
+                beside.write_text("".join(f"{line}\n" for line in lines))
         try:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -358,19 +407,30 @@ class _Log:
     def write(self, tick: Tick, last: bool) -> None:
         if tick.index % self.every and not last:
             return
-        row = dict(step=tick.index, seconds=round(tick.seconds, 2), rate=round(tick.rate, 2)) | tick.losses
+        row: dict[str, Any] = dict(step=tick.index, pictures=tick.pictures, seconds=round(tick.seconds, 2))
+        row |= dict(rate=round(tick.rate, 2)) | tick.losses | (dict(skipped=tick.skipped) if tick.skipped else {})
+        self._append(row)
+        self._scalars("loss", tick.losses, tick.index)
+
+    def measured(self, step: int, figures: Mapping[str, float]) -> None:
+        self._append({"step": step, **figures})
+        self._scalars("quality", figures, step)
+
+    def _append(self, row: Mapping[str, Any]) -> None:
         try:
             with self.path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise StyleLoomError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _scalars(self, group: str, figures: Mapping[str, float], step: int) -> None:
         if self.board is not None:
-            for name, value in tick.losses.items():
-                self.board.add_scalar(f"loss/{name}", value, tick.index)
+            for name, value in figures.items():
+                self.board.add_scalar(f"{group}/{name}", value, step)
             self.board.flush()
 
     def picture(self, sheet: Tensor, step: int) -> None:
-        self.samples.mkdir(exist_ok=True)
+        check_folder(self.samples)
         images.write(sheet.cpu(), self.samples / f"{step:06d}.png")
 
 
@@ -411,7 +471,7 @@ def _anyone(asked: bool, fabric: Fabric) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum") > 0)  # type: ignore[operator]
 
 
-def _mixed(*numbers: int) -> int:
+def mixed_seed(*numbers: int) -> int:
     """One 63-bit seed of several numbers."""
     mixed = 0
     for number in numbers:

@@ -80,6 +80,17 @@ def shown(image: Tensor) -> Tensor:
     return image.add(1).div(2).clamp(0, 1).expand(-1, 3, -1, -1)
 
 
+def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
+    """Between vectors along the sphere (Shoemake 1985): [N, D] each, and a share or [N, 1] shares -> [N, D]; lengths go along."""
+    lengths = [each.norm(dim=1, keepdim=True) for each in (first, second)]
+    a, b = first / lengths[0], second / lengths[1]
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    if bool((angle.sin() < 1e-6).any()):
+        return first.lerp(second, share)
+    between = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
+    return between * lengths[0].lerp(lengths[1], share)
+
+
 class Generator(nn.Module):
     """A mapping network from z to ws and a synthesis network from ws to pictures; papers' generators are made of it.
 
@@ -109,6 +120,11 @@ class Generator(nn.Module):
     def device(self) -> torch.device:
         """Where its parameters are."""
         return next(self.parameters()).device
+
+    @property
+    def noise_sides(self) -> list[int]:
+        """The side of each layer's noise map; empty for a generator without noise."""
+        return [value.shape[-1] for name, value in self.synthesis.named_buffers() if name.endswith("noise_const")]
 
     def one_hot(self, classes: int | Sequence[int] | None, count: int) -> Tensor | None:
         """Classes as [count, c_dim] of 0 and 1; one class serves all, None where there are none.

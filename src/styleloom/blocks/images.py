@@ -178,6 +178,13 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
         picture.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
 
 
+def encoded(image: Tensor) -> bytes:
+    """A picture [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes, as a PNG file's content."""
+    file = BytesIO()
+    Image.fromarray(to_uint8(image)).save(file, format="PNG", compress_level=6)
+    return file.getvalue()
+
+
 def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
     """Write pictures [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colours a frame.
 

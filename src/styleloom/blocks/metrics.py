@@ -32,18 +32,21 @@ def ssim(image: Tensor, truth: Tensor) -> float:
     )
 
 
-@torch.inference_mode()
 def perceptual_distance(features: Features, image: Tensor, truth: Tensor, layers: Sequence[str]) -> float:
-    """Mean squared difference of features of unit length at each position, summed over layers: [N, 3, H, W] in [0, 1] each.
+    """The mean of :func:`perceptual_distances`: [N, 3, H, W] in [0, 1] each."""
+    return float(perceptual_distances(features, image, truth, layers).mean())
+
+
+@torch.inference_mode()
+def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layers: Sequence[str]) -> Tensor:
+    """Squared difference of features of unit length at each position, summed over layers: [N, 3, H, W] in [0, 1] each -> [N].
 
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1, with equal weights
     for all channels (their "uncalibrated" distance).
     """
     found, wanted = features(image, layers), features(truth, layers)
-    total = 0.0
-    for layer in layers:
-        total += (_unit(found[layer]) - _unit(wanted[layer])).square().sum(1).mean().item()
-    return total
+    parts = [(_unit(found[layer]) - _unit(wanted[layer])).square().sum(1).mean((1, 2)) for layer in layers]
+    return torch.stack(parts).sum(0)
 
 
 def _unit(x: Tensor) -> Tensor:

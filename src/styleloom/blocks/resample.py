@@ -6,6 +6,7 @@ Zhang, "Making Convolutional Networks Shift-Invariant Again", ICML 2019: without
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,30 @@ def filtered(
     weight = (kernel * gain).to(x.dtype).expand(channels, 1, -1, -1)
     if before != after or before < 0:
         x, before = F.pad(x, (before, after, before, after)), 0
+    if stride == 2 and bias is None and x.requires_grad and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        halved: Tensor = _Halved.apply(x, weight, before)
+        return halved
     return F.conv2d(x, weight, bias, stride=stride, padding=before, groups=channels)
+
+
+class _Halved(torch.autograd.Function):
+    """A filter of each channel with a stride of 2. Its gradient is a filter without one: torch's own takes many times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, pad: int) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.size, ctx.pad = x.shape[2:], pad
+        return F.conv2d(x, weight, stride=2, padding=pad, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        count, channels, height, width = gradient.shape
+        reach, before = weight.shape[-1] - 1, weight.shape[-1] - 1 - ctx.pad
+        sides = (side + reach for side in ctx.size)
+        spread = gradient.new_zeros((count, channels, *sides)).contiguous(memory_format=torch.channels_last)
+        spread[:, :, before : before + 2 * height : 2, before : before + 2 * width : 2] = gradient
+        return F.conv2d(spread, weight.flip(2, 3), groups=channels), None, None
 
 
 def upsampled(x: Tensor, kernel: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from styleloom import __version__
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.memory import keep_memory
 
+from . import data as data_
 from . import train
 from .convert import convert
-from .data import styles
 from .demo import demo
+from .evaluate import evaluate
 from .export import export
 from .generate import generate, mix
 from .options import command
@@ -38,14 +39,14 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, upscale, generate, mix, convert, export, zoo):
+    for verb in (demo, stylize, upscale, generate, mix, evaluate, convert, export, zoo):
         command(app, verb)
     data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
-    data.callback()(lambda: None)  # keeps "data" a group while it has one verb
-    command(data, styles)
+    for source in (data_.prepare, data_.inspect, data_.toonfaces, data_.styles):
+        command(data, source)
     app.add_typer(data, name="data")
     training = typer.Typer(no_args_is_help=True, help="Train networks on pictures of your own.")
-    for method in (train.johnson, train.dumoulin, train.adain, train.upscaler):
+    for method in (train.johnson, train.dumoulin, train.adain, train.upscaler, *train.GENERATORS):
         command(training, method)
     app.add_typer(training, name="train")
     return app

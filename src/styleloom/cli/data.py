@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from enum import StrEnum, auto
 from pathlib import Path
 
-from styleloom import painterly
-from styleloom.blocks import images
+import torch
+from torch import Tensor
 
-from .options import Common, check_folder
+from styleloom import painterly
+from styleloom import toonfaces as toonfaces_
+from styleloom.blocks import images
+from styleloom.blocks.archives import survey, write_archive
+from styleloom.blocks.data import Labelled, Pictures, squared
+from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.files import check_folder
+
+from .options import Common
 from .report import Report
 
 
@@ -30,3 +40,141 @@ def styles(*, out: Path = Path("styles"), size: int = 512, seed: int = 0, variat
             written.append(str(target))
             report.say(f"wrote {target}")
     report.outcome(pictures=written)
+
+
+class Square(StrEnum):
+    """How a picture becomes a square."""
+
+    crop = auto()
+    pad = auto()
+    stretch = auto()
+
+
+COMMONEST = 8  # sizes told of
+SHEET, COLUMNS, TILE = 64, 16, 64  # pictures of a contact sheet, of a row, and their side
+FACES = 250  # drawn at a time
+
+
+def prepare(
+    source: list[str],
+    *,
+    out: Path,
+    size: int = 256,
+    square: Square = Square.crop,
+    skip: int = 0,
+    count: int | None = None,
+    conditional: bool = False,
+    common: Common,
+) -> None:
+    """Make a data set to train on: squares of one size in a zip, without loss, as NVIDIA's dataset_tool does.
+
+    Args:
+        source: folders, zips or pictures.
+        out: the .zip to write.
+        size: side in pixels.
+        square: crop keeps the middle of a picture, pad repeats its border, stretch squeezes its longer side.
+        skip: leave out so many pictures at the beginning.
+        count: take so many after these; all unless told.
+        conditional: keep classes, of dataset.json or of sub-folders.
+    """
+    report = Report(common)
+    if size < 4:
+        raise StyleLoomError(f"--size is {size}; it must be at least 4")
+    pictures = Labelled(source, size, conditional=conditional)
+    every = Pictures(source)
+    chosen = range(len(every))[skip:][:count]
+    if not chosen:
+        raise StyleLoomError(f"--skip {skip} and --count {count} leave none of {len(every)} pictures")
+
+    def squares() -> Iterator[tuple[Tensor, int | None]]:
+        for index in chosen:
+            picture = every.read(index)
+            if picture is not None:
+                yield squared(picture, size, square.value), pictures.labels[index] if conditional else None
+
+    written = 0
+    for tick in report.watch(write_archive(out, squares(), len(chosen)), title="prepare"):
+        written = tick.index
+    for name, reason in every.damaged.items():
+        report.say(f"passed over {name}: {reason}")
+    report.say(f"wrote {out}: {written} pictures of {size} x {size}")
+    report.outcome(out=str(out), pictures=written, size=size, classes=pictures.classes, damaged=dict(every.damaged))
+
+
+def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool = False, common: Common) -> None:
+    """Tell what is in a data set: how many pictures, of what sizes and classes, and which cannot be read.
+
+    Args:
+        source: folders, zips or pictures.
+        sheet: a picture to write with a sample of them.
+        conditional: count classes too, of dataset.json or of sub-folders.
+    """
+    report = Report(common)
+    if sheet is not None:
+        images.check_writable(sheet)
+    every = Pictures(source)
+    *_, found = report.watch(survey(every), title="inspect")
+    sizes = sorted(found.sizes.items(), key=lambda item: -item[1])
+    readable = sum(number for _, number in sizes)
+    report.say(f"{readable} pictures, {len(every.damaged)} that cannot be read")
+    for (width, height), number in sizes[:COMMONEST]:
+        report.say(f"    {number} of {width} x {height}")
+    if len(sizes) > COMMONEST:
+        report.say(f"    {sum(number for _, number in sizes[COMMONEST:])} of {len(sizes) - COMMONEST} other sizes")
+    for name, reason in every.damaged.items():
+        report.say(f"    damaged: {name}: {reason}")
+    classes: dict[str, int] = {}
+    if conditional:
+        labelled = Labelled(source, TILE, conditional=True)
+        classes = {name: labelled.labels.count(place) for place, name in enumerate(labelled.classes)}
+        for name, number in classes.items():
+            report.say(f"    class {name}: {number}")
+    if sheet is not None and readable:
+        step = max(1, len(every) // SHEET)
+        tiles = torch.stack([squared(every[index], TILE) for index in range(0, len(every), step)][:SHEET])
+        rows = [row for row in tiles.split(COLUMNS) if len(row) == COLUMNS] or [tiles]
+        images.write(images.grid(rows), sheet)
+        report.say(f"wrote {sheet}")
+    told = {f"{width}x{height}": number for (width, height), number in sizes}
+    report.outcome(pictures=readable, sizes=told, damaged=dict(every.damaged), classes=classes, sheet=str(sheet or "") or None)
+
+
+def toonfaces(
+    *,
+    out: Path,
+    size: int = 64,
+    count: int = 10_000,
+    seed: int = 0,
+    label: str | None = None,
+    common: Common,
+) -> None:
+    """Draw cartoon faces whose attributes are known: a data set in a zip, or a folder of pictures.
+
+    Args:
+        out: the .zip, or the folder, to write.
+        size: side in pixels, from 16.
+        count: how many faces.
+        seed: of the first face; the others follow.
+        label: the attribute, such as hair or glasses, that is their class in a zip.
+    """
+    report = Report(common)
+    if count < 1:
+        raise StyleLoomError(f"--count is {count}; it must be at least 1")
+    if label is not None:
+        check_choice("label", label, toonfaces_.CHOICES)
+
+    def faces() -> Iterator[tuple[Tensor, int | None]]:
+        for start in range(seed, seed + count, FACES):
+            several = [toonfaces_.attributes(number) for number in range(start, min(start + FACES, seed + count))]
+            labels = toonfaces_.targets(several)[label].tolist() if label is not None else [None] * len(several)
+            yield from zip(toonfaces_.render(several, size), labels, strict=True)
+
+    if out.suffix.lower() == ".zip":
+        for _ in report.watch(write_archive(out, faces(), count), title="toonfaces"):
+            pass
+    else:
+        folder = check_folder(out)
+        for number, (picture, _) in enumerate(faces(), seed):
+            images.write(picture, folder / f"face{number:06d}.png")
+    report.say(f"wrote {out}: {count} faces of {size} x {size}")
+    report.outcome(out=str(out), pictures=count, size=size)

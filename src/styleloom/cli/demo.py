@@ -17,12 +17,13 @@ from torch import Tensor
 from styleloom import api, painterly
 from styleloom.blocks import images
 from styleloom.blocks.features import Features
+from styleloom.blocks.files import check_folder
 from styleloom.convert.vgg import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.samples import sample
 
 from .demo_faces import faces
-from .options import Common, check_folder
+from .options import Common
 from .report import Report
 
 

@@ -12,11 +12,12 @@ import torch
 from styleloom import api, sampling
 from styleloom.blocks import images, video
 from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.files import check_folder
 from styleloom.blocks.generators import Generator
 from styleloom.blocks.precision import PRECISIONS, precision_on
 from styleloom.papers import stylegan2
 
-from .options import Common, check_folder
+from .options import Common
 from .report import Report
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from styleloom import samples
 from styleloom.blocks import images
 from styleloom.blocks.errors import StyleLoomError
-
-from .options import check_folder
+from styleloom.blocks.files import check_folder
 
 
 def find(text: str) -> list[str]:

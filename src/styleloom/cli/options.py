@@ -7,7 +7,6 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -156,14 +155,3 @@ def _split(text: str, flag: str, element: Callable[[str], Any]) -> tuple[Any, ..
         return tuple(element(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise StyleLoomError(f"{flag} {text!r} is no list of numbers; write them with commas, as 0.3,0.7") from error
-
-
-def check_folder(path: Path) -> Path:
-    """Make a folder for results, or raise StyleLoomError saying why that cannot be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StyleLoomError(f"cannot make the folder {path}: a file is in the way") from error
-    except OSError as error:
-        raise StyleLoomError(f"cannot make the folder {path}: {error.strerror}") from error
-    return path

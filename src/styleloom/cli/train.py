@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 from styleloom.blocks.fit import MODEL, Hardware, Tick
@@ -13,6 +14,9 @@ from styleloom.blocks.inputs import configured
 from styleloom.papers import adain as adain_
 from styleloom.papers import dumoulin as dumoulin_
 from styleloom.papers import johnson as johnson_
+from styleloom.papers import progan as progan_
+from styleloom.papers import stylegan as stylegan_
+from styleloom.papers import stylegan2 as stylegan2_
 from styleloom.papers import super_resolution
 
 from .inputs import find, open_picture
@@ -148,6 +152,47 @@ def upscaler(
     _follow(loop, out, common, "upscaler")
 
 
+def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
+    """The verb of a paper's generators; they differ in their recipes only."""
+
+    def train(
+        data: list[str],
+        *,
+        out: Path,
+        recipe: str = "64-small",
+        base: str | None = None,
+        licence: str = "unknown",
+        settings: dict[str, Any],
+        launch: Launch,
+        common: Common,
+    ) -> None:
+        chosen = configured(module.PRESETS, recipe, settings)
+        loop = module.train(
+            data, chosen, out=out, base=base, licence=licence, hardware=launch.hardware(common), resume=launch.resume
+        )
+        _follow(loop, out, common, module.KIND)
+
+    train.__name__ = module.KIND
+    train.__annotations__["settings"] = Annotated[dict[str, Any], module.Recipe]
+    train.__doc__ = f"""Train a generator of pictures and its discriminator ({title}).
+
+    Args:
+        data: folders or zips of pictures, best prepared by "styleloom data prepare".
+        out: folder of the run.
+        recipe: {", ".join(module.PRESETS)}: where the settings below start from.
+        base: a trained model to start from: what fits of its weights is taken over.
+        licence: what the model may be used for, noted in it.
+    """
+    return train
+
+
+GENERATORS = (
+    _of_generators(progan_, "ProGAN, Karras 2018"),
+    _of_generators(stylegan_, "StyleGAN, Karras 2019"),
+    _of_generators(stylegan2_, "StyleGAN2, Karras 2020"),
+)
+
+
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:
     """Watch a run to its end, and say how it went; of several processes on a machine the first speaks for all."""
     first = os.environ.get("LOCAL_RANK", "0") == "0"
@@ -160,6 +205,8 @@ def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None
     if tick is None:
         report.say(f"{out} is finished already")
         return
+    if tick.skipped:
+        report.say(f"{tick.skipped} updates were passed over: their loss or gradient was not finite")
     if tick.stopped:
         report.say(f"stopped at step {tick.index} of {tick.total}; --resume goes on")
     else:
@@ -170,6 +217,8 @@ def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None
         seconds=round(tick.seconds, 1),
         rate=round(tick.rate, 2),
         losses=tick.losses,
+        pictures=tick.pictures,
+        skipped=tick.skipped,
         damaged=list(tick.damaged),
         stopped=tick.stopped,
     )

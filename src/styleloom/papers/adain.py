@@ -28,7 +28,7 @@ from styleloom.blocks.data import Pictures, random_crop, recolored
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import check_choice
 from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import content_loss
@@ -408,7 +408,7 @@ def train(
         },
         item=item,
         count=len(photographs),
-        averages={"decoder": recipe.average} if recipe.average else {},
+        averages={"decoder": warmed(recipe.average)} if recipe.average else {},
         schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: _with(model, networks["decoder"]).save(path),

@@ -25,7 +25,7 @@ from styleloom.blocks import checkpoint, images
 from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import StyleLoomError, check_choice
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit, warmed
 from styleloom.blocks.inputs import check_masks, configured, shares_of
 from styleloom.blocks.layers import Moment
 from styleloom.blocks.losses import Moments
@@ -178,7 +178,7 @@ def train(
             torch.tensor(rng.randint(len(styles))),
         ),
         count=len(photographs),
-        averages={"network": recipe.average} if recipe.average else {},
+        averages={"network": warmed(recipe.average)} if recipe.average else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]

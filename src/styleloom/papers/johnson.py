@@ -27,7 +27,7 @@ from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import check_choice
 from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.blocks.inputs import configured
 from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.blocks.losses import Moments, content_loss, gram_loss, moments, total_variation
@@ -304,7 +304,7 @@ def train(
         },
         item=lambda index, rng: (random_crop(photographs[index], recipe.size, rng),),
         count=len(photographs),
-        averages={"network": recipe.average} if recipe.average else {},
+        averages={"network": warmed(recipe.average)} if recipe.average else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=lambda networks: images.grid([shown, networks["network"](shown)]),
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ Differs from the official code:
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,20 +23,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleloom.blocks import generators
+from styleloom.blocks import adversarial, generators
+from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
 from styleloom.blocks.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized, with_minibatch_std
 from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.fit import Phase
 from styleloom.blocks.resample import boxed_convolution, filtered, fir, nearest_convolution
+from styleloom.convert.inception import load_embedding
 
 KIND = "progan"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Adversarial):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
-        resolution: side of the pictures, a power of two from 4.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         z_dim: size of z.
         growing: begin at 4 px and grow (line b); otherwise all layers from the start.
@@ -47,10 +50,11 @@ class Recipe:
         drift: weight of the discriminator's squared output.
         lr: Adam's learning rate, with betas 0 and .99, anew at each level.
         average_decay: of the running mean of the generator's weights.
-        batch: pictures a step at each resolution, the last one for all above.
+        batch: pictures a step at 4 px, 8 px and so on, the last for all above.
     """
 
     resolution: int = 128
+    kimg: float = 12_000.0
     channel_base: int = 16384
     channel_max: int = 512
     z_dim: int = 512
@@ -64,7 +68,7 @@ class Recipe:
     drift: float = 0.001
     lr: float = 0.001
     average_decay: float = 0.999
-    batch: tuple[tuple[int, int], ...] = ((4, 128), (8, 128), (16, 128), (32, 64), (64, 32), (128, 16), (256, 8), (512, 4))
+    batch: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 8, 4)
 
 
 PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {
@@ -355,3 +359,99 @@ def gradient_penalty(scores: Tensor, mixed: Tensor) -> Tensor:
 
 FILES = generators.ModelFiles(KIND, Generator, Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
+
+
+def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
+    """WGAN-GP, and where there are classes their cross-entropy (AC-GAN), at the level of detail of each step."""
+    device = generator.device
+    memory = Memory({}).to(device)
+    learning = trained(judge, recipe.freeze)
+    of_g = torch.optim.Adam(generator.parameters(), recipe.lr, (0.0, 0.99), eps=1e-8)
+    of_d = torch.optim.Adam(learning, recipe.lr, (0.0, 0.99), eps=1e-8)
+    growth = Growth(recipe.resolution, 4 if recipe.growing else recipe.resolution, recipe)
+
+    def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, Chances]:
+        chances = Chances(seeds, purpose, device)
+        image: Tensor = generator.synthesis(generator.mapping(chances.normal(recipe.z_dim), c))
+        return image, chances
+
+    def of_classes(found: Tensor, c: Tensor) -> Tensor:
+        return F.cross_entropy(found[:, 1:], c) if generator.c_dim else found.new_zeros(())
+
+    def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(generator.parameters(), generator, judge)
+        found = judge(made(c, seeds, 0)[0], c)
+        return {"G": wgan_generator_loss(found[:, :1]).mean() + of_classes(found, c)}
+
+    def of_judge(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(learning, generator, judge)
+        real = faded(real, judge.lod)
+        with torch.no_grad():
+            image, chances = made(c, seeds, 1)
+        between = image.lerp(real, chances.uniform(1, 1, 1)).requires_grad_()
+        penalty = gradient_penalty(judge(between, c)[:, :1], between).mean()
+        found, wrong = judge(real, c), judge(image, c)
+        loss = wgan_discriminator_loss(found[:, :1], wrong[:, :1], recipe.drift).mean()
+        classes = of_classes(found, c) + of_classes(wrong, c)
+        return {"D": loss + classes, "penalty": recipe.gradient_penalty * penalty}
+
+    def begin(step: int) -> dict[str, float]:
+        return growth.begin(step, generator.synthesis, judge, of_g, of_d)
+
+    phases = {"D": Phase(of_d, of_judge), "G": Phase(of_g, of_generator)}
+    return Game(
+        generator, judge, memory, phases, lambda step: recipe.average_decay, begin, min(recipe.batch), places=growth.places
+    )
+
+
+def faded(real: Tensor, lod: float) -> Tensor:
+    """Real pictures [N, C, H, W] at a level of detail: reduced, and blended with what the next lower level shows of them."""
+    whole = math.floor(lod)
+    real = F.avg_pool2d(real, 2**whole) if whole else real
+    share = lod - whole
+    return real.lerp(F.interpolate(F.avg_pool2d(real, 2), scale_factor=2), share) if share else real
+
+
+class Growth:
+    """Which pictures a step takes, and at what level of detail, when the batch shrinks as the resolution grows.
+
+    Args:
+        resolution: the last side.
+        start: the first side.
+        recipe: ``fade_kimg``, ``stable_kimg``, and ``batch`` at 4 px, 8 px and so on.
+    """
+
+    def __init__(self, resolution: int, start: int, recipe: Any) -> None:
+        self.resolution, self.start, self.recipe = resolution, start, recipe
+        # Of each level: its first step, its first picture, and its batch. A new one begins to be faded in when the one
+        # before has been kept for a while.
+        self.levels: list[tuple[int, int, int]] = []
+        step = place = 0
+        for level in range(int(math.log2(resolution // start)) + 1):
+            batch = recipe.batch[min(int(math.log2(start)) - 2 + level, len(recipe.batch) - 1)]
+            self.levels.append((step, place, batch))
+            end = 1000 * (recipe.stable_kimg + level * (recipe.stable_kimg + recipe.fade_kimg))
+            steps = max(0, math.ceil((end - place) / batch))
+            step, place = step + steps, place + steps * batch
+
+    def places(self, step: int) -> range:
+        """Of a step's pictures in the endless row of them."""
+        first, place, batch = self.levels[bisect.bisect_right(self.levels, step, key=lambda level: level[0]) - 1]
+        begin = place + (step - first) * batch
+        return range(begin, begin + batch)
+
+    def lod(self, step: int) -> float:
+        """The level of detail of a step."""
+        seen = self.places(step).start / 1000
+        return grown(self.resolution, self.start, seen, self.recipe.stable_kimg, self.recipe.fade_kimg)
+
+    def begin(self, step: int, synthesis: Any, judge: Any, *optimizers: torch.optim.Optimizer) -> dict[str, float]:
+        """Set the networks' level of detail, and at a new level let the optimizers forget the steps before."""
+        synthesis.lod = judge.lod = self.lod(step)
+        if any(step == first for first, _, _ in self.levels[1:]):
+            for optimizer in optimizers:
+                optimizer.state.clear()
+        return {"lod": synthesis.lod} if len(self.levels) > 1 else {}
+
+
+train = adversarial.trainer(FILES, networks, game, PRESETS["128"], load_embedding)

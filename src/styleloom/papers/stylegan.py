@@ -12,6 +12,7 @@ Differs from the official code: as progan.py. The first eight layers are truncat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,11 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleloom.blocks import generators
+from styleloom.blocks import adversarial, generators
+from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
 from styleloom.blocks.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized
 from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.fit import Phase
 from styleloom.blocks.layers import instance_norm
 from styleloom.blocks.resample import filtered, fir, nearest_convolution
+from styleloom.convert.inception import load_embedding
 
 from . import progan
 
@@ -33,11 +37,10 @@ FILTER = (1, 2, 1)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Adversarial):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
-        resolution: side of the pictures, a power of two from 8.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         z_dim, w_dim: sizes of z and w.
         blur: low-pass filters where the resolution changes (line b).
@@ -52,6 +55,8 @@ class Recipe:
         r1_gamma: weight of the R1 penalty, taken in each step.
         w_avg_beta: decay of the running mean of w.
         average_kimg: thousands of pictures after which a weight's share in the average has halved.
+        batch: pictures a step at 4 px, 8 px and so on, the last for all above.
+        lr: Adam's learning rate likewise, with betas 0 and .99, anew at each level.
     """
 
     resolution: int = 128
@@ -72,6 +77,8 @@ class Recipe:
     r1_gamma: float = 10.0
     w_avg_beta: float = 0.995
     average_kimg: float = 10.0
+    batch: tuple[int, ...] = (512, 256, 128, 64, 32)
+    lr: tuple[float, ...] = (0.001, 0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003)
 
 
 PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {
@@ -413,21 +420,73 @@ def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
     return gradient.square().sum((1, 2, 3))
 
 
-def mixed(first: Tensor, second: Tensor, probability: float, generator: torch.Generator | None = None, used: int = 0) -> Tensor:
+def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, used: int = 0) -> Tensor:
     """Style mixing: with ``probability`` a picture has the second w from a random layer on (Section 3.1).
 
     Args:
         first, second: ws [N, num_ws, w_dim].
         probability: share of pictures that are mixed.
-        generator: of the choice, on the CPU.
+        chances: [N, 2] in [0, 1), of whether and where.
         used: layers in use; all unless told.
     """
-    count, layers = first.shape[0], used or first.shape[1]
-    cut = torch.randint(1, max(layers, 2), (count,), generator=generator)
-    cut = torch.where(torch.rand(count, generator=generator) < probability, cut, first.shape[1])
-    place = torch.arange(first.shape[1])
-    return torch.where((place < cut[:, None])[:, :, None].to(first.device), first, second)
+    layers = used or first.shape[1]
+    cut = 1 + (chances[:, 1] * (max(layers, 2) - 1)).long()
+    cut = torch.where(chances[:, 0] < probability, cut, first.shape[1])
+    place = torch.arange(first.shape[1], device=first.device)
+    return torch.where((place < cut[:, None])[:, :, None], first, second)
 
 
 FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
+
+
+def game(recipe: Recipe, generator: Generator, judge: progan.Discriminator) -> Game:
+    """The non-saturating loss and R1 in each step, at its level of detail, with two w in some pictures."""
+    device = generator.device
+    memory = Memory({"w": (generator.w_dim,)}).to(device)
+    learning = trained(judge, recipe.freeze)
+    of_g = torch.optim.Adam(generator.parameters(), recipe.lr[0], (0.0, 0.99), eps=1e-8)
+    of_d = torch.optim.Adam(learning, recipe.lr[0], (0.0, 0.99), eps=1e-8)
+    growth = progan.Growth(recipe.resolution, recipe.start_resolution if recipe.growing else recipe.resolution, recipe)
+
+    def made(c: Tensor, seeds: Tensor, purpose: int) -> Tensor:
+        chances = Chances(seeds, purpose, device)
+        z = chances.normal(2, recipe.z_dim)
+        first, second = generator.mapping(z[:, 0], c), generator.mapping(z[:, 1], c)
+        memory.add("w", first[:, 0])
+        used = 2 * len(progan.stage(list(generator.synthesis.widths), judge.lod)[0])
+        ws = mixed(first, second, recipe.mixing_prob, chances.uniform(2), min(used, generator.num_ws))
+        noise = chances.noise(generator.noise_sides[:used]) if generator.noise_sides else None
+        image: Tensor = generator.synthesis(ws, "none", noise=noise)
+        return image
+
+    def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(generator.parameters(), generator, judge)
+        return {"G": generator_loss(judge(made(c, seeds, 0), c)).mean()}
+
+    def of_judge(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(learning, generator, judge)
+        real = progan.faded(real, judge.lod).requires_grad_()
+        with torch.no_grad():
+            image = made(c, seeds, 1)
+        logits = judge(real, c)
+        penalty = r1_penalty(logits, real).mean() * (recipe.r1_gamma / 2)
+        return {"D": discriminator_loss(logits, judge(image, c)).mean(), "r1": penalty}
+
+    def begin(step: int) -> dict[str, float]:
+        if (w := memory.take("w")) is not None:
+            generator.w_avg.copy_(w.lerp(generator.w_avg, recipe.w_avg_beta))
+        return growth.begin(step, generator.synthesis, judge, of_g, of_d)
+
+    def rate(step: int) -> float:
+        side = recipe.resolution >> math.floor(growth.lod(step))
+        return recipe.lr[min(int(math.log2(side)) - 2, len(recipe.lr) - 1)] / recipe.lr[0]
+
+    def average(step: int) -> float:
+        return 0.5 ** (len(growth.places(step)) / (1000 * recipe.average_kimg))
+
+    phases = {"D": Phase(of_d, of_judge), "G": Phase(of_g, of_generator)}
+    return Game(generator, judge, memory, phases, average, begin, min(recipe.batch), places=growth.places, schedule=rate)
+
+
+train = adversarial.trainer(FILES, networks, game, PRESETS["128"], load_embedding)

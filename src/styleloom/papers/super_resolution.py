@@ -27,7 +27,7 @@ from styleloom.blocks.data import Pictures, random_crop
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.blocks.layers import Conv
 from styleloom.blocks.losses import content_loss
 from styleloom.blocks.muon import OPTIMIZERS
@@ -193,7 +193,7 @@ def train(
         phases={"network": Phase(OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), loss)},
         item=lambda index, rng: (random_crop(photographs[index], recipe.size, rng),),
         count=len(photographs),
-        averages={"network": recipe.average} if recipe.average else {},
+        averages={"network": warmed(recipe.average)} if recipe.average else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]

@@ -1,0 +1,125 @@
+"""How good a generator is: its pictures beside real ones, and how its latent space is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .blocks import labeller
+from .blocks.data import Labelled
+from .blocks.descend import Progress
+from .blocks.distributions import Embedding, frechet_distance, kernel_distance, made_pictures, precision_recall, real_pictures
+from .blocks.errors import StyleLoomError
+from .blocks.generators import Generator, shown
+from .blocks.images import resize
+from .blocks.latent_metrics import path_length, separability
+from .convert.inception import load_embedding
+from .convert.vgg import EMBEDDED, load_features
+
+METRICS = ("fid", "kid", "pr", "ppl", "separability")
+COMPARING = ("fid", "kid", "pr")
+LABELLER = "toonfaces-attributes"
+
+
+@dataclass(frozen=True)
+class Evaluation(Progress):
+    """What has been measured so far.
+
+    Attributes:
+        figures: ``fid``, ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w`` and ``_z`` in bits
+            of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
+        features: name of the network that real and made pictures were compared by.
+        perceptual: name of the network that path lengths were measured by.
+    """
+
+    figures: dict[str, float] = field(default_factory=dict)
+    features: str = ""
+    perceptual: str = ""
+
+
+def evaluate(
+    generator: Generator,
+    data: str | Path | Sequence[str | Path] | None = None,
+    metrics: Sequence[str] = ("fid", "kid", "pr"),
+    *,
+    samples: int = 10_000,
+    truncation_psi: float = 1.0,
+    features: str | Path = EMBEDDED,
+    attributes: str | Path = LABELLER,
+    seed: int = 0,
+) -> Iterator[Evaluation]:
+    """Measure a generator; the last of what is yielded holds all figures.
+
+    Args:
+        generator: of any paper.
+        data: folders or zips of real pictures, for ``fid``, ``kid`` and ``pr``.
+        metrics: some of ``"fid"``, ``"kid"``, ``"pr"`` (precision and recall), ``"ppl"`` (path length, full and at the ends, in
+            z and w) and ``"separability"`` (of the attributes of toonfaces).
+        samples: pictures made, and real ones at most; path lengths take a fifth as many, separability 0.4.
+        truncation_psi: of the pictures that are compared with real ones.
+        features: ``"vgg19-lite"``, or a path or ``hf://`` address of torch-fidelity's Inception file. Figures of different
+            networks must not be compared.
+        attributes: a labeller's model, for ``separability``.
+        seed: of latents, noise and the choice of real pictures.
+
+    Yields:
+        :class:`Evaluation` after each metric.
+
+    Raises:
+        StyleLoomError: an unknown metric, no data where it is needed, too few samples, or no such network.
+    """
+    if unknown := [name for name in metrics if name not in METRICS]:
+        raise StyleLoomError(f"unknown metric {unknown[0]!r}; choose some of {', '.join(METRICS)}")
+    if data is None and (needy := [name for name in metrics if name in COMPARING]):
+        raise StyleLoomError(f"{needy[0]} compares with real pictures; give a folder or zip of them")
+    if samples < 50:
+        raise StyleLoomError(f"{samples} samples are too few to measure anything; use at least 50")
+    figures: dict[str, float] = {}
+    sets: tuple[Tensor, Tensor] | None = None
+    embedding: Embedding | None = None
+    perceptual = load_features() if "ppl" in metrics else None
+    for index, name in enumerate(metrics, 1):
+        if name in COMPARING:
+            if sets is None or embedding is None:
+                embedding = load_embedding(features)
+                pictures = Labelled(data, generator.resolution)  # type: ignore[arg-type]
+                made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)
+                sets = embedding.of(real_pictures(pictures, samples, seed)), embedding.of(made)
+            figures |= compared(*sets, name, seed)
+        elif perceptual is not None and name == "ppl":
+            for space in ("z", "w"):
+                for sampling in ("full", "end"):
+                    options = dict(space=space, sampling=sampling, samples=samples // 5, seed=seed)
+                    figures[f"ppl_{space}_{sampling}"] = path_length(generator, perceptual, **options)  # type: ignore[arg-type]
+        else:
+            found = separability(generator, labels_of(labeller.load(attributes)), samples=2 * samples // 5, seed=seed)
+            for space, bits in found.items():
+                figures |= {f"separability_{space}_{attribute}": value for attribute, value in bits.items()}
+                figures[f"score_{space}"] = 2.0 ** sum(bits.values())
+        network = embedding.name if embedding is not None else ""
+        yield Evaluation(index, len(metrics), figures=dict(figures), features=network, perceptual=EMBEDDED if perceptual else "")
+
+
+def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, float]:
+    """A metric's figures for two sets of features [N, D]."""
+    if name == "fid":
+        return {"fid": frechet_distance(real, made)}
+    if name == "kid":
+        return {"kid": kernel_distance(real, made, seed=seed)}
+    return dict(zip(("precision", "recall"), precision_recall(real, made), strict=True))
+
+
+def labels_of(network: labeller.Labeller) -> Callable[[Tensor], dict[str, tuple[Tensor, Tensor]]]:
+    """What :func:`~styleloom.blocks.latent_metrics.separability` asks, of pictures [N, C, H, W] in [-1, 1]."""
+    side = network.resolution
+
+    def label(image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        picture = shown(image).cpu()
+        with torch.inference_mode():
+            return network.classes(resize(picture, (side, side)) if picture.shape[-1] != side else picture)
+
+    return label
