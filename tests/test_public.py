@@ -11,9 +11,10 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "export", "fit", "gatys",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "evaluate", "export", "fit",
+    "gatys",
     "johnson", "load", "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2",
-    "stylize", "stylize_film", "super_resolution", "upscale", "write",
+    "stylize", "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
@@ -21,8 +22,9 @@ PUBLIC += [(f"super_resolution.{name}", getattr(styleloom.super_resolution, name
 PUBLIC += [
     (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
     for kind in ("progan", "stylegan", "stylegan2")
-    for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save")
+    for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save", "train")
 ]
+PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain)

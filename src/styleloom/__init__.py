@@ -5,11 +5,13 @@ Pictures are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``s
 
 from importlib.metadata import version
 
+from . import toonfaces
 from .api import METHODS, convert, load, stylize, stylize_film
 from .blocks.errors import StyleLoomError
 from .blocks.features import Features
 from .blocks.images import fit, match_color, read, resize, write
 from .convert.vgg import load_features
+from .evaluation import evaluate
 from .export import export
 from .painterly import STYLES, draw
 from .papers import adain, dumoulin, gatys, johnson, progan, stylegan, stylegan2, super_resolution
@@ -20,31 +22,7 @@ from .sampling import mix
 __version__ = version("styleloom")
 
 __all__ = [
-    "METHODS",
-    "STYLES",
-    "Features",
-    "StyleLoomError",
-    "adain",
-    "convert",
-    "draw",
-    "dumoulin",
-    "export",
-    "fit",
-    "gatys",
-    "johnson",
-    "load",
-    "load_features",
-    "match_color",
-    "mix",
-    "progan",
-    "read",
-    "resize",
-    "sample",
-    "stylegan",
-    "stylegan2",
-    "stylize",
-    "stylize_film",
-    "super_resolution",
-    "upscale",
-    "write",
-]
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "evaluate", "export", "fit",
+    "gatys", "johnson", "load", "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan",
+    "stylegan2", "stylize", "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
+]  # fmt: skip

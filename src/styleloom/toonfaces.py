@@ -211,7 +211,8 @@ class _Drawing:
         self.ears(skin, shadow)
         self.head(skin, shadow)
         self.beard(hair, dark)
-        self.mouth(shadow)
+        self.mouth()
+        self.moustache(hair)
         self.nose(shadow)
         self.eyes(skin)
         self.hair_in_front(hair)
@@ -330,7 +331,7 @@ class _Drawing:
         full = torch.maximum(self.face[:, *place] - 0.012, -inner).maximum(0.1 - y)
         self.paint(full, hair * 0.88, self.has("beard", "full"), place)
 
-    def mouth(self, shadow: Tensor) -> None:
+    def mouth(self) -> None:
         at = self.at
         place = self.window(-0.6, 0.1, 0.65, 0.72)
         x, y = self.hx[:, *place] - self.turned(0, 0.37), self.hy[:, *place] - 0.36
@@ -348,6 +349,13 @@ class _Drawing:
         self.paint(lips, "6a1f2a", opened, place)
         teeth = torch.maximum(lips, y - bow + 0.35 * gap)
         self.paint(teeth, TEETH, opened, place)
+
+    def moustache(self, hair: Tensor) -> None:
+        place = self.window(-0.5, 0.05, 0.55, 0.55)
+        x, y = self.hx[:, *place] - self.turned(0, 0.42), self.hy[:, *place] - 0.255
+        side = x.abs()
+        lobe = _ellipse(side - 0.085, y - 0.5 * (side - 0.085).square() - 0.12 * (side - 0.085), 0.105, 0.05)
+        self.paint(lobe, hair * 0.8, self.has("beard", "moustache", "full"), place)
 
     def nose(self, shadow: Tensor) -> None:
         place = self.window(-0.45, -0.15, 0.5, 0.4)

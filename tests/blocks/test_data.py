@@ -1,5 +1,6 @@
 """Training pictures: what is read, passed over and refused; the order; crops."""
 
+import json
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -9,7 +10,8 @@ import torch
 from numpy.random import RandomState
 
 from styleloom.blocks import images
-from styleloom.blocks.data import Pictures, batches, order, random_crop, recolored
+from styleloom.blocks.archives import survey, write_archive
+from styleloom.blocks.data import Labelled, Pictures, batches, order, random_crop, recolored, squared
 from styleloom.blocks.errors import StyleLoomError
 
 
@@ -91,3 +93,94 @@ def test_recolored_keeps_the_layout() -> None:
     assert found.shape == picture.shape and found.min() >= 0 and found.max() <= 1 and not torch.equal(found, picture)
     grey = recolored(torch.full((3, 4, 4), 0.5), RandomState(3))
     torch.testing.assert_close(grey, torch.full((3, 4, 4), 0.5), atol=1e-3, rtol=0)
+
+
+def a_set(folder: Path, names: dict[str, tuple[int, int]]) -> Path:
+    for name, (width, height) in names.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write(torch.rand(1, 3, height, width), folder / name)
+    return folder
+
+
+def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
+    folder = a_set(tmp_path / "set", {"dog/a.png": (9, 8), "cat/deep/b.png": (8, 8), "dog/c.png": (8, 9)})
+    found = Labelled(folder, 8, conditional=True)
+    assert found.classes == ["cat", "dog"] and [found.labels[i] for i in range(3)] == [0, 1, 1]
+    picture, c, seed = found.example(mirror=False)(1, RandomState(0))
+    assert picture.shape == (3, 8, 8) and picture.min() < 0 and c.tolist() == [0, 1] and seed.dtype == torch.int64
+    assert Labelled(folder, 8).classes == [] and Labelled(folder, 8).example(False)(0, RandomState(0))[1].shape == (0,)
+    (folder / "dataset.json").write_text(json.dumps({"labels": [["dog/a.png", 2], ["cat/deep/b.png", 0], ["dog/c.png", 2]]}))
+    found = Labelled(folder, 8, conditional=True)
+    assert found.classes == ["0", "1", "2"] and found.labels == [0, 2, 2]
+    for text, message in (
+        ('{"labels": [["dog/a.png", 2]]}', "no class for cat/deep/b.png: dataset.json has None"),
+        (
+            '{"labels": [["dog/a.png", [1.0, 2.0]], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}',
+            "give each picture one whole number",
+        ),
+        ('{"labels": [["dog/a.png", -1], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}', "class -1"),
+        ("[}", "dataset.json cannot be read"),
+        ("[3]", "dataset.json cannot be read"),
+    ):
+        (folder / "dataset.json").write_text(text)
+        with pytest.raises(StyleLoomError, match=message):
+            Labelled(folder, 8, conditional=True)
+
+
+def test_mirror_images_are_half_of_them() -> None:
+    class One:
+        def find(self, index: int) -> tuple[int, torch.Tensor]:
+            return 0, torch.linspace(0, 1, 8).expand(3, 8, 8)
+
+    labelled = Labelled.__new__(Labelled)
+    labelled.pictures, labelled.resolution, labelled.classes = One(), 8, []  # type: ignore[assignment]
+    flipped = [bool(labelled.example(mirror=True)(0, RandomState([1, place]))[0][0, 0, 0] > 0) for place in range(400)]
+    assert 150 < sum(flipped) < 250
+    assert not any(bool(labelled.example(mirror=False)(0, RandomState(place))[0][0, 0, 0] > 0) for place in range(20))
+
+
+def test_squares() -> None:
+    picture = torch.linspace(0, 1, 12).view(1, 1, 12).expand(3, 6, 12)
+    torch.testing.assert_close(squared(picture, 6), picture[:, :, 3:9])
+    padded = squared(picture, 12, "pad")
+    assert torch.equal(padded[:, 3:9], picture) and torch.equal(padded[:, 0], picture[:, 0])
+    assert squared(picture, 6, "stretch").shape == (3, 6, 6)
+    assert squared(picture.transpose(1, 2), 4).shape == (3, 4, 4)
+
+
+def test_an_archive_has_nvidias_layout_and_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    pictures = torch.randint(0, 256, (1001, 3, 4, 4), dtype=torch.uint8)
+    out = tmp_path / "set.zip"
+    ticks = list(write_archive(out, ((picture, index % 3) for index, picture in enumerate(pictures)), 1001))
+    assert ticks[-1].index == ticks[-1].total == 1001
+    with zipfile.ZipFile(out) as archive:
+        names = archive.namelist()
+        assert names[0] == "00000/img00000000.png" and "00001/img00001000.png" in names
+        labels = json.loads(archive.read("dataset.json"))["labels"]
+        assert labels[4] == ["00000/img00000004.png", 1]
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+    found = Labelled(out, 4, conditional=True)
+    assert found.labels[:4] == [0, 1, 2, 0]
+    for index in (0, 7, 1000):
+        assert torch.equal((found[index] * 255).round().byte(), pictures[index])
+    with pytest.raises(StyleLoomError, match=r"a data set is a \.zip"):
+        list(write_archive(tmp_path / "set.tar", [], 0))
+    with pytest.raises(StyleLoomError, match="no pictures for"):
+        list(write_archive(tmp_path / "none.zip", [], 0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.zip"]
+
+
+def test_a_survey_counts_sizes_and_damaged_files(tmp_path: Path) -> None:
+    folder = a_set(tmp_path, {"a.png": (9, 8), "b.png": (9, 8), "c.png": (5, 4)})
+    (folder / "d.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    *_, found = survey(Pictures(folder))
+    assert found.index == 4 and found.sizes == {(9, 8): 2, (5, 4): 1} and list(found.damaged) == [str(folder / "d.png")]
+
+
+def test_no_more_is_kept_in_memory_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = a_set(tmp_path, {f"{name}.png": (8, 8) for name in "abcd"})
+    monkeypatch.setattr("styleloom.blocks.data.KEPT", 2 * 3 * 64)
+    pictures = Pictures(folder, shorter=8)
+    first = [pictures[index].clone() for index in range(4)]
+    assert len(pictures._kept) == 2
+    assert all(torch.equal(pictures[index], first[index]) for index in range(4))

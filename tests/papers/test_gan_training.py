@@ -237,6 +237,23 @@ def test_a_set_smaller_than_the_batch_and_damaged_pictures(tmp_path: Path) -> No
     assert ticks[-1].damaged == (str(tmp_path / "bad.png"),) and ticks[-1].pictures == 24
 
 
+def test_a_full_disk_leaves_the_checkpoint_before(faces: str, tmp_path: Path) -> None:
+    run("stylegan2", faces, tmp_path / "run", 0.032)  # saved after four steps
+    before = (tmp_path / "run" / STATE).read_bytes()
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from tests.papers.test_gan_training import run;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000));"
+        "run('stylegan2', sys.argv[1], Path(sys.argv[2]), 0.1, resume=True, sample_every=100)"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", script, faces, str(tmp_path / "run")]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=240)
+    assert done.returncode != 0 and "StyleLoomError: cannot write" in done.stderr
+    assert (tmp_path / "run" / STATE).read_bytes() == before
+    assert run("stylegan2", faces, tmp_path / "run", 0.048, resume=True)[-1].index == 6
+
+
 def test_gradients_that_are_not_finite_are_counted_and_end_a_run(faces: str, tmp_path: Path) -> None:
     run("stylegan2", faces, tmp_path / "good", 0.016)
     broken = stylegan2.load(tmp_path / "good" / MODEL)

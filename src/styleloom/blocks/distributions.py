@@ -5,6 +5,7 @@ All of them compare features, [N, D] a set; numbers of different features must n
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -126,7 +127,9 @@ def kernel_distance(real: Tensor, made: Tensor, *, subsets: int = 100, subset_si
 
     _check(real, made, 2)
     size = min(subset_size, len(real), len(made))
-    metric = KernelInceptionDistance(_Given(real.shape[1]), subsets=subsets, subset_size=size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features, which are there already
+        metric = KernelInceptionDistance(_Given(real.shape[1]), subsets=subsets, subset_size=size)
     metric.update(real, real=True)
     metric.update(made, real=False)
     with torch.random.fork_rng(devices=[]):

@@ -118,7 +118,9 @@ def _documented(item: Any) -> dict[str, str]:
     bases = getattr(item, "__mro__", [item])[1:-1]
     inherited = {name: text for base in reversed(bases) for name, text in _documented(base).items()}
     own = parse(inspect.getdoc(item) or "").params
-    return inherited | {entry.arg_name: " ".join((entry.description or "").split()) for entry in own}
+    return inherited | {
+        name.strip(): " ".join((entry.description or "").split()) for entry in own for name in entry.arg_name.split(",")
+    }
 
 
 def _option(

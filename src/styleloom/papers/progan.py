@@ -62,8 +62,8 @@ class Recipe(Adversarial):
     minibatch_std: int = 4
     equalized: bool = True
     pixel_norm: bool = True
-    fade_kimg: int = 600
-    stable_kimg: int = 600
+    fade_kimg: float = 600.0
+    stable_kimg: float = 600.0
     gradient_penalty: float = 10.0
     drift: float = 0.001
     lr: float = 0.001

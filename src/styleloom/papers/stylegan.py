@@ -72,8 +72,8 @@ class Recipe(Adversarial):
     mixing_prob: float = 0.9
     growing: bool = True
     start_resolution: int = 8
-    fade_kimg: int = 600
-    stable_kimg: int = 600
+    fade_kimg: float = 600.0
+    stable_kimg: float = 600.0
     r1_gamma: float = 10.0
     w_avg_beta: float = 0.995
     average_kimg: float = 10.0

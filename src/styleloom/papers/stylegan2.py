@@ -51,6 +51,7 @@ class Recipe(Adversarial):
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max) (line f).
         z_dim, w_dim: sizes of z and w.
         mapping_layers: dense layers from z to w.
+        noise: noise at each pixel.
         normalization: ``"demodulate"`` (line b), ``"instance"``: StyleGAN's, or ``"none"``.
         lazy: take R1 and path length penalty in some steps only (line c).
         r1_interval, pl_interval: in which, with ``lazy``.
@@ -77,6 +78,7 @@ class Recipe(Adversarial):
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
+    noise: bool = True
     normalization: str = "demodulate"
     lazy: bool = True
     r1_interval: int = 16
@@ -131,7 +133,8 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
         recipe.resolution,
         img_channels,
         mapping_kwargs=dict(num_layers=recipe.mapping_layers, w_avg_beta=recipe.w_avg_beta),
-        synthesis_kwargs=common | dict(architecture=recipe.architecture, normalization=recipe.normalization),
+        synthesis_kwargs=common
+        | dict(architecture=recipe.architecture, normalization=recipe.normalization, use_noise=recipe.noise),
     )
     epilogue = dict(mbstd_group_size=recipe.minibatch_std)
     judge = dict(common, architecture=recipe.judge_architecture, epilogue_kwargs=epilogue)
@@ -164,7 +167,8 @@ def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
         first, second = generator.mapping(z[:, 0], c), generator.mapping(z[:, 1], c)
         memory.add("w", first[:, 0])
         ws = mixed(first, second, recipe.mixing_prob, chances.uniform(2))
-        return generator.synthesis(ws, noise=chances.noise(sides)), ws, chances
+        noise = chances.noise(sides) if sides else None
+        return generator.synthesis(ws, "none", noise=noise), ws, chances
 
     def judged(image: Tensor, c: Tensor, chances: Chances) -> Tensor:
         if recipe.augment:
