@@ -1,13 +1,16 @@
-"""StyleGAN2 at 256 px against the same networks in the official layout: forward passes and training steps.
+"""StyleGAN2 against the same networks in the official layout: forward passes and training steps.
 
-    python -m benchmarks.generators            speed; a run of a quarter of an hour
+    python -m benchmarks.generators            speed at 256 px; a run of a quarter of an hour
+    python -m benchmarks.generators --resolution 64 --channel-base 2048 --channel-max 192 --batch 16     of the preset 64-small
     python -m benchmarks.generators precision  bf16 against fp32: agreement, and the losses of a short training run
 
 The official layout (:mod:`benchmarks.official_stylegan2`) has a convolution a picture in one grouped convolution, NCHW,
 and is written plainly. Widths are paper256's, weights random. Each variant lives in a process of its own, since what one
 does with memory would help the others; they take turns, A B C A B C, and ratios are those of medians. ``memory kept`` is
 what ``styleloom train`` and the other commands do, see :mod:`styleloom.blocks.memory`; for the official layout, too, to
-show how much of the gain that is. Results go to ``results/generators_speed.json`` and ``results/generators_precision.json``.
+show how much of the gain that is. ``full step`` is a step of training as it is on the average: R1 in each 16th and the path
+length penalty in each 4th. Results go to ``results/generators_speed_<resolution>.json`` and
+``results/generators_precision.json``.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -40,24 +44,29 @@ VARIANTS = {
     "ours, bf16": dict(layout="ours", bf16=True, keep=False),
     "ours, bf16, memory kept": dict(layout="ours", bf16=True, keep=True),
 }
-WORK = (
-    "forward, batch 1",
-    "forward, batch 4",
-    "D forward, batch 4",
-    "step, batch 4",
-    "R1 step, batch 4",
-    "path step, batch 2",
-)
+WORK = ("forward, batch 1", "forward", "D forward", "step", "R1 step", "path step, half the batch")
+FULL = {"step": 1.0, "R1 step": 1 / 16, "path step, half the batch": 1 / 4}
 
 
-def networks(resolution: int, channel_base: int) -> tuple[Generator, Discriminator]:
+@dataclass(frozen=True)
+class Size:
+    """What is measured: resolution, widths and pictures at a time."""
+
+    resolution: int
+    channel_base: int
+    channel_max: int = 512
+    batch: int = 4
+
+
+def networks(resolution: int, channel_base: int, channel_max: int = 512) -> tuple[Generator, Discriminator]:
     """A generator and a discriminator with random weights, noise included."""
     torch.manual_seed(0)
-    generator = Generator(img_resolution=resolution, synthesis_kwargs=dict(channel_base=channel_base))
+    widths: dict[str, Any] = dict(channel_base=channel_base, channel_max=channel_max)
+    generator = Generator(img_resolution=resolution, synthesis_kwargs=widths)
     for name, parameter in generator.named_parameters():
         if name.endswith("noise_strength"):
             parameter.data.fill_(0.1)
-    return generator, Discriminator(img_resolution=resolution, channel_base=channel_base)
+    return generator, Discriminator(img_resolution=resolution, **widths)
 
 
 Passes = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
@@ -70,11 +79,11 @@ def passes(generator: Generator, discriminator: Discriminator, layout: str) -> P
     return lambda ws: generator.synthesis(ws, noise_mode="const"), discriminator
 
 
-def work(variant: dict[str, Any], resolution: int, channel_base: int) -> dict[str, Callable[[], Any]]:
+def work(variant: dict[str, Any], size: Size) -> dict[str, Callable[[], Any]]:
     """What is timed, by name."""
     if variant["keep"]:
         keep_memory()
-    generator, discriminator = networks(resolution, channel_base)
+    generator, discriminator = networks(size.resolution, size.channel_base, size.channel_max)
     if variant["layout"] == "ours":
         for network in (generator, discriminator):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,8 +91,8 @@ def work(variant: dict[str, Any], resolution: int, channel_base: int) -> dict[st
         for part in (generator.synthesis, discriminator):
             stylegan2.reduce_precision(part, num_resolutions=9)
     synthesis, judge = passes(generator, discriminator, variant["layout"])
-    ws = torch.randn(4, generator.num_ws, generator.w_dim)
-    real = torch.randn(4, 3, resolution, resolution)
+    ws = torch.randn(size.batch, generator.num_ws, generator.w_dim)
+    real = torch.randn(size.batch, 3, size.resolution, size.resolution)
     parameters = [*generator.parameters(), *discriminator.parameters()]
 
     def train(learner: torch.nn.Module, loss: Callable[[], Tensor]) -> None:
@@ -107,7 +116,7 @@ def work(variant: dict[str, Any], resolution: int, channel_base: int) -> dict[st
         return stylegan2.r1_penalty(judge(pictures), pictures).mean()
 
     def path() -> Tensor:
-        traced = ws[:2].detach().requires_grad_()
+        traced = ws[: size.batch // 2].detach().requires_grad_()
         image = synthesis(traced)
         return stylegan2.path_lengths(image, traced, torch.randn_like(image)).square().mean()
 
@@ -134,26 +143,34 @@ def work(variant: dict[str, Any], resolution: int, channel_base: int) -> dict[st
     )
 
 
-def _worker(pipe: Connection, variant: dict[str, Any], resolution: int, channel_base: int, threads: int) -> None:
+def _worker(pipe: Connection, variant: dict[str, Any], size: Size, threads: int) -> None:
     torch.set_num_threads(threads)
-    jobs = work(variant, resolution, channel_base)
+    jobs = work(variant, size)
     while name := pipe.recv():
         mark = time.perf_counter()
         jobs[name]()
         pipe.send(time.perf_counter() - mark)
 
 
-def measure(resolution: int, channel_base: int, rounds: int) -> dict[str, Any]:
+def measure(size: Size, rounds: int) -> dict[str, Any]:
     """Medians by work and variant, and their ratios to the official layout's."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
     variants = VARIANTS if torch.ops.mkldnn._is_mkldnn_bf16_supported() else {n: v for n, v in VARIANTS.items() if not v["bf16"]}
     for name, variant in variants.items():
         ours, theirs = context.Pipe()
-        arguments = (theirs, variant, resolution, channel_base, torch.get_num_threads())
+        arguments = (theirs, variant, size, torch.get_num_threads())
         context.Process(target=_worker, args=arguments, daemon=True).start()
         pipes[name] = ours
     report: dict[str, Any] = {}
+    full = dict.fromkeys(pipes, 0.0)
+
+    def compared(seconds: dict[str, float]) -> dict[str, Any]:
+        return {
+            name: dict(seconds=round(median, 3), times_fewer_than_official=round(seconds["official"] / median, 2))
+            for name, median in seconds.items()
+        }
+
     for job in WORK:
         seconds: dict[str, list[float]] = {name: [] for name in pipes}
         for turn in range(rounds + 1):
@@ -163,11 +180,10 @@ def measure(resolution: int, channel_base: int, rounds: int) -> dict[str, Any]:
                 if turn:
                     seconds[name].append(taken)
         medians = {name: statistics.median(values) for name, values in seconds.items()}
-        report[job] = {
-            name: dict(seconds=round(median, 3), times_fewer_than_official=round(medians["official"] / median, 2))
-            for name, median in medians.items()
-        }
+        report[job] = compared(medians)
+        full = {name: full[name] + FULL.get(job, 0) * medians[name] for name in full}
         print(job, report[job], flush=True)
+    report["full step"] = compared(full)
     for pipe in pipes.values():
         pipe.send(None)
     return report
@@ -237,17 +253,21 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["speed", "precision"], default="speed")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--channel-base", type=int, default=16384)
+    parser.add_argument("--channel-max", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
     machine = dict(processor=processor(), threads=torch.get_num_threads(), torch=torch.__version__)
-    sizes = (options.resolution, options.channel_base)
+    size = Size(options.resolution, options.channel_base, options.channel_max, options.batch)
     if options.what == "speed":
-        result = dict(machine=machine, resolution=sizes[0], channel_base=sizes[1], speed=measure(*sizes, options.rounds))
+        result = dict(machine=machine, **asdict(size), speed=measure(size, options.rounds))
+        name = f"speed_{size.resolution}"
     else:
-        result = dict(machine=machine, agreement=agreement(*sizes), losses=losses(options.steps, options.steps // 8))
+        close = agreement(size.resolution, size.channel_base)
+        result, name = dict(machine=machine, agreement=close, losses=losses(options.steps, options.steps // 8)), "precision"
     print(json.dumps(result, indent=1))
-    (RESULTS / f"generators_{options.what}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"generators_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def test_a_changed_attribute_changes_its_place_alone(change: dict[str, object], 
 def test_every_attribute_shows() -> None:
     face = toonfaces.attributes(3)
     for name, choices in toonfaces.CHOICES.items():
-        pictures = toonfaces.render([replace(face, **{name: choice}) for choice in choices], 64)
+        changes: list[dict[str, Any]] = [{name: choice} for choice in choices]
+        pictures = toonfaces.render([replace(face, **change) for change in changes], 64)
         assert len({tuple(picture.flatten().tolist()) for picture in pictures}) == len(choices), name
     for name, (low, high) in toonfaces.RANGES.items():
         ends: list[dict[str, Any]] = [{name: low}, {name: high}]
