@@ -81,11 +81,11 @@ def evaluate(
     figures: dict[str, float] = {}
     sets: tuple[Tensor, Tensor] | None = None
     embedding: Embedding | None = None
-    perceptual = load_features() if "ppl" in metrics else None
+    perceptual = load_features().to(generator.device) if "ppl" in metrics else None
     for index, name in enumerate(metrics, 1):
         if name in COMPARING:
             if sets is None or embedding is None:
-                embedding = load_embedding(features)
+                embedding = load_embedding(features, generator.device)
                 pictures = Labelled(data, generator.resolution)  # type: ignore[arg-type]
                 made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)
                 sets = embedding.of(real_pictures(pictures, samples, seed)), embedding.of(made)

@@ -161,7 +161,7 @@ def trainer(
     networks: Callable[[Any, int], tuple[Any, Any]],
     rules: Callable[[Any, Any, Any], Game],
     default: Adversarial,
-    embedding: Callable[[], Embedding],
+    embedding: Callable[..., Embedding],
     reduce_precision: Callable[[Any, torch.dtype], None] | None = None,
 ) -> Callable[..., Iterator[Tick]]:
     """A paper's ``train``.
@@ -230,7 +230,7 @@ def _task(
     files: ModelFiles[Any, Any],
     game: Game,
     pictures: Labelled,
-    embedding: Callable[[], Embedding],
+    embedding: Callable[..., Embedding],
     licence: str,
     settings: Mapping[str, Any],
 ) -> tuple[Task, Training]:
@@ -251,7 +251,7 @@ def _task(
 
     def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
         if not distance:  # read the pictures when they are first compared with
-            distance.append(Distance(pictures, recipe.measure_pictures, embedding()))
+            distance.append(Distance(pictures, recipe.measure_pictures, embedding(device=generator.device)))
         return {"fid": distance[0](current(networks))}
 
     task = Task(

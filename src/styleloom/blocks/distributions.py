@@ -21,6 +21,7 @@ from .images import resize
 
 LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 BATCH = 32
+CPU = torch.device("cpu")
 NEIGHBORS = 3
 
 
@@ -32,16 +33,18 @@ class Embedding:
         name: stands beside every number.
         network: pictures [N, 3, H, W] in [0, 1] to features [N, D].
         num_features: D.
+        device: where it computes.
     """
 
     name: str
     network: Callable[[Tensor], Tensor]
     num_features: int
+    device: torch.device = CPU
 
     @torch.inference_mode()
     def of(self, pictures: Iterable[Tensor]) -> Tensor:
         """Features [N, D] of pictures that come a few at a time."""
-        found = [self.network(part).float().cpu() for part in pictures]
+        found = [self.network(part.to(self.device)).float().cpu() for part in pictures]
         if not found:
             raise StyleLoomError("no pictures to compare")
         return torch.cat(found).clone()
@@ -63,7 +66,8 @@ def layer_means(features: Features, name: str, *, smallest: int = 64, largest: i
         return torch.cat([each.mean((2, 3)) for each in unit], 1)
 
     widths = {layer: features.convs[layer[4:]].out_channels for layer in LAYERS}
-    return Embedding(f"{name} ({', '.join(LAYERS)}: means)", embed, sum(widths.values()))
+    device = next(features.parameters()).device
+    return Embedding(f"{name} ({', '.join(LAYERS)}: means)", embed, sum(widths.values()), device)
 
 
 def real_pictures(pictures: Labelled, count: int, seed: int = 0) -> Iterator[Tensor]:

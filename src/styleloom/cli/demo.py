@@ -22,7 +22,7 @@ from styleloom.convert.vgg import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.samples import sample
 
-from .demo_faces import faces
+from . import demo_faces
 from .options import Common
 from .report import Report
 
@@ -124,9 +124,10 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     for content, method, between in STRIPS:
         images.write(_strip(contents[content], method, between, styles), folder / f"strip-{method}.png")
     images.write(_enlarged(device), folder / "enlarged.png")
-    portraits = faces(folder, device)
+    faces = {cast.model: demo_faces.made(folder, cast, device) for cast in demo_faces.CASTS}
+    faces["toonfaces"] = demo_faces.drawn(folder)
     seconds = time.perf_counter() - began
-    page = _page(cards, portraits, config, seconds, device)
+    page = _page(cards, faces, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")
     report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} pictures in {seconds:.0f} s on {device})")
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
@@ -209,7 +210,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
-def _page(cards: dict[str, str], portraits: str, config: gatys.Config, seconds: float, device: torch.device) -> str:
+def _page(cards: dict[str, str], faces: dict[str, str], config: gatys.Config, seconds: float, device: torch.device) -> str:
     styles = "".join(
         f'<figure><img src="{name}.jpg" alt="{name}"><figcaption>{name}</figcaption></figure>' for name in painterly.STYLES
     )
@@ -225,7 +226,9 @@ def _page(cards: dict[str, str], portraits: str, config: gatys.Config, seconds: 
         ),
         controls="".join(cards[painting.name] for painting in CONTROLS),
         styles=styles,
-        portraits=portraits,
+        drawn=faces["toonfaces"],
+        toonfaces=faces["toonfaces-64"],
+        portraits=faces["portraits-64"],
         settings=rows,
         seconds=f"{seconds:.0f}",
         count=len(cards),
@@ -280,9 +283,17 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <h2>Control</h2>
 <p>Several styles in any shares, a style for each region of a mask, or the colours of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>
-<h2>People who are not</h2>
-<p>A small StyleGAN2 (Karras et al. 2020), trained in an hour on one core, on portraits of 32 px, which are shown four times larger:
-<code>styleloom generate portraits-32 --seeds 0-23 --psi 0.7 -o faces.png</code></p>
+<h2>Faces whose every attribute is known</h2>
+<p>A data set without end, drawn by code: a seed is a face, and twenty-two attributes can be read, changed and drawn again.
+<code>styleloom data toonfaces -o toonfaces.zip --count 50000</code></p>
+<div class="grid faces">$drawn</div>
+<h2>Made by a generator: cartoon faces</h2>
+<p>A StyleGAN2 (Karras et al. 2020) that learned from them, on a CPU.
+<code>styleloom generate toonfaces-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
+<div class="grid faces">$toonfaces</div>
+<h2>Made by a generator: people who are not</h2>
+<p>The same network, trained on portraits.
+<code>styleloom generate portraits-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
 <h2>Sixteen styles, drawn by code</h2>
 <p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleloom.blocks.checkpoint import resolve
-from styleloom.blocks.distributions import Embedding, layer_means
+from styleloom.blocks.distributions import CPU, Embedding, layer_means
 from styleloom.blocks.errors import StyleLoomError
 
 from .pth import read_state_dict
@@ -174,18 +174,19 @@ def _enlarged(image: Tensor) -> Tensor:
     return image
 
 
-def load_embedding(name: str | Path = EMBEDDED) -> Embedding:
+def load_embedding(name: str | Path = EMBEDDED, device: torch.device = CPU) -> Embedding:
     """The network whose features sets of pictures are compared by.
 
     Args:
         name: ``"vgg19-lite"``, another perceptual network that :func:`~styleloom.convert.vgg.load_features` takes, or
             torch-fidelity's ``pt_inception-2015-12-05-6726825d.pth``, by path or ``hf://owner/repo/file``.
+        device: where it computes.
 
     Raises:
         StyleLoomError: no such file, or none of these networks in it.
     """
     if "inception" not in Path(str(name)).name.lower():
-        return layer_means(load_features(name), str(name) if str(name) == EMBEDDED else Path(str(name)).stem)
+        return layer_means(load_features(name).to(device), str(name) if str(name) == EMBEDDED else Path(str(name)).stem)
     path = resolve(name)
     network = Inception()
     try:
@@ -193,5 +194,5 @@ def load_embedding(name: str | Path = EMBEDDED) -> Embedding:
     except RuntimeError as error:
         told = " ".join(str(error).split())[:160]
         raise StyleLoomError(f"{path} is not torch-fidelity's Inception network: {told}") from error
-    network.eval().requires_grad_(False)
-    return Embedding("inception-2015-12-05 (pool3)", network, FEATURES)
+    network.eval().requires_grad_(False).to(device)
+    return Embedding("inception-2015-12-05 (pool3)", network, FEATURES, device)
