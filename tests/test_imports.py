@@ -30,7 +30,9 @@ YEARS = {
     "dumoulin": 2017,
     "adain": 2017,
     "progan": 2018,
+    "progan_networks": 2018,
     "stylegan": 2019,
+    "stylegan_networks": 2019,
     "stylegan2": 2020,
     "stylegan2_networks": 2020,
 }

@@ -171,7 +171,7 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
 
 def test_levels_follow_the_papers_schedule() -> None:
     recipe = progan.Recipe(resolution=64)
-    growth = progan.Growth(64, 4, recipe)
+    growth = progan.Growth(recipe, 4)
     step = 0
     seen: dict[int, list[int]] = {}
     place = 0
@@ -209,7 +209,7 @@ def test_length_of_a_run_is_told_in_pictures(faces: str) -> None:
         batch, places = 8, None
 
     assert steps_of(Fixed(), 0.1) == 13  # type: ignore[arg-type]
-    growth = progan.Growth(64, 4, progan.Recipe(resolution=64))
+    growth = progan.Growth(progan.Recipe(resolution=64), 4)
 
     class Growing:
         batch, places = 4, growth.places

@@ -102,10 +102,10 @@ def test_growing_fades_from_the_picture_before_to_the_new_one() -> None:
 
 def test_the_schedule_of_growing() -> None:
     recipe = progan.Recipe(resolution=16, stable_kimg=600, fade_kimg=600)
-    found = [progan.level_of_detail(recipe, kimg) for kimg in (0, 599, 900, 1200, 1800, 2100, 2400, 9999)]
+    found = [progan.Growth(recipe, 4).lod_after(kimg) for kimg in (0, 599, 900, 1200, 1800, 2100, 2400, 9999)]
     assert found == pytest.approx([2, 2, 1.5, 1, 1, 0.5, 0, 0])
-    assert stylegan.level_of_detail(stylegan.Recipe(resolution=16), 900) == pytest.approx(0.5)  # from 8 px
-    assert stylegan.level_of_detail(stylegan.Recipe(resolution=16, growing=False), 0) == 0
+    assert progan.Growth(stylegan.Recipe(resolution=16), 8).lod_after(900) == pytest.approx(0.5)  # from 8 px
+    assert progan.Growth(stylegan.Recipe(resolution=16, growing=False), 8).lod_after(0) == 0
 
 
 def test_doubling_and_halving_with_a_convolution_are_what_they_say() -> None:

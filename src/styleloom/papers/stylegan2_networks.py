@@ -23,7 +23,7 @@ from styleloom.blocks.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_
 from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.resample import TAPS, convolved, downsampled, fir, upsampled
 
-from .stylegan import truncated
+from .stylegan_networks import truncated
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 NORMALIZATIONS = ("demodulate", "instance", "none")
