@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from styleloom import toonfaces
 from styleloom.blocks.images import grid, resize, write
+from styleloom.cli.demo_faces import CHANGES, FACE
 from styleloom.convert.vgg import load_features
 from styleloom.painterly import STYLES, draw
 from styleloom.papers import dumoulin, gatys, stylegan2
@@ -41,12 +44,20 @@ def main() -> None:
     model, photo = dumoulin.load(), resize(sample("astronaut"), (220, 220))
     painted = [dumoulin.stylize(photo, name, model=model) for name in STYLES]
     write(torch.cat([torch.cat(painted[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
-    mixing()
+    faces()
 
 
-def mixing() -> None:
-    """Write ``mixing.jpg``: portraits at the left and above, and where they meet the one above with the left's coarse styles."""
-    rows = mixing_rows(stylegan2.load("portraits-32"), (2, 21), (5, 9, 13, 17, 20))
+def faces() -> None:
+    """Write ``toonfaces.jpg``, faces drawn, and one of them changed; ``made.jpg``, uncurated samples of generators at psi 0.7; and
+    ``mixing.jpg``: portraits at the left and above, and where they meet the one above with the left's coarse styles."""
+    face = toonfaces.attributes(FACE)
+    seeds = toonfaces.render([toonfaces.attributes(seed) for seed in range(8)], 128)
+    write(
+        grid([seeds, toonfaces.render([replace(face, **change) for change in CHANGES], 128)]), HERE / "toonfaces.jpg", quality=90
+    )
+    made = [stylegan2.load(name).generate(range(16), truncation_psi=0.7) for name in ("toonfaces-64", "portraits-64")]
+    write(grid([resize(row, (128, 128)) for part in made for row in part.split(8)]), HERE / "made.jpg", quality=90)
+    rows = mixing_rows(stylegan2.load("portraits-64"), (2, 21), (5, 9, 13, 17, 20))
     write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
 
 
