@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def faces() -> None:
-    """Write ``toonfaces.jpg``, faces drawn, and one of them changed; ``made.jpg``, uncurated samples of generators at psi 0.7; and
+    """Write ``toonfaces.jpg``, faces drawn, and one of them changed; ``made.jpg``, uncurated samples at psi 0.7; and
     ``mixing.jpg``: portraits at the left and above, and where they meet the one above with the left's coarse styles."""
     face = toonfaces.attributes(FACE)
     seeds = toonfaces.render([toonfaces.attributes(seed) for seed in range(8)], 128)
