@@ -8,9 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import styleloom
+from styleloom import toonfaces
 from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
+from styleloom.blocks.distributions import frechet_distance, made_pictures
+from styleloom.blocks.labeller import Labeller
 from styleloom.blocks.metrics import perceptual_distance
-from styleloom.papers import dumoulin, super_resolution
+from styleloom.convert.inception import load_embedding
+from styleloom.papers import dumoulin, stylegan2, super_resolution
+from styleloom.zoo import train_toonfaces_attributes
 
 
 @pytest.mark.parametrize("name", zoo_names())
@@ -87,3 +92,34 @@ def test_enlarging_looks_more_like_the_truth_than_bicubic() -> None:
         found, plain = styleloom.upscale(small), styleloom.resize(small, (192, 256))
         distances = [perceptual_distance(features, image, photo, layers) for image in (found, plain)]
         assert distances[0] < 0.9 * distances[1], (name, distances)
+
+
+def test_attributes_of_faces_that_were_not_seen_are_told() -> None:
+    """A small form of what the training script measures on 5,000."""
+    network = styleloom.load("toonfaces-attributes")
+    assert isinstance(network, Labeller)
+    found = train_toonfaces_attributes.quality(network, range(2_000_000, 2_000_800))
+    assert len(found) == 22 and min(found.values()) > 0.95, found
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("toonfaces-64", 1_500_000), ("portraits-64", 1_000_000)])
+def test_generators_of_64_px(name: str, numbers: int) -> None:
+    generator, judge = stylegan2.load(name), stylegan2.load_discriminator(name)
+    assert generator.resolution == 64 and sum(each.numel() for each in generator.synthesis.parameters()) >= numbers
+    made = generator.generate(range(16))
+    assert made.shape == (16, 3, 64, 64) and judge(made * 2 - 1).shape == (16, 1)
+    apart = [(one - other).abs().mean() for index, one in enumerate(made) for other in made[:index]]
+    assert min(apart) > 0.02  # a seed is a face of its own
+    # Truncation draws pictures together.
+    near = generator.generate(range(16), truncation_psi=0.5)
+    assert (near - near.mean(0)).abs().mean() < 0.8 * (made - made.mean(0)).abs().mean()
+
+
+def test_made_cartoon_faces_look_like_drawn_ones() -> None:
+    """By the bundled features, far nearer to faces that were not trained on than portraits are."""
+    embedding = load_embedding()
+    drawn = toonfaces.render([toonfaces.attributes(seed) for seed in range(1_000_000, 1_000_400)])
+    real = embedding.of(drawn.split(50))
+    made, portraits = (embedding.of(made_pictures(stylegan2.load(name), 400)) for name in ("toonfaces-64", "portraits-64"))
+    distance = frechet_distance(real, made)
+    assert distance < 0.5 * frechet_distance(real, portraits)

@@ -44,7 +44,8 @@ class Recipe(Training):
     sample_every: int = 10**9
     save_every: int = 1_000
     faces: int = 100_000
-    lr: float = 2e-3
+    clip: float = 1.0
+    lr: float = 1.2e-3
     decay: float = 1e-2
     noise: float = 0.03
 
