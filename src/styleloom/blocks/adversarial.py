@@ -40,6 +40,8 @@ class Adversarial:
         conditional: learn the classes of ``dataset.json`` or of sub-folders.
         freeze: how many of the discriminator's highest resolutions keep their weights, to fine-tune on few pictures
             (Mo et al. 2020, FreezeD).
+        warmup_kimg: thousands of pictures at the beginning in which the discriminator learns alone, so that it does not spoil
+            a generator that was taken over to another resolution.
         accumulate: parts that a process works through its share of a batch in: less memory, the same update.
         seed: of weights, of the order of the pictures and of all that is random.
         log_every: steps between two lines of the log.
@@ -54,6 +56,7 @@ class Adversarial:
     mirror: bool = False
     conditional: bool = False
     freeze: int = 0
+    warmup_kimg: float = 0.0
     accumulate: int = 1
     seed: int = 0
     log_every: int = 50
@@ -247,6 +250,11 @@ def _task(
                 average.config["synthesis_kwargs"]["lod"] = judge.config["lod"] = network.lod
         return cast(Generator, average)
 
+    def waiting(phase: Phase) -> Phase:
+        own = {id(parameter) for parameter in generator.parameters()}
+        learns = any(id(parameter) in own for group in phase.optimizer.param_groups for parameter in group["params"])
+        return replace(phase, start=steps_of(game, recipe.warmup_kimg)) if learns and recipe.warmup_kimg else phase
+
     distance: list[Any] = []
 
     def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -256,7 +264,7 @@ def _task(
 
     task = Task(
         networks={"G": generator, "D": judge, "memory": game.memory},
-        phases=game.phases,
+        phases={name: waiting(phase) for name, phase in game.phases.items()},
         item=pictures.example(recipe.mirror),
         count=len(pictures),
         averages={"G": game.average},
@@ -316,7 +324,12 @@ def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Modu
         StyleLoomError: no such model, or one of which nothing fits.
     """
     config = checkpoint.read_model(base, files.kind)[1]
-    transfer(generator, files.load(base))
+    source = files.load(base)
+    transfer(generator, source)
+    theirs = source.state_dict()
+    for name, parameter in generator.named_parameters():
+        if name.endswith("torgb.weight") and name not in theirs:  # a finer picture that is added: nothing, at first
+            parameter.data.zero_()
     if config.get("D"):
         transfer(judge, files.load_discriminator(base))
 
