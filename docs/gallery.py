@@ -55,9 +55,9 @@ def faces() -> None:
     write(
         grid([seeds, toonfaces.render([replace(face, **change) for change in CHANGES], 128)]), HERE / "toonfaces.jpg", quality=90
     )
-    made = [stylegan2.load(name).generate(range(16), truncation_psi=0.7) for name in ("toonfaces-64", "portraits-64")]
+    made = [stylegan2.load(name).generate(range(16), truncation_psi=0.7) for name in ("toonfaces-64", "portraits-32")]
     write(grid([resize(row, (128, 128)) for part in made for row in part.split(8)]), HERE / "made.jpg", quality=90)
-    rows = mixing_rows(stylegan2.load("portraits-64"), (2, 21), (5, 9, 13, 17, 20))
+    rows = mixing_rows(stylegan2.load("portraits-32"), (2, 21), (5, 9, 13, 17, 20))
     write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
 
 
