@@ -99,6 +99,15 @@ def test_fine_tuning_from_a_model(faces: str) -> None:
     assert Path("tuned/model.safetensors").exists()
 
 
+def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "portraits-32", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    figures = {name: values[0] for name, values in told["figures"].items()}
+    assert {"ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end", "score_z", "score_w"} < set(figures)
+    assert sum(name.startswith("separability_w_") for name in figures) == 22
+    assert min(figures.values()) >= 0 and told["features"] == "" and told["perceptual"] == "vgg19-lite"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
