@@ -16,7 +16,7 @@ from torch import Tensor
 
 from styleloom import toonfaces
 from styleloom.blocks import images
-from styleloom.blocks.adversarial import steps_of, transfer
+from styleloom.blocks.adversarial import begin_with, steps_of, transfer
 from styleloom.blocks.checkpoint import read_state
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.errors import StyleLoomError
@@ -160,14 +160,13 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
     for name, value in before.items():
         frozen = name.startswith(("b16.", "b8."))
         assert torch.equal(after[name], value) == (frozen or "resample" in name), name
-    # Of twice the resolution: its pictures are those of the base, enlarged, and stay so while the discriminator learns alone.
-    recipe = replace(RECIPES["stylegan2"], resolution=32, kimg=0.016, warmup_kimg=0.016)
-    list(stylegan2.train(faces, recipe, out=tmp_path / "larger", base=base))
-    larger = tmp_path / "larger" / MODEL
-    ws = torch.randn(2, stylegan2.load(larger).num_ws, 16)
+    # Of twice the resolution: its pictures are at first those of the base, enlarged.
+    generator, judge = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32))
+    begin_with(stylegan2.FILES, base, generator, judge)
+    ws = torch.randn(2, generator.num_ws, 16)
     small = stylegan2.load(base).synthesis(ws[:, :6], noise_mode="none")
-    torch.testing.assert_close(stylegan2.load(larger).synthesis(ws, noise_mode="none"), upsampled(small, fir()))
-    assert not torch.equal(stylegan2.load_discriminator(larger).state_dict()["b4.out.weight"], before["b4.out.weight"])
+    torch.testing.assert_close(generator.synthesis(ws, noise_mode="none"), upsampled(small, fir()))
+    assert torch.equal(judge.state_dict()["b4.out.weight"], before["b4.out.weight"])
     wider = replace(RECIPES["stylegan2"], resolution=32, channel_base=256)
     generator = stylegan2.networks(wider)[0]
     transfer(generator, stylegan2.load(base))

@@ -40,8 +40,6 @@ class Adversarial:
         conditional: learn the classes of ``dataset.json`` or of sub-folders.
         freeze: how many of the discriminator's highest resolutions keep their weights, to fine-tune on few pictures
             (Mo et al. 2020, FreezeD).
-        warmup_kimg: thousands of pictures at the beginning in which the discriminator learns alone, so that it does not spoil
-            a generator that was taken over to another resolution.
         accumulate: parts that a process works through its share of a batch in: less memory, the same update.
         seed: of weights, of the order of the pictures and of all that is random.
         log_every: steps between two lines of the log.
@@ -56,7 +54,6 @@ class Adversarial:
     mirror: bool = False
     conditional: bool = False
     freeze: int = 0
-    warmup_kimg: float = 0.0
     accumulate: int = 1
     seed: int = 0
     log_every: int = 50
@@ -250,11 +247,6 @@ def _task(
                 average.config["synthesis_kwargs"]["lod"] = judge.config["lod"] = network.lod
         return cast(Generator, average)
 
-    def waiting(phase: Phase) -> Phase:
-        own = {id(parameter) for parameter in generator.parameters()}
-        learns = any(id(parameter) in own for group in phase.optimizer.param_groups for parameter in group["params"])
-        return replace(phase, start=steps_of(game, recipe.warmup_kimg)) if learns and recipe.warmup_kimg else phase
-
     distance: list[Any] = []
 
     def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -264,7 +256,7 @@ def _task(
 
     task = Task(
         networks={"G": generator, "D": judge, "memory": game.memory},
-        phases={name: waiting(phase) for name, phase in game.phases.items()},
+        phases=game.phases,
         item=pictures.example(recipe.mirror),
         count=len(pictures),
         averages={"G": game.average},

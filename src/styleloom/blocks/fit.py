@@ -124,13 +124,11 @@ class Phase:
         optimizer: over the parameters that are updated; several updates may share one.
         loss: weighted, named terms of a batch's fields; their sum is descended on.
         every: take this update each so many steps.
-        start: and not before this one.
     """
 
     optimizer: torch.optim.Optimizer
     loss: Callable[..., Losses]
     every: int = 1
-    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             batch = tuple(part.to(fabric.device) for part in batch)
             losses: dict[str, float] = {}
             for name, phase in task.phases.items():
-                if step < phase.start or step % phase.every:
+                if step % phase.every:
                     continue
                 for group, lr in zip(phase.optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = lr * task.schedule(step)
