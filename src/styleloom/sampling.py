@@ -194,7 +194,9 @@ def noise_figure(
     """
     sides = generator.noise_sides
     if not sides:
-        raise StyleLoomError(f"this {type(generator).__module__.rsplit('.', 1)[-1]} generator has no noise")
+        raise StyleLoomError(
+            f"this {type(generator).__module__.rsplit('.', 1)[-1].removesuffix('_networks')} generator has no noise"
+        )
     ws = generator.map([seed], classes, truncation_psi=truncation_psi)
     alone = [{place for place, each in enumerate(sides) if each == side} for side in sorted(set(sides))]
     chosen = [set(range(len(sides))), set(), *alone]
