@@ -19,7 +19,7 @@ SAMPLES, COLUMNS = range(32), 8
 PSIS = (1.0, 0.75, 0.5, 0.25, 0.0, -0.5)
 FRAMES = 16
 SIDE = 128  # that pictures are enlarged to
-FACE = 21
+FACE = 59
 CHANGES: tuple[dict[str, Any], ...] = (
     {},
     dict(smile=-1.0, mouth_open=0.0),
@@ -57,7 +57,7 @@ def drawn(folder: Path) -> str:
     images.write(images.grid([changed]), folder / "toonfaces-changes.png")
     return _figures(
         ("toonfaces.png", "Thirty-two seeds, drawn."),
-        ("toonfaces-changes.png", "One of them, and then with one or two of its attributes changed: all else stays as it was."),
+        ("toonfaces-changes.png", "Another, and then with one or two of its attributes changed: all else stays as it was."),
     )
 
 
