@@ -100,7 +100,6 @@ class Memory(nn.Module):
 
     def __init__(self, means: Mapping[str, Sequence[int]], numbers: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.names = tuple(means)
         for name, shape in means.items():
             self.register_buffer(f"{name}_sum", torch.zeros(tuple(shape)))
             self.register_buffer(f"{name}_count", torch.zeros(()))
@@ -315,15 +314,15 @@ def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Modu
     Raises:
         StyleLoomError: no such model, or one of which nothing fits.
     """
-    config = checkpoint.read_model(base, files.kind)[1]
-    source = files.load(base)
+    tensors, config = checkpoint.read_model(base, files.kind)
+    source = files.build(base, "G", tensors, config)
     transfer(generator, source)
     theirs = source.state_dict()
     for name, parameter in generator.named_parameters():
         if name.endswith("torgb.weight") and name not in theirs:  # a finer picture that is added: nothing, at first
             parameter.data.zero_()
     if config.get("D"):
-        transfer(judge, files.load_discriminator(base))
+        transfer(judge, files.build(base, "D", tensors, config))
 
 
 def sheet(generator: Generator) -> Tensor:

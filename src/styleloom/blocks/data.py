@@ -141,7 +141,7 @@ class Labelled:
         self.classes: list[str] = []
         self.labels: list[int] = []
         if conditional:
-            self.labels, self.classes = _labels(self.pictures)
+            self.labels, self.classes = labels_of(self.pictures)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -186,8 +186,8 @@ def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
     return images.resize(picture[None], (side, side))[0] if picture.shape[1:] != (side, side) else picture
 
 
-def _labels(pictures: Pictures) -> tuple[list[int], list[str]]:
-    """Each picture's class by number, and the classes' names."""
+def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
+    """Each picture's class by number, and the classes' names; see :class:`Labelled`, also for what is refused."""
     tables: dict[Path, dict[str, Any]] = {source: _table(source) for source, _ in pictures.places}
     found: list[str | int] = []
     for source, name in pictures.places:

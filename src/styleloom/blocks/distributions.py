@@ -85,13 +85,11 @@ def made_pictures(generator: Generator, count: int, *, truncation_psi: float = 1
         yield shown(generator.synthesis(ws, noise_mode="random", generator=noise))
 
 
-def latent_batches(
-    generator: Generator, count: int, seed: int, size: int = BATCH
-) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:
+def latent_batches(generator: Generator, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:
     """z [n, z_dim], classes [n, c_dim] in turn and a source of noise, until there were ``count`` of them."""
     draw, noise = RandomState(seed), torch.Generator(generator.device).manual_seed(seed)
-    for start in range(0, count, size):
-        many = min(size, count - start)
+    for start in range(0, count, BATCH):
+        many = min(BATCH, count - start)
         z = torch.from_numpy(draw.randn(many, generator.z_dim)).float().to(generator.device)
         classes = [(start + place) % generator.c_dim for place in range(many)] if generator.c_dim else None
         yield z, generator.one_hot(classes, many), noise

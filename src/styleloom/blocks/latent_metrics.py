@@ -50,7 +50,7 @@ def path_length(
     check_choice("sampling", sampling, SAMPLINGS)
     chance = RandomState(seed)
     found = []
-    for pair, c, _ in latent_batches(generator, 2 * samples, seed, 32):
+    for pair, c, _ in latent_batches(generator, 2 * samples, seed):
         z0, z1 = pair.chunk(2)
         c = c[: len(z0)] if c is not None else None
         start = torch.from_numpy(chance.rand(len(z0), 1)).float().to(z0.device) * (sampling == "full")

@@ -13,7 +13,7 @@ from styleloom import painterly
 from styleloom import toonfaces as toonfaces_
 from styleloom.blocks import images
 from styleloom.blocks.archives import survey, write_archive
-from styleloom.blocks.data import Labelled, Pictures, squared
+from styleloom.blocks.data import Pictures, labels_of, squared
 from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.files import check_folder
 
@@ -80,8 +80,8 @@ def prepare(
     report = Report(common)
     if size < 4:
         raise StyleLoomError(f"--size is {size}; it must be at least 4")
-    pictures = Labelled(source, size, conditional=conditional)
     every = Pictures(source)
+    labels, names = labels_of(every) if conditional else ([], [])
     chosen = range(len(every))[skip:][:count]
     if not chosen:
         raise StyleLoomError(f"--skip {skip} and --count {count} leave none of {len(every)} pictures")
@@ -90,7 +90,7 @@ def prepare(
         for index in chosen:
             picture = every.read(index)
             if picture is not None:
-                yield squared(picture, size, square.value), pictures.labels[index] if conditional else None
+                yield squared(picture, size, square.value), labels[index] if conditional else None
 
     written = 0
     for tick in report.watch(write_archive(out, squares(), len(chosen)), title="prepare"):
@@ -98,7 +98,7 @@ def prepare(
     for name, reason in every.damaged.items():
         report.say(f"passed over {name}: {reason}")
     report.say(f"wrote {out}: {written} pictures of {size} x {size}")
-    report.outcome(out=str(out), pictures=written, size=size, classes=pictures.classes, damaged=dict(every.damaged))
+    report.outcome(out=str(out), pictures=written, size=size, classes=names, damaged=dict(every.damaged))
 
 
 def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool = False, common: Common) -> None:
@@ -125,8 +125,8 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
         report.say(f"    damaged: {name}: {reason}")
     classes: dict[str, int] = {}
     if conditional:
-        labelled = Labelled(source, TILE, conditional=True)
-        classes = {name: labelled.labels.count(place) for place, name in enumerate(labelled.classes)}
+        labels, names = labels_of(every)
+        classes = {name: labels.count(place) for place, name in enumerate(names)}
         for name, number in classes.items():
             report.say(f"    class {name}: {number}")
     if sheet is not None and readable:

@@ -145,6 +145,12 @@ def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, us
     return torch.where((place < cut[:, None])[:, :, None], first, second)
 
 
+def follow_mean(generator: generators.Generator, memory: Memory, beta: float) -> None:
+    """Bring the running mean of w up to date with the ``"w"`` that was gathered in a step; ``beta``: its decay."""
+    if (w := memory.take("w")) is not None:
+        generator.w_avg.copy_(w.lerp(generator.w_avg, beta))
+
+
 FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
 
@@ -183,8 +189,7 @@ def game(recipe: Recipe, generator: Generator, judge: progan.Discriminator) -> G
         return {"D": discriminator_loss(logits, judge(image, c)).mean(), "r1": penalty}
 
     def begin(step: int) -> dict[str, float]:
-        if (w := memory.take("w")) is not None:
-            generator.w_avg.copy_(w.lerp(generator.w_avg, recipe.w_avg_beta))
+        follow_mean(generator, memory, recipe.w_avg_beta)
         return growth.begin(step, generator.synthesis, judge, of_g, of_d)
 
     def rate(step: int) -> float:

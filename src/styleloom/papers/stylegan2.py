@@ -30,6 +30,7 @@ from styleloom.blocks.fit import Phase
 from styleloom.convert.inception import load_embedding
 
 from .stylegan import discriminator_loss as discriminator_loss
+from .stylegan import follow_mean
 from .stylegan import generator_loss as generator_loss
 from .stylegan import mixed as mixed
 from .stylegan import r1_penalty as r1_penalty
@@ -206,8 +207,7 @@ def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
         return {"r1": r1_penalty(logits, real).mean() * (recipe.gamma / 2) * r1_interval}
 
     def begin(step: int) -> dict[str, float]:
-        if (w := memory.take("w")) is not None:
-            generator.w_avg.copy_(w.lerp(generator.w_avg, recipe.w_avg_beta))
+        follow_mean(generator, memory, recipe.w_avg_beta)
         if (length := memory.take("lengths")) is not None:
             pl_mean.lerp_(length, recipe.pl_decay)
         if recipe.augment and step % recipe.augment_interval == 0 and (sign := memory.take("signs")) is not None:
