@@ -52,13 +52,14 @@ def folder(out: Path, name: str) -> Path:
     return out / "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
 
 
-def train(faces: str, out: Path, kimg: float, only: str | None) -> None:
+def train(faces: str, out: Path, kimg: float, only: str | None, precision: str) -> None:
     """Train every line, or one, from where its run stopped."""
     for name, (module, recipe) in RECIPES.items():
         if only is not None and name != only:
             continue
         recipe = replace(recipe, kimg=kimg, sample_every=1000, save_every=1000, log_every=100)
-        for tick in module.train(faces, recipe, out=folder(out, name), hardware=Hardware("cpu"), resume=True):
+        hardware = Hardware("cpu", precision=precision)
+        for tick in module.train(faces, recipe, out=folder(out, name), hardware=hardware, resume=True):
             if tick.index % 200 == 0:
                 print(name, tick.index, tick.total, f"{tick.rate:.1f}/s", flush=True)
             if tick.stopped:
@@ -101,10 +102,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kimg", type=float, default=60.0)
     parser.add_argument("--only", choices=list(RECIPES))
+    parser.add_argument("--precision", default="bf16")
     parser.add_argument("--samples", type=int, default=5000)
     options = parser.parse_args()
     if options.what == "train":
-        train(options.faces, options.out, options.kimg, options.only)
+        train(options.faces, options.out, options.kimg, options.only, options.precision)
         return
     found = measure(options.faces, options.out, options.samples)
     result = dict(kimg=options.kimg, samples=options.samples, seeds=SEEDS, torch=torch.__version__, lines=found)

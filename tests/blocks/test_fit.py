@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from styleloom.blocks.checkpoint import read_state
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.fit import LOG, STATE, Hardware, Phase, Task, Tick, Training, fit, warmed
+from styleloom.blocks.fit import STATE, Hardware, Phase, Task, Tick, Training, fit, warmed
+from styleloom.blocks.run_log import LOG
 
 TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=5, seed=3)
 

@@ -20,8 +20,9 @@ from styleloom.blocks.adversarial import begin_with, steps_of, transfer
 from styleloom.blocks.checkpoint import read_state
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.fit import LOG, MODEL, STATE, Tick
+from styleloom.blocks.fit import MODEL, STATE, Tick
 from styleloom.blocks.resample import fir, upsampled
+from styleloom.blocks.run_log import LOG
 from styleloom.papers import progan, stylegan, stylegan2
 
 MODULES: dict[str, ModuleType] = {"progan": progan, "stylegan": stylegan, "stylegan2": stylegan2}
@@ -167,6 +168,10 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
     small = stylegan2.load(base).synthesis(ws[:, :6], noise_mode="none")
     torch.testing.assert_close(generator.synthesis(ws, noise_mode="none"), upsampled(small, fir()))
     assert torch.equal(judge.state_dict()["b4.out.weight"], before["b4.out.weight"])
+    # Where it is the only picture, and not one that is added, it starts like any other layer.
+    generator, judge = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32, architecture="resnet"))
+    begin_with(stylegan2.FILES, base, generator, judge)
+    assert generator.get_parameter("synthesis.b32.torgb.weight").std() > 0.5
     wider = replace(RECIPES["stylegan2"], resolution=32, channel_base=256)
     generator = stylegan2.networks(wider)[0]
     transfer(generator, stylegan2.load(base))

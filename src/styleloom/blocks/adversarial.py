@@ -318,9 +318,9 @@ def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Modu
     source = files.build(base, "G", tensors, config)
     transfer(generator, source)
     theirs = source.state_dict()
-    for name, parameter in generator.named_parameters():
-        if name.endswith("torgb.weight") and name not in theirs:  # a finer picture that is added: nothing, at first
-            parameter.data.zero_()
+    for name, block in generator.named_modules():
+        if getattr(block, "architecture", "") == "skip" and f"{name}.torgb.weight" not in theirs:
+            block.get_parameter("torgb.weight").data.zero_()  # a finer picture that is added: nothing, at first
     if config.get("D"):
         transfer(judge, files.build(base, "D", tensors, config))
 

@@ -24,20 +24,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import data, images
+from . import data
 from .checkpoint import read_state, save_state
 from .descend import Losses, Progress
 from .errors import StyleLoomError, check_choice
-from .files import check_folder, replacing
+from .files import check_folder
 from .memory import keep_memory
 from .precision import precision_on
+from .run_log import RunLog
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 MODEL = "model.safetensors"
 STATE = "state.safetensors"
-LOG = "log.jsonl"
 PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
 
 
@@ -227,7 +227,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     done = _restore(task, averages, settings, out, resume)
     shown = {**task.networks, **averages}
     chief = fabric.is_global_zero
-    log = _Log(out, done, training) if chief else None
+    log = RunLog(out, done, training.log_every) if chief else None
     rank, world = fabric.global_rank, fabric.world_size
     source = data.batches(task.item, task.count, places, seed=training.seed, first=done, rank=rank, world=world)
     start, skipped = time.perf_counter(), 0
@@ -385,53 +385,6 @@ def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, 
         optimizer.load_state_dict(saved["optimizers"][name])
     step: int = saved["step"]
     return step
-
-
-class _Log:
-    """``log.jsonl``, sheets of samples, and TensorBoard's files where it is installed."""
-
-    def __init__(self, out: Path, done: int, training: Training) -> None:
-        self.path, self.every = out / LOG, training.log_every
-        self.samples = out / "samples"
-        if self.path.exists():  # lines of steps that will be taken again
-            lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= done]
-            with replacing(self.path) as beside:
-                beside.write_text("".join(f"{line}\n" for line in lines))
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board: Any = SummaryWriter(str(out), purge_step=done)
-        except ImportError:
-            self.board = None
-
-    def write(self, tick: Tick, last: bool) -> None:
-        if tick.index % self.every and not last:
-            return
-        row: dict[str, Any] = dict(step=tick.index, pictures=tick.pictures, seconds=round(tick.seconds, 2))
-        row |= dict(rate=round(tick.rate, 2)) | tick.losses | (dict(skipped=tick.skipped) if tick.skipped else {})
-        self._append(row)
-        self._scalars("loss", tick.losses, tick.index)
-
-    def measured(self, step: int, figures: Mapping[str, float]) -> None:
-        self._append({"step": step, **figures})
-        self._scalars("quality", figures, step)
-
-    def _append(self, row: Mapping[str, Any]) -> None:
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise StyleLoomError(f"cannot write {self.path}: {error.strerror}") from error
-
-    def _scalars(self, group: str, figures: Mapping[str, float], step: int) -> None:
-        if self.board is not None:
-            for name, value in figures.items():
-                self.board.add_scalar(f"{group}/{name}", value, step)
-            self.board.flush()
-
-    def picture(self, sheet: Tensor, step: int) -> None:
-        check_folder(self.samples)
-        images.write(sheet.cpu(), self.samples / f"{step:06d}.png")
 
 
 @contextmanager

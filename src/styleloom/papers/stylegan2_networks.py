@@ -123,7 +123,6 @@ class MappingNetwork(nn.Module):
         c: Tensor | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
-        update_average: bool = False,
     ) -> Tensor:
         """[N, z_dim] and [N, c_dim] -> ws [N, num_ws, w_dim], drawn to the mean by ``truncation_psi`` in the first layers."""
         parts = [z.float()] if self.z_dim and z is not None else []
@@ -134,8 +133,6 @@ class MappingNetwork(nn.Module):
         x = normalized(torch.cat(parts, 1)) if self.joint else torch.cat([normalized(part) for part in parts], 1)
         for index in range(self.num_layers):
             x = self.get_submodule(f"fc{index}")(x)
-        if update_average and self.w_avg_beta is not None:
-            self.w_avg.copy_(x.detach().mean(0).lerp(self.w_avg, self.w_avg_beta))
         if self.num_ws is None:
             return x
         ws = x[:, None].expand(-1, self.num_ws, -1)

@@ -79,7 +79,6 @@ class MappingNetwork(nn.Module):
         c: Tensor | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
-        update_average: bool = False,
     ) -> Tensor:
         """[N, z_dim] and [N, c_dim] -> ws [N, num_ws, w_dim], drawn to the mean by ``truncation_psi`` in the first layers."""
         x = z.float()
@@ -90,8 +89,6 @@ class MappingNetwork(nn.Module):
         x = normalized(x) if self.normalize_latents else x
         for index in range(self.num_layers):
             x = leaky_relu_(self.get_submodule(f"fc{index}")(x))
-        if update_average:
-            self.w_avg.copy_(x.detach().mean(0).lerp(self.w_avg, self.w_avg_beta))
         return truncated(x[:, None].expand(-1, self.num_ws, -1), self.w_avg, truncation_psi, truncation_cutoff)
 
 

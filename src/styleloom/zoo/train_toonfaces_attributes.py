@@ -38,7 +38,7 @@ class Recipe(Training):
         noise: largest spread of noise on the pictures.
     """
 
-    num_steps: int = 10_000
+    num_steps: int = 16_000
     batch: int = 64
     log_every: int = 100
     sample_every: int = 10**9
