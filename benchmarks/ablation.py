@@ -8,7 +8,8 @@
 Six generators of 32 px with the same widths, seeds, pictures and number of pictures seen. Up to StyleGAN they share StyleGAN's
 discriminator, loss and R1 penalty, so that only the generator changes, and none grows; StyleGAN2 brings its own. Measured are the
 Fréchet distance, precision and recall by vgg19-lite, path lengths in z and w, and the bits that a plane in z or w leaves open of
-each attribute, which the shipped ``toonfaces-attributes`` tells. Results go to ``results/ablation.json``.
+each attribute, which the shipped ``toonfaces-attributes`` tells. Results go to ``results/ablation.json``, uncurated samples, a row
+each, to ``results/ablation_samples.jpg``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from styleloom.evaluation import METRICS, evaluate
 from styleloom.papers import stylegan, stylegan2
 
 RESULTS = Path(__file__).parent / "results" / "ablation.json"
+SAMPLES = RESULTS.with_name("ablation_samples.jpg")
 SEEDS = (0, 1, 2)
 COMMON: dict[str, Any] = dict(
     resolution=32, channel_base=1024, channel_max=96, z_dim=96, w_dim=96, mapping_layers=4, lr=(0.002,), batch=(16,), r1_gamma=5.0
@@ -90,7 +92,7 @@ def measure(faces: str, out: Path, samples: int) -> dict[str, Any]:
         rows.append(generator.generate(range(16)))
         print(name, json.dumps(told[name]["figures"]), flush=True)
     whole = images.grid(rows)
-    images.write(images.resize(whole, (2 * whole.shape[2], 2 * whole.shape[3])), out / "sheet.png")
+    images.write(images.resize(whole, (2 * whole.shape[2], 2 * whole.shape[3])), SAMPLES, quality=90)
     return told
 
 

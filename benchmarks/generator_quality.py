@@ -6,7 +6,8 @@
 Distances, precision and recall by vgg19-lite (not Inception's: they compare with each other only) between samples and pictures
 that it was not trained on, at psi 1 and 0.7; beside them the floor: the same between those pictures and as many training
 pictures. Path lengths in z and w and, with ``--attributes``, for generators of toonfaces, linear separability. Everything over
-three seeds of latents, noise and choice of pictures. Results go to ``results/quality_<model>.json``.
+three seeds of latents, noise and choice of pictures. ``--earlier`` adds the distances of earlier states of the training, by
+their files. Results go to ``results/quality_<model>.json``.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ def measure(generator: Generator, held_out: str, psi: float, metrics: list[str],
     return summary(runs), name
 
 
+def distance(model: Path, held_out: str, samples: int) -> float:
+    """The Fréchet distance of a model file."""
+    generator = api.load(model)
+    assert isinstance(generator, Generator)
+    *_, last = evaluate(generator, held_out, ["fid"], samples=samples)
+    return round(last.figures["fid"], 3)
+
+
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,6 +84,7 @@ def main() -> None:
     parser.add_argument("training")
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--attributes", action="store_true")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="model files")
     options = parser.parse_args()
     generator = api.load(options.model)
     assert isinstance(generator, Generator)
@@ -85,6 +95,7 @@ def main() -> None:
     for psi in PSIS:
         result[f"psi {psi:g}"], result["features"] = measure(generator, options.held_out, psi, list(COMPARING), options.samples)
         print(json.dumps(result), flush=True)
+    result["earlier"] = {path.stem: distance(path, options.held_out, options.samples // 5) for path in options.earlier}
     metrics = ["ppl", "separability"] if options.attributes else ["ppl"]
     result["latent space"] = measure(generator, options.held_out, 1.0, metrics, options.samples)[0]
     print(json.dumps(result["latent space"]))

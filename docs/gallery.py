@@ -48,16 +48,18 @@ def main() -> None:
 
 
 def faces() -> None:
-    """Write ``toonfaces.jpg``, faces drawn, and one of them changed; ``made.jpg``, uncurated samples at psi 0.7; and
-    ``mixing.jpg``: portraits at the left and above, and where they meet the one above with the left's coarse styles."""
+    """Write ``toonfaces.jpg``, faces drawn, and one of them changed; a sheet of each generator, uncurated samples at psi 1 and,
+    below, at 0.7; and ``mixing.jpg``: portraits at the left and above, and where they meet the one above with the left's coarse
+    styles."""
     face = toonfaces.attributes(FACE)
     seeds = toonfaces.render([toonfaces.attributes(seed) for seed in range(8)], 128)
     write(
         grid([seeds, toonfaces.render([replace(face, **change) for change in CHANGES], 128)]), HERE / "toonfaces.jpg", quality=90
     )
-    made = [stylegan2.load(name).generate(range(16), truncation_psi=0.7) for name in ("toonfaces-64", "portraits-32")]
-    write(grid([resize(row, (128, 128)) for part in made for row in part.split(8)]), HERE / "made.jpg", quality=90)
-    rows = mixing_rows(stylegan2.load("portraits-32"), (2, 21), (5, 9, 13, 17, 20))
+    for name in ("toonfaces-64", "portraits-64"):
+        made = torch.cat([stylegan2.load(name).generate(range(24), truncation_psi=psi) for psi in (1.0, 0.7)])
+        write(grid(list(resize(made, (96, 96)).split(12))), HERE / f"{name}.jpg", quality=90)
+    rows = mixing_rows(stylegan2.load("portraits-64"), (2, 21), (5, 9, 13, 17, 20))
     write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
 
 
