@@ -8,8 +8,8 @@
 Six generators of 32 px with the same widths, seeds, pictures and number of pictures seen. Up to StyleGAN they share StyleGAN's
 discriminator, loss and R1 penalty, so that only the generator changes, and none grows; StyleGAN2 brings its own. Measured are the
 Fréchet distance, precision and recall by vgg19-lite, path lengths in z and w, and the bits that a plane in z or w leaves open of
-each attribute, which the shipped ``toonfaces-attributes`` tells. Results go to ``results/ablation.json``, uncurated samples, a row
-each, to ``results/ablation_samples.jpg``.
+each attribute, which the shipped ``toonfaces-attributes`` tells. Results go to ``results/ablation.json``, uncurated samples, a
+row each, to ``results/ablation_samples.jpg``.
 """
 
 from __future__ import annotations
