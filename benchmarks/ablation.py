@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("what", choices=["train", "measure"])
     parser.add_argument("--faces", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--kimg", type=float, default=60.0)
+    parser.add_argument("--kimg", type=float, default=45.0)
     parser.add_argument("--only", choices=list(RECIPES))
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--samples", type=int, default=5000)
