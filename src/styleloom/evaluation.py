@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,14 @@ from .blocks import labeller
 from .blocks.data import Labelled
 from .blocks.descend import Progress
 from .blocks.distributions import Embedding, frechet_distance, kernel_distance, made_pictures, precision_recall, real_pictures
-from .blocks.errors import StyleLoomError
+from .blocks.errors import StyleLoomError, check_limits
 from .blocks.generators import Generator, shown
 from .blocks.images import resize
-from .blocks.latent_metrics import path_length, separability
+from .blocks.latent_metrics import LAYERS, path_length, separability
 from .convert.inception import load_embedding
 from .convert.vgg import EMBEDDED, load_features
 
+LEAST = 50  # pictures that anything can be said of
 METRICS = ("fid", "kid", "pr", "ppl", "separability")
 COMPARING = ("fid", "kid", "pr")
 LABELLER = "toonfaces-attributes"
@@ -32,11 +34,13 @@ class Evaluation(Progress):
     Attributes:
         figures: ``fid``, ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w`` and ``_z`` in bits
             of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
+        pictures: how many real ones were compared with.
         features: name of the network that real and made pictures were compared by.
         perceptual: name of the network that path lengths were measured by.
     """
 
     figures: dict[str, float] = field(default_factory=dict)
+    pictures: int = 0
     features: str = ""
     perceptual: str = ""
 
@@ -59,7 +63,8 @@ def evaluate(
         data: folders or zips of real pictures, for ``fid``, ``kid`` and ``pr``.
         metrics: some of ``"fid"``, ``"kid"``, ``"pr"`` (precision and recall), ``"ppl"`` (path length, full and at the ends, in
             z and w) and ``"separability"`` (of the attributes of toonfaces).
-        samples: pictures made, and real ones at most; path lengths take a fifth as many, separability 0.4.
+        samples: pictures made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
+            16 for each number of a latent.
         truncation_psi: of the pictures that are compared with real ones.
         features: ``"vgg19-lite"``, or a path or ``hf://`` address of torch-fidelity's Inception file. Figures of different
             networks must not be compared.
@@ -72,21 +77,29 @@ def evaluate(
     Raises:
         StyleLoomError: an unknown metric, no data where it is needed, too few samples, or no such network.
     """
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     if unknown := [name for name in metrics if name not in METRICS]:
         raise StyleLoomError(f"unknown metric {unknown[0]!r}; choose some of {', '.join(METRICS)}")
     if data is None and (needy := [name for name in metrics if name in COMPARING]):
         raise StyleLoomError(f"{needy[0]} compares with real pictures; give a folder or zip of them")
-    if samples < 50:
-        raise StyleLoomError(f"{samples} samples are too few to measure anything; use at least 50")
+    if not isinstance(generator, Generator):
+        raise StyleLoomError(f"generator is {generator!r:.60}; load it first: styleloom.load(name)")
+    check_limits("samples", samples, LEAST, math.inf)
+    check_limits("truncation_psi", truncation_psi, -10, 10)
     figures: dict[str, float] = {}
     sets: tuple[Tensor, Tensor] | None = None
     embedding: Embedding | None = None
     perceptual = load_features().to(generator.device) if "ppl" in metrics else None
+    if perceptual is not None and generator.resolution < (side := perceptual.minimum_size(LAYERS)):
+        raise StyleLoomError(f"path lengths (ppl) need pictures of {side} px, and this generator's have {generator.resolution}")
+    count = 0
     for index, name in enumerate(metrics, 1):
         if name in COMPARING:
             if sets is None or embedding is None:
                 embedding = load_embedding(features, generator.device)
                 pictures = Labelled(data, generator.resolution)  # type: ignore[arg-type]
+                count = min(samples, len(pictures))
+                check_limits("the number of real pictures", count, LEAST, math.inf)
                 made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)
                 sets = embedding.of(real_pictures(pictures, samples, seed)), embedding.of(made)
             figures |= compared(*sets, name, seed)
@@ -96,12 +109,15 @@ def evaluate(
                     options = dict(space=space, sampling=sampling, samples=samples // 5, seed=seed)
                     figures[f"ppl_{space}_{sampling}"] = path_length(generator, perceptual, **options)  # type: ignore[arg-type]
         else:
-            found = separability(generator, labels_of(labeller.load(attributes)), samples=2 * samples // 5, seed=seed)
+            # A plane parts twice as many points as there are dimensions, however they are labelled; half of the points count.
+            many = max(2 * samples // 5, 16 * max(generator.z_dim, generator.w_dim))
+            found = separability(generator, labels_of(labeller.load(attributes)), samples=many, seed=seed)
             for space, bits in found.items():
                 figures |= {f"separability_{space}_{attribute}": value for attribute, value in bits.items()}
                 figures[f"score_{space}"] = 2.0 ** sum(bits.values())
         network = embedding.name if embedding is not None else ""
-        yield Evaluation(index, len(metrics), figures=dict(figures), features=network, perceptual=EMBEDDED if perceptual else "")
+        measured = EMBEDDED if perceptual else ""
+        yield Evaluation(index, len(metrics), figures=dict(figures), pictures=count, features=network, perceptual=measured)
 
 
 def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, float]:

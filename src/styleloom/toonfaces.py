@@ -17,11 +17,12 @@ from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.random import RandomState
 from torch import Tensor
 
-from .blocks.errors import StyleLoomError, check_choice
+from .blocks.errors import StyleLoomError, check_choice, check_limits
 
 CHOICES: dict[str, dict[str, float]] = {
     "hair": {"none": 0.1, "short": 0.25, "bob": 0.15, "long": 0.2, "curly": 0.15, "bunches": 0.15},
@@ -120,8 +121,7 @@ class Attributes:
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be from {low:g} to {high:g}")
+            check_limits(name, getattr(self, name), low, high)
 
 
 NAMES = tuple(field.name for field in fields(Attributes))
@@ -136,7 +136,7 @@ def attributes(seed: int) -> Attributes:
     Raises:
         StyleLoomError: no such seed.
     """
-    if not 0 <= seed < 2**32:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise StyleLoomError(f"seed {seed} is none; seeds are 0 to {2**32 - 1}")
     drawn = dict(zip(NAMES, RandomState(seed).rand(len(NAMES)).tolist(), strict=True))
     return Attributes(**{name: _drawn(name, value) for name, value in drawn.items()})

@@ -120,7 +120,9 @@ def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
         ),
         ('{"labels": [["dog/a.png", -1], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}', "class -1"),
         ("[}", "dataset.json cannot be read"),
-        ("[3]", "dataset.json cannot be read"),
+        ("[3]", "dataset.json is a list; wanted"),
+        ('{"labels": null}', "dataset.json has None"),
+        ('{"labels": [["dog/a.png", 10000], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}', "class 10000 .* to 9999 at most"),
     ):
         (folder / "dataset.json").write_text(text)
         with pytest.raises(StyleLoomError, match=message):

@@ -1,6 +1,7 @@
 """Training generators: exact resume, processes that share a batch, growing, adaptive augmentation, and what is refused."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -232,14 +233,40 @@ def test_length_of_a_run_is_told_in_pictures(faces: str) -> None:
 
 
 def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
-    with pytest.raises(StyleLoomError, match="freeze is 9; it must be from 0 to 3"):
+    with pytest.raises(StyleLoomError, match="freeze is 9; it must be from 0 to 2"):
         run("stylegan2", faces, tmp_path, 0.01, freeze=9)
-    with pytest.raises(StyleLoomError, match="cannot be shared by 1 processes in 3 parts"):
+    with pytest.raises(StyleLoomError, match="in 3 parts leaves 2 pictures to groups of 4"):
         run("stylegan2", faces, tmp_path, 0.01, accumulate=3)
+    # Parts smaller than the groups whose spread is seen would be trained otherwise than the whole.
+    for name, batch in (("stylegan2", 4), ("stylegan", (8, 4)), ("progan", (4,))):
+        with pytest.raises(StyleLoomError, match="a batch of 4 in 2 parts leaves 2 pictures to groups of 4"):
+            run(name, faces, tmp_path, 0.01, accumulate=2, batch=batch)
+    run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), minibatch_std=0)
+    with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.Recipe"):
+        next(progan.train(faces, "64-small", out=tmp_path))
     (tmp_path / "set").mkdir()
     images.write(torch.rand(1, 3, 16, 16), tmp_path / "set" / "one.png")
-    with pytest.raises(StyleLoomError, match=r"no class for one.png: it lies in no sub-folder"):
+    with pytest.raises(StyleLoomError, match=r"no class for one.png: it is in no sub-folder"):
         run("stylegan2", str(tmp_path / "set"), tmp_path / "out", 0.01, conditional=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("progan", dict(batch=(8, 0))),
+        ("progan", dict(fade_kimg=math.nan)),
+        ("stylegan", dict(lr=(0.001, -1.0))),
+        ("stylegan", dict(resolution=4)),
+        ("stylegan2", dict(kimg=math.inf)),
+        ("stylegan2", dict(mapping_layers=0)),
+        ("stylegan2", dict(mixing_prob=2.0)),
+        ("stylegan2", dict(r1_interval=0)),
+        ("stylegan2", dict(seed=-1)),
+    ],
+)
+def test_numbers_without_sense_are_refused(name: str, change: dict[str, Any]) -> None:
+    with pytest.raises(StyleLoomError, match=f"{next(iter(change))} is .*; it must be "):
+        replace(RECIPES[name], **change)
 
 
 def test_a_set_smaller_than_the_batch_and_damaged_pictures(tmp_path: Path) -> None:

@@ -19,13 +19,28 @@ from torch import Tensor, nn
 from . import checkpoint, images
 from .data import Labelled
 from .distributions import Distance, Embedding
-from .errors import StyleLoomError
+from .errors import StyleLoomError, check_limits
 from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit, mixed_seed
 from .generators import Generator, ModelFiles
 from .precision import precision_on
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
+TINY = 1e-9
+LIMITS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("kimg", "average_kimg", "augment_kimg"), (TINY, 1e9)),
+    **dict.fromkeys(("fade_kimg", "stable_kimg", "average_rampup"), (0, 1e9)),
+    **dict.fromkeys(("gradient_penalty", "drift", "r1_gamma", "pl_weight"), (0, 1e9)),
+    **dict.fromkeys(("r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval"), (1, math.inf)),
+    **dict.fromkeys(("resolution", "channel_base", "channel_max", "z_dim", "w_dim", "batch"), (1, math.inf)),
+    **dict.fromkeys(("mapping_layers", "minibatch_std", "freeze", "measure_every"), (0, math.inf)),
+    **dict.fromkeys(("mixing_prob", "w_avg_beta", "average_decay", "pl_decay"), (0, 1)),
+    "augment_target": (-1, 1),
+    "lr": (TINY, 1),
+    "measure_pictures": (2, math.inf),
+    "seed": (0, 2**32 - 1),
+}
+"""Least and most of the numbers of recipes, by name."""
 PASSED = ("kimg", "log_every", "sample_every", "save_every", "measure_every", "measure_pictures")
 
 
@@ -61,6 +76,12 @@ class Adversarial:
     save_every: int = 500
     measure_every: int = 0
     measure_pictures: int = 2_000
+
+    def __post_init__(self) -> None:
+        for name, limits in LIMITS.items():
+            value = getattr(self, name, None)
+            for each in value if isinstance(value, tuple) else () if value is None else (value,):
+                check_limits(name, each, *limits)
 
 
 class Chances:
@@ -201,13 +222,14 @@ def trainer(
         Raises:
             StyleLoomError: folders without pictures, classes that do not fit, or what :func:`~styleloom.blocks.fit.fit` refuses.
         """
+        if not isinstance(recipe, type(default)):
+            raise StyleLoomError(f"recipe is {recipe!r:.60}; wanted {type(default).__module__}.Recipe, such as PRESETS has")
         loop = replace(hardware, precision="fp32") if reduce_precision is not None else hardware
         fabric = loop.launch()
         pictures = Labelled(data, recipe.resolution, conditional=recipe.conditional)
         torch.manual_seed(recipe.seed)
         generator, judge = networks(recipe, len(pictures.classes))
-        if not 0 <= recipe.freeze <= len(resolutions_of(judge)):
-            raise StyleLoomError(f"freeze is {recipe.freeze}; it must be from 0 to {len(resolutions_of(judge))} resolutions")
+        check_limits("freeze", recipe.freeze, 0, len(resolutions_of(judge)) - 1)
         if base is not None:
             begin_with(files, base, generator, judge)
         dtype = precision_on(fabric.device, hardware.precision)
@@ -217,6 +239,7 @@ def trainer(
             reduce_precision(generator.synthesis, dtype)
             reduce_precision(judge, dtype)
         game = rules(recipe, generator, judge)
+        _check_groups(judge, game.batch, fabric.world_size * recipe.accumulate)
         settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=pictures.classes)
         task, training = _task(recipe, files, game, pictures, embedding, licence, settings)
         yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
@@ -274,6 +297,17 @@ def _task(
         num_steps=steps_of(game, recipe.kimg), batch=game.batch, **{name: getattr(recipe, name) for name in cadence}
     )
     return task, training
+
+
+def _check_groups(judge: nn.Module, batch: int, parts: int) -> None:
+    """Raise StyleLoomError where a part of a batch is less than a group of pictures whose spread the discriminator sees."""
+    spreading: list[Any] = [module for module in judge.modules() if getattr(module, "num_channels", 0)]
+    group = min(max([module.group_size or batch for module in spreading], default=1), batch)
+    if parts > 1 and batch // parts % group:
+        raise StyleLoomError(
+            f"a batch of {batch} in {parts} parts leaves {batch // parts} pictures to groups of {group}, whose spread the "
+            f"discriminator sees; use a batch of {group * parts}, or fewer processes or parts"
+        )
 
 
 def resolutions_of(judge: nn.Module) -> list[int]:

@@ -25,6 +25,7 @@ from .errors import StyleLoomError
 
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
+CLASSES = 10_000  # that any set may have; larger ones as many as pictures
 KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
 
 
@@ -91,7 +92,12 @@ class Pictures:
             found = self.read(place)
             if found is not None:
                 return place, found
-        raise StyleLoomError(f"none of the {len(self)} pictures can be read, for example {next(iter(self.damaged.items()))}")
+        raise self.unreadable()
+
+    def unreadable(self) -> StyleLoomError:
+        """What to say where none can be read."""
+        name, reason = next(iter(self.damaged.items()))
+        return StyleLoomError(f"none of the {len(self)} pictures can be read, for example {name}: {reason}")
 
     def read(self, index: int) -> Tensor | None:
         """Picture [3, H, W]; None where it is damaged."""
@@ -188,35 +194,41 @@ def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
 
 def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
     """Each picture's class by number, and the classes' names; see :class:`Labelled`, also for what is refused."""
-    tables: dict[Path, dict[str, Any]] = {source: _table(source) for source, _ in pictures.places}
+    tables = {source: _table(source) for source, _ in pictures.places}
     found: list[str | int] = []
     for source, name in pictures.places:
-        label = tables[source].get(name) if tables[source] else (Path(name).parts[0] if len(Path(name).parts) > 1 else None)
+        table = tables[source]
+        label = table.get(name) if table is not None else Path(name).parts[0] if len(Path(name).parts) > 1 else None
         if not isinstance(label, str | int):
-            told = f"dataset.json has {label!r}" if tables[source] else "it lies in no sub-folder, and there is no dataset.json"
+            told = f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
             raise StyleLoomError(f"{source}: no class for {name}: {told}; give each picture one whole number, or a sub-folder")
         found.append(label)
     if all(isinstance(label, int) for label in found):
         numbers = [int(label) for label in found]
-        if min(numbers) < 0:
-            raise StyleLoomError(f"class {min(numbers)} in dataset.json; classes are numbered from 0")
+        most = max(len(numbers), CLASSES) - 1
+        if wrong := [number for number in numbers if not 0 <= number <= most]:
+            raise StyleLoomError(f"class {wrong[0]} in dataset.json; classes are numbered from 0, here to {most} at most")
         return numbers, [str(number) for number in range(max(numbers) + 1)]
     names = sorted({str(label) for label in found})
     return [names.index(str(label)) for label in found], names
 
 
-def _table(source: Path) -> dict[str, Any]:
-    """The labels of a source's ``dataset.json`` by name; empty where it has none."""
+def _table(source: Path) -> dict[str, Any] | None:
+    """The labels of a source's ``dataset.json`` by name, or None where there is no such file."""
+    wanted = 'wanted {"labels": [[name, class], ...]}'
     try:
         if source.suffix.lower() == ".zip":
             with zipfile.ZipFile(source) as archive:
-                text = archive.read("dataset.json").decode() if "dataset.json" in archive.namelist() else "{}"
+                text = archive.read("dataset.json").decode() if "dataset.json" in archive.namelist() else ""
         else:
             path = source / "dataset.json"
-            text = path.read_text() if path.exists() else "{}"
-        return dict(json.loads(text).get("labels") or {})
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}") from error
+            text = path.read_text() if path.exists() else ""
+        whole = json.loads(text) if text else None
+        if whole is not None and not isinstance(whole, dict):
+            raise StyleLoomError(f"{source}: dataset.json is a {type(whole).__name__}; {wanted}")
+        return None if whole is None else dict(whole.get("labels") or {})
+    except (OSError, ValueError, TypeError) as error:
+        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {wanted}") from error
 
 
 def _from_zip(archive: zipfile.ZipFile, name: str) -> Read:

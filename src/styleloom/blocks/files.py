@@ -15,7 +15,8 @@ from .errors import StyleLoomError
 def check_parent(path: Path) -> None:
     """Raise StyleLoomError unless there is the folder that a file is to be written in; call it before the work."""
     if not path.parent.is_dir():
-        raise StyleLoomError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+        told = f"{path.parent} is a file" if path.parent.exists() else f"there is no folder {path.parent}; create it first"
+        raise StyleLoomError(f"cannot write {path}: {told}")
 
 
 def check_folder(path: Path) -> Path:

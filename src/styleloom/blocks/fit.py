@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from . import data
 from .checkpoint import read_state, save_state
 from .descend import Losses, Progress
-from .errors import StyleLoomError, check_choice
+from .errors import StyleLoomError, check_choice, check_limits
 from .files import check_folder
 from .memory import keep_memory
 from .precision import precision_on
@@ -69,8 +69,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "batch", "accumulate", "log_every", "sample_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be at least 1")
+            check_limits(name, getattr(self, name), 1, math.inf)
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,8 @@ class Hardware:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
         precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
         check_choice("precision", self.precision, precisions)
+        check_limits("processes", self.processes, 1, math.inf)
+        check_limits("nodes", self.nodes, 1, math.inf)
         several = self.processes * self.nodes > 1
         fabric = Fabric(
             accelerator=self.device,
@@ -223,7 +224,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     places = task.places or (lambda step: range(step * batch_size, (step + 1) * batch_size))
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
-    settings = json.loads(json.dumps(dict(task.settings) | asdict(training)))
+    settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
     done = _restore(task, averages, settings, out, resume)
     shown = {**task.networks, **averages}
     chief = fabric.is_global_zero
@@ -374,6 +375,7 @@ def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, 
     free = {"num_steps", "log_every", "sample_every", "save_every", "measure_every", *task.free}
     before = saved["settings"]
     changed = [name for name in sorted({*before, *settings} - free) if before.get(name) != settings.get(name)]
+    changed = ["method"] if "method" in changed else changed  # others have other settings
     if changed:
         told = "; ".join(f"{name} was {before.get(name)!r}, now {settings.get(name)!r}" for name in changed)
         raise StyleLoomError(f"{out} was begun with other settings: {told}; use the same ones, or another folder")

@@ -65,7 +65,7 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes:
             if width * height > max_pixels:
                 raise StyleLoomError(
                     f"{path} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
-                    f"raise the limit (max_pixels, --max-pixels) if you trust the file"
+                    f"raise the limit if you trust the file (max_pixels, --max-pixels where a command has it), or reduce it"
                 )
             array = _to_rgb_array(file, as_bytes)
     except StyleLoomError:

@@ -84,8 +84,8 @@ def separability(
         seed: of the pictures.
 
     Returns:
-        For ``"z"`` and ``"w"``, H(Y | X) of each attribute: Y its class, X that which a linear support vector machine tells
-        from the latent. The paper's score is 2 to the power of their sum.
+        For ``"z"`` and ``"w"``, H(Y | X) of each attribute of which more than one class was met: Y its class, X that which a
+        linear support vector machine tells from the latent. The paper's score is 2 to the power of their sum.
     """
     zs, ws, labels, sure = [], [], [], []
     for z, c, noise in latent_batches(generator, samples, seed):
@@ -101,6 +101,8 @@ def separability(
         classes = torch.cat([each[name] for each in labels]).cpu().numpy()
         certain = torch.cat([each[name] for each in sure]).cpu().numpy()
         kept = np.argsort(-certain, kind="stable")[: max(2, len(certain) // 2)]
+        if len(set(classes[kept].tolist())) < 2:  # nothing to tell apart
+            continue
         for space, latents in places.items():
             result[space][name] = conditional_entropy(latents[kept], classes[kept])
     return result

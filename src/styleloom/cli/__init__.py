@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -59,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
         status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
     except (StyleLoomError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
-        print("error:", " ".join(message.split()), file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes the first speaks for all
+            print("error:", " ".join(message.split()), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
         if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
             raise
         print(
-            "error: out of memory; ask for smaller or fewer pictures, or for --precision bf16",
+            "error: out of memory; ask for smaller or fewer pictures",
             file=sys.stderr,
         )
         sys.exit(2)

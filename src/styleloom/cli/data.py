@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum, auto
 from pathlib import Path
@@ -14,7 +16,7 @@ from styleloom import toonfaces as toonfaces_
 from styleloom.blocks import images
 from styleloom.blocks.archives import survey, write_archive
 from styleloom.blocks.data import Pictures, labels_of, squared
-from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
 from styleloom.blocks.files import check_folder
 
 from .options import Common
@@ -78,19 +80,23 @@ def prepare(
         conditional: keep classes, of dataset.json or of sub-folders.
     """
     report = Report(common)
-    if size < 4:
-        raise StyleLoomError(f"--size is {size}; it must be at least 4")
+    for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
+        check_limits(name, number, least, math.inf)
+    if out.exists() and any(Path(each).exists() and out.samefile(each) for each in source):
+        raise StyleLoomError(f"{out} is among the sources and would be overwritten; write to another file")
     every = Pictures(source)
     labels, names = labels_of(every) if conditional else ([], [])
     chosen = range(len(every))[skip:][:count]
     if not chosen:
-        raise StyleLoomError(f"--skip {skip} and --count {count} leave none of {len(every)} pictures")
+        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} pictures")
 
     def squares() -> Iterator[tuple[Tensor, int | None]]:
         for index in chosen:
             picture = every.read(index)
             if picture is not None:
                 yield squared(picture, size, square.value), labels[index] if conditional else None
+        if len(every.damaged) == len(every):
+            raise every.unreadable()
 
     written = 0
     for tick in report.watch(write_archive(out, squares(), len(chosen)), title="prepare"):
@@ -126,7 +132,8 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
     classes: dict[str, int] = {}
     if conditional:
         labels, names = labels_of(every)
-        classes = {name: labels.count(place) for place, name in enumerate(names)}
+        counted = Counter(labels)
+        classes = {name: counted[place] for place, name in enumerate(names)}
         for name, number in classes.items():
             report.say(f"    class {name}: {number}")
     if sheet is not None and readable:
@@ -158,10 +165,13 @@ def toonfaces(
         label: the attribute, such as hair or glasses, that is their class in a zip.
     """
     report = Report(common)
-    if count < 1:
-        raise StyleLoomError(f"--count is {count}; it must be at least 1")
+    check_limits("--count", count, 1, 2**32)
+    check_limits("--seed", seed, 0, 2**32 - count)
+    check_limits("--size", size, 16, math.inf)
     if label is not None:
         check_choice("label", label, toonfaces_.CHOICES)
+        if out.suffix.lower() != ".zip":
+            raise StyleLoomError(f"--label {label} is kept in a .zip, and {out} is a folder; write to a .zip")
 
     def faces() -> Iterator[tuple[Tensor, int | None]]:
         for start in range(seed, seed + count, FACES):

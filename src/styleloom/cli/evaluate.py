@@ -62,13 +62,14 @@ def evaluate(
         spread = f"  ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
         report.say(f"{name:32} {statistics.mean(values):.4g}{spread}")
     if last.features:
-        report.say(f"compared by {last.features}; {samples} samples at psi {psi:g}")
+        report.say(f"compared by {last.features}; {samples} samples at psi {psi:g}, {last.pictures} real pictures")
     if last.perceptual:
         report.say(f"path lengths by {last.perceptual}")
     report.outcome(
         model=model,
         samples=samples,
         psi=psi,
+        pictures=last.pictures,
         features=last.features,
         perceptual=last.perceptual,
         figures=told,

@@ -210,7 +210,7 @@ def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None
     if tick.stopped:
         report.say(f"stopped at step {tick.index} of {tick.total}; --resume goes on")
     else:
-        report.say(f"trained {tick.total} steps in {tick.seconds:.0f} s ({tick.rate:.1f} pictures/s); wrote {out / MODEL}")
+        report.say(f"{tick.total} steps done, the last in {tick.seconds:.0f} s ({tick.rate:.1f} pictures/s); wrote {out / MODEL}")
     report.outcome(
         out=str(out),
         steps=tick.index,

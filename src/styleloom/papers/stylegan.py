@@ -22,7 +22,7 @@ from torch import Tensor
 
 from styleloom.blocks import adversarial, generators
 from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import StyleLoomError, check_limits
 from styleloom.blocks.fit import Phase
 from styleloom.convert.inception import load_embedding
 
@@ -77,6 +77,10 @@ class Recipe(Adversarial):
     average_kimg: float = 10.0
     batch: tuple[int, ...] = (512, 256, 128, 64, 32)
     lr: tuple[float, ...] = (0.001, 0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits("resolution", self.resolution, 8, math.inf)
 
 
 PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {

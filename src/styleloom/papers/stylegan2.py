@@ -26,6 +26,7 @@ from torch import Tensor
 from styleloom.blocks import adversarial, generators
 from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
 from styleloom.blocks.augment import adapted, augment
+from styleloom.blocks.errors import check_limits
 from styleloom.blocks.fit import Phase
 from styleloom.convert.inception import load_embedding
 
@@ -101,6 +102,11 @@ class Recipe(Adversarial):
     augment_target: float = 0.6
     augment_interval: int = 4
     augment_kimg: float = 500.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits("resolution", self.resolution, 8, math.inf)
+        check_limits("mapping_layers", self.mapping_layers, 1, math.inf)
 
     @property
     def gamma(self) -> float:
