@@ -23,7 +23,14 @@ TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=
 
 
 def toy(
-    out: Path, training: Training, *, resume: bool = False, processes: int = 1, lr: float = 0.05, scale: float = 1.0
+    out: Path,
+    training: Training,
+    *,
+    resume: bool = False,
+    processes: int = 1,
+    lr: float = 0.05,
+    scale: float = 1.0,
+    count: int = 7,
 ) -> Iterator[Tick]:
     """A small regression with dropout, Adam and an average."""
     fabric = Hardware("cpu", processes=processes).launch()
@@ -43,7 +50,7 @@ def toy(
         networks={"network": network},
         phases={"all": Phase(torch.optim.Adam(network.parameters(), lr=lr), loss)},
         item=item,
-        count=7,
+        count=count,
         averages={"network": warmed(0.9)},
         settings=dict(lr=lr),
     )
@@ -120,6 +127,8 @@ def test_changed_settings_are_refused_by_name(tmp_path: Path) -> None:
     list(toy(tmp_path, TOY))
     with pytest.raises(StyleLoomError, match=r"lr was 0.05, now 0.1"):
         list(toy(tmp_path, TOY, resume=True, lr=0.1))
+    with pytest.raises(StyleLoomError, match="examples was 7, now 8"):
+        list(toy(tmp_path, TOY, resume=True, count=8))
     with pytest.raises(StyleLoomError, match="holds a run already"):
         list(toy(tmp_path, TOY))
 
@@ -158,3 +167,5 @@ def test_bf16_is_refused_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> No
         Hardware("cpu", precision="bf16").launch()
     with pytest.raises(StyleLoomError, match="unknown precision 'fp8'; choose one of fp32, bf16"):
         Hardware("cpu", precision="fp8").launch()
+    with pytest.raises(StyleLoomError, match="processes is 0; it must be at least 1"):
+        Hardware("cpu", processes=0).launch()
