@@ -35,6 +35,8 @@ YEARS = {
     "stylegan_networks": 2019,
     "stylegan2": 2020,
     "stylegan2_networks": 2020,
+    "image2stylegan": 2019,
+    "indomain": 2020,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)
 

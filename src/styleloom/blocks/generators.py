@@ -215,6 +215,12 @@ class Generator(nn.Module):
         return (total / count).float()
 
 
+def identity(generator: Generator) -> str:
+    """What networks that were trained for a generator know it by: a digest of its mean w in half precision."""
+    shape = [generator.num_ws, generator.w_dim, generator.resolution]
+    return checkpoint.fingerprint(shape, [generator.w_avg.half()])[:16]
+
+
 def arguments(scope: dict[str, Any]) -> dict[str, Any]:
     """A constructor's arguments, from its ``locals()``, as plain values to rebuild the network from."""
     found = {name: value for name, value in scope.items() if name not in ("self", "__class__")}

@@ -1,0 +1,490 @@
+"""Abdal, Qin and Wonka, "Image2StyleGAN: How to Embed Images Into the StyleGAN Latent Space?", ICCV 2019.
+
+Gatys descends on pixels until a picture has the features that are wanted. Descend on a generator's latents instead: the result
+is a picture of the kind that the generator makes, and its latents can be changed afterwards. With a w of its own for each layer,
+"W+", almost any picture can be had, and the best place to begin is the mean w.
+
+Differs from the paper:
+    - features are those of vgg19-lite, and their weight makes both terms equal at the mean w; optimizers have tuned rates
+      (the preset ``"paper"`` has the paper's);
+    - many pictures at once: each is a parameter of its own, and leaves the batch when it is done;
+    - noise maps may follow, once w has settled, with the regulariser of Karras et al. 2020 (StyleGAN2, Appendix D).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleloom.blocks import images
+from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
+from styleloom.blocks.descend import Losses, Progress, descend
+from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.features import Features
+from styleloom.blocks.generators import Generator, latents, shown
+from styleloom.blocks.inputs import configured
+from styleloom.blocks.precision import PRECISIONS, precision_on
+from styleloom.convert.vgg import EMBEDDED, load_features
+
+LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
+SPACES = ("w_plus", "w", "z")
+INITS = ("mean", "random", "encoder")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer by name.
+
+    Attributes:
+        make: parameters and settings to an optimizer.
+        fixed: settings of the papers that used it, or torch's own.
+        tuned: settings found best on validation pictures (``benchmarks/inversion.py``).
+        alone: it mixes its parameters, so that pictures must not share one.
+    """
+
+    make: Callable[..., torch.optim.Optimizer]
+    fixed: Mapping[str, Any]
+    tuned: Mapping[str, Any]
+    alone: bool = False
+
+
+OPTIMIZERS = {
+    "sgd": Optimizer(torch.optim.SGD, dict(lr=0.01), dict(lr=10.0)),
+    "nag": Optimizer(torch.optim.SGD, dict(lr=0.01, momentum=0.9, nesterov=True), dict(lr=3.0, momentum=0.9, nesterov=True)),
+    "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.3)),
+    "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.03)),
+    "adam": Optimizer(torch.optim.Adam, dict(lr=0.01), dict(lr=0.15, betas=(0.8, 0.95))),
+    "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=0.5, max_iter=1), alone=True),
+}
+"""Those of torch; :func:`steps` takes any other that is made of parameters."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """How pictures are inverted.
+
+    Args:
+        space: "w_plus" (a w for each layer), "w" (one for all of them) or "z".
+        init: start from the "mean" w, from the w of "random" seeds, or from what an "encoder" says.
+        optimizer: a name in ``OPTIMIZERS``.
+        lr: step size, instead of the tuned one.
+        tuned: settings found best, or else those of the papers.
+        num_steps: at most.
+        pixel: weight of the mean squared difference of pixels in [0, 1].
+        perceptual: weight of that of features, a mean over ``LAYERS``.
+        lpips: weight of the squared difference of features of unit length (Zhang et al. 2018).
+        in_domain: weight of the mean squared difference of w and what the encoder says of its picture (Zhu et al. 2020).
+        prior: weight of the mean squared distance from the mean w.
+        noise_steps: steps on the noise maps, after those on w.
+        noise_lr: Adam's rate for them.
+        noise_weight: weight of what keeps them noise.
+        patience: a picture is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
+        tolerance: that share.
+        batch: pictures at a time.
+        precision: "fp32" or "bf16" for the networks.
+        seed: of random starts.
+    """
+
+    space: str = "w_plus"
+    init: str = "mean"
+    optimizer: str = "adam"
+    lr: float | None = None
+    tuned: bool = True
+    num_steps: int = 100
+    pixel: float = 1.0
+    perceptual: float = 0.07
+    lpips: float = 0.0
+    in_domain: float = 0.0
+    prior: float = 0.0
+    noise_steps: int = 0
+    noise_lr: float = 0.1
+    noise_weight: float = 1e5
+    patience: int = 0
+    tolerance: float = 0.01
+    batch: int = 16
+    precision: str = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in (("space", SPACES), ("init", INITS), ("precision", PRECISIONS)):
+            check_choice(name, getattr(self, name), choices)
+        for name in ("num_steps", "noise_steps", "patience"):
+            if getattr(self, name) < 0:
+                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
+        for name in ("pixel", "perceptual", "lpips", "in_domain", "prior", "noise_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
+        if not (self.pixel or self.perceptual or self.lpips):
+            raise StyleLoomError("pixel, perceptual and lpips are all 0, so nothing is asked for; raise one of them")
+        if self.lr is not None and not self.lr > 0:
+            raise StyleLoomError(f"lr is {self.lr}; it must be above 0")
+        if self.batch < 1:
+            raise StyleLoomError(f"batch is {self.batch}; it must be at least 1")
+        if self.space == "z" and self.init != "random":
+            raise StyleLoomError(f"z has no {self.init} to start from; use init random, or space w or w_plus")
+
+
+PRESETS = {
+    "default": Config(),
+    # Section 4: equal weights, Adam at 0.01, 5,000 steps from the mean w.
+    "paper": Config(tuned=False, num_steps=5000, perceptual=4.0),
+    # Its part of the learned optimizer's framework: 100 steps.
+    "seed": Config(tuned=False),
+}
+
+
+def configure(preset: str = "default", **settings: Any) -> Config:
+    """A preset with some settings changed.
+
+    Raises:
+        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+    """
+    return configured(PRESETS, preset, settings)
+
+
+Encoder = Callable[[Tensor], Tensor]
+"""Pictures [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
+
+
+class Objective:
+    """How far pictures of latents are from those that are wanted; what is asked of the targets is computed once.
+
+    Args:
+        generator: whose pictures they are.
+        targets: [N, 3, R, R] in [0, 1], of the generator's resolution.
+        features: perceptual network.
+        config: weights.
+        masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere unless told.
+        encoder: for the in-domain term.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        targets: Tensor,
+        features: Features,
+        config: Config,
+        *,
+        masks: Tensor | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        self.generator, self.features, self.config, self.encoder = generator, features, config, encoder
+        self.targets = targets
+        with torch.no_grad():
+            self.wanted = self._taps(targets)
+        self.masks: dict[int, Tensor] = {}
+        if masks is not None:
+            masks = masks.expand(len(targets), -1, -1, -1)
+            sides = {targets.shape[-1], *(tap.shape[-1] for tap in self.wanted.values())}
+            sized = {side: F.adaptive_avg_pool2d(masks, side) for side in sides}
+            # Of mean 1, so that a mean over all positions is one over those that count.
+            self.masks = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
+
+    def _taps(self, image: Tensor) -> dict[str, Tensor]:
+        if not (self.config.perceptual or self.config.lpips):
+            return {}
+        found: dict[str, Tensor] = self.features(image, LAYERS)
+        return found
+
+    def _apart(self, first: Tensor, second: Tensor) -> Tensor:
+        """Mean squared difference of each pair where the mask is: [N]."""
+        squared = (first - second).float().square()
+        if self.masks:
+            squared = squared * self.masks[first.shape[-1]]
+        return squared.mean((1, 2, 3))
+
+    def kept(self, rows: Sequence[int]) -> None:
+        """Go on with these targets only."""
+        places = list(rows)
+        self.targets = self.targets[places]
+        self.wanted = {layer: tap[places] for layer, tap in self.wanted.items()}
+        self.masks = {side: mask[places] for side, mask in self.masks.items()}
+
+    def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
+        """Pictures [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
+        config = self.config
+        options: dict[str, Any] = dict(noise=noise) if noise is not None else dict(noise_mode="const")
+        image = self.generator.synthesis(ws, **options).add(1).div(2).expand(-1, 3, -1, -1)
+        terms = self.compare(image)
+        if config.in_domain and self.encoder is not None:
+            terms["in_domain"] = config.in_domain * (ws - self.encoder(image)).square().mean((1, 2))
+        if config.prior:
+            terms["prior"] = config.prior * (ws - self.generator.w_avg).square().mean((1, 2))
+        return image, terms
+
+    def compare(self, image: Tensor) -> Losses:
+        """The terms that pictures [N, 3, R, R] tell, [N] each."""
+        config = self.config
+        terms: Losses = {}
+        if config.pixel:
+            terms["pixel"] = config.pixel * self._apart(image, self.targets)
+        taps = self._taps(image)
+        if config.perceptual:
+            parts = [self._apart(taps[layer], wanted) for layer, wanted in self.wanted.items()]
+            terms["perceptual"] = config.perceptual * torch.stack(parts).mean(0)
+        if config.lpips:
+            parts = [self._apart(_unit(taps[layer]), _unit(wanted)) * wanted.shape[1] for layer, wanted in self.wanted.items()]
+            terms["lpips"] = config.lpips * torch.stack(parts).sum(0)
+        return terms
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.square().sum(1, keepdim=True).add(1e-20).sqrt()
+
+
+def noise_regularizer(maps: Sequence[Tensor]) -> Tensor:
+    """How much neighbours in noise maps [N, 1, H, W] depend on each other, on all scales down to 8 px (StyleGAN2, Eq. 5): [N]."""
+    total = torch.zeros(len(maps[0]), device=maps[0].device)
+    for noise in maps:
+        while True:
+            for axis in (2, 3):
+                total = total + (noise * noise.roll(1, axis)).mean((1, 2, 3)).square()
+            if noise.shape[-1] <= 8:
+                break
+            noise = F.avg_pool2d(noise, 2) * 2  # of unit variance again
+    return total
+
+
+@dataclass(frozen=True)
+class Step(Progress):
+    """Progress of an inversion.
+
+    Attributes:
+        each: [N] loss of each picture that the step began with; that of its best latents where it is done.
+        active: places of the pictures that are not done.
+        ws: [N, num_ws, w_dim], the best latents so far.
+        noise: the best noise maps so far, [N, 1, H, W] each, once they are descended on.
+        render: makes :attr:`image`.
+    """
+
+    each: Tensor = field(default_factory=lambda: torch.empty(0))
+    active: tuple[int, ...] = ()
+    ws: Tensor = field(default_factory=lambda: torch.empty(0))
+    noise: tuple[Tensor, ...] = ()
+    render: Callable[[Tensor, Sequence[Tensor]], Tensor] = lambda ws, noise: torch.empty(0)
+
+    @property
+    def image(self) -> Tensor:
+        """The pictures of the best latents: [N, 3, H, W] in [0, 1]."""
+        return self.render(self.ws, self.noise)
+
+
+class _Descent:
+    """Latents that descend, one parameter a picture, and the best of them so far."""
+
+    def __init__(self, objective: Objective, first: Tensor, config: Config) -> None:
+        self.objective, self.config = objective, config
+        self.places = list(range(len(first)))
+        self.params = [each.clone().requires_grad_(True) for each in first]
+        with torch.no_grad():
+            self.best = self.ws_of(first).clone()
+        self.lowest = torch.full((len(first),), math.inf, device=first.device)
+        self.each = self.lowest.clone()
+        self.mark, self.since = self.lowest.clone(), torch.zeros(len(first), dtype=torch.long)
+        self.seen: tuple[Tensor, Tensor] = self.best, self.each
+
+    def ws_of(self, latents: Tensor) -> Tensor:
+        """[N, num_ws, w_dim] of latents of the space."""
+        generator = self.objective.generator
+        if self.config.space == "z":
+            mapped: Tensor = generator.mapping(latents)
+            return mapped
+        return latents[:, None].expand(-1, generator.num_ws, -1) if self.config.space == "w" else latents
+
+    def __call__(self) -> Losses:
+        """The terms summed over pictures; one that is no longer finite counts for nothing."""
+        ws = self.ws_of(torch.stack(self.params))
+        terms = self.objective(ws)[1]
+        total = torch.stack(list(terms.values())).sum(0)
+        self.seen = ws.detach(), total.detach()
+        return {name: torch.where(total.isfinite(), term, 0).sum() for name, term in terms.items()}
+
+    def remember(self) -> None:
+        """Take note of what the last evaluation found."""
+        ws, total = self.seen
+        places = torch.tensor(self.places, device=total.device)
+        self.each[places] = total
+        better = total < self.lowest[places]
+        self.lowest[places[better]], self.best[places[better]] = total[better], ws[better]
+
+    def finished(self) -> list[bool]:
+        """Which of the pictures that descend diverged, or came to rest."""
+        found = []
+        for place in self.places:
+            if self.lowest[place] < (1 - self.config.tolerance) * self.mark[place]:
+                self.mark[place], self.since[place] = self.lowest[place], 0
+            self.since[place] += 1
+            rests = self.config.patience and self.since[place] > self.config.patience
+            found.append(bool(rests) or not bool(self.each[place].isfinite()))
+        return found
+
+    def drop(self, finished: Sequence[bool], optimizer: torch.optim.Optimizer) -> None:
+        """Let pictures leave the batch."""
+        rows = [row for row, done in enumerate(finished) if not done]
+        for row, done in enumerate(finished):
+            if done:
+                self.each[self.places[row]] = self.lowest[self.places[row]]
+                optimizer.state.pop(self.params[row], None)
+        self.places, self.params = [self.places[row] for row in rows], [self.params[row] for row in rows]
+        optimizer.param_groups[0]["params"] = self.params
+        self.objective.kept(rows)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on."""
+        tensors = dict(best=self.best, lowest=self.lowest, each=self.each, mark=self.mark, since=self.since)
+        return tensors | dict(places=self.places, params=[each.detach() for each in self.params])
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        for name in ("best", "lowest", "each", "mark", "since"):
+            getattr(self, name).copy_(saved[name])
+        self.places = saved["places"]
+        self.objective.kept(self.places)
+        self.params = [each.to(self.best.device).requires_grad_(True) for each in saved["params"]]
+
+
+Factory = Callable[[list[Tensor], Objective], torch.optim.Optimizer]
+"""Latents, one a picture, and what they are to minimise, to an optimizer of them."""
+
+
+def optimizer_named(config: Config) -> Factory:
+    """The optimizer that a config asks for.
+
+    Raises:
+        StyleLoomError: there is none of that name.
+    """
+    check_choice("optimizer", config.optimizer, OPTIMIZERS)
+    choice = OPTIMIZERS[config.optimizer]
+    settings = dict(choice.tuned if config.tuned else choice.fixed) | ({"lr": config.lr} if config.lr is not None else {})
+    return lambda params, objective: choice.make(params, **settings)
+
+
+def first_latents(generator: Generator, targets: Tensor, config: Config, encoder: Encoder | None = None) -> Tensor:
+    """Where the descent begins: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in a space of one for all layers.
+
+    Raises:
+        StyleLoomError: an encoder is asked for, and there is none.
+    """
+    seeds = range(config.seed, config.seed + len(targets))
+    if config.space == "z":
+        return latents(seeds, generator.z_dim).to(generator.device)
+    if config.init == "encoder":
+        if encoder is None:
+            raise StyleLoomError("init is encoder, but this generator has none; train one, or start from the mean")
+        with torch.no_grad():
+            ws = encoder(targets)
+    elif config.init == "random":
+        ws = generator.map(seeds)
+    else:
+        ws = generator.w_avg.expand(len(targets), generator.num_ws, -1)
+    return ws.mean(1) if config.space == "w" else ws.clone()
+
+
+def steps(
+    generator: Generator,
+    targets: Tensor,
+    config: Config = PRESETS["default"],
+    *,
+    features: Features | None = None,
+    optimizer: Factory | None = None,
+    encoder: Encoder | None = None,
+    masks: Tensor | None = None,
+    init: Tensor | None = None,
+    state: Path | None = None,
+    state_every: int = 25,
+) -> Iterator[Step]:
+    """Invert pictures, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
+
+    Args:
+        generator: of any paper, without classes.
+        targets: [N, 3, H, W] in [0, 1]; sides other than the generator's are resized.
+        config: see :class:`Config` and ``PRESETS``.
+        features: perceptual network, instead of the bundled one.
+        optimizer: instead of ``config.optimizer``.
+        encoder: pictures in [0, 1] to ws, for starts and the in-domain term.
+        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
+        init: latents to start from, instead of ``config.init``.
+        state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
+        state_every: steps between two savings of the state.
+
+    Yields:
+        :class:`Step` after each step, and once more with the losses of the end.
+
+    Raises:
+        StyleLoomError: tensors that are no pictures, an empty mask, an encoder that is missing, an optimizer for one picture
+            at a time given several, a loss that is not finite at the start, or a state of another run.
+    """
+    device = generator.device
+    targets = _sized(targets.to(device), generator.resolution)
+    check_choice("optimizer", config.optimizer, OPTIMIZERS) if optimizer is None else None
+    if optimizer is None and OPTIMIZERS[config.optimizer].alone and len(targets) > 1:
+        raise StyleLoomError(f"{config.optimizer} inverts one picture at a time, and {len(targets)} were given; use batch 1")
+    generator.requires_grad_(False)
+    network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
+    objective = Objective(generator, targets, network, config, masks=_checked(masks, targets), encoder=encoder)
+    first = first_latents(generator, targets, config, encoder) if init is None else init.to(device)
+    descent = _Descent(objective, first, config)
+    job = fingerprint(asdict(config), [targets, first, *([] if masks is None else [masks])])
+    saved = read_run(state, job) if state is not None and state.exists() else None
+    if saved:
+        descent.restore(saved)
+    inner = (optimizer or optimizer_named(config))(descent.params, objective)
+    if saved:
+        inner.load_state_dict(saved["optimizer"])
+    done, total = (saved["done"] if saved else 0), config.num_steps
+    start = time.perf_counter() - (saved["seconds"] if saved else 0)
+
+    def told(index: int, losses: Mapping[str, float]) -> Step:
+        seconds = time.perf_counter() - start
+        each, best = descent.each.clone(), descent.best.clone()
+        return Step(index, total, dict(losses), seconds, each, tuple(descent.places), best, render=render)
+
+    def render(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        with torch.no_grad():
+            return shown(torch.cat([generator.synthesis(part, noise_mode="const") for part in ws.split(config.batch)]))
+
+    losses: Mapping[str, float] = {}
+    for progress in descend(descent, inner, total, first=done):
+        descent.remember()
+        done, losses = progress.index, progress.losses
+        if done == 1 and not descent.each.isfinite().all():
+            raise StyleLoomError("the loss of a picture is not finite at the first step; check the pictures and the weights")
+        finished = descent.finished()
+        if any(finished):
+            descent.drop(finished, inner)
+        if state is not None and (done % state_every == 0 or done == total):
+            run = dict(job=job, done=done, seconds=time.perf_counter() - start, optimizer=inner.state_dict())
+            save_state(state, run | descent.state())
+        yield told(done, losses)
+        if not descent.places:
+            break
+    if descent.places:
+        with torch.no_grad():
+            losses = {name: float(term) for name, term in descent().items()}
+        descent.remember()
+    yield told(done, losses)
+
+
+def _sized(picture: Tensor, side: int) -> Tensor:
+    if picture.ndim != 4 or picture.shape[1] != 3 or not len(picture) or not picture.is_floating_point():
+        raise StyleLoomError(f"pictures are {picture.dtype} of shape {list(picture.shape)}; wanted floats [N, 3, H, W] in [0, 1]")
+    return picture if picture.shape[-2:] == (side, side) else images.resize(picture, (side, side))
+
+
+def _checked(masks: Tensor | None, targets: Tensor) -> Tensor | None:
+    if masks is None:
+        return None
+    if masks.ndim != 4 or masks.shape[1] != 1 or len(masks) not in (1, len(targets)):
+        raise StyleLoomError(f"a mask of shape {list(masks.shape)}; wanted [1 or {len(targets)}, 1, H, W] in [0, 1]")
+    sized = F.interpolate(masks.to(targets), targets.shape[-2:], mode="area").clamp(0, 1)
+    if not bool((sized.mean((1, 2, 3)) > 0).all()):
+        raise StyleLoomError("the mask is black everywhere, so nothing is asked for; paint what is to be kept white")
+    return sized

@@ -1,0 +1,274 @@
+"""Zhu, Shen, Zhao and Zhou, "In-Domain GAN Inversion for Real Image Editing", ECCV 2020.
+
+Image2StyleGAN finds latents whose pictures are right, by a hundred steps or more, and often such that the generator knows nothing
+else about: edits of them fail. So train a network that reads latents off real pictures, judged by the pictures that the generator
+makes of them, and descend from there, near to what the network would say of the result.
+
+Differs from the paper:
+    - the encoder has its generator's discriminator's shape, and one w a layer is read off ("W+");
+    - features are those of vgg19-lite, with the weight of ``image2stylegan``;
+    - it may look at what it has got and correct itself, several times (``iterations``; Alaluf et al. 2021, "ReStyle").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.blocks import checkpoint, images
+from styleloom.blocks.data import Labelled
+from styleloom.blocks.descend import Losses
+from styleloom.blocks.equalized import FullyConnected
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.blocks.generators import Generator, identity, shown, widths
+from styleloom.convert.vgg import load_features
+
+from .image2stylegan import Config, Objective
+from .stylegan import discriminator_loss, generator_loss, r1_penalty
+from .stylegan2_networks import DiscriminatorBlock
+
+KIND = "encoder"
+
+
+class Encoder(nn.Module):
+    """Pictures to latents: residual blocks down to 4 px, and a dense layer to all of a generator's w.
+
+    Args:
+        resolution: side of the pictures, a power of two from 8.
+        num_ws, w_dim: of the generator.
+        channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
+        iterations: how often it looks, each time at the picture and at what it has got so far; 1: at the picture alone.
+        generator: the generator's :func:`fingerprint`.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        num_ws: int,
+        w_dim: int,
+        *,
+        channel_base: int = 2048,
+        channel_max: int = 128,
+        iterations: int = 1,
+        generator: str = "",
+    ) -> None:
+        super().__init__()
+        self.w_avg: Tensor
+        self.config = dict(
+            resolution=resolution,
+            num_ws=num_ws,
+            w_dim=w_dim,
+            channel_base=channel_base,
+            channel_max=channel_max,
+            iterations=iterations,
+            generator=generator,
+        )
+        self.num_ws, self.w_dim, self.iterations = num_ws, w_dim, iterations
+        width = widths(resolution, channel_base, channel_max, None)
+        sides = sorted(width, reverse=True)[:-1]
+        channels = 3 if iterations == 1 else 6
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(width[s] if s < resolution else 0, width[s], width[s // 2], channels, architecture="resnet")
+            for s in sides
+        )
+        self.dense = FullyConnected(16 * width[4], num_ws * w_dim)
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[N, 3 or 6, R, R] in [-1, 1] -> [N, num_ws, w_dim], to be added to what there is."""
+        x: Tensor | None = None
+        for block in self.blocks:
+            x, image = block(x, image)
+        ws: Tensor = self.dense(x.flatten(1))  # type: ignore[union-attr]
+        return ws.view(-1, self.num_ws, self.w_dim)
+
+    def looks(self, generator: Generator, image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """ws [N, num_ws, w_dim] and their pictures, after each look at pictures [N, 3, R, R] in [-1, 1]."""
+        ws = self.w_avg.expand(len(image), self.num_ws, -1)
+        made = generator.synthesis(ws[:1], noise_mode="const").expand_as(image) if self.iterations > 1 else image
+        for _ in range(self.iterations):
+            seen = torch.cat([image, made.detach()], 1) if self.iterations > 1 else image
+            ws = ws.detach() + self(seen)
+            made = generator.synthesis(ws, noise_mode="const")
+            yield ws, made
+
+    def encode(self, generator: Generator, picture: Tensor) -> Tensor:
+        """ws [N, num_ws, w_dim] of pictures [N, 3, R, R] in [0, 1]."""
+        *_, (ws, _) = self.looks(generator, picture * 2 - 1)
+        return ws
+
+
+def save(network: Encoder, path: Path, licence: str = "Apache-2.0") -> None:
+    """Write a model file in half precision."""
+    checkpoint.save_model(
+        path,
+        {name: value.half() for name, value in network.state_dict().items()},
+        kind=KIND,
+        config=network.config,
+        licence=licence,
+    )
+
+
+def load(name: str | Path) -> Encoder:
+    """An encoder from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    network = Encoder(**config)
+    network.load_state_dict(tensors)
+    return network.float().eval()
+
+
+@dataclass(frozen=True)
+class Recipe(Training):
+    """How an encoder is trained.
+
+    Args:
+        channel_base, channel_max: of its layers, as in :class:`Encoder`.
+        iterations: how often it looks.
+        pixel, perceptual: weights of the objective's terms.
+        adversarial: weight of the discriminator's word on its pictures; 0: none.
+        r1_gamma: weight of the discriminator's R1 penalty.
+        synthetic: share of pictures that the generator makes for it, whose w are known.
+        latent: weight of the mean squared difference from these.
+        lr: Adam's rate, which falls by a cosine.
+    """
+
+    num_steps: int = 6_000
+    batch: int = 16
+    channel_base: int = 2048
+    channel_max: int = 128
+    iterations: int = 1
+    pixel: float = 1.0
+    perceptual: float = 0.07
+    adversarial: float = 0.0
+    r1_gamma: float = 10.0
+    synthetic: float = 0.5
+    latent: float = 0.01
+    lr: float = 1e-3
+
+
+RECIPES = {
+    "default": Recipe(),
+    # Section 4.1 and the authors' code: pictures alone, judged by the discriminator, at a constant rate.
+    "paper": Recipe(adversarial=0.1, synthetic=0.0, latent=0.0, lr=1e-4),
+    "restyle": Recipe(iterations=3),
+}
+
+
+def train(
+    data: str | Path | Sequence[str | Path],
+    generator: Generator,
+    recipe: Recipe = RECIPES["default"],
+    *,
+    out: str | Path,
+    judge: nn.Module | None = None,
+    licence: str = "unknown",
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train an encoder for a generator, a step at a time; the model is ``out/model.safetensors``.
+
+    Args:
+        data: folders or zips of pictures of the generator's kind.
+        generator: frozen from here on.
+        recipe: see :class:`Recipe`.
+        out: folder of the run.
+        judge: the generator's discriminator, where the recipe has an adversarial term.
+        licence: what the model may be used for, noted in it.
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.blocks.fit.Tick` after each step.
+
+    Raises:
+        StyleLoomError: no discriminator where one is needed, folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+    """
+    if recipe.adversarial and judge is None:
+        raise StyleLoomError("adversarial is above 0, and this generator's file has no discriminator; use adversarial 0")
+    fabric = hardware.launch()
+    device = fabric.device
+    torch.manual_seed(recipe.seed)
+    maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    critic: Any = judge if recipe.adversarial else None
+    if critic is not None:
+        critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
+    pictures = Labelled(data, maker.resolution)
+    sizes = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, iterations=recipe.iterations)
+    network = Encoder(maker.resolution, maker.num_ws, maker.w_dim, **sizes, generator=identity(maker))
+    network.w_avg.copy_(maker.w_avg)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    features = load_features().prepare(device, torch.float32)
+    config = Config(pixel=recipe.pixel, perceptual=recipe.perceptual)
+
+    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+        return pictures[index], torch.from_numpy(rng.randn(2, maker.z_dim)).float()
+
+    def examples(picture: Tensor, z: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Pictures, the first of them made of the ws that come second, which are as many as the number."""
+        count = round(recipe.synthetic * len(picture))
+        with torch.no_grad():
+            first, second = (maker.mapping(each[:count]) for each in z.unbind(1))
+            cut = torch.arange(count, device=device) % maker.num_ws
+            ws = torch.where(torch.arange(maker.num_ws, device=device)[None, :, None] < cut[:, None, None], first, second)
+            made = maker.synthesis(ws, noise_mode="const").add(1).div(2) if count else picture[:0]
+        return torch.cat([made, picture[count:]]), ws, count
+
+    def loss(picture: Tensor, z: Tensor) -> Losses:
+        wanted, truth, count = examples(picture, z)
+        objective = Objective(maker, wanted, features, config)
+        sums: Losses = {}
+        for ws, made in network.looks(maker, wanted * 2 - 1):
+            terms = {name: term.mean() for name, term in objective.compare(made.add(1).div(2)).items()}
+            if count and recipe.latent:
+                terms["latent"] = recipe.latent * (ws[:count] - truth).square().mean()
+            if critic is not None:
+                terms["adversarial"] = recipe.adversarial * generator_loss(critic(made)).mean()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + term / network.iterations
+        return sums
+
+    def verdict(picture: Tensor, z: Tensor) -> Losses:
+        """Of the discriminator: real pictures against those of what the encoder reads off them, with R1."""
+        real = (picture * 2 - 1).requires_grad_(True)
+        with torch.no_grad():
+            *_, (_, made) = network.looks(maker, real)
+        logits = critic(real)
+        penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
+        return {"D": discriminator_loss(logits, critic(made)).mean(), "r1": penalty}
+
+    optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
+    phases = {"encoder": Phase(optimizer, loss)}
+    networks: dict[str, nn.Module] = {"encoder": network}
+    if critic is not None:
+        networks["D"] = critic
+        phases["D"] = Phase(torch.optim.Adam(critic.parameters(), 1e-4, (0.0, 0.99)), verdict)
+    shown_pictures = torch.stack([pictures[index] for index in range(8)]).to(device)
+
+    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
+        ws = networks["encoder"].encode(maker, shown_pictures)  # type: ignore[operator]
+        return images.grid([shown_pictures, shown(maker.synthesis(ws, noise_mode="const"))])
+
+    task = Task(
+        networks=networks,
+        phases=phases,
+        item=item,
+        count=len(pictures),
+        averages={"encoder": warmed(0.998)},
+        schedule=lambda step: cosine(step, recipe.num_steps),
+        sample=sheet,
+        export=lambda networks, path: save(networks["encoder"], path, licence),  # type: ignore[arg-type]
+        settings=asdict(recipe) | dict(method=KIND, generator=identity(maker)),
+        damaged=[pictures.damaged],
+    )
+    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)

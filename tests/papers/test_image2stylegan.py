@@ -1,0 +1,170 @@
+"""Inversion against plain formulas, and what must hold of batches, starts, stops and resumed runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.papers import image2stylegan, stylegan2
+from styleloom.papers.image2stylegan import LAYERS, Config, Objective, noise_regularizer, steps
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def generator() -> stylegan2.Generator:
+    torch.manual_seed(0)
+    made = stylegan2.Generator(
+        8, 0, 8, SIDE, 3, mapping_kwargs=dict(num_layers=2), synthesis_kwargs=dict(channel_base=128, channel_max=16)
+    )
+    made.mapping.w_avg.copy_(made.estimate_w_avg(1000))
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def features() -> Features:
+    torch.manual_seed(1)
+    return Features(convs=(2, 2, 2, 2), widths=(4, 4, 6, 6)).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def targets(generator: stylegan2.Generator) -> Tensor:
+    return generator.generate([3, 4, 5])
+
+
+def last(*arguments: Any, **options: Any) -> image2stylegan.Step:
+    *_, found = steps(*arguments, **options)
+    return found
+
+
+def test_terms_are_their_formulas(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+    weights = dict(pixel=2.0, perceptual=0.5, lpips=0.3, prior=0.1, in_domain=0.2)
+    ws = generator.map([7, 8, 9])
+
+    def encoder(image: Tensor) -> Tensor:
+        return image.mean((2, 3)).sum(1)[:, None, None].expand_as(ws)
+
+    image, terms = Objective(generator, targets, features, Config(**weights), encoder=encoder)(ws)  # type: ignore[arg-type]
+    raw = (generator.synthesis(ws, noise_mode="const") + 1) / 2
+    torch.testing.assert_close(image, raw)
+    for row in range(3):
+        ours, wanted = features(raw[row : row + 1], LAYERS), features(targets[row : row + 1], LAYERS)
+        pairs = [(ours[layer], wanted[layer]) for layer in LAYERS]
+        unit = [tuple(each / each.norm(dim=1, keepdim=True) for each in pair) for pair in pairs]
+        plain = dict(
+            pixel=2.0 * F.mse_loss(raw[row], targets[row]),
+            perceptual=0.5 * sum(F.mse_loss(a, b) for a, b in pairs) / 4,
+            lpips=0.3 * sum((a - b).square().sum(1).mean() for a, b in unit),
+            prior=0.1 * (ws[row] - generator.w_avg).square().mean(),
+            in_domain=0.2 * (ws[row] - raw[row].mean((1, 2)).sum()).square().mean(),
+        )
+        for name, value in plain.items():
+            torch.testing.assert_close(terms[name][row], torch.as_tensor(value), rtol=1e-4, atol=1e-6)
+
+
+def test_a_mask_leaves_only_what_it_shows(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+    mask = torch.zeros(1, 1, SIDE, SIDE)
+    mask[..., :8] = 1
+    ws = generator.map([7, 8, 9])
+    config = Config(perceptual=0)
+    found = Objective(generator, targets, features, config, masks=mask)(ws)[1]["pixel"]
+    image = (generator.synthesis(ws, noise_mode="const") + 1) / 2
+    torch.testing.assert_close(found, (image - targets)[..., :8].square().mean((1, 2, 3)))
+    changed = targets.clone()
+    changed[..., 8:] = 0
+    torch.testing.assert_close(Objective(generator, changed, features, config, masks=mask)(ws)[1]["pixel"], found)
+
+
+@pytest.mark.parametrize("name", image2stylegan.OPTIMIZERS)
+def test_every_optimizer_comes_nearer(name: str, generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+    config = Config(optimizer=name, num_steps=30)
+    for space, init in (("w_plus", "mean"), ("w", "random"), ("z", "random")):
+        chosen = image2stylegan.configure(optimizer=name, num_steps=30, space=space, init=init)
+        found = list(steps(generator, targets[:1], chosen, features=features))
+        assert found[-1].each[0] < 0.8 * found[0].each[0], space
+        assert found[-1].ws.shape == (1, generator.num_ws, 8)
+    assert config.tuned
+
+
+def test_pictures_of_a_batch_do_not_meet(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+    config = Config(num_steps=10)
+    together = last(generator, targets, config, features=features)
+    for row in range(3):
+        alone = last(generator, targets[row : row + 1], config, features=features)
+        torch.testing.assert_close(alone.ws[0], together.ws[row], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(alone.each[0], together.each[row], atol=1e-5, rtol=1e-3)
+
+
+def test_a_picture_that_rests_leaves_and_the_others_do_not_notice(
+    generator: stylegan2.Generator, features: Features, targets: Tensor
+) -> None:
+    first = generator.map([3, 8, 9]).clone()  # the first is there already
+    targets = torch.cat([(generator.synthesis(first[:1], noise_mode="const") + 1) / 2, targets[1:]])
+    config = Config(num_steps=40, patience=3, tolerance=0.02, lr=0.02)
+    found = list(steps(generator, targets, config, features=features, init=first))
+    assert found[0].active == (0, 1, 2) and 0 not in found[8].active and 1 in found[8].active
+    torch.testing.assert_close(found[-1].ws[0], first[0])  # the best it had
+    others = list(steps(generator, targets[1:], config, features=features, init=first[1:]))
+    torch.testing.assert_close(others[8].ws[0], found[8].ws[1], atol=1e-3, rtol=1e-3)
+
+
+def test_losses_of_the_end_are_told(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+    found = list(steps(generator, targets, Config(num_steps=4), features=features))
+    assert [step.index for step in found] == [1, 2, 3, 4, 4]
+    terms = Objective(generator, targets, features, Config())(found[-1].ws)[1]
+    torch.testing.assert_close(sum(terms.values()), found[-1].each)
+    torch.testing.assert_close(found[-1].image, ((generator.synthesis(found[-1].ws, noise_mode="const") + 1) / 2).clamp(0, 1))
+
+
+def test_resume_is_exact(generator: stylegan2.Generator, features: Features, targets: Tensor, tmp_path: Path) -> None:
+    config = Config(num_steps=12, patience=6, tolerance=0.2)
+    whole = last(generator, targets, config, features=features)
+    for step in steps(generator, targets, config, features=features, state=tmp_path / "run", state_every=5):
+        if step.index == 7:  # two steps after the checkpoint
+            break
+    found = last(generator, targets, config, features=features, state=tmp_path / "run", state_every=5)
+    assert torch.equal(found.ws, whole.ws) and torch.equal(found.each, whole.each) and found.active == whole.active
+    with pytest.raises(StyleLoomError, match="run with other pictures or settings"):
+        next(steps(generator, targets, Config(num_steps=9), features=features, state=tmp_path / "run"))
+
+
+def test_noise_that_is_noise_costs_nothing() -> None:
+    torch.manual_seed(0)
+    free = noise_regularizer([torch.randn(2, 1, 64, 64), torch.randn(2, 1, 8, 8) * 0])
+    smooth = noise_regularizer([torch.ones(2, 1, 64, 64)])
+    assert free.shape == (2,) and free.max() < 0.1 < 1 < smooth.min()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(space="s"), "unknown space 's'; choose one of w_plus, w, z"),
+        (dict(space="z"), "z has no mean to start from"),
+        (dict(pixel=0, perceptual=0), "all 0, so nothing is asked for"),
+        (dict(pixel=float("nan")), "pixel is nan"),
+        (dict(lr=0.0), "lr is 0.0; it must be above 0"),
+        (dict(num_steps=-1), "num_steps is -1"),
+        (dict(optimizer="newton"), "unknown optimizer 'newton'; choose one of sgd, nag"),
+        (dict(optimizer="lbfgs"), "lbfgs inverts one picture at a time, and 3 were given"),
+        (dict(init="encoder"), "this generator has none; train one"),
+    ],
+)
+def test_mistakes(
+    change: dict[str, Any], message: str, generator: stylegan2.Generator, features: Features, targets: Tensor
+) -> None:
+    with pytest.raises(StyleLoomError, match=message):
+        next(steps(generator, targets, Config(**change), features=features))
+
+
+def test_an_empty_mask_and_a_picture_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+    with pytest.raises(StyleLoomError, match="the mask is black everywhere"):
+        next(steps(generator, targets, features=features, masks=torch.zeros(1, 1, 8, 8)))
+    with pytest.raises(StyleLoomError, match=r"of shape \[3, 16, 16\]; wanted floats"):
+        next(steps(generator, targets[0], features=features))
+    with pytest.raises(StyleLoomError, match="not finite at the first step"):
+        next(steps(generator, targets * float("nan"), features=features))

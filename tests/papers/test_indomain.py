@@ -1,0 +1,73 @@
+"""An encoder learns to read latents off pictures, and a run resumes exactly."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from styleloom.blocks import images
+from styleloom.blocks.checkpoint import read_state
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.fit import MODEL, STATE
+from styleloom.papers import indomain, stylegan2
+
+RECIPE = indomain.Recipe(num_steps=6, batch=4, channel_base=128, channel_max=16, log_every=1, sample_every=100, save_every=3)
+
+
+@pytest.fixture(scope="module")
+def networks() -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
+    torch.manual_seed(0)
+    recipe = stylegan2.Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    generator, judge = stylegan2.networks(recipe)
+    generator.mapping.w_avg.copy_(generator.estimate_w_avg(1000))
+    return generator.eval(), judge
+
+
+@pytest.fixture(scope="module")
+def pictures(networks: tuple[stylegan2.Generator, Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed, picture in enumerate(networks[0].generate(range(12))):
+        images.write(picture, folder / f"{seed:02d}.png")
+    return str(folder)
+
+
+def run(pictures: str, networks: Any, out: Path, stop: int = 10**9, **options: Any) -> None:
+    changes = {name: options.pop(name) for name in list(options) if name in RECIPE.__dataclass_fields__}
+    generator, judge = networks
+    for tick in indomain.train(pictures, generator, replace(RECIPE, **changes), out=out, judge=judge, **options):
+        if tick.index == stop:
+            break
+
+
+@pytest.mark.parametrize("options", [dict(), dict(adversarial=0.1), dict(iterations=2)])
+def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, tmp_path: Path) -> None:
+    judge = {name: value.clone() for name, value in networks[1].state_dict().items()}
+    for part, stop in (("whole", 6), ("halves", 4), ("halves", 6)):  # one step after the checkpoint
+        networks[1].load_state_dict(judge)
+        run(pictures, networks, tmp_path / part, stop, resume=True, **options)
+    left, right = (read_state(tmp_path / part / STATE) for part in ("whole", "halves"))
+    for kind in left["networks"]:
+        for name, value in left["networks"][kind].items():
+            assert torch.equal(value, right["networks"][kind][name]), (kind, name)
+    networks[1].load_state_dict(judge)
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictures: str, networks: Any, tmp_path: Path) -> None:
+    generator = networks[0]
+    run(pictures, networks, tmp_path, num_steps=250, batch=8, iterations=iterations, save_every=1000, lr=3e-3)
+    encoder = indomain.load(tmp_path / MODEL)
+    wanted = generator.generate(range(100, 116))
+
+    def apart(ws: Tensor) -> float:
+        return float((torch.cat(list(generator.render(ws))) - wanted).square().mean())
+
+    assert apart(encoder.encode(generator, wanted)) < 0.5 * apart(generator.w_avg.expand(16, generator.num_ws, -1))
+
+
+def test_mistakes(pictures: str, networks: Any, tmp_path: Path) -> None:
+    with pytest.raises(StyleLoomError, match="adversarial is above 0, and this generator's file has no discriminator"):
+        next(indomain.train(pictures, networks[0], replace(RECIPE, adversarial=0.1), out=tmp_path))
