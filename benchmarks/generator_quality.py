@@ -34,7 +34,7 @@ PSIS = (1.0, 0.7)
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
-    """Mean, least and most of each figure."""
+    """Mean, least and most of each figure that all runs have."""
     return {
         name: {
             key: float(f"{value:.4g}")
@@ -45,6 +45,7 @@ def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
             )
         }
         for name in runs[0]
+        if all(name in run for run in runs)
         for values in [[run[name] for run in runs]]
     }
 
