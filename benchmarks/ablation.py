@@ -8,8 +8,8 @@
 Six generators of 32 px with the same widths, seeds, pictures and number of pictures seen. Up to StyleGAN they share StyleGAN's
 discriminator, loss and R1 penalty, so that only the generator changes, and none grows; StyleGAN2 brings its own. Measured are the
 Fréchet distance, precision and recall by vgg19-lite, path lengths in z and w, and the bits that a plane in z or w leaves open of
-each attribute, which the shipped ``toonfaces-attributes`` tells. Results go to ``results/ablation.json``, uncurated samples, a
-row each, to ``results/ablation_samples.jpg``.
+each attribute of which more than one class is made, which the shipped ``toonfaces-attributes`` tells. Results go to
+``results/ablation.json``, uncurated samples, a row each, to ``results/ablation_samples.jpg``.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def measure(faces: str, out: Path, samples: int) -> dict[str, Any]:
         for seed in SEEDS:
             *_, last = evaluate(generator, faces, METRICS, samples=samples, seed=seed)
             runs.append(last.figures)
-        figures = {key: [run[key] for run in runs] for key in runs[0]}
+        figures = {key: [run[key] for run in runs] for key in runs[0] if all(key in run for run in runs)}
         told[name] = dict(
             parameters=sum(parameter.numel() for parameter in generator.parameters()),
             figures={
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--kimg", type=float, default=45.0)
     parser.add_argument("--only", choices=list(RECIPES))
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--samples", type=int, default=3000)
     options = parser.parse_args()
     if options.what == "train":
         train(options.faces, options.out, options.kimg, options.only, options.precision)

@@ -15,12 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from styleloom import api
 from styleloom.blocks.data import Labelled
-from styleloom.blocks.distributions import real_pictures
+from styleloom.blocks.distributions import made_pictures, real_pictures
 from styleloom.blocks.generators import Generator
 from styleloom.convert.inception import load_embedding
 from styleloom.evaluation import COMPARING, compared, evaluate
@@ -31,7 +34,7 @@ PSIS = (1.0, 0.7)
 
 
 def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
-    """Mean, least and most of each figure."""
+    """Mean, least and most of each figure that all runs have."""
     return {
         name: {
             key: float(f"{value:.4g}")
@@ -42,30 +45,17 @@ def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
             )
         }
         for name in runs[0]
+        if all(name in run for run in runs)
         for values in [[run[name] for run in runs]]
     }
 
 
-def floor(held_out: str, training: str, resolution: int, samples: int) -> list[dict[str, float]]:
-    """What two sets of real pictures are apart."""
-    embedding = load_embedding()
-    sets = [Labelled(source, resolution) for source in (held_out, training)]
-    runs = []
-    for seed in SEEDS:
-        first = embedding.of(real_pictures(sets[0], samples, seed))
-        second = embedding.of(real_pictures(sets[1], len(first), seed))
-        runs.append({key: value for name in COMPARING for key, value in compared(first, second, name, seed).items()})
-    return runs
-
-
-def measure(generator: Generator, held_out: str, psi: float, metrics: list[str], samples: int) -> tuple[dict[str, Any], str]:
-    """Figures over seeds, and the name of the features."""
-    runs, name = [], ""
-    for seed in SEEDS:
-        *_, last = evaluate(generator, held_out, metrics, samples=samples, truncation_psi=psi, seed=seed)
-        runs.append(last.figures)
-        name = last.features or name
-    return summary(runs), name
+def compared_to(real: Tensor, others: Iterable[Tensor]) -> list[dict[str, float]]:
+    """Distances, precision and recall of one set of features [N, D] and each of others, for each seed."""
+    return [
+        {key: value for name in COMPARING for key, value in compared(real, other, name, seed).items()}
+        for seed, other in zip(SEEDS, others, strict=True)
+    ]
 
 
 def distance(model: Path, held_out: str, samples: int) -> float:
@@ -89,15 +79,20 @@ def main() -> None:
     generator = api.load(options.model)
     assert isinstance(generator, Generator)
     result: dict[str, Any] = dict(model=Path(options.model).stem, samples=options.samples, seeds=SEEDS)
-    runs = floor(options.held_out, options.training, generator.resolution, options.samples)
-    result["held_out"] = len(Labelled(options.held_out, generator.resolution))
-    result["floor"] = summary(runs)
+    held_out, training = (Labelled(source, generator.resolution) for source in (options.held_out, options.training))
+    embedding = load_embedding()
+    real = embedding.of(real_pictures(held_out, options.samples))
+    result |= dict(held_out=len(real), features=embedding.name)
+    others = (embedding.of(real_pictures(training, len(real), seed)) for seed in SEEDS)
+    result["floor"] = summary(compared_to(real, others))
     for psi in PSIS:
-        result[f"psi {psi:g}"], result["features"] = measure(generator, options.held_out, psi, list(COMPARING), options.samples)
+        sets = (embedding.of(made_pictures(generator, options.samples, truncation_psi=psi, seed=seed)) for seed in SEEDS)
+        result[f"psi {psi:g}"] = summary(compared_to(real, sets))
         print(json.dumps(result), flush=True)
     result["earlier"] = {path.stem: distance(path, options.held_out, options.samples // 5) for path in options.earlier}
     metrics = ["ppl", "separability"] if options.attributes else ["ppl"]
-    result["latent space"] = measure(generator, options.held_out, 1.0, metrics, options.samples)[0]
+    runs = [list(evaluate(generator, None, metrics, samples=options.samples, seed=seed))[-1].figures for seed in SEEDS]
+    result["latent space"] = summary(runs)
     print(json.dumps(result["latent space"]))
     name = result["model"].replace("-", "_")
     (RESULTS / f"quality_{name}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import images
-from .errors import StyleLoomError, check_choice
+from .errors import StyleLoomError, check_choice, check_limits
 from .precision import PRECISIONS, precision_on
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -36,8 +36,7 @@ class OnePass:
     tile: int = 1024
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise StyleLoomError(f"alpha is {self.alpha}; it must be from 0 to 1")
+        check_limits("alpha", self.alpha, 0, 1)
         if self.size < 0:
             raise StyleLoomError(f"size is {self.size}; it must be 0 or above")
         check_choice("precision", self.precision, PRECISIONS)

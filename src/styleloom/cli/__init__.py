@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -20,6 +19,7 @@ from .evaluate import evaluate
 from .export import export
 from .generate import generate, mix
 from .options import command
+from .report import first_process
 from .stylize import stylize
 from .upscale import upscale
 from .zoo import zoo
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
     except (StyleLoomError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes the first speaks for all
+        if first_process():
             print("error:", " ".join(message.split()), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -57,7 +57,7 @@ def evaluate(
         )
         *_, last = report.watch(loop, title=f"seed {seed}")
         runs.append(last.figures)
-    told = {name: [run[name] for run in runs] for name in runs[0]}
+    told = {name: [run[name] for run in runs if name in run] for name in runs[0]}
     for name, values in told.items():
         spread = f"  ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
         report.say(f"{name:32} {statistics.mean(values):.4g}{spread}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from enum import StrEnum
@@ -11,7 +12,7 @@ import torch
 
 from styleloom import api, sampling
 from styleloom.blocks import images, video
-from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
 from styleloom.blocks.files import check_folder
 from styleloom.blocks.generators import Generator
 from styleloom.blocks.precision import PRECISIONS, precision_on
@@ -136,8 +137,7 @@ def generate(
         video.check_film(out)
     elif (out.suffix or figure is not None) and not film:
         images.check_writable(out)
-    if columns is not None and columns < 1:
-        raise StyleLoomError(f"--columns is {columns}; it must be at least 1")
+    check_limits("--columns", 1 if columns is None else columns, 1, math.inf)
     check_choice("precision", precision, PRECISIONS)
     generator = loaded(model, common)
     dtype = precision_on(generator.device, precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
@@ -15,6 +16,11 @@ from styleloom.blocks.descend import Progress as LoopProgress
 from .options import Common
 
 Item = TypeVar("Item", bound=LoopProgress)
+
+
+def first_process() -> bool:
+    """Whether this is the one of several processes on a machine that speaks for all."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 class Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from styleloom.papers import super_resolution
 
 from .inputs import find, open_picture
 from .options import Common
-from .report import Report
+from .report import Report, first_process
 
 
 @dataclass(frozen=True)
@@ -195,8 +194,7 @@ GENERATORS = (
 
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:
     """Watch a run to its end, and say how it went; of several processes on a machine the first speaks for all."""
-    first = os.environ.get("LOCAL_RANK", "0") == "0"
-    report = Report(common if first else replace(common, quiet=True, json=False))
+    report = Report(common if first_process() else replace(common, quiet=True, json=False))
     tick, told = None, 0
     for tick in report.watch(loop, title=title):
         for name in tick.damaged[told:]:
