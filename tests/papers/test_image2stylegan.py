@@ -1,5 +1,6 @@
 """Inversion against plain formulas, and what must hold of batches, starts, stops and resumed runs."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from styleloom.blocks.eigenbasis import Eigenbasis, eigenbasis
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
 from styleloom.papers import image2stylegan, stylegan2
@@ -35,6 +37,13 @@ def features() -> Features:
 @pytest.fixture(scope="module")
 def targets(generator: stylegan2.Generator) -> Tensor:
     return generator.generate([3, 4, 5])
+
+
+@pytest.fixture(scope="module")
+def basis(generator: stylegan2.Generator) -> Eigenbasis:
+    *_, (_, found) = eigenbasis(generator, lambda image: [(image, 1.0)], samples=64)
+    assert found is not None
+    return found
 
 
 def last(*arguments: Any, **options: Any) -> image2stylegan.Step:
@@ -81,11 +90,14 @@ def test_a_mask_leaves_only_what_it_shows(generator: stylegan2.Generator, featur
 
 
 @pytest.mark.parametrize("name", image2stylegan.OPTIMIZERS)
-def test_every_optimizer_comes_nearer(name: str, generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+def test_every_optimizer_comes_nearer(
+    name: str, generator: stylegan2.Generator, features: Features, targets: Tensor, basis: Eigenbasis
+) -> None:
     config = Config(optimizer=name, num_steps=30)
-    for space, init in (("w_plus", "mean"), ("w", "random"), ("z", "random")):
+    eigen = name == "adam-eigenbasis"
+    for space, init in (("w_plus", "mean"), ("w", "random"), ("z", "random"))[: 1 if eigen else 3]:
         chosen = image2stylegan.configure(optimizer=name, num_steps=30, space=space, init=init)
-        found = list(steps(generator, targets[:1], chosen, features=features))
+        found = list(steps(generator, targets[:1], chosen, features=features, basis=basis))
         assert found[-1].each[0] < 0.8 * found[0].each[0], space
         assert found[-1].ws.shape == (1, generator.num_ws, 8)
     assert config.tuned
@@ -133,6 +145,32 @@ def test_resume_is_exact(generator: stylegan2.Generator, features: Features, tar
         next(steps(generator, targets, Config(num_steps=9), features=features, state=tmp_path / "run"))
 
 
+def test_noise_follows_w_and_brings_the_picture_nearer(
+    generator: stylegan2.Generator, features: Features, targets: Tensor, tmp_path: Path
+) -> None:
+    generator = deepcopy(generator)
+    for name, strength in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            strength.fill_(0.3)
+    config = Config(num_steps=6, noise_steps=8, noise_lr=0.05, noise_weight=1e-3)
+    found = list(steps(generator, targets, config, features=features))
+    without, end = found[6], found[-1]
+    assert torch.equal(without.ws, end.ws) and not without.noise and len(end.noise) == generator.num_ws - 1
+    assert bool((end.each < without.each).all()) and end.index == end.total == 14
+    drawn = (generator.synthesis(end.ws, noise=list(end.noise)) + 1) / 2
+    torch.testing.assert_close(end.image, drawn.clamp(0, 1))
+    for stop in (4, 10):  # in each of the two descents
+        run = tmp_path / f"{stop}"
+        for step in steps(generator, targets, config, features=features, state=run, state_every=2):
+            if step.index == stop + 1:
+                break
+        again = last(generator, targets, config, features=features, state=run, state_every=2)
+        assert all(torch.equal(a, b) for a, b in zip(again.noise, end.noise, strict=True)) and torch.equal(again.ws, end.ws)
+    silent = stylegan2.Generator(8, 0, 8, 16, 3, synthesis_kwargs=dict(channel_base=64, channel_max=8, use_noise=False))
+    with pytest.raises(StyleLoomError, match="this generator has no noise maps"):
+        next(steps(silent, targets, config, features=features))
+
+
 def test_noise_that_is_noise_costs_nothing() -> None:
     torch.manual_seed(0)
     free = noise_regularizer([torch.randn(2, 1, 64, 64), torch.randn(2, 1, 8, 8) * 0])
@@ -152,6 +190,8 @@ def test_noise_that_is_noise_costs_nothing() -> None:
         (dict(optimizer="newton"), "unknown optimizer 'newton'; choose one of sgd, nag"),
         (dict(optimizer="lbfgs"), "lbfgs inverts one picture at a time, and 3 were given"),
         (dict(init="encoder"), "this generator has none; train one"),
+        (dict(in_domain=1.0), "this generator has no encoder; train one"),
+        (dict(optimizer="adam-eigenbasis"), "adam-eigenbasis wants the generator's eigenbasis"),
     ],
 )
 def test_mistakes(

@@ -20,7 +20,7 @@ from torch import Tensor
 from . import checkpoint
 from .errors import StyleLoomError
 from .features import Features
-from .generators import Generator
+from .generators import Generator, identity
 
 KIND = "eigenbasis"
 BATCH = 16
@@ -32,9 +32,10 @@ class Eigenbasis:
 
     Attributes:
         vectors: [num_ws * w_dim, K], a column each.
-        values: [K] eigenvalues, shares of their sum.
+        values: [K] eigenvalues.
         spread: [K] standard deviation of the prior's w along each.
         num_ws, w_dim: of the generator.
+        generator: its :func:`~styleloom.blocks.generators.identity`.
     """
 
     vectors: Tensor
@@ -42,6 +43,7 @@ class Eigenbasis:
     spread: Tensor
     num_ws: int
     w_dim: int
+    generator: str = ""
 
     def rotate(self, ws: Tensor) -> Tensor:
         """[N, num_ws, w_dim] -> [N, K]."""
@@ -54,13 +56,13 @@ class Eigenbasis:
     def to(self, device: torch.device) -> Eigenbasis:
         """The same on another device."""
         vectors, values, spread = (each.to(device) for each in (self.vectors, self.values, self.spread))
-        return Eigenbasis(vectors, values, spread, self.num_ws, self.w_dim)
+        return Eigenbasis(vectors, values, spread, self.num_ws, self.w_dim, self.generator)
 
     def save(self, path: Path, licence: str = "Apache-2.0") -> None:
-        """Write a model file, in half precision."""
-        tensors = {name: getattr(self, name).half().contiguous() for name in ("vectors", "values", "spread")}
-        # Shares below 6e-8 would be lost in half precision, and count for nothing.
-        checkpoint.save_model(path, tensors, kind=KIND, config=dict(num_ws=self.num_ws, w_dim=self.w_dim), licence=licence)
+        """Write a model file, the vectors in half precision."""
+        tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, spread=self.spread)
+        config = dict(num_ws=self.num_ws, w_dim=self.w_dim, generator=self.generator)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
 
 def load(name: str | Path) -> Eigenbasis:
@@ -126,8 +128,8 @@ def eigenbasis(
     values, vectors = torch.linalg.eigh(gauss_newton / samples)
     values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
     spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
-    shares = (values / gauss_newton.trace() * samples).float()
-    yield samples, Eigenbasis(vectors.contiguous(), shares, spread, generator.num_ws, generator.w_dim)
+    found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
+    yield samples, Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
 
 
 class EigenAdam(torch.optim.Optimizer):

@@ -27,6 +27,7 @@ from torch import Tensor
 from styleloom.blocks import images
 from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
 from styleloom.blocks.descend import Losses, Progress, descend
+from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis
 from styleloom.blocks.errors import StyleLoomError, check_choice
 from styleloom.blocks.features import Features
 from styleloom.blocks.generators import Generator, latents, shown
@@ -62,6 +63,7 @@ OPTIMIZERS = {
     "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.3)),
     "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.03)),
     "adam": Optimizer(torch.optim.Adam, dict(lr=0.01), dict(lr=0.15, betas=(0.8, 0.95))),
+    "adam-eigenbasis": Optimizer(EigenAdam, dict(lr=0.3), dict(lr=0.3)),
     "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=0.5, max_iter=1), alone=True),
 }
 """Those of torch; :func:`steps` takes any other that is made of parameters."""
@@ -154,6 +156,20 @@ Encoder = Callable[[Tensor], Tensor]
 """Pictures [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What there is to be seen at a place of a descent.
+
+    Attributes:
+        losses: [N].
+        target, image: [N, 3, R, R], the pictures wanted and the present ones, nominally in [0, 1]; equal outside of a mask.
+    """
+
+    losses: Tensor
+    target: Tensor
+    image: Tensor
+
+
 class Objective:
     """How far pictures of latents are from those that are wanted; what is asked of the targets is computed once.
 
@@ -164,7 +180,12 @@ class Objective:
         config: weights.
         masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere unless told.
         encoder: for the in-domain term.
+
+    Attributes:
+        sight: what was last evaluated.
     """
+
+    sight: Sight
 
     def __init__(
         self,
@@ -180,13 +201,13 @@ class Objective:
         self.targets = targets
         with torch.no_grad():
             self.wanted = self._taps(targets)
-        self.masks: dict[int, Tensor] = {}
-        if masks is not None:
-            masks = masks.expand(len(targets), -1, -1, -1)
+        self.shows = masks if masks is None else masks.expand(len(targets), -1, -1, -1)
+        self.weights: dict[int, Tensor] = {}
+        if self.shows is not None:
             sides = {targets.shape[-1], *(tap.shape[-1] for tap in self.wanted.values())}
-            sized = {side: F.adaptive_avg_pool2d(masks, side) for side in sides}
+            sized = {side: F.adaptive_avg_pool2d(self.shows, side) for side in sides}
             # Of mean 1, so that a mean over all positions is one over those that count.
-            self.masks = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
+            self.weights = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
 
     def _taps(self, image: Tensor) -> dict[str, Tensor]:
         if not (self.config.perceptual or self.config.lpips):
@@ -197,8 +218,8 @@ class Objective:
     def _apart(self, first: Tensor, second: Tensor) -> Tensor:
         """Mean squared difference of each pair where the mask is: [N]."""
         squared = (first - second).float().square()
-        if self.masks:
-            squared = squared * self.masks[first.shape[-1]]
+        if self.weights:
+            squared = squared * self.weights[first.shape[-1]]
         return squared.mean((1, 2, 3))
 
     def kept(self, rows: Sequence[int]) -> None:
@@ -206,7 +227,8 @@ class Objective:
         places = list(rows)
         self.targets = self.targets[places]
         self.wanted = {layer: tap[places] for layer, tap in self.wanted.items()}
-        self.masks = {side: mask[places] for side, mask in self.masks.items()}
+        self.weights = {side: weight[places] for side, weight in self.weights.items()}
+        self.shows = None if self.shows is None else self.shows[places]
 
     def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
         """Pictures [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
@@ -218,6 +240,9 @@ class Objective:
             terms["in_domain"] = config.in_domain * (ws - self.encoder(image)).square().mean((1, 2))
         if config.prior:
             terms["prior"] = config.prior * (ws - self.generator.w_avg).square().mean((1, 2))
+        with torch.no_grad():
+            target = self.targets if self.shows is None else image + self.shows * (self.targets - image)
+            self.sight = Sight(torch.stack(list(terms.values())).sum(0).detach().float(), target, image.detach().float())
         return image, terms
 
     def compare(self, image: Tensor) -> Losses:
@@ -278,42 +303,50 @@ class Step(Progress):
 
 
 class _Descent:
-    """Latents that descend, one parameter a picture, and the best of them so far."""
+    """What descends, for several pictures at once, and the best of it so far.
 
-    def __init__(self, objective: Objective, first: Tensor, config: Config) -> None:
-        self.objective, self.config = objective, config
-        self.places = list(range(len(first)))
-        self.params = [each.clone().requires_grad_(True) for each in first]
-        with torch.no_grad():
-            self.best = self.ws_of(first).clone()
-        self.lowest = torch.full((len(first),), math.inf, device=first.device)
-        self.each = self.lowest.clone()
-        self.mark, self.since = self.lowest.clone(), torch.zeros(len(first), dtype=torch.long)
-        self.seen: tuple[Tensor, Tensor] = self.best, self.each
+    Args:
+        objective: that lets pictures go.
+        first: tensors [N, ...] to start from; each row of each is a parameter.
+        terms: of such tensors, the terms of the loss, [N] each.
+        config: when a picture is done.
+    """
 
-    def ws_of(self, latents: Tensor) -> Tensor:
-        """[N, num_ws, w_dim] of latents of the space."""
-        generator = self.objective.generator
-        if self.config.space == "z":
-            mapped: Tensor = generator.mapping(latents)
-            return mapped
-        return latents[:, None].expand(-1, generator.num_ws, -1) if self.config.space == "w" else latents
+    def __init__(
+        self, objective: Objective, first: Sequence[Tensor], terms: Callable[[Sequence[Tensor]], Losses], config: Config
+    ) -> None:
+        self.objective, self.terms, self.config = objective, terms, config
+        count, device = len(first[0]), first[0].device
+        self.places = list(range(count))
+        self.rows = [[part[row].clone().requires_grad_(True) for part in first] for row in self.places]
+        self.best = [part.clone() for part in first]
+        self.lowest = torch.full((count,), math.inf, device=device)
+        self.each, self.mark = self.lowest.clone(), self.lowest.clone()
+        self.since = torch.zeros(count, dtype=torch.long)
+        self.seen: tuple[list[Tensor], Tensor] = self.best, self.each
+
+    @property
+    def params(self) -> list[Tensor]:
+        """All that descend."""
+        return [part for row in self.rows for part in row]
 
     def __call__(self) -> Losses:
         """The terms summed over pictures; one that is no longer finite counts for nothing."""
-        ws = self.ws_of(torch.stack(self.params))
-        terms = self.objective(ws)[1]
+        parts = [torch.stack(part) for part in zip(*self.rows, strict=True)]
+        terms = self.terms(parts)
         total = torch.stack(list(terms.values())).sum(0)
-        self.seen = ws.detach(), total.detach()
+        self.seen = [part.detach() for part in parts], total.detach()
         return {name: torch.where(total.isfinite(), term, 0).sum() for name, term in terms.items()}
 
     def remember(self) -> None:
         """Take note of what the last evaluation found."""
-        ws, total = self.seen
+        parts, total = self.seen
         places = torch.tensor(self.places, device=total.device)
         self.each[places] = total
         better = total < self.lowest[places]
-        self.lowest[places[better]], self.best[places[better]] = total[better], ws[better]
+        self.lowest[places[better]] = total[better]
+        for best, part in zip(self.best, parts, strict=True):
+            best[places[better]] = part[better]
 
     def finished(self) -> list[bool]:
         """Which of the pictures that descend diverged, or came to rest."""
@@ -328,42 +361,55 @@ class _Descent:
 
     def drop(self, finished: Sequence[bool], optimizer: torch.optim.Optimizer) -> None:
         """Let pictures leave the batch."""
-        rows = [row for row, done in enumerate(finished) if not done]
+        kept = [row for row, done in enumerate(finished) if not done]
         for row, done in enumerate(finished):
             if done:
                 self.each[self.places[row]] = self.lowest[self.places[row]]
-                optimizer.state.pop(self.params[row], None)
-        self.places, self.params = [self.places[row] for row in rows], [self.params[row] for row in rows]
+                for part in self.rows[row]:
+                    optimizer.state.pop(part, None)
+        self.places, self.rows = [self.places[row] for row in kept], [self.rows[row] for row in kept]
         optimizer.param_groups[0]["params"] = self.params
-        self.objective.kept(rows)
+        self.objective.kept(kept)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on."""
-        tensors = dict(best=self.best, lowest=self.lowest, each=self.each, mark=self.mark, since=self.since)
-        return tensors | dict(places=self.places, params=[each.detach() for each in self.params])
+        tensors = dict(lowest=self.lowest, each=self.each, mark=self.mark, since=self.since)
+        rows = [[part.detach() for part in row] for row in self.rows]
+        return tensors | dict(best=self.best, places=self.places, rows=rows)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`."""
-        for name in ("best", "lowest", "each", "mark", "since"):
+        for name in ("lowest", "each", "mark", "since"):
             getattr(self, name).copy_(saved[name])
+        for best, part in zip(self.best, saved["best"], strict=True):
+            best.copy_(part)
         self.places = saved["places"]
         self.objective.kept(self.places)
-        self.params = [each.to(self.best.device).requires_grad_(True) for each in saved["params"]]
+        self.rows = [[part.to(self.lowest.device).requires_grad_(True) for part in row] for row in saved["rows"]]
 
 
 Factory = Callable[[list[Tensor], Objective], torch.optim.Optimizer]
 """Latents, one a picture, and what they are to minimise, to an optimizer of them."""
 
 
-def optimizer_named(config: Config) -> Factory:
-    """The optimizer that a config asks for.
+def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = None) -> Factory:
+    """The optimizer that a config asks for, for so many pictures.
 
     Raises:
-        StyleLoomError: there is none of that name.
+        StyleLoomError: there is none of that name, it wants an eigenbasis, or fewer pictures.
     """
     check_choice("optimizer", config.optimizer, OPTIMIZERS)
     choice = OPTIMIZERS[config.optimizer]
+    if choice.alone and count > 1:
+        raise StyleLoomError(f"{config.optimizer} inverts one picture at a time, and {count} were given; use batch 1")
     settings = dict(choice.tuned if config.tuned else choice.fixed) | ({"lr": config.lr} if config.lr is not None else {})
+    if choice.make is EigenAdam:
+        if basis is None:
+            raise StyleLoomError(
+                f"{config.optimizer} wants the generator's eigenbasis, and there is none; compute it with: "
+                "styleloom train eigenbasis"
+            )
+        settings["basis"] = basis
     return lambda params, objective: choice.make(params, **settings)
 
 
@@ -395,6 +441,7 @@ def steps(
     *,
     features: Features | None = None,
     optimizer: Factory | None = None,
+    basis: Eigenbasis | None = None,
     encoder: Encoder | None = None,
     masks: Tensor | None = None,
     init: Tensor | None = None,
@@ -409,6 +456,7 @@ def steps(
         config: see :class:`Config` and ``PRESETS``.
         features: perceptual network, instead of the bundled one.
         optimizer: instead of ``config.optimizer``.
+        basis: of the generator, for the optimizer "adam-eigenbasis".
         encoder: pictures in [0, 1] to ws, for starts and the in-domain term.
         masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
         init: latents to start from, instead of ``config.init``.
@@ -424,53 +472,99 @@ def steps(
     """
     device = generator.device
     targets = _sized(targets.to(device), generator.resolution)
-    check_choice("optimizer", config.optimizer, OPTIMIZERS) if optimizer is None else None
-    if optimizer is None and OPTIMIZERS[config.optimizer].alone and len(targets) > 1:
-        raise StyleLoomError(f"{config.optimizer} inverts one picture at a time, and {len(targets)} were given; use batch 1")
+    if config.noise_steps and not generator.noise_sides:
+        raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
+    if config.in_domain and encoder is None:
+        raise StyleLoomError("in_domain is above 0, and this generator has no encoder; train one, or use in_domain 0")
+    factory = optimizer or optimizer_named(config, len(targets), basis)
     generator.requires_grad_(False)
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
-    objective = Objective(generator, targets, network, config, masks=_checked(masks, targets), encoder=encoder)
+    masks = _checked(masks, targets)
     first = first_latents(generator, targets, config, encoder) if init is None else init.to(device)
-    descent = _Descent(objective, first, config)
     job = fingerprint(asdict(config), [targets, first, *([] if masks is None else [masks])])
     saved = read_run(state, job) if state is not None and state.exists() else None
-    if saved:
-        descent.restore(saved)
-    inner = (optimizer or optimizer_named(config))(descent.params, objective)
-    if saved:
-        inner.load_state_dict(saved["optimizer"])
-    done, total = (saved["done"] if saved else 0), config.num_steps
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
+    total = config.num_steps + config.noise_steps
 
-    def told(index: int, losses: Mapping[str, float]) -> Step:
-        seconds = time.perf_counter() - start
-        each, best = descent.each.clone(), descent.best.clone()
-        return Step(index, total, dict(losses), seconds, each, tuple(descent.places), best, render=render)
+    def ws_of(latent: Tensor) -> Tensor:
+        if config.space == "z":
+            mapped: Tensor = generator.mapping(latent)
+            return mapped
+        return latent[:, None].expand(-1, generator.num_ws, -1) if config.space == "w" else latent
+
+    def objective() -> Objective:
+        return Objective(generator, targets, network, config, masks=masks, encoder=encoder)
 
     def render(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        options: dict[str, Any] = dict(noise=noise) if noise else dict(noise_mode="const")
         with torch.no_grad():
-            return shown(torch.cat([generator.synthesis(part, noise_mode="const") for part in ws.split(config.batch)]))
+            return shown(generator.synthesis(ws, **options))
 
-    losses: Mapping[str, float] = {}
-    for progress in descend(descent, inner, total, first=done):
-        descent.remember()
-        done, losses = progress.index, progress.losses
-        if done == 1 and not descent.each.isfinite().all():
-            raise StyleLoomError("the loss of a picture is not finite at the first step; check the pictures and the weights")
-        finished = descent.finished()
-        if any(finished):
-            descent.drop(finished, inner)
-        if state is not None and (done % state_every == 0 or done == total):
-            run = dict(job=job, done=done, seconds=time.perf_counter() - start, optimizer=inner.state_dict())
-            save_state(state, run | descent.state())
+    def run(
+        descent: _Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
+    ) -> Iterator[Step]:
+        """One of the two descents, of ``steps`` after ``before``, on noise where ``ws`` is given."""
+
+        def told(index: int, losses: Mapping[str, float]) -> Step:
+            best = [part.clone() for part in descent.best]
+            with torch.no_grad():
+                found, noise = (ws_of(best[0]), ()) if ws is None else (ws, tuple(best))
+            seconds = time.perf_counter() - start
+            places = tuple(descent.places)
+            return Step(before + index, total, dict(losses), seconds, descent.each.clone(), places, found, noise, render)
+
+        here = saved if saved and (saved["ws"] is not None) == (ws is not None) else None
+        if here:
+            descent.restore(here)
+        inner = make()
+        if here:
+            inner.load_state_dict(here["optimizer"])
+        done, losses = (here["done"] if here else 0), {}
+        for progress in descend(descent, inner, steps, first=done):
+            descent.remember()
+            done, losses = progress.index, progress.losses
+            if done == 1 and not descent.each.isfinite().all():
+                raise StyleLoomError("the loss of a picture is not finite at the first step; check the pictures and the weights")
+            finished = descent.finished()
+            if any(finished):
+                descent.drop(finished, inner)
+            if state is not None and (done % state_every == 0 or done == steps):
+                kept = dict(job=job, done=done, seconds=time.perf_counter() - start, optimizer=inner.state_dict(), ws=ws)
+                save_state(state, kept | descent.state())
+            yield told(done, losses)
+            if not descent.places:
+                break
+        if descent.places:
+            with torch.no_grad():
+                losses = {name: float(term) for name, term in descent().items()}
+            descent.remember()
         yield told(done, losses)
-        if not descent.places:
-            break
-    if descent.places:
-        with torch.no_grad():
-            losses = {name: float(term) for name, term in descent().items()}
-        descent.remember()
-    yield told(done, losses)
+
+    ws = saved["ws"] if saved else None
+    if ws is None:
+        aim = objective()
+        descent = _Descent(aim, [first], lambda parts: aim(ws_of(parts[0]))[1], config)
+        for step in run(descent, lambda: factory(descent.params, aim), 0, config.num_steps, None):
+            yield step
+        ws = step.ws
+    if config.noise_steps:
+        noise = _noise_descent(objective(), ws, config)
+        adam = torch.optim.Adam
+        yield from run(noise, lambda: adam(noise.params, config.noise_lr), config.num_steps, config.noise_steps, ws)
+
+
+def _noise_descent(objective: Objective, ws: Tensor, config: Config) -> _Descent:
+    """On the noise maps, with w as it is."""
+    synthesis = objective.generator.synthesis
+    maps = [value for name, value in synthesis.named_buffers() if name.endswith("noise_const")]
+    first = [each.expand(len(ws), 1, -1, -1) for each in maps]
+
+    def terms(parts: Sequence[Tensor]) -> Losses:
+        told = objective(ws[descent.places], list(parts))[1]
+        return told | {"noise": config.noise_weight * noise_regularizer(parts)}
+
+    descent = _Descent(objective, first, terms, config)
+    return descent
 
 
 def _sized(picture: Tensor, side: int) -> Tensor:

@@ -1,195 +1,441 @@
-"""A learned optimizer for inversion: the descent itself is a network, trained on descents.
+"""A learned optimizer for inversion: the descent itself is done by a network, trained on descents.
 
 Image2StyleGAN descends with Adam, which knows nothing of generators. Let a small network propose the steps instead, from the
 gradients met so far, from where w is, and from what the picture still lacks, and train it on many descents: sentence two of this
 toolkit, "train a network to do it", applied to sentence one, "optimise a tensor".
 
-Two networks are here. ``Gate`` multiplies Adam's update by what two small networks say of the update and of w, row by row; it is
-trained a step at a time. ``Loom``, ours, starts as Adam in the generator's eigenbasis (``blocks/eigenbasis.py``) and learns on top
-of it: how far to go along each eigenvector, given several momenta, time and loss; and a second opinion, read off the target and
-the present picture. It is trained through whole descents.
+Two ways of training are here, each with the network it was made for (``learned_optimizer_networks``):
+
+- ``Recipe(network="gate")``: a step at a time. The network is updated after each step of a descent, by the loss of the picture and
+  by the distance from the w that made it; so it learns on pictures that the generator made, and looks one step ahead.
+- ``Recipe(network="loom")``, ours: through whole descents, to the first order. Of a descent w_0, w_1, ... the sum of log losses has
+  the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are taken as given. These are
+  computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred steps fit in memory. Logs
+  make every picture count alike; only the loss that is reported is used, so photographs serve as well as made pictures.
+
+At run time both are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from numpy.random import RandomState
 from torch import Tensor, nn
 
+from styleloom.blocks import checkpoint
+from styleloom.blocks.data import Labelled
+from styleloom.blocks.descend import Losses
 from styleloom.blocks.eigenbasis import Eigenbasis
+from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
+from styleloom.blocks.features import Features
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
+from styleloom.blocks.generators import Generator, identity
+from styleloom.convert.vgg import load_features
 
-from .image2stylegan import Objective
+from .image2stylegan import Config, Encoder, Factory, Objective, Sight
+from .learned_optimizer_networks import Gate, Loom, State
 
-State = dict[str, Tensor]
-"""What an optimizer remembers between steps, [N, ...] each."""
-
-
-class Rows(nn.Module):
-    """A dense layer of its own for each row: [N, rows, inputs] -> [N, rows, outputs]."""
-
-    def __init__(self, rows: int, inputs: int, outputs: int) -> None:
-        super().__init__()
-        bound = inputs**-0.5
-        self.weight = nn.Parameter(torch.empty(rows, inputs, outputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(rows, 1, outputs).uniform_(-bound, bound))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+KIND = "learned-optimizer"
+NETWORKS: dict[str, type[nn.Module]] = {"gate": Gate, "loom": Loom}
 
 
-def perceptron(rows: int, sizes: Sequence[int]) -> nn.Sequential:
-    """Dense layers of rows, with leaky ReLUs between them."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        layers += [Rows(rows, inputs, outputs), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers[:-1])
+def save(network: Gate | Loom, path: Path, licence: str = "Apache-2.0") -> None:
+    """Write a model file: matrices in half precision, vectors in full."""
+    tensors = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
+    config = network.config | dict(network="gate" if isinstance(network, Gate) else "loom")
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
 
-class Gate(nn.Module):
-    """Adam's update times what is said of it: for each row of w four layers on the update, four on w, and four on both.
+def load(name: str | Path) -> Gate | Loom:
+    """A learned optimizer from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
-    Args:
-        num_ws, w_dim: of the generator.
-        hidden: width of the layers.
-        lr: Adam's rate.
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
     """
-
-    def __init__(self, num_ws: int, w_dim: int, *, hidden: int = 128, lr: float = 0.01) -> None:
-        super().__init__()
-        self.lr = lr
-        self.of_update = perceptron(num_ws, (w_dim, hidden, hidden, hidden, hidden))
-        self.of_w = perceptron(num_ws, (w_dim, hidden, hidden, hidden, hidden))
-        self.of_both = perceptron(num_ws, (2 * hidden, hidden, hidden, hidden, w_dim))
-
-    def forward(self, ws: Tensor, gradient: Tensor, state: State) -> tuple[Tensor, State]:
-        """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
-        update, state = adam(gradient, state, betas=(0.9, 0.999))
-        update = -self.lr * update
-        said = self.of_both(torch.cat([self.of_update(update / self.lr), self.of_w(ws)], 2))
-        return said * update, state
+    tensors, config = checkpoint.read_model(name, KIND)
+    network: Any = NETWORKS[config.pop("network")](**config)
+    network.load_state_dict(tensors)
+    return network.float().eval().requires_grad_(False)  # type: ignore[no-any-return]
 
 
-def adam(gradient: Tensor, state: State, betas: tuple[float, float], eps: float = 1e-8) -> tuple[Tensor, State]:
-    """Adam's direction: running means of gradient and square, each without bias."""
-    age = state["age"] + 1
-    mean = state["mean"].lerp(gradient, 1 - betas[0])
-    square = state["square"].lerp(gradient.square(), 1 - betas[1])
-    shape = (-1, *[1] * (gradient.ndim - 1))
-    first, second = ((1 - beta**age).view(shape) for beta in betas)
-    return (mean / first) / ((square / second).sqrt() + eps), dict(age=age, mean=mean, square=square)
+class Learned(torch.optim.Optimizer):
+    """A trained network as an optimizer of latents.
 
-
-MOMENTA = (0.0, 0.5, 0.8, 0.95)
-SQUARES = 0.95
-CLOCKS = (3.0, 10.0, 30.0, 100.0)
-
-
-class Eye(nn.Module):
-    """What target and present picture have to say about the step: coordinates in an eigenbasis.
+    It goes back to the best place so far, and on from there in smaller steps, where a step has made a picture worse by a half; and
+    beyond ``horizon`` steps, for which it was trained, its steps shrink as those of gradient descent must that is to settle.
 
     Args:
-        resolution: side of the pictures, a power of two.
-        outputs: coordinates.
-        channels: of the first layer; each halving has half as many more, up to ``widest``.
-    """
-
-    def __init__(self, resolution: int, outputs: int, *, channels: int = 32, widest: int = 128) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        width = 9
-        side = resolution
-        while side > 4:
-            wider = min(widest, channels if width == 9 else 2 * width)
-            layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
-            width, side = wider, side // 2
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * width, outputs))
-
-    def forward(self, target: Tensor, image: Tensor) -> Tensor:
-        """[N, 3, R, R] in [0, 1] each -> [N, outputs]."""
-        apart = target - image
-        # The smaller the difference, the more it is looked at.
-        scale = apart.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-4
-        told: Tensor = self.layers(torch.cat([target * 2 - 1, image * 2 - 1, apart / scale], 1))
-        return told * scale.flatten(1)
-
-
-class Loom(nn.Module):
-    """Adam in the eigenbasis, and what was learned on top of it.
-
-    Args:
-        size: coordinates of the basis.
-        resolution: of the generator.
-        hidden: width of the network that looks at each coordinate.
-        embedding: numbers that are learned of each coordinate.
-        lr: the rate that it starts from, in standard deviations of the prior.
-        looks: whether it looks at the pictures.
+        params: latents [num_ws, w_dim], one an image.
+        network: from :func:`load`.
+        objective: what is descended on; the network sees its pictures.
+        horizon: steps before they shrink.
+        guard: how much worse a step may make a picture, as a factor of its lowest loss.
     """
 
     def __init__(
-        self, size: int, resolution: int, *, hidden: int = 32, embedding: int = 8, lr: float = 0.3, looks: bool = True
+        self, params: Any, network: Gate | Loom, objective: Objective, *, horizon: int = 100, guard: float = 1.5
     ) -> None:
-        super().__init__()
-        self.lr = lr
-        self.embedding = nn.Parameter(torch.randn(size, embedding) * 0.1)
-        features = len(MOMENTA) + 5 + len(CLOCKS) + 3
-        self.first, self.second = nn.Linear(features + embedding, hidden), nn.Linear(hidden, hidden)
-        self.last = nn.Linear(hidden, 3)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
-        self.eye = Eye(resolution, size) if looks else None
+        super().__init__(params, dict(horizon=horizon, guard=guard))
+        check_generator(network, objective.generator)
+        self.network, self.objective = network.to(objective.generator.device), objective
+        wrong = [p.shape for p in self._params if p.shape != (network.num_ws, network.w_dim)]
+        if wrong:
+            raise StyleLoomError(
+                f"latents of shape {list(wrong[0])}; this optimizer takes [{network.num_ws}, {network.w_dim}]: use space w_plus"
+            )
 
-    def begin(self, count: int, device: torch.device) -> State:
-        """What it remembers at first."""
-        size = len(self.embedding)
-        return dict(
-            age=torch.zeros(count, device=device),
-            means=torch.zeros(count, size, len(MOMENTA), device=device),
-            square=torch.zeros(count, size, device=device),
-            first=torch.zeros(count, device=device),
-            last=torch.zeros(count, device=device),
+    @property
+    def _params(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every latent; it needs a closure that evaluates the objective.
+
+        Raises:
+            StyleLoomError: no closure.
+        """
+        if closure is None:
+            raise StyleLoomError("a learned optimizer sees the picture at each step; give step() a closure that computes the loss")
+        with torch.enable_grad():
+            loss = closure()
+        params, group = self._params, self.param_groups[0]
+        sight = self.objective.sight
+        if not all(self.state[p] for p in params):
+            for p, fresh in zip(params, self._fresh(len(params)), strict=True):
+                self.state[p].update(fresh)
+        kept = [self.state[p] for p in params]
+        ws, gradient = torch.stack(params), torch.stack([p.grad for p in params if p.grad is not None])
+        state = {name: torch.stack([each[name] for each in kept]) for name in kept[0]}
+        best, lowest, scale = state.pop("best"), state.pop("lowest"), state.pop("scale")
+        worse = ~(sight.losses <= group["guard"] * lowest)
+        better = sight.losses < lowest
+        best, lowest = torch.where(better[:, None, None], ws, best), torch.where(better, sight.losses, lowest)
+        scale = torch.where(worse, scale / 2, (scale * 1.1).clamp(max=1))
+        step, state = self.network(ws, gradient, sight, state)
+        shrunk = (group["horizon"] / state["age"]).clamp(max=1).sqrt() * scale
+        moved = torch.where(worse[:, None, None], best, ws + step * shrunk[:, None, None])
+        state |= dict(best=best, lowest=lowest, scale=scale)
+        for row, p in enumerate(params):
+            p.copy_(moved[row])
+            self.state[p].update({name: value[row].clone() for name, value in state.items()})
+        return loss
+
+    def _fresh(self, count: int) -> list[State]:
+        begun = self.network.begin(count)
+        params = torch.stack(self._params)
+        begun |= dict(best=params, lowest=torch.full_like(params[:, 0, 0], torch.inf), scale=torch.ones_like(params[:, 0, 0]))
+        return [{name: value[row].clone() for name, value in begun.items()} for row in range(count)]
+
+
+def check_generator(network: Gate | Loom, generator: Generator) -> None:
+    """Raise StyleLoomError unless a learned optimizer is this generator's."""
+    if network.config["generator"] not in ("", identity(generator)):
+        raise StyleLoomError(
+            "this optimizer was trained for another generator, whose latents mean something else; "
+            "train one with: styleloom train learned-optimizer"
         )
 
-    def forward(
-        self, place: Tensor, gradient: Tensor, losses: Tensor, target: Tensor, image: Tensor, state: State
-    ) -> tuple[Tensor, State]:
-        """The next step.
 
-        Args:
-            place: [N, K], where w is, in standard deviations from the mean.
-            gradient: [N, K], of the loss by these.
-            losses: [N].
-            target, image: [N, 3, R, R] in [0, 1].
-            state: see :meth:`begin`.
+def factory(network: Gate | Loom) -> Factory:
+    """For :func:`~styleloom.papers.image2stylegan.steps`."""
+    return lambda params, objective: Learned(params, network, objective)
 
-        Returns:
-            [N, K], and what to remember.
-        """
-        age = state["age"] + 1
-        decay = torch.tensor(MOMENTA, device=gradient.device)
-        means = state["means"].lerp(gradient[..., None], 1 - decay)
-        square = state["square"].lerp(gradient.square(), 1 - SQUARES)
-        log = losses.clamp(min=1e-8).log()
-        new = (state["age"] == 0)[:, None]
-        first, last = torch.where(new[:, 0], log, state["first"]), torch.where(new[:, 0], log, state["last"])
-        spread = (square / (1 - SQUARES ** age[:, None])).sqrt() + 1e-12
-        directions = means / (1 - decay ** age[:, None, None]) / spread[..., None]  # [N, K, momenta]
-        level = spread.log()
-        relative = level - level.mean(1, keepdim=True)
-        seen = self.eye(target, image) if self.eye is not None else torch.zeros_like(gradient)
-        own = torch.stack([place.clamp(-5, 5), relative / 4, level / 8, seen, seen.abs().add(1e-3).log() / 4], 2)
-        clocks = torch.stack([(age / clock).tanh() for clock in CLOCKS], 1)
-        whole = torch.stack([log / 4, (log - first) / 2, (log - last) * 4], 1).clamp(-3, 3)
-        shared = torch.cat([clocks, whole], 1)[:, None].expand(-1, gradient.shape[1], -1)
-        embedding = self.embedding.expand(len(gradient), -1, -1)
-        x = torch.cat([directions.clamp(-5, 5), own, shared, embedding], 2)
-        x = F.leaky_relu(self.first(x), 0.2)
-        x = F.leaky_relu(self.second(x), 0.2)
-        faster, aside, trust = self.last(x).unbind(2)
-        step = -self.lr * directions[..., MOMENTA.index(0.8)] * faster.exp() + 0.1 * aside
-        if self.eye is not None:
-            step = step + seen * trust.exp()
-        return step, dict(age=age, means=means, square=square, first=first, last=log)
+
+STARTS = ("mean", "random", "encoder")
+MADE = 10_000  # pictures of an epoch, where all are made; their latents are other ones in the next
+
+
+@dataclass(frozen=True)
+class Recipe(Training):
+    """How a learned optimizer is trained.
+
+    Args:
+        network: "loom", through whole descents, or "gate", a step at a time.
+        hidden: width of its layers.
+        embedding: of loom: numbers learned of each coordinate.
+        inner_lr: the rate of Adam that it starts from (loom), or multiplies (gate).
+        channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
+        momenta, newton, clock: of loom: what it sees besides Adam's direction.
+        horizon: steps of a descent.
+        first_horizon: steps at first; they grow to ``horizon`` over the first half of the training.
+        synthetic: share of pictures that the generator makes for it.
+        starts: where descents start, in turn: mean, random, encoder.
+        latent: of gate: weight of the squared distance from the w that made a picture.
+        pixel, perceptual: weights of the objective's terms.
+        lr: Adam's rate, which falls by a cosine.
+    """
+
+    num_steps: int = 1_500
+    batch: int = 8
+    clip: float = 1.0
+    log_every: int = 10
+    sample_every: int = 10_000_000
+    save_every: int = 50
+    network: str = "loom"
+    hidden: int = 32
+    embedding: int = 8
+    inner_lr: float = 0.3
+    channels: int = 24
+    widest: int = 96
+    momenta: bool = True
+    newton: bool = True
+    clock: bool = True
+    horizon: int = 50
+    first_horizon: int = 5
+    synthetic: float = 0.5
+    starts: tuple[str, ...] = STARTS
+    latent: float = 1.0
+    pixel: float = 1.0
+    perceptual: float = 0.07
+    lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("network", self.network, NETWORKS)
+        for start in self.starts:
+            check_choice("start", start, STARTS)
+        for name, least, most in (
+            ("horizon", 1, 1000),
+            ("first_horizon", 1, self.horizon),
+            ("synthetic", 0, 1),
+            ("starts", 1, 100),
+        ):
+            value = getattr(self, name)
+            check_limits(name, len(value) if name == "starts" else value, least, most)
+        if self.network == "gate" and self.synthetic < 1:
+            raise StyleLoomError("a gate learns from the w of made pictures alone; use synthetic 1")
+
+    def horizon_at(self, step: int) -> int:
+        """Steps of the descents at a step of the training."""
+        share = min(1.0, step / max(1, self.num_steps // 2))
+        return round(self.first_horizon * (self.horizon / self.first_horizon) ** share)
+
+
+RECIPES = {
+    "default": Recipe(),
+    # A step at a time, on pictures that the generator made, from Adam at 0.01: 5,000 of them, ten at a time, a hundred steps each.
+    "seed": Recipe(
+        network="gate",
+        num_steps=50_000,
+        batch=10,
+        clip=0.0,
+        hidden=128,
+        inner_lr=0.01,
+        horizon=100,
+        first_horizon=100,
+        synthetic=1.0,
+        starts=("encoder", "random"),
+        lr=1e-4,
+        log_every=100,
+        save_every=1000,
+    ),
+}
+
+
+class _Descents(nn.Module):
+    """Descents that go on from one step of a training to the next: what they need to, in buffers."""
+
+    def __init__(self, network: Gate, count: int, picture: tuple[int, int, int]) -> None:
+        super().__init__()
+        shape = (count, network.num_ws, network.w_dim)
+        for name in ("ws", "truth", "gradient"):
+            self.register_buffer(name, torch.zeros(shape))
+        for name, value in network.begin(count).items():
+            self.register_buffer(f"state_{name}", value.clone())
+        for name in ("target", "image"):
+            self.register_buffer(name, torch.zeros(count, *picture))
+        self.register_buffer("losses", torch.zeros(count))
+
+    @property
+    def state(self) -> State:
+        return {name.removeprefix("state_"): value for name, value in self.named_buffers() if name.startswith("state_")}
+
+    @torch.no_grad()
+    def put(self, values: Mapping[str, Tensor], state: State | None = None) -> None:
+        for name, value in {**values, **{f"state_{name}": value for name, value in (state or {}).items()}}.items():
+            getattr(self, name).copy_(value)
+
+
+def train(
+    generator: Generator,
+    recipe: Recipe = RECIPES["default"],
+    *,
+    out: str | Path,
+    data: str | Path | Sequence[str | Path] | None = None,
+    basis: Eigenbasis | None = None,
+    encoder: Encoder | None = None,
+    base: Gate | Loom | None = None,
+    licence: str = "unknown",
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train an optimizer for a generator, a step at a time; the model is ``out/model.safetensors``.
+
+    Args:
+        generator: of any paper, without classes.
+        recipe: see :class:`Recipe`.
+        out: folder of the run.
+        data: folders or zips of pictures of the generator's kind, where the recipe wants other than made ones.
+        basis: of the generator, for loom.
+        encoder: pictures in [0, 1] to ws, where descents are to start from it.
+        base: a trained network to go on from.
+        licence: what the model may be used for, noted in it.
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.blocks.fit.Tick` after each step; its losses are means of log10 of what descents ended with.
+
+    Raises:
+        StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.blocks.fit.fit` refuses.
+    """
+    if recipe.synthetic < 1 and data is None:
+        raise StyleLoomError("no pictures; give some of the generator's kind, or train on made ones with synthetic 1")
+    if recipe.network == "loom" and basis is None:
+        raise StyleLoomError("this recipe wants an eigenbasis of the generator; compute it first")
+    if "encoder" in recipe.starts and encoder is None:
+        raise StyleLoomError("descents are to start from an encoder, and there is none; train one, or use starts mean,random")
+    if recipe.network == "gate" and hardware.processes * hardware.nodes > 1:
+        raise StyleLoomError("a gate's descents go on from step to step in one process; use processes 1")
+    fabric = hardware.launch()
+    device = fabric.device
+    torch.manual_seed(recipe.seed)
+    maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    pictures = Labelled(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
+    network = (base or _network(recipe, maker, basis)).to(device).requires_grad_(True)
+    check_generator(network, maker)
+    features = load_features().prepare(device, torch.float32)
+    course = _Course(maker, features, recipe, encoder, network)
+
+    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+        z = torch.from_numpy(rng.randn(3, maker.z_dim)).float()
+        return (pictures[index] if pictures is not None else torch.zeros(3, 1, 1)), z
+
+    optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
+    networks: dict[str, nn.Module] = {"optimizer": network}
+    if isinstance(network, Gate):
+        side = maker.resolution
+        course.descents = networks["descents"] = _Descents(network, recipe.batch, (3, side, side)).to(device)
+    every = recipe.horizon if isinstance(network, Gate) else 1  # steps that a batch of pictures serves
+
+    def places(step: int) -> range:
+        return range(step // every * recipe.batch, (step // every + 1) * recipe.batch)
+
+    task = Task(
+        networks=networks,
+        phases={"optimizer": Phase(optimizer, course.one_step if isinstance(network, Gate) else course.whole)},
+        item=item,
+        count=len(pictures) if pictures is not None else MADE,
+        places=places,
+        begin=course.begin,
+        schedule=lambda step: cosine(step, recipe.num_steps),
+        export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
+        settings=asdict(recipe) | dict(method=KIND, generator=identity(maker)),
+        damaged=[pictures.damaged] if pictures is not None else [],
+    )
+    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Gate | Loom:
+    common: dict[str, Any] = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
+    common |= dict(hidden=recipe.hidden, lr=recipe.inner_lr)
+    if recipe.network == "gate":
+        return Gate(**common)
+    names = ("embedding", "channels", "widest", "momenta", "newton", "clock")
+    own = {name: getattr(recipe, name) for name in names}
+    return Loom(basis, resolution=generator.resolution, w_avg=generator.w_avg, **common, **own)
+
+
+class _Course:
+    """Descents for a network to be trained on."""
+
+    def __init__(
+        self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Gate | Loom
+    ) -> None:
+        self.generator, self.features, self.recipe = generator, features, recipe
+        self.encoder, self.network = encoder, network
+        self.config = Config(pixel=recipe.pixel, perceptual=recipe.perceptual)
+        self.descents: Any = None
+        self.step = 0
+
+    def begin(self, step: int) -> dict[str, float]:
+        """Take note of the step of the training."""
+        self.step = step
+        return {"horizon": float(self.recipe.horizon_at(step))}
+
+    @torch.no_grad()
+    def _lesson(self, picture: Tensor, z: Tensor) -> tuple[Objective, Tensor, Tensor]:
+        """What is wanted, where to begin, and the ws of the made ones, which come first."""
+        recipe, generator = self.recipe, self.generator
+        count = round(recipe.synthetic * len(z))
+        first, second, third = (generator.mapping(each) for each in z.unbind(1))
+        layers = torch.arange(generator.num_ws, device=z.device)
+        # Every other one is mixed of two at a layer of its own.
+        cut = torch.arange(count, device=z.device) * generator.num_ws // max(1, count)
+        cut = torch.where(torch.arange(count, device=z.device) % 2 == 0, 0, cut)
+        truth = torch.where(layers[None, :, None] < cut[:, None, None], second[:count], first[:count])
+        made = generator.synthesis(truth, noise_mode="const").add(1).div(2) if count else picture[:0]
+        targets = torch.cat([made, picture[count:]]) if count < len(z) else made
+        start = recipe.starts[self.step // (recipe.horizon if self.descents is not None else 1) % len(recipe.starts)]
+        if start == "encoder":
+            begins = self.encoder(targets)  # type: ignore[misc]
+        else:
+            begins = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
+        return Objective(generator, targets, self.features, self.config), begins.clone(), truth
+
+    def _slope(self, objective: Objective, ws: Tensor) -> Tensor:
+        """d L / d ws, with the network's view of it in ``objective.sight``."""
+        here = ws.detach().requires_grad_(True)
+        with torch.enable_grad():
+            _, terms = objective(here)
+            (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), here)
+        return gradient.float()
+
+    def whole(self, picture: Tensor, z: Tensor) -> Losses:
+        """The mean of log losses on whole descents, with the gradient of the first order."""
+        objective, ws, _ = self._lesson(picture, z)
+        state = self.network.begin(len(ws))
+        horizon = self.recipe.horizon_at(self.step)
+        total: Tensor | float = 0.0
+        for step in range(horizon + 1):
+            gradient = self._slope(objective, ws)
+            sight = objective.sight
+            if step:
+                towards = gradient / sight.losses.clamp(min=1e-8)[:, None, None]
+                told = (towards * ws).sum((1, 2)).mean() / horizon
+                total = total + told - told.detach() + sight.losses.log10().mean().detach() / horizon
+            if step < horizon:
+                with torch.autocast(ws.device.type, enabled=False):
+                    moved, state = self.network(ws.detach(), gradient, sight, state)
+                ws = ws + moved
+        return {"descent": total}  # type: ignore[dict-item]
+
+    def one_step(self, picture: Tensor, z: Tensor) -> Losses:
+        """The loss of the next place, and its distance from the w that made the picture."""
+        descents, recipe = self.descents, self.recipe
+        if self.step % recipe.horizon == 0:
+            objective, ws, truth = self._lesson(picture, z)
+            gradient = self._slope(objective, ws)
+            sight = objective.sight
+            values = dict(ws=ws, truth=truth, gradient=gradient, target=sight.target, image=sight.image, losses=sight.losses)
+            descents.put(values, self.network.begin(len(ws)))
+        else:
+            objective = Objective(self.generator, descents.target, self.features, self.config)
+        sight = Sight(descents.losses, descents.target, descents.image)
+        moved, state = self.network(descents.ws.clone(), descents.gradient.clone(), sight, descents.state)
+        ws = descents.ws.clone() + moved
+        gradient = self._slope(objective, ws)
+        sight = objective.sight
+        descents.put(dict(ws=ws.detach(), gradient=gradient, image=sight.image, losses=sight.losses), state)
+        told = (gradient * ws).sum((1, 2)).mean()
+        value = sight.losses.mean()
+        return {
+            "picture": told - told.detach() + value,
+            "latent": recipe.latent * (ws - descents.truth).square().mean((1, 2)).mean(),
+        }

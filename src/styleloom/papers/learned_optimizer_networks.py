@@ -1,0 +1,246 @@
+"""The networks of ``learned_optimizer``: pure functions of where a descent is, to its next step and what to remember.
+
+``Gate`` multiplies Adam's update by what small networks say of the update and of w, row by row. ``Loom``, ours, starts as Adam in
+the generator's eigenbasis (``blocks/eigenbasis.py``) and learns on top of it: how far to go along each eigenvector, given several
+momenta, the Gauss-Newton step, time and loss; and a second opinion, read off the target and the present picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from styleloom.blocks.eigenbasis import Eigenbasis
+
+from .image2stylegan import Sight
+
+State = dict[str, Tensor]
+"""What an optimizer remembers between steps, [N, ...] each."""
+
+
+class Rows(nn.Module):
+    """A dense layer of its own for each row: [N, rows, inputs] -> [N, rows, outputs]."""
+
+    def __init__(self, rows: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        bound = inputs**-0.5
+        self.weight = nn.Parameter(torch.empty(rows, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(rows, 1, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+def perceptron(sizes: Sequence[int], layer: Callable[[int, int], nn.Module]) -> nn.Sequential:
+    """Layers from size to size, with leaky ReLUs between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        layers += [layer(inputs, outputs), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1])
+
+
+def adam(gradient: Tensor, state: State, betas: tuple[float, float], eps: float = 1e-8) -> tuple[Tensor, State]:
+    """Adam's direction: running means of gradient and square, each without bias."""
+    age = state["age"] + 1
+    mean = state["mean"].lerp(gradient, 1 - betas[0])
+    square = state["square"].lerp(gradient.square(), 1 - betas[1])
+    shape = (-1, *[1] * (gradient.ndim - 1))
+    first, second = ((1 - beta**age).view(shape) for beta in betas)
+    return (mean / first) / ((square / second).sqrt() + eps), dict(age=age, mean=mean, square=square)
+
+
+class Gate(nn.Module):
+    """Adam's update times what is said of it: for each row of w four layers on the update, four on w, and four on both.
+
+    Args:
+        num_ws, w_dim: of the generator.
+        hidden: width of the layers.
+        lr: Adam's rate.
+        generator: the generator's :func:`~styleloom.blocks.generators.identity`.
+    """
+
+    def __init__(self, num_ws: int, w_dim: int, *, hidden: int = 128, lr: float = 0.01, generator: str = "") -> None:
+        super().__init__()
+        self.config: dict[str, Any] = dict(num_ws=num_ws, w_dim=w_dim, hidden=hidden, lr=lr, generator=generator)
+        self.num_ws, self.w_dim, self.lr = num_ws, w_dim, lr
+
+        def layer(inputs: int, outputs: int) -> nn.Module:
+            return Rows(num_ws, inputs, outputs)
+
+        self.of_update = perceptron((w_dim, hidden, hidden, hidden, hidden), layer)
+        self.of_w = perceptron((w_dim, hidden, hidden, hidden, hidden), layer)
+        self.of_both = perceptron((2 * hidden, hidden, hidden, hidden, w_dim), layer)
+
+    def begin(self, count: int) -> State:
+        """What it remembers at first."""
+        zeros = self.of_w[0].weight.new_zeros(count, self.num_ws, self.w_dim)  # type: ignore[union-attr, operator]
+        return dict(age=zeros[:, 0, 0], mean=zeros, square=zeros)
+
+    def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
+        """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
+        direction, state = adam(gradient, state, betas=(0.9, 0.999))
+        said: Tensor = self.of_both(torch.cat([self.of_update(direction), self.of_w(ws)], 2))
+        return -self.lr * said * direction, state
+
+
+MOMENTA = (0.0, 0.5, 0.8, 0.95)
+SQUARES = 0.95
+CLOCKS = (3.0, 10.0, 30.0, 100.0)
+
+
+class Eye(nn.Module):
+    """What target and present picture have to say about the step.
+
+    Args:
+        resolution: side of the pictures, a power of two.
+        outputs: coordinates.
+        channels: of the first layer; each halving has twice as many, up to ``widest``.
+    """
+
+    def __init__(self, resolution: int, outputs: int, *, channels: int = 24, widest: int = 96) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        width, side = 9, resolution
+        while side > 4:
+            wider = min(widest, 2 * width if layers else channels)
+            layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
+            width, side = wider, side // 2
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.last = nn.Linear(16 * width, outputs)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, sight: Sight) -> Tensor:
+        """[N, outputs]; the smaller the difference of the pictures, the closer it is looked at, and the less is said."""
+        apart = sight.target - sight.image
+        scale = apart.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-4
+        told: Tensor = self.last(self.layers(torch.cat([sight.target * 2 - 1, sight.image * 2 - 1, apart / scale], 1)))
+        return told * scale.flatten(1)
+
+
+class Loom(nn.Module):
+    """Adam in the eigenbasis, and what was learned on top of it.
+
+    Args:
+        basis: eigenvectors of the generator; zeros of its shape unless told, to load weights into.
+        size: coordinates, where there is no basis.
+        num_ws, w_dim, resolution: of the generator.
+        w_avg: its mean w; zeros unless told.
+        hidden: width of the network that looks at each coordinate.
+        embedding: numbers that are learned of each coordinate.
+        lr: the rate that it starts from, in standard deviations of the prior.
+        channels, widest: of the network that looks at the pictures; 0 channels: it does not.
+        momenta: whether it sees several momenta, or Adam's direction alone.
+        newton: whether it sees the Gauss-Newton step.
+        clock: whether it sees time and loss.
+        generator: the generator's :func:`~styleloom.blocks.generators.identity`.
+    """
+
+    def __init__(
+        self,
+        basis: Eigenbasis | None = None,
+        *,
+        num_ws: int,
+        w_dim: int,
+        resolution: int,
+        size: int = 0,
+        w_avg: Tensor | None = None,
+        hidden: int = 32,
+        embedding: int = 8,
+        lr: float = 0.3,
+        channels: int = 24,
+        widest: int = 96,
+        momenta: bool = True,
+        newton: bool = True,
+        clock: bool = True,
+        generator: str = "",
+    ) -> None:
+        super().__init__()
+        self.vectors: Tensor
+        self.values: Tensor
+        self.spread: Tensor
+        self.w_avg: Tensor
+        size = size if basis is None else basis.vectors.shape[1]
+        self.config: dict[str, Any] = dict(
+            num_ws=num_ws,
+            w_dim=w_dim,
+            resolution=resolution,
+            size=size,
+            hidden=hidden,
+            embedding=embedding,
+            lr=lr,
+            channels=channels,
+            widest=widest,
+            momenta=momenta,
+            newton=newton,
+            clock=clock,
+            generator=generator,
+        )
+        self.num_ws, self.w_dim, self.lr = num_ws, w_dim, lr
+        self.sees = dict(momenta=momenta, newton=newton, clock=clock)
+        self.register_buffer("vectors", torch.zeros(num_ws * w_dim, size) if basis is None else basis.vectors)
+        self.register_buffer("values", torch.zeros(size) if basis is None else basis.values)
+        self.register_buffer("spread", torch.zeros(size) if basis is None else basis.spread)
+        self.register_buffer("w_avg", torch.zeros(w_dim) if w_avg is None else w_avg.clone())
+        self.embedding = nn.Parameter(torch.randn(size, embedding) * 0.1)
+        features = len(MOMENTA) + 1 + 5 + len(CLOCKS) + 3
+        self.first, self.second = nn.Linear(features + embedding, hidden), nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, 4)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+        self.eye = Eye(resolution, size, channels=channels, widest=widest) if channels else None
+
+    def begin(self, count: int) -> State:
+        """What it remembers at first."""
+        zeros = self.embedding.new_zeros(count, len(self.embedding), len(MOMENTA))
+        each = zeros[:, 0, 0]
+        return dict(age=each, means=zeros, square=zeros[..., 0], first=each, last=each)
+
+    def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
+        """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
+        place = (ws - self.w_avg).flatten(1) @ self.vectors / self.spread
+        slope = gradient.flatten(1) @ self.vectors * self.spread
+        step, state = self.along(place, slope, sight, state)
+        return (step * self.spread @ self.vectors.T).view_as(ws), state
+
+    def along(self, place: Tensor, slope: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
+        """The step along each eigenvector, in standard deviations of the prior, from place and slope in these: [N, K] each."""
+        age = state["age"] + 1
+        decay = torch.tensor(MOMENTA, device=slope.device)
+        means = state["means"].lerp(slope[..., None], 1 - decay)
+        square = state["square"].lerp(slope.square(), 1 - SQUARES)
+        log = sight.losses.clamp(min=1e-8).log()
+        begins = state["age"] == 0
+        first, last = torch.where(begins, log, state["first"]), torch.where(begins, log, state["last"])
+        kept = dict(age=age, means=means, square=square, first=first, last=log)
+
+        size = (square / (1 - SQUARES ** age[:, None])).sqrt() + 1e-12
+        unbiased = means / (1 - decay ** age[:, None, None])  # [N, K, momenta]
+        directions = (unbiased / size[..., None]).clamp(-5, 5)
+        adam = directions[..., MOMENTA.index(0.8)]
+        curvature = 2 * self.values * self.spread.square()
+        newton = unbiased[..., MOMENTA.index(0.5)] / (curvature + 0.01 * curvature.max())
+        newton = newton * self.sees["newton"]
+        seen = self.eye(sight) if self.eye is not None else torch.zeros_like(slope)
+        level = size.log()
+        level = (level - level.mean(1, keepdim=True)) / 4
+        own = [newton.clamp(-3, 3), place.clamp(-5, 5), level, seen.clamp(-3, 3), seen.abs().add(1e-3).log() / 4]
+        own += [curvature.add(1e-9).log().expand_as(slope) / 8]
+        clocks = torch.stack([(age / clock).tanh() for clock in CLOCKS], 1)
+        whole = torch.stack([log / 4, (log - first) / 2, (log - last) * 4], 1).clamp(-3, 3)
+        shared = torch.cat([clocks, whole], 1)[:, None].expand(-1, slope.shape[1], -1) * self.sees["clock"]
+        if not self.sees["momenta"]:
+            directions = adam[..., None].expand_as(directions)
+        embedding = self.embedding.expand(len(slope), -1, -1)
+        x = torch.cat([directions, torch.stack(own, 2), shared, embedding], 2)
+        x = F.leaky_relu(self.first(x), 0.2)
+        x = F.leaky_relu(self.second(x), 0.2)
+        rate, aside, trust, straight = self.last(x).unbind(2)
+        # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
+        step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + 0.1 * aside
+        step = step + seen * trust.clamp(-4, 1).exp() - straight * newton.clamp(-1, 1)
+        return step, kept

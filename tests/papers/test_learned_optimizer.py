@@ -1,0 +1,211 @@
+"""Learned optimizers: what they are before training, that their training's gradient is right, and that they learn."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.features import Features
+from styleloom.blocks.fit import Hardware
+from styleloom.blocks.generators import identity
+from styleloom.papers import learned_optimizer, stylegan2
+from styleloom.papers.image2stylegan import Config, Sight, Step, steps
+from styleloom.papers.learned_optimizer import Recipe
+from styleloom.papers.learned_optimizer_networks import Gate, Loom
+
+SIDE = 16
+CPU = Hardware("cpu")
+
+
+@pytest.fixture(scope="module")
+def generator() -> stylegan2.Generator:
+    torch.manual_seed(0)
+    made = stylegan2.Generator(
+        8, 0, 8, SIDE, 3, mapping_kwargs=dict(num_layers=2), synthesis_kwargs=dict(channel_base=128, channel_max=16)
+    )
+    made.mapping.w_avg.copy_(made.estimate_w_avg(1000))
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def basis(generator: stylegan2.Generator) -> Eigenbasis:
+    *_, (_, found) = eigenbasis(generator, lambda image: [(image, 1 / image[0].numel())], samples=200)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def features() -> Features:
+    torch.manual_seed(1)
+    return Features(convs=(2, 2, 2, 2), widths=(4, 4, 6, 6)).requires_grad_(False)
+
+
+def loom(generator: stylegan2.Generator, basis: Eigenbasis, **options: Any) -> Loom:
+    torch.manual_seed(2)
+    sizes = dict(num_ws=generator.num_ws, w_dim=8, resolution=SIDE, w_avg=generator.w_avg, generator=identity(generator))
+    return Loom(basis, **sizes, **options).requires_grad_(False)
+
+
+def gate(generator: stylegan2.Generator) -> Gate:
+    torch.manual_seed(2)
+    return Gate(generator.num_ws, 8, hidden=16, generator=identity(generator)).requires_grad_(False)
+
+
+def run(generator: Any, features: Any, targets: Tensor, network: Any, num_steps: int = 20, **options: Any) -> list[Step]:
+    config = Config(num_steps=num_steps)
+    factory = learned_optimizer.factory(network) if not callable(network) or isinstance(network, torch.nn.Module) else network
+    return list(steps(generator, targets, config, features=features, optimizer=factory, **options))
+
+
+def test_untrained_it_is_adam_in_the_eigenbasis(
+    generator: stylegan2.Generator, basis: Eigenbasis, features: Features
+) -> None:
+    targets = generator.generate([3, 4, 5])
+    ours = run(generator, features, targets, loom(generator, basis, lr=0.1))
+    theirs = run(generator, features, targets, lambda params, _: EigenAdam(params, basis, lr=0.1))
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.each, other.each, rtol=1e-2, atol=1e-5)
+    torch.testing.assert_close(ours[-1].ws, theirs[-1].ws, rtol=1e-2, atol=1e-2)
+
+
+def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
+    generator: stylegan2.Generator, basis: Eigenbasis, tmp_path: Path
+) -> None:
+    """Against differences: the weights are moved, while what the network is told on the way stays as it was."""
+    recipe = Recipe(batch=2, horizon=3, first_horizon=3, synthetic=1.0, starts=("mean",), channels=4, widest=8)
+    network = loom(generator, basis, channels=4, widest=8).requires_grad_(True)
+    torch.nn.init.normal_(network.last.weight, std=0.05)
+    torch.nn.init.normal_(network.eye.last.weight, std=0.1)  # type: ignore[union-attr]
+    features = learned_optimizer.load_features().prepare(torch.device("cpu"), torch.float32)
+    course = learned_optimizer._Course(generator.requires_grad_(False), features, recipe, None, network)
+    z = torch.randn(2, 3, 8)
+    told: list[tuple[Any, ...]] = []
+    original = network.forward
+
+    def listening(*arguments: Any) -> Any:
+        told.append(arguments)
+        return original(*arguments)
+
+    network.forward = listening  # type: ignore[method-assign]
+    course.whole(torch.zeros(2, 3, 1, 1), z)["descent"].backward()
+    network.forward = original  # type: ignore[method-assign]
+    directions = {name: torch.randn_like(p) for name, p in network.named_parameters() if p.grad is not None}
+    assert len(directions) == len(list(network.parameters()))
+    slope = sum(float((p.grad * directions[name]).sum()) for name, p in network.named_parameters())  # type: ignore[operator]
+
+    def replayed(size: float) -> float:
+        """The mean of natural log losses when each step is that of moved weights, from inputs as they were."""
+        with torch.no_grad():
+            for name, p in network.named_parameters():
+                p.add_(directions[name], alpha=size)
+            objective, ws, _ = course._lesson(torch.zeros(2, 3, 1, 1), z)
+            total = 0.0
+            for arguments in told:
+                ws = ws + network(*arguments)[0]
+                objective(ws)
+                total += float(objective.sight.losses.double().log().mean()) / len(told)
+            for name, p in network.named_parameters():
+                p.sub_(directions[name], alpha=size)
+        return total
+
+    assert slope == pytest.approx((replayed(3e-4) - replayed(-3e-4)) / 6e-4, rel=0.03)
+
+
+def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
+    recipe = Recipe(num_steps=60, batch=8, horizon=8, synthetic=1.0, starts=("mean", "random"), lr=3e-3, channels=8, widest=16)
+    for _ in learned_optimizer.train(generator, recipe, out=tmp_path / "run", basis=basis, hardware=CPU):
+        pass
+    trained = learned_optimizer.load(tmp_path / "run" / "model.safetensors")
+    targets = generator.generate(range(500, 516))
+    config = Config(num_steps=8)
+    ends = {}
+    for name, network in (("trained", trained), ("untrained", loom(generator, basis))):
+        *_, found = steps(generator, targets, config, optimizer=learned_optimizer.factory(network))
+        ends[name] = found.each.log().mean()
+    assert ends["trained"] < ends["untrained"] - 0.2
+
+
+def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
+    generator: stylegan2.Generator, tmp_path: Path
+) -> None:
+    seed = learned_optimizer.RECIPES["seed"]
+    sizes = dict(num_steps=100, batch=4, hidden=16, horizon=10, first_horizon=10, starts=("random",), save_every=7, lr=3e-3, inner_lr=0.1)
+    recipe = Recipe(**(vars(seed) | sizes))  # type: ignore[arg-type]
+    ticks = list(learned_optimizer.train(generator, recipe, out=tmp_path / "a", hardware=CPU))
+    losses = [tick.losses["picture"] for tick in ticks]
+    ends = [losses[start + 9] / losses[start] for start in range(0, 100, 10)]
+    assert sum(ends[-3:]) < 0.7 * sum(ends[:3])
+    for tick in learned_optimizer.train(generator, recipe, out=tmp_path / "b", hardware=CPU):
+        if tick.index == 87:
+            break
+    *_, last = learned_optimizer.train(generator, recipe, out=tmp_path / "b", hardware=CPU, resume=True)
+    assert last.losses == ticks[-1].losses
+    whole, again = (learned_optimizer.load(tmp_path / name / "model.safetensors").state_dict() for name in "ab")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_resume_and_batches(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
+    network = loom(generator, basis)
+    torch.nn.init.normal_(network.eye.last.weight, std=0.05)  # type: ignore[union-attr]
+    targets = generator.generate([3, 4, 5])
+    whole = run(generator, features, targets, network)
+    for step in run(generator, features, targets, network, state=tmp_path / "run", state_every=5)[:7]:
+        pass
+    assert step.index == 7
+    again = run(generator, features, targets, network, state=tmp_path / "other", state_every=5)
+    assert torch.equal(again[-1].ws, whole[-1].ws)
+    alone = run(generator, features, targets[1:2], network)
+    torch.testing.assert_close(alone[-1].each[0], whole[-1].each[1], rtol=1e-3, atol=1e-6)
+
+
+class Wild(torch.nn.Module):
+    """An optimizer that is led astray."""
+
+    num_ws, w_dim = 6, 8
+    config = dict(generator="")
+
+    def begin(self, count: int) -> dict[str, Tensor]:
+        return dict(age=torch.zeros(count))
+
+    def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: Any) -> tuple[Tensor, Any]:
+        away = gradient / gradient.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-12)
+        return away * 3, dict(age=state["age"] + 1)
+
+
+def test_what_leads_astray_is_held_back(generator: stylegan2.Generator, features: Features) -> None:
+    targets = generator.generate([3, 4, 5])
+    found = run(generator, features, targets, Wild(), num_steps=40)
+    first = found[0].each
+    assert bool((found[-1].each <= 1.6 * first).all()) and bool(found[-1].each.isfinite().all())
+
+
+def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
+    targets = generator.generate([3])
+    other = stylegan2.Generator(8, 0, 8, SIDE, 3, synthesis_kwargs=dict(channel_base=128, channel_max=16))
+    other.mapping.w_avg.fill_(1.0)
+    with pytest.raises(StyleLoomError, match="trained for another generator"):
+        run(other, features, targets, loom(generator, basis))
+    with pytest.raises(StyleLoomError, match="use space w_plus"):
+        config = Config(space="w")
+        list(steps(generator, targets, config, features=features, optimizer=learned_optimizer.factory(gate(generator))))
+    optimizer = learned_optimizer.factory(gate(generator))([torch.zeros(6, 8)], type("Aim", (), dict(generator=generator))())
+    with pytest.raises(StyleLoomError, match="give step"):
+        optimizer.step()
+
+    def begin(recipe: Recipe, **options: Any) -> None:
+        next(learned_optimizer.train(generator, recipe, out=tmp_path / "run", hardware=CPU, **options))
+
+    with pytest.raises(StyleLoomError, match="no pictures; give some"):
+        begin(Recipe())
+    with pytest.raises(StyleLoomError, match="wants an eigenbasis"):
+        begin(Recipe(synthetic=1.0))
+    with pytest.raises(StyleLoomError, match="there is none; train one, or use starts mean,random"):
+        begin(Recipe(synthetic=1.0), basis=basis)
+    with pytest.raises(StyleLoomError, match="use synthetic 1"):
+        Recipe(network="gate")
+    with pytest.raises(StyleLoomError, match="unknown start 'end'"):
+        Recipe(starts=("end",))
