@@ -41,9 +41,9 @@ class Plain(Generator):
 
 
 def basis_of(generator: Generator, **options: Any) -> Eigenbasis:
-    *_, (_, found) = eigenbasis.eigenbasis(generator, lambda image: [(image, 2.0)], **options)
-    assert found is not None
-    return found
+    *_, last_one = eigenbasis.eigenbasis(generator, lambda image: [(image, 2.0)], **options)
+    assert last_one.basis is not None
+    return last_one.basis
 
 
 def test_eigenvectors_of_a_linear_generator() -> None:

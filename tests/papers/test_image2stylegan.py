@@ -24,7 +24,7 @@ def generator() -> stylegan2.Generator:
     made = stylegan2.Generator(
         8, 0, 8, SIDE, 3, mapping_kwargs=dict(num_layers=2), synthesis_kwargs=dict(channel_base=128, channel_max=16)
     )
-    made.mapping.w_avg.copy_(made.estimate_w_avg(1000))
+    made.w_avg.copy_(made.estimate_w_avg(1000))
     return made.eval()
 
 
@@ -41,9 +41,9 @@ def targets(generator: stylegan2.Generator) -> Tensor:
 
 @pytest.fixture(scope="module")
 def basis(generator: stylegan2.Generator) -> Eigenbasis:
-    *_, (_, found) = eigenbasis(generator, lambda image: [(image, 1.0)], samples=64)
-    assert found is not None
-    return found
+    *_, last_one = eigenbasis(generator, lambda image: [(image, 1.0)], samples=64)
+    assert last_one.basis is not None
+    return last_one.basis
 
 
 def last(*arguments: Any, **options: Any) -> image2stylegan.Step:

@@ -14,7 +14,7 @@ from styleloom.blocks.fit import Hardware
 from styleloom.blocks.generators import identity
 from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Sight, Step, steps
-from styleloom.papers.learned_optimizer import Recipe
+from styleloom.papers.learned_optimizer import Recipe, factory
 from styleloom.papers.learned_optimizer_networks import Gate, Loom
 
 SIDE = 16
@@ -27,15 +27,15 @@ def generator() -> stylegan2.Generator:
     made = stylegan2.Generator(
         8, 0, 8, SIDE, 3, mapping_kwargs=dict(num_layers=2), synthesis_kwargs=dict(channel_base=128, channel_max=16)
     )
-    made.mapping.w_avg.copy_(made.estimate_w_avg(1000))
+    made.w_avg.copy_(made.estimate_w_avg(1000))
     return made.eval()
 
 
 @pytest.fixture(scope="module")
 def basis(generator: stylegan2.Generator) -> Eigenbasis:
-    *_, (_, found) = eigenbasis(generator, lambda image: [(image, 1 / image[0].numel())], samples=200)
-    assert found is not None
-    return found
+    *_, last_one = eigenbasis(generator, lambda image: [(image, 1 / image[0].numel())], samples=200)
+    assert last_one.basis is not None
+    return last_one.basis
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,9 @@ def features() -> Features:
 
 def loom(generator: stylegan2.Generator, basis: Eigenbasis, **options: Any) -> Loom:
     torch.manual_seed(2)
-    sizes = dict(num_ws=generator.num_ws, w_dim=8, resolution=SIDE, w_avg=generator.w_avg, generator=identity(generator))
+    sizes: dict[str, Any] = dict(
+        num_ws=generator.num_ws, w_dim=8, resolution=SIDE, w_avg=generator.w_avg, generator=identity(generator)
+    )
     return Loom(basis, **sizes, **options).requires_grad_(False)
 
 
@@ -57,13 +59,11 @@ def gate(generator: stylegan2.Generator) -> Gate:
 
 def run(generator: Any, features: Any, targets: Tensor, network: Any, num_steps: int = 20, **options: Any) -> list[Step]:
     config = Config(num_steps=num_steps)
-    factory = learned_optimizer.factory(network) if not callable(network) or isinstance(network, torch.nn.Module) else network
-    return list(steps(generator, targets, config, features=features, optimizer=factory, **options))
+    chosen: Any = factory(network) if isinstance(network, torch.nn.Module) else network  # type: ignore[arg-type]
+    return list(steps(generator, targets, config, features=features, optimizer=chosen, **options))
 
 
-def test_untrained_it_is_adam_in_the_eigenbasis(
-    generator: stylegan2.Generator, basis: Eigenbasis, features: Features
-) -> None:
+def test_untrained_it_is_adam_in_the_eigenbasis(generator: stylegan2.Generator, basis: Eigenbasis, features: Features) -> None:
     targets = generator.generate([3, 4, 5])
     ours = run(generator, features, targets, loom(generator, basis, lr=0.1))
     theirs = run(generator, features, targets, lambda params, _: EigenAdam(params, basis, lr=0.1))
@@ -76,7 +76,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
     generator: stylegan2.Generator, basis: Eigenbasis, tmp_path: Path
 ) -> None:
     """Against differences: the weights are moved, while what the network is told on the way stays as it was."""
-    recipe = Recipe(batch=2, horizon=3, first_horizon=3, synthetic=1.0, starts=("mean",), channels=4, widest=8)
+    recipe = Recipe(batch=2, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), channels=4, widest=8)
     network = loom(generator, basis, channels=4, widest=8).requires_grad_(True)
     torch.nn.init.normal_(network.last.weight, std=0.05)
     torch.nn.init.normal_(network.eye.last.weight, std=0.1)  # type: ignore[union-attr]
@@ -90,12 +90,12 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
         told.append(arguments)
         return original(*arguments)
 
-    network.forward = listening  # type: ignore[method-assign]
+    network.forward = listening  # type: ignore[method-assign, assignment]
     course.whole(torch.zeros(2, 3, 1, 1), z)["descent"].backward()
     network.forward = original  # type: ignore[method-assign]
     directions = {name: torch.randn_like(p) for name, p in network.named_parameters() if p.grad is not None}
     assert len(directions) == len(list(network.parameters()))
-    slope = sum(float((p.grad * directions[name]).sum()) for name, p in network.named_parameters())  # type: ignore[operator]
+    slope = sum(float((p.grad * directions[name]).sum()) for name, p in network.named_parameters() if p.grad is not None)
 
     def replayed(size: float) -> float:
         """The mean of natural log losses when each step is that of moved weights, from inputs as they were."""
@@ -116,7 +116,9 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
 
 
 def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
-    recipe = Recipe(num_steps=60, batch=8, horizon=8, synthetic=1.0, starts=("mean", "random"), lr=3e-3, channels=8, widest=16)
+    recipe = Recipe(
+        num_steps=60, batch=8, unroll_length=8, synthetic=1.0, starts=("mean", "random"), lr=3e-3, channels=8, widest=16
+    )
     for _ in learned_optimizer.train(generator, recipe, out=tmp_path / "run", basis=basis, hardware=CPU):
         pass
     trained = learned_optimizer.load(tmp_path / "run" / "model.safetensors")
@@ -124,7 +126,7 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
     config = Config(num_steps=8)
     ends = {}
     for name, network in (("trained", trained), ("untrained", loom(generator, basis))):
-        *_, found = steps(generator, targets, config, optimizer=learned_optimizer.factory(network))
+        *_, found = steps(generator, targets, config, optimizer=factory(network))
         ends[name] = found.each.log().mean()
     assert ends["trained"] < ends["untrained"] - 0.2
 
@@ -133,8 +135,18 @@ def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
     generator: stylegan2.Generator, tmp_path: Path
 ) -> None:
     seed = learned_optimizer.RECIPES["seed"]
-    sizes = dict(num_steps=100, batch=4, hidden=16, horizon=10, first_horizon=10, starts=("random",), save_every=7, lr=3e-3, inner_lr=0.1)
-    recipe = Recipe(**(vars(seed) | sizes))  # type: ignore[arg-type]
+    sizes = dict(
+        num_steps=100,
+        batch=4,
+        hidden=16,
+        unroll_length=10,
+        first_unroll_length=10,
+        starts=("random",),
+        save_every=7,
+        lr=3e-3,
+        inner_lr=0.1,
+    )
+    recipe = Recipe(**(vars(seed) | sizes))
     ticks = list(learned_optimizer.train(generator, recipe, out=tmp_path / "a", hardware=CPU))
     losses = [tick.losses["picture"] for tick in ticks]
     ends = [losses[start + 9] / losses[start] for start in range(0, 100, 10)]
@@ -153,11 +165,13 @@ def test_resume_and_batches(generator: stylegan2.Generator, basis: Eigenbasis, f
     torch.nn.init.normal_(network.eye.last.weight, std=0.05)  # type: ignore[union-attr]
     targets = generator.generate([3, 4, 5])
     whole = run(generator, features, targets, network)
-    for step in run(generator, features, targets, network, state=tmp_path / "run", state_every=5)[:7]:
-        pass
-    assert step.index == 7
-    again = run(generator, features, targets, network, state=tmp_path / "other", state_every=5)
-    assert torch.equal(again[-1].ws, whole[-1].ws)
+    state: dict[str, Any] = dict(state=tmp_path / "run", state_every=5)
+    loop = steps(generator, targets, Config(num_steps=20), features=features, optimizer=factory(network), **state)
+    for step in loop:
+        if step.index == 7:
+            break
+    again = run(generator, features, targets, network, **state)
+    assert len(again) == 16 and torch.equal(again[-1].ws, whole[-1].ws)
     alone = run(generator, features, targets[1:2], network)
     torch.testing.assert_close(alone[-1].each[0], whole[-1].each[1], rtol=1e-3, atol=1e-6)
 
@@ -165,8 +179,9 @@ def test_resume_and_batches(generator: stylegan2.Generator, basis: Eigenbasis, f
 class Wild(torch.nn.Module):
     """An optimizer that is led astray."""
 
-    num_ws, w_dim = 6, 8
-    config = dict(generator="")
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_ws, self.w_dim, self.config = 6, 8, dict(generator="")
 
     def begin(self, count: int) -> dict[str, Tensor]:
         return dict(age=torch.zeros(count))
@@ -186,13 +201,13 @@ def test_what_leads_astray_is_held_back(generator: stylegan2.Generator, features
 def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
     targets = generator.generate([3])
     other = stylegan2.Generator(8, 0, 8, SIDE, 3, synthesis_kwargs=dict(channel_base=128, channel_max=16))
-    other.mapping.w_avg.fill_(1.0)
+    other.w_avg.fill_(1.0)
     with pytest.raises(StyleLoomError, match="trained for another generator"):
         run(other, features, targets, loom(generator, basis))
     with pytest.raises(StyleLoomError, match="use space w_plus"):
         config = Config(space="w")
-        list(steps(generator, targets, config, features=features, optimizer=learned_optimizer.factory(gate(generator))))
-    optimizer = learned_optimizer.factory(gate(generator))([torch.zeros(6, 8)], type("Aim", (), dict(generator=generator))())
+        list(steps(generator, targets, config, features=features, optimizer=factory(gate(generator))))
+    optimizer = factory(gate(generator))([torch.zeros(6, 8)], type("Aim", (), dict(generator=generator))())
     with pytest.raises(StyleLoomError, match="give step"):
         optimizer.step()
 

@@ -96,6 +96,22 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
     return tensors, model_config(path, metadata, kind)
 
 
+def read_config(name: str | Path) -> tuple[str, dict[str, Any]]:
+    """The kind and the config of a model file, without its tensors.
+
+    Raises:
+        StyleLoomError: no such model, or a file that is none.
+    """
+    path = resolve(name)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise StyleLoomError(f"{path} is no model file: {error}") from error
+    kind = metadata.get("kind", "")
+    return kind, model_config(path, metadata, kind) if kind else {}
+
+
 def model_config(path: Path, metadata: Mapping[str, str], kind: str) -> dict[str, Any]:
     """The config in a model file's metadata, or StyleLoomError when that is of another kind or a newer format."""
     if metadata.get("kind") != kind:

@@ -8,6 +8,7 @@ with matrices of gradients met on the way; a generator's own can be had beforeha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint
+from .descend import Progress
 from .errors import StyleLoomError
 from .features import Features
 from .generators import Generator, identity
@@ -88,6 +90,17 @@ def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
     return ws
 
 
+@dataclass(frozen=True)
+class Estimate(Progress):
+    """Progress of an estimate.
+
+    Attributes:
+        basis: at the end.
+    """
+
+    basis: Eigenbasis | None = None
+
+
 def eigenbasis(
     generator: Generator,
     read: Callable[[Tensor], list[tuple[Tensor, float]]],
@@ -95,7 +108,7 @@ def eigenbasis(
     samples: int = 2_000,
     keep: int | None = None,
     seed: int = 0,
-) -> Iterator[tuple[int, Eigenbasis | None]]:
+) -> Iterator[Estimate]:
     """Estimate E[J^T J] of what is read from pictures, from random residuals: one backward pass for each sample.
 
     Args:
@@ -107,8 +120,9 @@ def eigenbasis(
         seed: of latents and residuals.
 
     Yields:
-        (samples done, None), and the basis at the end.
+        :class:`Estimate` after each batch, and with the basis at the end.
     """
+    began = time.perf_counter()
     size = generator.num_ws * generator.w_dim
     gauss_newton = torch.zeros(size, size, dtype=torch.float64)
     draw = torch.Generator(generator.device).manual_seed(seed)
@@ -124,12 +138,13 @@ def eigenbasis(
         rows = gradient.flatten(1).double().cpu()
         gauss_newton += rows.T @ rows
         seen.append(ws.detach().flatten(1).cpu())
-        yield min(start + BATCH, samples), None
+        yield Estimate(min(start + BATCH, samples), samples, {}, time.perf_counter() - began)
     values, vectors = torch.linalg.eigh(gauss_newton / samples)
     values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
     spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
     found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
-    yield samples, Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
+    basis = Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
+    yield Estimate(samples, samples, {}, time.perf_counter() - began, basis)
 
 
 class EigenAdam(torch.optim.Optimizer):

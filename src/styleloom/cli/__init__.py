@@ -18,6 +18,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .generate import generate, mix
+from .invert import invert
 from .options import command
 from .report import first_process
 from .stylize import stylize
@@ -40,14 +41,14 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, upscale, generate, mix, evaluate, convert, export, zoo):
+    for verb in (demo, stylize, upscale, generate, mix, invert, evaluate, convert, export, zoo):
         command(app, verb)
     data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
     for source in (data_.prepare, data_.inspect, data_.toonfaces, data_.styles):
         command(data, source)
     app.add_typer(data, name="data")
     training = typer.Typer(no_args_is_help=True, help="Train networks on pictures of your own.")
-    for method in (train.johnson, train.dumoulin, train.adain, train.upscaler, *train.GENERATORS):
+    for method in (train.johnson, train.dumoulin, train.adain, train.upscaler, *train.GENERATORS, *train.FOR_GENERATORS):
         command(training, method)
     app.add_typer(training, name="train")
     return app

@@ -8,16 +8,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
+import torch
+
+from styleloom.blocks import eigenbasis as eigenbasis_
+from styleloom.blocks.errors import StyleLoomError, check_limits
+from styleloom.blocks.files import check_parent
 from styleloom.blocks.fit import MODEL, Hardware, Tick
 from styleloom.blocks.inputs import configured
+from styleloom.convert.vgg import load_features
+from styleloom.inversion import tools_of
 from styleloom.papers import adain as adain_
 from styleloom.papers import dumoulin as dumoulin_
+from styleloom.papers import image2stylegan as image2stylegan_
+from styleloom.papers import indomain as indomain_
 from styleloom.papers import johnson as johnson_
+from styleloom.papers import learned_optimizer as learned_optimizer_
 from styleloom.papers import progan as progan_
 from styleloom.papers import stylegan as stylegan_
 from styleloom.papers import stylegan2 as stylegan2_
 from styleloom.papers import super_resolution
 
+from .generate import loaded
 from .inputs import find, open_picture
 from .options import Common
 from .report import Report, first_process
@@ -190,6 +201,122 @@ GENERATORS = (
     _of_generators(stylegan_, "StyleGAN, Karras 2019"),
     _of_generators(stylegan2_, "StyleGAN2, Karras 2020"),
 )
+
+
+def encoder(
+    data: list[str],
+    *,
+    generator: str,
+    out: Path,
+    recipe: str = "default",
+    licence: str = "unknown",
+    settings: Annotated[dict[str, Any], indomain_.Recipe],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a network that reads a generator's latents off pictures (In-domain inversion, Zhu 2020).
+
+    Args:
+        data: folders or zips of pictures of the generator's kind, best prepared by "styleloom data prepare".
+        generator: a name from "styleloom zoo", or a model file.
+        out: folder of the run.
+        recipe: default, paper or restyle: where the settings below start from.
+        licence: what the model may be used for, noted in it.
+    """
+    chosen = configured(indomain_.RECIPES, recipe, settings)
+    network = loaded(generator, common)
+    judge = stylegan2_.load_discriminator(generator) if chosen.adversarial else None
+    hardware = launch.hardware(common)
+    loop = indomain_.train(data, network, chosen, out=out, judge=judge, licence=licence, hardware=hardware, resume=launch.resume)
+    _follow(loop, out, common, indomain_.KIND)
+
+
+def eigenbasis(
+    generator: str,
+    *,
+    out: Path,
+    samples: int = 2_000,
+    keep: int = 0,
+    licence: str = "unknown",
+    settings: Annotated[dict[str, Any], image2stylegan_.Config],
+    common: Common,
+) -> None:
+    """Compute the directions of a generator's latent space that its pictures depend on most.
+
+    Args:
+        generator: a name from "styleloom zoo", or a model file.
+        out: model file to write.
+        samples: backward passes; about as many as w has numbers, or more.
+        keep: how many of the leading directions; 0: all.
+        licence: what the model may be used for, noted in it.
+    """
+    report = Report(common)
+    check_limits("--samples", samples, 2, 10**7)
+    check_limits("--keep", keep, 0, 10**6)
+    if out.suffix != ".safetensors":
+        raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
+    check_parent(out)
+    network = loaded(generator, common).requires_grad_(False)
+    config = image2stylegan_.configure(**settings)
+    features = load_features().prepare(network.device, torch.float32)
+    weight = config.perceptual / len(image2stylegan_.LAYERS)
+    read = eigenbasis_.readings(features, list(image2stylegan_.LAYERS), config.pixel, weight)
+    loop = eigenbasis_.eigenbasis(network, read, samples=samples, keep=keep or None, seed=config.seed)
+    *_, last = report.watch(loop, title="eigenbasis")
+    assert last.basis is not None
+    last.basis.save(out, licence)
+    shares = (last.basis.values / last.basis.values.sum()).cumsum(0)
+    half, most = (int((shares < share).sum()) + 1 for share in (0.5, 0.95))
+    report.say(f"wrote {out}: {len(shares)} directions; {half} carry half of all change, {most} carry 95%")
+    report.outcome(out=str(out), directions=len(shares), half=half, most=most, seconds=round(last.seconds, 1))
+
+
+def learned_optimizer(
+    data: list[str] | None = None,
+    *,
+    generator: str,
+    out: Path,
+    recipe: str = "default",
+    basis: str | None = None,
+    encoder: str | None = None,
+    base: str | None = None,
+    licence: str = "unknown",
+    settings: Annotated[dict[str, Any], learned_optimizer_.Recipe],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train an optimizer that inverts pictures in few steps.
+
+    Args:
+        data: folders or zips of pictures of the generator's kind, where the recipe wants other than made ones.
+        generator: a name from "styleloom zoo", or a model file.
+        out: folder of the run.
+        recipe: default (through whole descents) or seed (a step at a time): where the settings below start from.
+        basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
+        encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
+        base: a trained optimizer to start from.
+        licence: what the model may be used for, noted in it.
+    """
+    chosen = configured(learned_optimizer_.RECIPES, recipe, settings)
+    network = loaded(generator, common)
+    tools = tools_of(network, basis=basis, encoder=encoder)
+    reader = tools.encoder.to(network.device) if tools.encoder is not None else None
+    loop = learned_optimizer_.train(
+        network,
+        chosen,
+        out=out,
+        data=data or None,
+        basis=tools.basis,
+        encoder=(lambda picture: reader.encode(network, picture)) if reader is not None else None,
+        base=learned_optimizer_.load(base) if base else None,
+        licence=licence,
+        hardware=launch.hardware(common),
+        resume=launch.resume,
+    )
+    _follow(loop, out, common, learned_optimizer_.KIND)
+
+
+FOR_GENERATORS = (encoder, eigenbasis, learned_optimizer)
 
 
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:

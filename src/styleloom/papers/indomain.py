@@ -192,7 +192,8 @@ def train(
         :class:`~styleloom.blocks.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: no discriminator where one is needed, folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+        StyleLoomError: no discriminator where one is needed, folders without pictures, or what
+            :func:`~styleloom.blocks.fit.fit` refuses.
     """
     if recipe.adversarial and judge is None:
         raise StyleLoomError("adversarial is above 0, and this generator's file has no discriminator; use adversarial 0")

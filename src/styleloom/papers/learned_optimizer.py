@@ -6,12 +6,12 @@ toolkit, "train a network to do it", applied to sentence one, "optimise a tensor
 
 Two ways of training are here, each with the network it was made for (``learned_optimizer_networks``):
 
-- ``Recipe(network="gate")``: a step at a time. The network is updated after each step of a descent, by the loss of the picture and
+- ``Recipe(network="gate")``: a step at a time. The network is updated after each step of a descent, by the picture's loss and
   by the distance from the w that made it; so it learns on pictures that the generator made, and looks one step ahead.
-- ``Recipe(network="loom")``, ours: through whole descents, to the first order. Of a descent w_0, w_1, ... the sum of log losses has
-  the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are taken as given. These are
-  computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred steps fit in memory. Logs
-  make every picture count alike; only the loss that is reported is used, so photographs serve as well as made pictures.
+- ``Recipe(network="loom")``, ours: through whole descents, to the first order. Of a descent w_0, w_1, ... the sum of log losses
+  has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are taken as given.
+  These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred steps fit in
+  memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
 
 At run time both are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 """
@@ -60,14 +60,15 @@ def load(name: str | Path) -> Gate | Loom:
     tensors, config = checkpoint.read_model(name, KIND)
     network: Any = NETWORKS[config.pop("network")](**config)
     network.load_state_dict(tensors)
-    return network.float().eval().requires_grad_(False)  # type: ignore[no-any-return]
+    found: Gate | Loom = network.float().eval().requires_grad_(False)
+    return found
 
 
 class Learned(torch.optim.Optimizer):
     """A trained network as an optimizer of latents.
 
-    It goes back to the best place so far, and on from there in smaller steps, where a step has made a picture worse by a half; and
-    beyond ``horizon`` steps, for which it was trained, its steps shrink as those of gradient descent must that is to settle.
+    Where a step has made a picture worse by a half, it goes back to the best place so far, and on from there in smaller steps;
+    beyond ``horizon`` steps, for which it was trained, its steps shrink, as those of a descent must that is to settle.
 
     Args:
         params: latents [num_ws, w_dim], one an image.
@@ -101,7 +102,9 @@ class Learned(torch.optim.Optimizer):
             StyleLoomError: no closure.
         """
         if closure is None:
-            raise StyleLoomError("a learned optimizer sees the picture at each step; give step() a closure that computes the loss")
+            raise StyleLoomError(
+                "a learned optimizer sees the picture at each step; give step() a closure that computes the loss"
+            )
         with torch.enable_grad():
             loss = closure()
         params, group = self._params, self.param_groups[0]
@@ -162,8 +165,8 @@ class Recipe(Training):
         inner_lr: the rate of Adam that it starts from (loom), or multiplies (gate).
         channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
         momenta, newton, clock: of loom: what it sees besides Adam's direction.
-        horizon: steps of a descent.
-        first_horizon: steps at first; they grow to ``horizon`` over the first half of the training.
+        unroll_length: steps of a descent.
+        first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of the training.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the squared distance from the w that made a picture.
@@ -186,8 +189,8 @@ class Recipe(Training):
     momenta: bool = True
     newton: bool = True
     clock: bool = True
-    horizon: int = 50
-    first_horizon: int = 5
+    unroll_length: int = 50
+    first_unroll_length: int = 5
     synthetic: float = 0.5
     starts: tuple[str, ...] = STARTS
     latent: float = 1.0
@@ -201,8 +204,8 @@ class Recipe(Training):
         for start in self.starts:
             check_choice("start", start, STARTS)
         for name, least, most in (
-            ("horizon", 1, 1000),
-            ("first_horizon", 1, self.horizon),
+            ("unroll_length", 1, 1000),
+            ("first_unroll_length", 1, self.unroll_length),
             ("synthetic", 0, 1),
             ("starts", 1, 100),
         ):
@@ -211,15 +214,15 @@ class Recipe(Training):
         if self.network == "gate" and self.synthetic < 1:
             raise StyleLoomError("a gate learns from the w of made pictures alone; use synthetic 1")
 
-    def horizon_at(self, step: int) -> int:
+    def unroll_length_at(self, step: int) -> int:
         """Steps of the descents at a step of the training."""
         share = min(1.0, step / max(1, self.num_steps // 2))
-        return round(self.first_horizon * (self.horizon / self.first_horizon) ** share)
+        return round(self.first_unroll_length * (self.unroll_length / self.first_unroll_length) ** share)
 
 
 RECIPES = {
     "default": Recipe(),
-    # A step at a time, on pictures that the generator made, from Adam at 0.01: 5,000 of them, ten at a time, a hundred steps each.
+    # A step at a time, on 5,000 pictures that the generator made, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": Recipe(
         network="gate",
         num_steps=50_000,
@@ -227,8 +230,8 @@ RECIPES = {
         clip=0.0,
         hidden=128,
         inner_lr=0.01,
-        horizon=100,
-        first_horizon=100,
+        unroll_length=100,
+        first_unroll_length=100,
         synthetic=1.0,
         starts=("encoder", "random"),
         lr=1e-4,
@@ -322,7 +325,7 @@ def train(
     if isinstance(network, Gate):
         side = maker.resolution
         course.descents = networks["descents"] = _Descents(network, recipe.batch, (3, side, side)).to(device)
-    every = recipe.horizon if isinstance(network, Gate) else 1  # steps that a batch of pictures serves
+    every = recipe.unroll_length if isinstance(network, Gate) else 1  # steps that a batch of pictures serves
 
     def places(step: int) -> range:
         return range(step // every * recipe.batch, (step // every + 1) * recipe.batch)
@@ -355,9 +358,7 @@ def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> 
 class _Course:
     """Descents for a network to be trained on."""
 
-    def __init__(
-        self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Gate | Loom
-    ) -> None:
+    def __init__(self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Gate | Loom) -> None:
         self.generator, self.features, self.recipe = generator, features, recipe
         self.encoder, self.network = encoder, network
         self.config = Config(pixel=recipe.pixel, perceptual=recipe.perceptual)
@@ -367,7 +368,7 @@ class _Course:
     def begin(self, step: int) -> dict[str, float]:
         """Take note of the step of the training."""
         self.step = step
-        return {"horizon": float(self.recipe.horizon_at(step))}
+        return {"unroll_length": float(self.recipe.unroll_length_at(step))}
 
     @torch.no_grad()
     def _lesson(self, picture: Tensor, z: Tensor) -> tuple[Objective, Tensor, Tensor]:
@@ -382,7 +383,7 @@ class _Course:
         truth = torch.where(layers[None, :, None] < cut[:, None, None], second[:count], first[:count])
         made = generator.synthesis(truth, noise_mode="const").add(1).div(2) if count else picture[:0]
         targets = torch.cat([made, picture[count:]]) if count < len(z) else made
-        start = recipe.starts[self.step // (recipe.horizon if self.descents is not None else 1) % len(recipe.starts)]
+        start = recipe.starts[self.step // (recipe.unroll_length if self.descents is not None else 1) % len(recipe.starts)]
         if start == "encoder":
             begins = self.encoder(targets)  # type: ignore[misc]
         else:
@@ -401,16 +402,16 @@ class _Course:
         """The mean of log losses on whole descents, with the gradient of the first order."""
         objective, ws, _ = self._lesson(picture, z)
         state = self.network.begin(len(ws))
-        horizon = self.recipe.horizon_at(self.step)
+        length = self.recipe.unroll_length_at(self.step)
         total: Tensor | float = 0.0
-        for step in range(horizon + 1):
+        for step in range(length + 1):
             gradient = self._slope(objective, ws)
             sight = objective.sight
             if step:
                 towards = gradient / sight.losses.clamp(min=1e-8)[:, None, None]
-                told = (towards * ws).sum((1, 2)).mean() / horizon
-                total = total + told - told.detach() + sight.losses.log10().mean().detach() / horizon
-            if step < horizon:
+                told = (towards * ws).sum((1, 2)).mean() / length
+                total = total + told - told.detach() + sight.losses.log10().mean().detach() / length
+            if step < length:
                 with torch.autocast(ws.device.type, enabled=False):
                     moved, state = self.network(ws.detach(), gradient, sight, state)
                 ws = ws + moved
@@ -419,7 +420,7 @@ class _Course:
     def one_step(self, picture: Tensor, z: Tensor) -> Losses:
         """The loss of the next place, and its distance from the w that made the picture."""
         descents, recipe = self.descents, self.recipe
-        if self.step % recipe.horizon == 0:
+        if self.step % recipe.unroll_length == 0:
             objective, ws, truth = self._lesson(picture, z)
             gradient = self._slope(objective, ws)
             sight = objective.sight

@@ -8,6 +8,7 @@ momenta, the Gauss-Newton step, time and loss; and a second opinion, read off th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Rows(nn.Module):
 def perceptron(sizes: Sequence[int], layer: Callable[[int, int], nn.Module]) -> nn.Sequential:
     """Layers from size to size, with leaky ReLUs between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         layers += [layer(inputs, outputs), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers[:-1])
 
@@ -77,7 +78,7 @@ class Gate(nn.Module):
 
     def begin(self, count: int) -> State:
         """What it remembers at first."""
-        zeros = self.of_w[0].weight.new_zeros(count, self.num_ws, self.w_dim)  # type: ignore[union-attr, operator]
+        zeros = next(self.parameters()).new_zeros(count, self.num_ws, self.w_dim)
         return dict(age=zeros[:, 0, 0], mean=zeros, square=zeros)
 
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
