@@ -103,7 +103,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     description = parse(inspect.getdoc(function) or "")
     paragraphs = [*(description.short_description or "").split("\n\n"), *(description.long_description or "").split("\n\n")]
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name=function.__name__, help=text)(run)
+    app.command(name=function.__name__.replace("_", "-"), help=text)(run)
 
 
 def _fields(source: type) -> Iterator[tuple[Field[Any], Any, str]]:

@@ -1,0 +1,151 @@
+"""Pictures to latents with what was made for a generator, and the verbs that make it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.cli.program import run as program
+
+from styleloom import inversion
+from styleloom.blocks import images
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.generators import identity
+from styleloom.papers import stylegan2
+
+
+def run(*arguments: Any) -> int:
+    """The program's exit status."""
+    return program(*[str(argument) for argument in arguments])
+
+
+TINY = ["--channels", "4", "--widest", "8", "--batch", "2", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small generator, pictures of it, and all that is made for it on the command line."""
+    folder = tmp_path_factory.mktemp("inversion")
+    torch.manual_seed(0)
+    recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    generator, judge = stylegan2.networks(recipe)
+    generator.w_avg.copy_(generator.estimate_w_avg(1000))
+    stylegan2.save(generator, folder / "g.safetensors", judge)
+    (folder / "faces").mkdir()
+    for seed, picture in enumerate(stylegan2.load(folder / "g.safetensors").generate(range(20, 28))):
+        images.write(picture, folder / "faces" / f"{seed}.png")
+    model = folder / "g.safetensors"
+    assert run("train", "eigenbasis", model, "-o", folder / "basis.safetensors", "--samples", 100, "--device", "cpu") == 0
+    assert run("train", "encoder", folder / "faces", "--generator", model, "-o", folder / "e", "--num-steps", 3, "--batch", 4,
+               "--channel-max", 8, "--device", "cpu") == 0  # fmt: skip
+    assert run("train", "learned-optimizer", folder / "faces", "--generator", model, "-o", folder / "l", "--num-steps", 3,
+               "--unroll-length", 6, "--basis", folder / "basis.safetensors", "--encoder", folder / "e" / "model.safetensors",
+               *TINY) == 0  # fmt: skip
+    return folder
+
+
+def made_for(home: Path) -> dict[str, Path]:
+    return dict(
+        encoder=home / "e" / "model.safetensors", basis=home / "basis.safetensors", learned=home / "l" / "model.safetensors"
+    )
+
+
+def test_the_best_that_there_is(home: Path) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    wanted = generator.generate([20, 21, 22])
+    tools = inversion.tools_of(generator, **made_for(home))
+    found = inversion.invert(generator, wanted, tools=tools, num_steps=8, batch=2)
+    assert found.optimizer == "learned" and found.losses.shape == (9, 3) and found.ws.shape == (3, generator.num_ws, 8)
+    torch.testing.assert_close(found.image, torch.cat(list(generator.render(found.ws))))
+    for row in range(3):
+        error = (found.image[row] - wanted[row]).square().mean()
+        assert float(found.metrics["psnr"][row]) == pytest.approx(float(-10 * error.log10()), abs=1e-3)
+        blank = (generator.render(generator.w_avg.expand(1, generator.num_ws, -1)).__next__()[0] - wanted[row]).square().mean()
+        assert float(found.metrics["left"][row]) == pytest.approx(float(error / blank), rel=1e-3)
+    assert inversion.optimizer_for(inversion.Config(optimizer="auto", space="w"), tools) == "adam"
+    assert inversion.optimizer_for(inversion.Config(optimizer="auto"), inversion.Tools(basis=tools.basis)) == "adam-eigenbasis"
+    assert inversion.optimizer_for(inversion.Config(optimizer="auto"), inversion.Tools()) == "adam"
+    begun = inversion.invert(generator, wanted, tools=tools, num_steps=0, init="encoder")
+    assert tools.encoder is not None
+    torch.testing.assert_close(begun.ws, tools.encoder.encode(generator, wanted))
+
+
+def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    images.write(torch.rand(1, 3, 40, 70), photos / "wide.jpg")
+    images.write(torch.rand(1, 3, 30, 16), photos / "tall.png")
+    out = tmp_path / "out"
+    given = [option for name, path in made_for(home).items() for option in (f"--{name}", path)]
+    line = ("invert", home / "g.safetensors", photos, "-o", out, "--num-steps", 5, "--device", "cpu", "--film", "--json", *given)
+    assert run(*line) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["optimizer"] == "learned" and set(told["pictures"]) == {"wide", "tall"}
+    names = {path.name for path in out.iterdir()}
+    ends = (".png", "-beside.png", ".mp4", ".safetensors")
+    assert names == {"metrics.json"} | {f"{name}{end}" for name in ("wide", "tall") for end in ends}
+    generator = stylegan2.load(home / "g.safetensors")
+    ws = inversion.load_latents(out / "tall.safetensors", generator)
+    drawn = torch.cat(list(generator.render(ws)))
+    torch.testing.assert_close(images.read(out / "tall.png"), drawn, atol=0.003, rtol=0)
+    middle = images.read(photos / "tall.png")[:, :, 7:23]
+    assert told["pictures"]["tall"]["psnr"] == pytest.approx(-10 * float((drawn - middle).square().mean().log10()), abs=0.05)
+    assert len(json.loads((out / "metrics.json").read_text())["losses"]["wide"]) == 6
+
+
+def test_an_interrupted_run_goes_on(home: Path, tmp_path: Path) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    photo = next(iter((home / "faces").iterdir()))
+    config = inversion.image2stylegan.configure(num_steps=30, optimizer="adam")
+    whole = inversion.invert(generator, images.read(photo), num_steps=30, optimizer="adam")
+    out = tmp_path / "out"
+    out.mkdir()
+    for step in inversion.steps(generator, images.read(photo), config, state=out / ".state-0"):
+        if step.index == 27:
+            break
+    line = ("invert", home / "g.safetensors", photo, "-o", out, "--num-steps", 30, "--optimizer", "adam", "--device", "cpu")
+    assert run(*line, "--resume") == 0
+    assert torch.equal(inversion.load_latents(out / f"{photo.stem}.safetensors", generator), whole.ws)
+    assert not (out / ".state-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--optimizer", "learned"), "there is no learned optimizer for this generator; train one with"),
+        (("--optimizer", "newton"), "unknown optimizer 'newton'; choose one of auto, learned, sgd"),
+        (("--optimizer", "adam-eigenbasis"), "wants the generator's eigenbasis"),
+        (("--init", "encoder"), "init is encoder, but this generator has none"),
+        (("--learned", "OTHER"), "was made for another generator, whose latents mean something else"),
+        (("--mask", "BLACK"), "the mask is black everywhere"),
+        (("--num-steps", "-1"), "num_steps is -1"),
+        (("--batch", "0"), "batch is 0"),
+        (("--basis", "nothing"), "no model 'nothing'"),
+    ],
+)
+def test_mistakes(options: tuple[str, str], message: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images.write(torch.zeros(1, 3, 16, 16), tmp_path / "black.png")
+    torch.manual_seed(1)
+    recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    other, _ = stylegan2.networks(recipe)
+    other.w_avg.copy_(other.estimate_w_avg(1000))
+    stylegan2.save(other, tmp_path / "other.safetensors")
+    places = {"OTHER": home / "l" / "model.safetensors", "BLACK": tmp_path / "black.png"}
+    model = tmp_path / "other.safetensors" if "OTHER" in options else home / "g.safetensors"
+    chosen = [places.get(option, option) for option in options]
+    out = tmp_path / "out"
+    assert run("invert", model, home / "faces", "-o", out, "--device", "cpu", *chosen) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists() or not [path for path in out.iterdir() if path.suffix]
+
+
+def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    inversion.save_latents(tmp_path / "ws.safetensors", generator.map([1]), generator)
+    torch.manual_seed(1)
+    other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
+    other.w_avg.fill_(1.0)
+    assert identity(other) != identity(generator)
+    with pytest.raises(StyleLoomError, match="latents of another generator"):
+        inversion.load_latents(tmp_path / "ws.safetensors", other)
