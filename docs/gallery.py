@@ -59,7 +59,7 @@ def faces() -> None:
     for name in ("toonfaces-64", "portraits-64"):
         made = torch.cat([stylegan2.load(name).generate(range(24), truncation_psi=psi) for psi in (1.0, 0.7)])
         write(grid(list(resize(made, (96, 96)).split(12))), HERE / f"{name}.jpg", quality=90)
-    rows = mixing_rows(stylegan2.load("portraits-32"), (2, 21), (5, 9, 13, 17, 20))
+    rows = mixing_rows(stylegan2.load("portraits-64"), (2, 22), (12, 13, 17, 30, 7))
     write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
 
 

@@ -228,7 +228,7 @@ def _page(cards: dict[str, str], faces: dict[str, str], config: gatys.Config, se
         styles=styles,
         drawn=faces["toonfaces"],
         toonfaces=faces["toonfaces-64"],
-        portraits=faces["portraits-32"],
+        portraits=faces["portraits-64"],
         settings=rows,
         seconds=f"{seconds:.0f}",
         count=len(cards),
@@ -292,8 +292,8 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <code>styleloom generate toonfaces-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$toonfaces</div>
 <h2>Made by a generator: people who are not</h2>
-<p>A smaller one, trained on portraits of 32 px.
-<code>styleloom generate portraits-32 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
+<p>The same, trained on portraits of people who do not exist.
+<code>styleloom generate portraits-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
 <h2>Sixteen styles, drawn by code</h2>
 <p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
