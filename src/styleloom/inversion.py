@@ -20,7 +20,7 @@ from .blocks.metrics import perceptual_distances, psnr, ssim
 from .convert.vgg import EMBEDDED, load_features
 from .papers import image2stylegan, indomain, learned_optimizer
 from .papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
-from .papers.learned_optimizer_networks import Gate, Loom
+from .papers.learned_optimizer_networks import Network
 
 LATENTS = "latents"
 CHOICES = ("auto", "learned", *OPTIMIZERS)
@@ -38,7 +38,7 @@ class Tools:
 
     encoder: indomain.Encoder | None = None
     basis: Eigenbasis | None = None
-    learned: Gate | Loom | None = None
+    learned: Network | None = None
 
 
 def tools_of(

@@ -37,7 +37,7 @@ class Plain(Generator):
     def __init__(self) -> None:
         super().__init__({}, z_dim=3, c_dim=0, w_dim=3, num_ws=2, resolution=4)
         self.mapping, self.synthesis = Mapping(2), Linear(2, 3)
-        self.mapping.w_avg = torch.zeros(3)
+        self.mapping.register_buffer("w_avg", torch.zeros(3))
 
 
 def basis_of(generator: Generator, **options: Any) -> Eigenbasis:
@@ -50,7 +50,7 @@ def test_eigenvectors_of_a_linear_generator() -> None:
     torch.manual_seed(0)
     generator = Plain()
     found = basis_of(generator, samples=20_000)
-    matrix = generator.synthesis.matrix.detach()
+    matrix = torch.as_tensor(generator.synthesis.matrix).detach()
     values, vectors = torch.linalg.eigh(matrix @ matrix.T)
     # Pictures in [0, 1] change by half as much as those in [-1, 1], squares by a quarter; and each counts twice.
     torch.testing.assert_close(found.values, values.flip(0) / 2, rtol=0.05, atol=0.2)

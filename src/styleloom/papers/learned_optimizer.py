@@ -8,8 +8,8 @@ Two ways of training are here, each with the network it was made for (``learned_
 
 - ``Recipe(network="gate")``: a step at a time. The network is updated after each step of a descent, by the picture's loss and
   by the distance from the w that made it; so it learns on pictures that the generator made, and looks one step ahead.
-- ``Recipe(network="loom")``, ours: through whole descents, to the first order. Of a descent w_0, w_1, ... the sum of log losses
-  has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are taken as given.
+- ``Recipe(network="loom")``, ours, and ``"lstm"``: through whole descents, to the first order. Of a descent w_0, w_1, ... the
+  sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are taken as given.
   These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred steps fit in
   memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
 
@@ -38,30 +38,28 @@ from styleloom.blocks.generators import Generator, identity
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan import Config, Encoder, Factory, Objective, Sight
-from .learned_optimizer_networks import Gate, Loom, State
+from .learned_optimizer_networks import NETWORKS, Gate, Loom, Network, State
 
 KIND = "learned-optimizer"
-NETWORKS: dict[str, type[nn.Module]] = {"gate": Gate, "loom": Loom}
 
 
-def save(network: Gate | Loom, path: Path, licence: str = "Apache-2.0") -> None:
+def save(network: Network, path: Path, licence: str = "Apache-2.0") -> None:
     """Write a model file: matrices in half precision, vectors in full."""
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
-    config = network.config | dict(network="gate" if isinstance(network, Gate) else "loom")
+    config = network.config | dict(network=next(name for name, kind in NETWORKS.items() if isinstance(network, kind)))
     checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
 
-def load(name: str | Path) -> Gate | Loom:
+def load(name: str | Path) -> Network:
     """A learned optimizer from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
         StyleLoomError: no such model, or one of another kind.
     """
     tensors, config = checkpoint.read_model(name, KIND)
-    network: Any = NETWORKS[config.pop("network")](**config)
+    network = NETWORKS[config.pop("network")](**config)
     network.load_state_dict(tensors)
-    found: Gate | Loom = network.float().eval().requires_grad_(False)
-    return found
+    return network.float().eval().requires_grad_(False)
 
 
 class Learned(torch.optim.Optimizer):
@@ -78,9 +76,7 @@ class Learned(torch.optim.Optimizer):
         guard: how much worse a step may make a picture, as a factor of its lowest loss.
     """
 
-    def __init__(
-        self, params: Any, network: Gate | Loom, objective: Objective, *, horizon: int = 100, guard: float = 1.5
-    ) -> None:
+    def __init__(self, params: Any, network: Network, objective: Objective, *, horizon: int = 100, guard: float = 1.5) -> None:
         super().__init__(params, dict(horizon=horizon, guard=guard))
         check_generator(network, objective.generator)
         self.network, self.objective = network.to(objective.generator.device), objective
@@ -136,7 +132,7 @@ class Learned(torch.optim.Optimizer):
         return [{name: value[row].clone() for name, value in begun.items()} for row in range(count)]
 
 
-def check_generator(network: Gate | Loom, generator: Generator) -> None:
+def check_generator(network: Network, generator: Generator) -> None:
     """Raise StyleLoomError unless a learned optimizer is this generator's."""
     if network.config["generator"] not in ("", identity(generator)):
         raise StyleLoomError(
@@ -145,7 +141,7 @@ def check_generator(network: Gate | Loom, generator: Generator) -> None:
         )
 
 
-def factory(network: Gate | Loom) -> Factory:
+def factory(network: Network) -> Factory:
     """For :func:`~styleloom.papers.image2stylegan.steps`."""
     return lambda params, objective: Learned(params, network, objective)
 
@@ -159,10 +155,10 @@ class Recipe(Training):
     """How a learned optimizer is trained.
 
     Args:
-        network: "loom", through whole descents, or "gate", a step at a time.
+        network: "loom" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", a step at a time.
         hidden: width of its layers.
         embedding: of loom: numbers learned of each coordinate.
-        inner_lr: the rate of Adam that it starts from (loom), or multiplies (gate).
+        inner_lr: the rate of Adam that it starts from (loom) or multiplies (gate), or what its word is multiplied by (lstm).
         channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
         momenta, newton, clock: of loom: what it sees besides Adam's direction.
         unroll_length: steps of a descent.
@@ -222,6 +218,7 @@ class Recipe(Training):
 
 RECIPES = {
     "default": Recipe(),
+    "lstm": Recipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
     # A step at a time, on 5,000 pictures that the generator made, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": Recipe(
         network="gate",
@@ -273,7 +270,7 @@ def train(
     data: str | Path | Sequence[str | Path] | None = None,
     basis: Eigenbasis | None = None,
     encoder: Encoder | None = None,
-    base: Gate | Loom | None = None,
+    base: Network | None = None,
     licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
@@ -345,11 +342,11 @@ def train(
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
 
 
-def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Gate | Loom:
+def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Network:
     common: dict[str, Any] = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
     common |= dict(hidden=recipe.hidden, lr=recipe.inner_lr)
-    if recipe.network == "gate":
-        return Gate(**common)
+    if recipe.network != "loom":
+        return NETWORKS[recipe.network](**common)
     names = ("embedding", "channels", "widest", "momenta", "newton", "clock")
     own = {name: getattr(recipe, name) for name in names}
     return Loom(basis, resolution=generator.resolution, w_avg=generator.w_avg, **common, **own)
@@ -358,7 +355,7 @@ def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> 
 class _Course:
     """Descents for a network to be trained on."""
 
-    def __init__(self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Gate | Loom) -> None:
+    def __init__(self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Network) -> None:
         self.generator, self.features, self.recipe = generator, features, recipe
         self.encoder, self.network = encoder, network
         self.config = Config(pixel=recipe.pixel, perceptual=recipe.perceptual)

@@ -7,6 +7,7 @@ momenta, the Gauss-Newton step, time and loss; and a second opinion, read off th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -21,6 +22,27 @@ from .image2stylegan import Sight
 
 State = dict[str, Tensor]
 """What an optimizer remembers between steps, [N, ...] each."""
+
+
+class Network(nn.Module):
+    """A network that is an optimizer.
+
+    Attributes:
+        num_ws, w_dim: of the generator.
+        config: arguments to make it of, and the generator's :func:`~styleloom.blocks.generators.identity`.
+    """
+
+    num_ws: int
+    w_dim: int
+    config: dict[str, Any]
+
+    def begin(self, count: int) -> State:
+        """What it remembers of so many descents at first; ``age`` is the number of steps."""
+        raise NotImplementedError
+
+    def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
+        """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
+        raise NotImplementedError
 
 
 class Rows(nn.Module):
@@ -54,7 +76,7 @@ def adam(gradient: Tensor, state: State, betas: tuple[float, float], eps: float 
     return (mean / first) / ((square / second).sqrt() + eps), dict(age=age, mean=mean, square=square)
 
 
-class Gate(nn.Module):
+class Gate(Network):
     """Adam's update times what is said of it: for each row of w four layers on the update, four on w, and four on both.
 
     Args:
@@ -77,15 +99,47 @@ class Gate(nn.Module):
         self.of_both = perceptron((2 * hidden, hidden, hidden, hidden, w_dim), layer)
 
     def begin(self, count: int) -> State:
-        """What it remembers at first."""
         zeros = next(self.parameters()).new_zeros(count, self.num_ws, self.w_dim)
         return dict(age=zeros[:, 0, 0], mean=zeros, square=zeros)
 
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
-        """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
         direction, state = adam(gradient, state, betas=(0.9, 0.999))
         said: Tensor = self.of_both(torch.cat([self.of_update(direction), self.of_w(ws)], 2))
         return -self.lr * said * direction, state
+
+
+class Coordinatewise(Network):
+    """One small LSTM for every coordinate by itself (Andrychowicz et al. 2016, "Learning to learn by gradient descent").
+
+    Args:
+        num_ws, w_dim: of the generator.
+        hidden: units of its two layers.
+        lr: what its output is multiplied by.
+        generator: the generator's :func:`~styleloom.blocks.generators.identity`.
+    """
+
+    def __init__(self, num_ws: int, w_dim: int, *, hidden: int = 20, lr: float = 0.1, generator: str = "") -> None:
+        super().__init__()
+        self.config: dict[str, Any] = dict(num_ws=num_ws, w_dim=w_dim, hidden=hidden, lr=lr, generator=generator)
+        self.num_ws, self.w_dim, self.lr = num_ws, w_dim, lr
+        self.first, self.second = nn.LSTMCell(2, hidden), nn.LSTMCell(hidden, hidden)
+        self.last = nn.Linear(hidden, 1)
+
+    def begin(self, count: int) -> State:
+        zeros = self.last.weight.new_zeros(count, self.num_ws * self.w_dim, self.last.in_features)
+        return dict(age=zeros[:, 0, 0], h1=zeros, c1=zeros, h2=zeros, c2=zeros)
+
+    def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
+        # Appendix A, with p = 10: logarithm and sign of what is large, and what is small as it is.
+        log, small = gradient.abs().clamp(min=1e-20).log() / 10, gradient.abs() < math.exp(-10)
+        pair = torch.stack(
+            [torch.where(small, -1, log), torch.where(small, math.exp(10) * gradient, gradient.sign())], -1
+        ).flatten(0, 2)
+        h1, c1 = self.first(pair, (state["h1"].flatten(0, 1), state["c1"].flatten(0, 1)))
+        h2, c2 = self.second(h1, (state["h2"].flatten(0, 1), state["c2"].flatten(0, 1)))
+        step = self.lr * self.last(h2).view_as(ws)
+        memory = {name: value.unflatten(0, (len(ws), -1)) for name, value in dict(h1=h1, c1=c1, h2=h2, c2=c2).items()}
+        return step, dict(age=state["age"] + 1, **memory)
 
 
 MOMENTA = (0.0, 0.5, 0.8, 0.95)
@@ -123,7 +177,7 @@ class Eye(nn.Module):
         return told * scale.flatten(1)
 
 
-class Loom(nn.Module):
+class Loom(Network):
     """Adam in the eigenbasis, and what was learned on top of it.
 
     Args:
@@ -196,13 +250,11 @@ class Loom(nn.Module):
         self.eye = Eye(resolution, size, channels=channels, widest=widest) if channels else None
 
     def begin(self, count: int) -> State:
-        """What it remembers at first."""
         zeros = self.embedding.new_zeros(count, len(self.embedding), len(MOMENTA))
         each = zeros[:, 0, 0]
         return dict(age=each, means=zeros, square=zeros[..., 0], first=each, last=each)
 
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
-        """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
         place = (ws - self.w_avg).flatten(1) @ self.vectors / self.spread
         slope = gradient.flatten(1) @ self.vectors * self.spread
         step, state = self.along(place, slope, sight, state)
@@ -245,3 +297,6 @@ class Loom(nn.Module):
         step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + 0.1 * aside
         step = step + seen * trust.clamp(-4, 1).exp() - straight * newton.clamp(-1, 1)
         return step, kept
+
+
+NETWORKS: dict[str, type[Network]] = {"gate": Gate, "lstm": Coordinatewise, "loom": Loom}
