@@ -161,7 +161,7 @@ def tuned(generator: Generator, targets: Tensor, tools: Tools) -> dict[str, Any]
     """The best settings of each optimizer, by the mean of log losses after 100 steps from the mean w."""
     found: dict[str, Any] = {}
     for name in (*TUNED, *COARSE):
-        rng, trials = RandomState(0), []
+        rng, trials = RandomState(0), list[dict[str, Any]]()
         for _ in range(TRIALS if name in TUNED else TRIALS // 3):
             settings = drawn(name, rng)
             losses = curves(generator, targets, factory_of(name, settings, tools), "mean", tools)

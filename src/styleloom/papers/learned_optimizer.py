@@ -9,9 +9,9 @@ Two ways of training are here, each with the network it was made for (``learned_
 - ``Recipe(network="gate")``: a step at a time. The network is updated after each step of a descent, by the picture's loss and
   by the distance from the w that made it; so it learns on pictures that the generator made, and looks one step ahead.
 - ``Recipe(network="loom")``, ours, and ``"lstm"``: through whole descents, to the first order. Of a descent w_0, w_1, ... the
-  sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are taken as given.
-  These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred steps fit in
-  memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
+  sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are
+  taken as given. These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred
+  steps fit in memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
 
 At run time both are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 """
@@ -37,7 +37,7 @@ from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Train
 from styleloom.blocks.generators import Generator, identity
 from styleloom.convert.vgg import load_features
 
-from .image2stylegan import Config, Encoder, Factory, Objective, Sight
+from .image2stylegan import Config, Encoder, Factory, Objective
 from .learned_optimizer_networks import NETWORKS, Gate, Loom, Network, State
 
 KIND = "learned-optimizer"
@@ -180,8 +180,8 @@ class Recipe(Training):
     hidden: int = 32
     embedding: int = 8
     inner_lr: float = 0.3
-    channels: int = 24
-    widest: int = 96
+    channels: int = 32
+    widest: int = 128
     momenta: bool = True
     newton: bool = True
     clock: bool = True
@@ -248,9 +248,7 @@ class _Descents(nn.Module):
             self.register_buffer(name, torch.zeros(shape))
         for name, value in network.begin(count).items():
             self.register_buffer(f"state_{name}", value.clone())
-        for name in ("target", "image"):
-            self.register_buffer(name, torch.zeros(count, *picture))
-        self.register_buffer("losses", torch.zeros(count))
+        self.register_buffer("target", torch.zeros(count, *picture))
 
     @property
     def state(self) -> State:
@@ -392,8 +390,9 @@ class _Course:
         here = ws.detach().requires_grad_(True)
         with torch.enable_grad():
             _, terms = objective(here)
-            (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), here)
-        return gradient.float()
+            torch.stack(list(terms.values())).sum().backward()
+        assert here.grad is not None
+        return here.grad.float()
 
     def whole(self, picture: Tensor, z: Tensor) -> Losses:
         """The mean of log losses on whole descents, with the gradient of the first order."""
@@ -419,21 +418,17 @@ class _Course:
         descents, recipe = self.descents, self.recipe
         if self.step % recipe.unroll_length == 0:
             objective, ws, truth = self._lesson(picture, z)
-            gradient = self._slope(objective, ws)
-            sight = objective.sight
-            values = dict(ws=ws, truth=truth, gradient=gradient, target=sight.target, image=sight.image, losses=sight.losses)
+            values = dict(ws=ws, truth=truth, gradient=self._slope(objective, ws), target=objective.targets)
             descents.put(values, self.network.begin(len(ws)))
         else:
             objective = Objective(self.generator, descents.target, self.features, self.config)
-        sight = Sight(descents.losses, descents.target, descents.image)
-        moved, state = self.network(descents.ws.clone(), descents.gradient.clone(), sight, descents.state)
+        blind: Any = None  # a gate looks at no picture
+        moved, state = self.network(descents.ws.clone(), descents.gradient.clone(), blind, descents.state)
         ws = descents.ws.clone() + moved
         gradient = self._slope(objective, ws)
-        sight = objective.sight
-        descents.put(dict(ws=ws.detach(), gradient=gradient, image=sight.image, losses=sight.losses), state)
+        descents.put(dict(ws=ws.detach(), gradient=gradient), state)
         told = (gradient * ws).sum((1, 2)).mean()
-        value = sight.losses.mean()
         return {
-            "picture": told - told.detach() + value,
+            "picture": told - told.detach() + objective.sight.losses.mean(),
             "latent": recipe.latent * (ws - descents.truth).square().mean((1, 2)).mean(),
         }

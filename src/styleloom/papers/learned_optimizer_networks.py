@@ -148,32 +148,36 @@ CLOCKS = (3.0, 10.0, 30.0, 100.0)
 
 
 class Eye(nn.Module):
-    """What target and present picture have to say about the step.
+    """What the target, the present picture and its place in latent space have to say about the step.
 
     Args:
         resolution: side of the pictures, a power of two.
-        outputs: coordinates.
+        size: coordinates of places and steps.
         channels: of the first layer; each halving has twice as many, up to ``widest``.
+        hidden: width of the dense layers.
     """
 
-    def __init__(self, resolution: int, outputs: int, *, channels: int = 24, widest: int = 96) -> None:
+    def __init__(self, resolution: int, size: int, *, channels: int = 32, widest: int = 128, hidden: int = 256) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        width, side = 9, resolution
+        width, side = 12, resolution
         while side > 4:
             wider = min(widest, 2 * width if layers else channels)
             layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
             width, side = wider, side // 2
         self.layers = nn.Sequential(*layers, nn.Flatten())
-        self.last = nn.Linear(16 * width, outputs)
+        self.of_pictures, self.of_place = nn.Linear(16 * width, hidden), nn.Linear(size, hidden)
+        self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, sight: Sight) -> Tensor:
-        """[N, outputs]; the smaller the difference of the pictures, the closer it is looked at, and the less is said."""
+    def forward(self, place: Tensor, sight: Sight) -> Tensor:
+        """[N, size]; the smaller the difference of the pictures, the closer it is looked at, and the less is said."""
         apart = sight.target - sight.image
-        scale = apart.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-4
-        told: Tensor = self.last(self.layers(torch.cat([sight.target * 2 - 1, sight.image * 2 - 1, apart / scale], 1)))
+        scale, steep = (each.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6 for each in (apart, sight.slope))
+        seen = torch.cat([sight.target * 2 - 1, sight.image * 2 - 1, apart / scale, -sight.slope / steep], 1)
+        x = F.leaky_relu(self.of_pictures(self.layers(seen)) + self.of_place(place), 0.2)
+        told: Tensor = self.last(F.leaky_relu(self.both(x), 0.2))
         return told * scale.flatten(1)
 
 
@@ -207,8 +211,8 @@ class Loom(Network):
         hidden: int = 32,
         embedding: int = 8,
         lr: float = 0.3,
-        channels: int = 24,
-        widest: int = 96,
+        channels: int = 32,
+        widest: int = 128,
         momenta: bool = True,
         newton: bool = True,
         clock: bool = True,
@@ -278,7 +282,7 @@ class Loom(Network):
         curvature = 2 * self.values * self.spread.square()
         newton = unbiased[..., MOMENTA.index(0.5)] / (curvature + 0.01 * curvature.max())
         newton = newton * self.sees["newton"]
-        seen = self.eye(sight) if self.eye is not None else torch.zeros_like(slope)
+        seen = self.eye(place.clamp(-5, 5), sight) if self.eye is not None else torch.zeros_like(slope)
         level = size.log()
         level = (level - level.mean(1, keepdim=True)) / 4
         own = [newton.clamp(-3, 3), place.clamp(-5, 5), level, seen.clamp(-3, 3), seen.abs().add(1e-3).log() / 4]
