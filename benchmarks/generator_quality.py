@@ -23,7 +23,7 @@ from torch import Tensor
 
 from styleloom import api
 from styleloom.blocks.data import Labelled
-from styleloom.blocks.distributions import made_pictures, real_pictures
+from styleloom.blocks.distributions import frechet_distance, made_pictures, real_pictures
 from styleloom.blocks.generators import Generator
 from styleloom.convert.inception import load_embedding
 from styleloom.evaluation import COMPARING, compared, evaluate
@@ -58,14 +58,6 @@ def compared_to(real: Tensor, others: Iterable[Tensor]) -> list[dict[str, float]
     ]
 
 
-def distance(model: Path, held_out: str, samples: int) -> float:
-    """The Fréchet distance of a model file."""
-    generator = api.load(model)
-    assert isinstance(generator, Generator)
-    *_, last = evaluate(generator, held_out, ["fid"], samples=samples)
-    return round(last.figures["fid"], 3)
-
-
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,7 +81,13 @@ def main() -> None:
         sets = (embedding.of(made_pictures(generator, options.samples, truncation_psi=psi, seed=seed)) for seed in SEEDS)
         result[f"psi {psi:g}"] = summary(compared_to(real, sets))
         print(json.dumps(result), flush=True)
-    result["earlier"] = {path.stem: distance(path, options.held_out, options.samples // 5) for path in options.earlier}
+    few = options.samples // 5
+    result["earlier"] = {}
+    for path in options.earlier:
+        earlier = api.load(path)
+        assert isinstance(earlier, Generator)
+        made = embedding.of(made_pictures(earlier, few))
+        result["earlier"][path.stem] = round(frechet_distance(real[:few], made), 3)
     metrics = ["ppl", "separability"] if options.attributes else ["ppl"]
     runs = [list(evaluate(generator, None, metrics, samples=options.samples, seed=seed))[-1].figures for seed in SEEDS]
     result["latent space"] = summary(runs)
