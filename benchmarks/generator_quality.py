@@ -7,7 +7,8 @@ Distances, precision and recall by vgg19-lite (not Inception's: they compare wit
 that it was not trained on, at psi 1 and 0.7; beside them the floor: the same between those pictures and as many training
 pictures. Path lengths in z and w and, with ``--attributes``, for generators of toonfaces, linear separability. Everything over
 three seeds of latents, noise and choice of pictures. ``--earlier`` adds the distances of earlier states of the training, by
-their files. Results go to ``results/quality_<model>.json``.
+their files. Results go to ``results/quality_<model>.json``; with ``--part pictures`` or ``--part latents`` that part of it alone
+is measured anew, so that two processes can share the work.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from styleloom import api
 from styleloom.blocks.data import Labelled
-from styleloom.blocks.distributions import made_pictures, real_pictures
+from styleloom.blocks.distributions import frechet_distance, made_pictures, real_pictures
 from styleloom.blocks.generators import Generator
 from styleloom.convert.inception import load_embedding
 from styleloom.evaluation import COMPARING, compared, evaluate
@@ -58,14 +59,6 @@ def compared_to(real: Tensor, others: Iterable[Tensor]) -> list[dict[str, float]
     ]
 
 
-def distance(model: Path, held_out: str, samples: int) -> float:
-    """The Fréchet distance of a model file."""
-    generator = api.load(model)
-    assert isinstance(generator, Generator)
-    *_, last = evaluate(generator, held_out, ["fid"], samples=samples)
-    return round(last.figures["fid"], 3)
-
-
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,11 +67,26 @@ def main() -> None:
     parser.add_argument("training")
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--attributes", action="store_true")
+    parser.add_argument("--part", choices=("all", "pictures", "latents"), default="all")
     parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="model files")
     options = parser.parse_args()
     generator = api.load(options.model)
     assert isinstance(generator, Generator)
     result: dict[str, Any] = dict(model=Path(options.model).stem, samples=options.samples, seeds=SEEDS)
+    if options.part != "latents":
+        result |= of_pictures(generator, options)
+    if options.part != "pictures":
+        metrics = ["ppl", "separability"] if options.attributes else ["ppl"]
+        runs = [list(evaluate(generator, None, metrics, samples=options.samples, seed=seed))[-1].figures for seed in SEEDS]
+        result["latent space"] = summary(runs)
+    file = RESULTS / f"quality_{result['model'].replace('-', '_')}.json"
+    before = json.loads(file.read_text()) if file.exists() and options.part != "all" else {}
+    file.write_text(json.dumps(before | result, indent=1) + "\n")
+
+
+def of_pictures(generator: Generator, options: argparse.Namespace) -> dict[str, Any]:
+    """Samples of a generator and of earlier states beside real pictures."""
+    result: dict[str, Any] = {}
     held_out, training = (Labelled(source, generator.resolution) for source in (options.held_out, options.training))
     embedding = load_embedding()
     real = embedding.of(real_pictures(held_out, options.samples))
@@ -89,13 +97,14 @@ def main() -> None:
         sets = (embedding.of(made_pictures(generator, options.samples, truncation_psi=psi, seed=seed)) for seed in SEEDS)
         result[f"psi {psi:g}"] = summary(compared_to(real, sets))
         print(json.dumps(result), flush=True)
-    result["earlier"] = {path.stem: distance(path, options.held_out, options.samples // 5) for path in options.earlier}
-    metrics = ["ppl", "separability"] if options.attributes else ["ppl"]
-    runs = [list(evaluate(generator, None, metrics, samples=options.samples, seed=seed))[-1].figures for seed in SEEDS]
-    result["latent space"] = summary(runs)
-    print(json.dumps(result["latent space"]))
-    name = result["model"].replace("-", "_")
-    (RESULTS / f"quality_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    few = options.samples // 5
+    result["earlier"] = {}
+    for path in options.earlier:
+        earlier = api.load(path)
+        assert isinstance(earlier, Generator)
+        made = embedding.of(made_pictures(earlier, few))
+        result["earlier"][path.stem] = round(frechet_distance(real[:few], made), 3)
+    return result
 
 
 if __name__ == "__main__":

@@ -17,12 +17,11 @@ from copy import copy
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.random import RandomState
 from torch import Tensor
 
-from .blocks.errors import StyleLoomError, check_choice, check_limits
+from .blocks.errors import StyleLoomError, check_choice, check_limits, check_seeds
 
 CHOICES: dict[str, dict[str, float]] = {
     "hair": {"none": 0.1, "short": 0.25, "bob": 0.15, "long": 0.2, "curly": 0.15, "bunches": 0.15},
@@ -136,8 +135,7 @@ def attributes(seed: int) -> Attributes:
     Raises:
         StyleLoomError: no such seed.
     """
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise StyleLoomError(f"seed {seed} is none; seeds are 0 to {2**32 - 1}")
+    check_seeds([seed])
     drawn = dict(zip(NAMES, RandomState(seed).rand(len(NAMES)).tolist(), strict=True))
     return Attributes(**{name: _drawn(name, value) for name, value in drawn.items()})
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class StyleLoomError(Exception):
@@ -16,6 +17,13 @@ def check_limits(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
         wanted = f"at least {least:.10g}" if most == math.inf else f"from {least:.10g} to {most:.10g}"
         raise StyleLoomError(f"{name} is {value}; it must be {wanted}")
+
+
+def check_seeds(seeds: Iterable[object]) -> None:
+    """Raise StyleLoomError unless every seed is one of numpy's: a whole number from 0 to 2^32 - 1."""
+    for seed in seeds:
+        if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
+            raise StyleLoomError(f"seed {seed} is none; seeds are 0 to {2**32 - 1}")
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoint
-from .errors import StyleLoomError, check_choice
+from .errors import StyleLoomError, check_choice, check_seeds
 
 NOISE_MODES = ("const", "random", "none")
 BATCH = 8  # pictures sampled at a time
@@ -61,8 +61,7 @@ def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
     Raises:
         StyleLoomError: a seed below 0 or above 2^32 - 1.
     """
-    if wrong := [seed for seed in seeds if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32]:
-        raise StyleLoomError(f"seed {wrong[0]} is none; seeds are 0 to {2**32 - 1}")
+    check_seeds(seeds)
     drawn = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
     return torch.from_numpy(np.concatenate(drawn)).float() if drawn else torch.empty(0, z_dim)
 

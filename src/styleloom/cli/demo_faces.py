@@ -40,11 +40,13 @@ class Cast:
     rows: Sequence[int]
     columns: Sequence[int]
     stations: Sequence[int]
+    layers: str  # that are mixed in
+    mixed: str  # these, in words
 
 
 CASTS = (
-    Cast("toonfaces-64", (2, 21), (5, 9, 13, 17, 20), (2, 9, 13, 21, 5, 18)),
-    Cast("portraits-64", (2, 22), (12, 13, 17, 30, 7), (2, 12, 13, 30, 22, 18)),
+    Cast("toonfaces-64", (2, 21), (5, 9, 13, 17, 20), (2, 9, 13, 21, 5, 18), "0-1", "the first two layers"),
+    Cast("portraits-64", (2, 22), (12, 13, 17, 30, 7), (2, 12, 13, 30, 22, 18), "coarse", "coarse layers (4-8 px)"),
 )
 
 
@@ -71,7 +73,7 @@ def made(folder: Path, cast: Cast, device: torch.device) -> str:
 
     samples = enlarged(generator.generate(SAMPLES, truncation_psi=0.7))
     images.write(images.grid(list(samples.split(COLUMNS))), folder / f"{name}.png")
-    mixed = [enlarged(row) for row in sampling.mixing_rows(generator, cast.rows, cast.columns)]
+    mixed = [enlarged(row) for row in sampling.mixing_rows(generator, cast.rows, cast.columns, cast.layers)]
     images.write(images.grid(mixed), folder / f"{name}-mixing.png")
     swept = [torch.cat([generator.map([seed], truncation_psi=psi) for psi in PSIS]) for seed in cast.rows]
     images.write(images.grid([enlarged(_rendered(generator, ws)) for ws in swept]), folder / f"{name}-truncation.png")
@@ -80,7 +82,7 @@ def made(folder: Path, cast: Cast, device: torch.device) -> str:
     images.write_gif([images.grid([each]) for each in walks.unbind(1)], folder / f"{name}-walk.gif", rate=12)
     return _figures(
         (f"{name}.png", "Thirty-two seeds, truncated to psi 0.7; none was left out."),
-        (f"{name}-mixing.png", "Style mixing: coarse layers (4-8 px) of the faces at the left, all others of those above."),
+        (f"{name}-mixing.png", f"Style mixing: {cast.mixed} of the faces at the left, all others of those above."),
         (f"{name}-truncation.png", "Truncation: psi 1, 0.75, 0.5, 0.25, the mean face at 0, and beyond it at -0.5."),
         (f"{name}-walk.gif", "From each seed to the next, straight through w."),
     )

@@ -137,7 +137,8 @@ def generate(
         video.check_film(out)
     elif (out.suffix or figure is not None) and not film:
         images.check_writable(out)
-    check_limits("--columns", 1 if columns is None else columns, 1, math.inf)
+    if columns is not None:
+        check_limits("--columns", columns, 1, math.inf)
     check_choice("precision", precision, PRECISIONS)
     generator = loaded(model, common)
     dtype = precision_on(generator.device, precision)
