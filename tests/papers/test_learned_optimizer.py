@@ -15,7 +15,7 @@ from styleloom.blocks.generators import identity
 from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Sight, Step, steps
 from styleloom.papers.learned_optimizer import Recipe, factory
-from styleloom.papers.learned_optimizer_networks import Gate, Loom
+from styleloom.papers.learned_optimizer_networks import Coordinatewise, Gate, Loom, quasi_newton
 
 SIDE = 16
 CPU = Hardware("cpu")
@@ -70,6 +70,42 @@ def test_untrained_it_is_adam_in_the_eigenbasis(generator: stylegan2.Generator, 
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.each, other.each, rtol=1e-2, atol=1e-5)
     torch.testing.assert_close(ours[-1].ws, theirs[-1].ws, rtol=1e-2, atol=1e-2)
+
+
+def test_quasi_newton_is_what_the_matrices_say() -> None:
+    """BFGS with whole matrices: H' = (1 - rho s y^T) H (1 - rho y s^T) + rho s s^T, from a diagonal one."""
+    torch.manual_seed(0)
+    hessian = torch.randn(7, 7, dtype=torch.float64)
+    hessian = hessian @ hessian.T + torch.eye(7)
+    metric, slope, moves = torch.rand(7).double() + 0.1, torch.randn(2, 7).double(), torch.randn(2, 3, 7).double()
+    turns = moves @ hessian
+    moves[1, 0] = turns[1, 0] = 0  # none yet
+    moves[0, 1] = -moves[0, 1]  # without curvature
+    for row in range(2):
+        s, y = moves[row, 2], turns[row, 2]
+        inverse = torch.diag(metric) * (s @ y / (y * metric @ y)).clamp(0.05, 20)
+        for s, y in zip(moves[row], turns[row], strict=True):
+            if s @ y > 0:
+                left = torch.eye(7) - torch.outer(s, y) / (s @ y)
+                inverse = left @ inverse @ left.T + torch.outer(s, s) / (s @ y)
+        found = quasi_newton(slope, moves, turns, metric)[row]
+        torch.testing.assert_close(found, -inverse @ slope[row])
+    none = torch.zeros(2, 3, 7).double()
+    torch.testing.assert_close(quasi_newton(slope, none, none, metric), -metric * slope)
+
+
+def test_an_lstm_takes_each_coordinate_by_itself_and_small_gradients_too() -> None:
+    torch.manual_seed(0)
+    network = Coordinatewise(2, 3).requires_grad_(False)
+    ws, gradient = torch.zeros(1, 2, 3), torch.tensor([[[1e-6, 1.0, -1.0], [2e-6, 1.0, 3.0]]])
+    blind: Any = None
+    state = network.begin(1)
+    for _ in range(3):
+        step, state = network(ws, gradient, blind, state)
+    same, signs, small = step[0, 0, 1] - step[0, 1, 1], step[0, 0, 1] - step[0, 0, 2], step[0, 0, 0] - step[0, 1, 0]
+    assert same == 0 and signs != 0 and small != 0
+    alone, _ = network(ws[:, :1], gradient[:, :1], blind, {k: v[:, :3] if v.ndim > 1 else v for k, v in network.begin(1).items()})
+    torch.testing.assert_close(alone, network(ws, gradient, blind, network.begin(1))[0][:, :1])
 
 
 def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(

@@ -2,7 +2,7 @@
 
 ``Gate`` multiplies Adam's update by what small networks say of the update and of w, row by row. ``Loom``, ours, starts as Adam in
 the generator's eigenbasis (``blocks/eigenbasis.py``) and learns on top of it: how far to go along each eigenvector, given several
-momenta, the Gauss-Newton step, time and loss; and a second opinion, read off the target and the present picture.
+momenta, the quasi-Newton step, time and loss; and a second opinion, read off the target and the present picture.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class Coordinatewise(Network):
 
 MOMENTA = (0.0, 0.5, 0.8, 0.95)
 SQUARES = 0.95
+PAIRS, DAMPING = 10, 1e-4
 CLOCKS = (3.0, 10.0, 30.0, 100.0)
 
 
@@ -167,18 +168,46 @@ class Eye(nn.Module):
             width, side = wider, side // 2
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.of_pictures, self.of_place = nn.Linear(16 * width, hidden), nn.Linear(size, hidden)
-        self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, size)
+        self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, 2 * size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, place: Tensor, sight: Sight) -> Tensor:
-        """[N, size]; the smaller the difference of the pictures, the closer it is looked at, and the less is said."""
+    def forward(self, place: Tensor, sight: Sight) -> tuple[Tensor, Tensor]:
+        """A step and a remark [N, size] each; the smaller the difference of the pictures, the closer it is looked at, and the
+        smaller the step."""
         apart = sight.target - sight.image
         scale, steep = (each.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6 for each in (apart, sight.slope))
         seen = torch.cat([sight.target * 2 - 1, sight.image * 2 - 1, apart / scale, -sight.slope / steep], 1)
         x = F.leaky_relu(self.of_pictures(self.layers(seen)) + self.of_place(place), 0.2)
-        told: Tensor = self.last(F.leaky_relu(self.both(x), 0.2))
-        return told * scale.flatten(1)
+        step, remark = self.last(F.leaky_relu(self.both(x), 0.2)).chunk(2, 1)
+        return step * scale.flatten(1), remark
+
+
+def quasi_newton(slope: Tensor, moves: Tensor, turns: Tensor, metric: Tensor) -> Tensor:
+    """The step of L-BFGS (Nocedal 1980, two loops), of several descents at once.
+
+    Args:
+        slope: [N, K] gradient.
+        moves, turns: [N, pairs, K], differences of places and of gradients, the latest last; 0 where there is none yet.
+        metric: [K] inverse curvature to begin with.
+
+    Returns:
+        [N, K]; the Gauss-Newton step ``-metric * slope`` where there is no pair yet. A pair without curvature is left out.
+    """
+    along = (moves * turns).sum(2)  # [N, pairs]
+    sound = along > 1e-10 * turns.square().sum(2)
+    rho = torch.where(sound, 1 / torch.where(sound, along, 1), 0)
+    step, shares = slope, []
+    for pair in reversed(range(moves.shape[1])):
+        share = rho[:, pair] * (moves[:, pair] * step).sum(1)
+        step = step - share[:, None] * turns[:, pair]
+        shares.append(share)
+    # How much flatter or steeper it is here than the metric says, along the last move (Nocedal and Wright 2006, Eq. 7.20).
+    last = along[:, -1] / (turns[:, -1].square() * metric).sum(1).clamp(min=1e-30)
+    step = step * metric * torch.where(sound[:, -1], last.clamp(0.05, 20), 1)[:, None]
+    for pair, share in enumerate(reversed(shares)):
+        step = step + moves[:, pair] * (share - rho[:, pair] * (turns[:, pair] * step).sum(1))[:, None]
+    return -step
 
 
 class Loom(Network):
@@ -194,7 +223,7 @@ class Loom(Network):
         lr: the rate that it starts from, in standard deviations of the prior.
         channels, widest: of the network that looks at the pictures; 0 channels: it does not.
         momenta: whether it sees several momenta, or Adam's direction alone.
-        newton: whether it sees the Gauss-Newton step.
+        newton: whether it sees the quasi-Newton step, or the Gauss-Newton step alone.
         clock: whether it sees time and loss.
         generator: the generator's :func:`~styleloom.blocks.generators.identity`.
     """
@@ -246,7 +275,7 @@ class Loom(Network):
         self.register_buffer("spread", torch.zeros(size) if basis is None else basis.spread)
         self.register_buffer("w_avg", torch.zeros(w_dim) if w_avg is None else w_avg.clone())
         self.embedding = nn.Parameter(torch.randn(size, embedding) * 0.1)
-        features = len(MOMENTA) + 1 + 5 + len(CLOCKS) + 3
+        features = len(MOMENTA) + 7 + len(CLOCKS) + 3
         self.first, self.second = nn.Linear(features + embedding, hidden), nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 4)
         nn.init.zeros_(self.last.weight)
@@ -255,8 +284,10 @@ class Loom(Network):
 
     def begin(self, count: int) -> State:
         zeros = self.embedding.new_zeros(count, len(self.embedding), len(MOMENTA))
-        each = zeros[:, 0, 0]
-        return dict(age=each, means=zeros, square=zeros[..., 0], first=each, last=each)
+        each, coordinates = zeros[:, 0, 0], zeros[..., 0]
+        pairs = coordinates[:, None].expand(-1, PAIRS if self.sees["newton"] else 1, -1)
+        memory = dict(age=each, means=zeros, square=coordinates, first=each, last=each)
+        return memory | dict(place=coordinates, slope=coordinates, moves=pairs, turns=pairs)
 
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
         place = (ws - self.w_avg).flatten(1) @ self.vectors / self.spread
@@ -273,20 +304,27 @@ class Loom(Network):
         log = sight.losses.clamp(min=1e-8).log()
         begins = state["age"] == 0
         first, last = torch.where(begins, log, state["first"]), torch.where(begins, log, state["last"])
+        moves, turns = (
+            torch.where(begins[:, None, None], old, torch.cat([old[:, 1:], (new - before)[:, None]], 1))
+            for old, new, before in ((state["moves"], place, state["place"]), (state["turns"], slope, state["slope"]))
+        )
         kept = dict(age=age, means=means, square=square, first=first, last=log)
+        kept |= dict(place=place, slope=slope, moves=moves, turns=turns)
 
         size = (square / (1 - SQUARES ** age[:, None])).sqrt() + 1e-12
         unbiased = means / (1 - decay ** age[:, None, None])  # [N, K, momenta]
         directions = (unbiased / size[..., None]).clamp(-5, 5)
         adam = directions[..., MOMENTA.index(0.8)]
         curvature = 2 * self.values * self.spread.square()
-        newton = unbiased[..., MOMENTA.index(0.5)] / (curvature + 0.01 * curvature.max())
-        newton = newton * self.sees["newton"]
-        seen = self.eye(place.clamp(-5, 5), sight) if self.eye is not None else torch.zeros_like(slope)
+        metric = 1 / (curvature + DAMPING * curvature.max())
+        newton = quasi_newton(slope, moves, turns, metric) if self.sees["newton"] else -metric * slope
+        newton = newton * (1 / newton.square().mean(1, keepdim=True).sqrt()).clamp(max=1)
+        nothing = torch.zeros_like(slope)
+        seen, remark = self.eye(place.clamp(-5, 5), sight) if self.eye is not None else (nothing, nothing)
         level = size.log()
         level = (level - level.mean(1, keepdim=True)) / 4
         own = [newton.clamp(-3, 3), place.clamp(-5, 5), level, seen.clamp(-3, 3), seen.abs().add(1e-3).log() / 4]
-        own += [curvature.add(1e-9).log().expand_as(slope) / 8]
+        own += [curvature.add(1e-9).log().expand_as(slope) / 8, remark]
         clocks = torch.stack([(age / clock).tanh() for clock in CLOCKS], 1)
         whole = torch.stack([log / 4, (log - first) / 2, (log - last) * 4], 1).clamp(-3, 3)
         shared = torch.cat([clocks, whole], 1)[:, None].expand(-1, slope.shape[1], -1) * self.sees["clock"]
@@ -299,7 +337,7 @@ class Loom(Network):
         rate, aside, trust, straight = self.last(x).unbind(2)
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
         step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + 0.1 * aside
-        step = step + seen * trust.clamp(-4, 1).exp() - straight * newton.clamp(-1, 1)
+        step = step + seen * trust.clamp(-4, 1).exp() + straight * newton
         return step, kept
 
 
