@@ -19,6 +19,7 @@ TIERS = {
     "export": 4,
     "sampling": 4,
     "evaluation": 4,
+    "inversion": 4,
     "toonfaces": 2,
     "cli": 5,
     "studio": 5,
@@ -37,6 +38,8 @@ YEARS = {
     "stylegan2_networks": 2020,
     "image2stylegan": 2019,
     "indomain": 2020,
+    "learned_optimizer": 2021,
+    "learned_optimizer_networks": 2021,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)
 

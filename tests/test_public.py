@@ -12,8 +12,8 @@ import styleloom
 
 NAMES = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "evaluate", "export", "fit",
-    "gatys",
-    "johnson", "load", "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2",
+    "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
+    "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2",
     "stylize", "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
@@ -25,6 +25,16 @@ PUBLIC += [
     for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save", "train")
 ]
 PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
+PUBLIC += [
+    (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
+    for module, names in (
+        (styleloom.image2stylegan, ("Config", "Objective", "Step", "configure", "steps")),
+        (styleloom.indomain, ("Encoder", "Recipe", "load", "save", "train")),
+        (styleloom.inversion, ("Inversion", "Tools", "load_latents", "save_latents", "steps", "tools_of")),
+        (styleloom.learned_optimizer, ("Learned", "Recipe", "factory", "load", "save", "train")),
+    )
+    for name in names
+]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain)

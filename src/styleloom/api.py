@@ -17,7 +17,18 @@ from .blocks.files import check_parent
 from .blocks.video import repaint
 from .convert.official import convert_official
 from .convert.vgg import load_features
-from .papers import adain, dumoulin, gatys, johnson, progan, stylegan, stylegan2, super_resolution
+from .papers import (
+    adain,
+    dumoulin,
+    gatys,
+    indomain,
+    johnson,
+    learned_optimizer,
+    progan,
+    stylegan,
+    stylegan2,
+    super_resolution,
+)
 
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "adain": adain}
 GENERATORS: dict[str, ModuleType] = {module.KIND: module for module in (progan, stylegan, stylegan2)}
@@ -26,6 +37,8 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution)},
     **{module.KIND: module.load for module in GENERATORS.values()},
     labeller.KIND: labeller.load,
+    indomain.KIND: indomain.load,
+    learned_optimizer.KIND: learned_optimizer.load,
 }
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 NAMED = ("johnson", "dumoulin")

@@ -20,7 +20,7 @@ from .blocks.metrics import perceptual_distances, psnr, ssim
 from .convert.vgg import EMBEDDED, load_features
 from .papers import image2stylegan, indomain, learned_optimizer
 from .papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
-from .papers.learned_optimizer_networks import Network
+from .papers.learned_optimizer_networks import Loom, Network
 
 LATENTS = "latents"
 CHOICES = ("auto", "learned", *OPTIMIZERS)
@@ -50,6 +50,10 @@ def tools_of(
 ) -> Tools:
     """What is named, and else what the zoo has for this generator.
 
+    Args:
+        generator: of any paper.
+        encoder, basis, learned: names in the zoo, paths or ``hf://owner/repo/file``.
+
     Raises:
         StyleLoomError: no such model, one of another kind, or one made for another generator.
     """
@@ -57,20 +61,20 @@ def tools_of(
     shipped: dict[str, str] = {}
     for model in checkpoint.zoo_names():
         kind, config = checkpoint.read_config(model)
-        if config.get("generator") == own:
-            shipped.setdefault(kind, model)
+        if config.get("generator") == own and config.get("network", "loom") == "loom":
+            shipped[kind] = model
     named = {indomain.KIND: encoder, eigenbasis.KIND: basis, learned_optimizer.KIND: learned}
     for name in named.values():
         if name is not None and checkpoint.read_config(name)[1].get("generator", own) not in ("", own):
             raise StyleLoomError(f"{name} was made for another generator, whose latents mean something else; make one for this")
-    loaders: dict[str, Any] = {
-        indomain.KIND: indomain.load,
-        eigenbasis.KIND: eigenbasis.load,
-        learned_optimizer.KIND: learned_optimizer.load,
-    }
-    chosen = {kind: name or shipped.get(kind) for kind, name in named.items()}
-    found = {kind: loaders[kind](name) if name else None for kind, name in chosen.items()}
-    return Tools(found[indomain.KIND], found[eigenbasis.KIND], found[learned_optimizer.KIND])
+    reader, directions, network = (name or shipped.get(kind) for kind, name in named.items())
+    optimizer = learned_optimizer.load(network) if network else None
+    return Tools(
+        indomain.load(reader) if reader else None,
+        # A loom brings the basis that it was trained in.
+        eigenbasis.load(directions) if directions else optimizer.basis if isinstance(optimizer, Loom) else None,
+        optimizer,
+    )
 
 
 @dataclass(frozen=True)
@@ -235,12 +239,22 @@ def joined(parts: list[Inversion]) -> Inversion:
 
 
 def save_latents(path: Path, ws: Tensor, generator: Generator) -> None:
-    """Write ws [N, num_ws, w_dim] of a generator, in full precision."""
+    """Write latents in full precision.
+
+    Args:
+        path: a ``.safetensors``.
+        ws: [N, num_ws, w_dim].
+        generator: whose they are, noted in the file.
+    """
     checkpoint.save_model(path, {"ws": ws.cpu()}, kind=LATENTS, config=dict(generator=identity(generator)), licence="unknown")
 
 
 def load_latents(path: str | Path, generator: Generator) -> Tensor:
     """ws [N, num_ws, w_dim] from a file that :func:`save_latents` wrote.
+
+    Args:
+        path: of the file.
+        generator: whose latents they must be.
 
     Raises:
         StyleLoomError: no such file, one of another kind, or of another generator.

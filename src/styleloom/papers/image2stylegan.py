@@ -458,7 +458,7 @@ def steps(
     """Invert pictures, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
 
     Args:
-        generator: of any paper, without classes.
+        generator: of any paper, without classes; it is frozen, and laid out channels last.
         targets: [N, 3, H, W] in [0, 1]; sides other than the generator's are resized.
         config: see :class:`Config` and ``PRESETS``.
         features: perceptual network, instead of the bundled one.
@@ -484,7 +484,7 @@ def steps(
     if config.in_domain and encoder is None:
         raise StyleLoomError("in_domain is above 0, and this generator has no encoder; train one, or use in_domain 0")
     factory = optimizer or optimizer_named(config, len(targets), basis)
-    generator.requires_grad_(False)
+    generator.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
     first = first_latents(generator, targets, config, encoder) if init is None else init.to(device)

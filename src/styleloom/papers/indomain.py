@@ -106,7 +106,13 @@ class Encoder(nn.Module):
 
 
 def save(network: Encoder, path: Path, licence: str = "Apache-2.0") -> None:
-    """Write a model file in half precision."""
+    """Write a model file in half precision.
+
+    Args:
+        network: to write.
+        path: a ``.safetensors``.
+        licence: what it may be used for, noted in it.
+    """
     checkpoint.save_model(
         path,
         {name: value.half() for name, value in network.state_dict().items()},

@@ -44,7 +44,13 @@ KIND = "learned-optimizer"
 
 
 def save(network: Network, path: Path, licence: str = "Apache-2.0") -> None:
-    """Write a model file: matrices in half precision, vectors in full."""
+    """Write a model file: matrices in half precision, vectors in full.
+
+    Args:
+        network: to write.
+        path: a ``.safetensors``.
+        licence: what it may be used for, noted in it.
+    """
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
     config = network.config | dict(network=next(name for name, kind in NETWORKS.items() if isinstance(network, kind)))
     checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
@@ -142,7 +148,11 @@ def check_generator(network: Network, generator: Generator) -> None:
 
 
 def factory(network: Network) -> Factory:
-    """For :func:`~styleloom.papers.image2stylegan.steps`."""
+    """For :func:`~styleloom.papers.image2stylegan.steps`.
+
+    Args:
+        network: a learned optimizer.
+    """
     return lambda params, objective: Learned(params, network, objective)
 
 

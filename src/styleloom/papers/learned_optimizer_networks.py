@@ -282,6 +282,11 @@ class Loom(Network):
         nn.init.zeros_(self.last.bias)
         self.eye = Eye(resolution, size, channels=channels, widest=widest) if channels else None
 
+    @property
+    def basis(self) -> Eigenbasis:
+        """That it was trained in."""
+        return Eigenbasis(self.vectors, self.values, self.spread, self.num_ws, self.w_dim, self.config["generator"])
+
     def begin(self, count: int) -> State:
         zeros = self.embedding.new_zeros(count, len(self.embedding), len(MOMENTA))
         each, coordinates = zeros[:, 0, 0], zeros[..., 0]
