@@ -78,15 +78,20 @@ def steps(text: str) -> list[float]:
     raise StyleLoomError(f"{text!r} is no truncation; write a number from -10 to 10, or 1:0:5 for five from 1 to 0")
 
 
-def loaded(model: str, common: Common) -> Generator:
-    """A generator on the device asked for.
+def loaded(model: str, common: Common, precision: str = "fp32") -> Generator:
+    """A generator on the device asked for, to be computed in fp32 or, its four highest resolutions, in bf16.
 
     Raises:
-        StyleLoomError: no such model, or one that is no generator.
+        StyleLoomError: no such model, one that is no generator, or bf16 where that cannot be had.
     """
+    dtype = precision_on(common.torch_device(), precision)
     generator = api.load(model)
     if not isinstance(generator, Generator):
         raise StyleLoomError(f"{model} is no generator of pictures; choose a progan, stylegan or stylegan2 model")
+    if dtype != torch.float32:
+        if not isinstance(generator, stylegan2.Generator):
+            raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
+        stylegan2.reduce_precision(generator.synthesis, dtype)
     return generator.to(common.torch_device())
 
 
@@ -140,12 +145,7 @@ def generate(
     if columns is not None:
         check_limits("--columns", columns, 1, math.inf)
     check_choice("precision", precision, PRECISIONS)
-    generator = loaded(model, common)
-    dtype = precision_on(generator.device, precision)
-    if dtype != torch.float32:
-        if not isinstance(generator, stylegan2.Generator):
-            raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
-        stylegan2.reduce_precision(generator.synthesis, dtype)
+    generator = loaded(model, common, precision)
     mark = time.perf_counter()
     options = dict(truncation_psi=psis[0], truncation_cutoff=cutoff)
     if figure is Figure.mean:

@@ -70,7 +70,7 @@ def invert(
     if film:
         video.check_film(out.parent / "film.mp4")
     plot = _pyplot() if curves else None
-    generator = loaded(model, common)
+    generator = loaded(model, common, config.precision)
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
     chosen = inversion.optimizer_for(config, tools)
     shows = open_mask(mask, max_pixels).to(generator.device) if mask else None

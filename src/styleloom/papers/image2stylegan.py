@@ -91,7 +91,7 @@ class Config:
         patience: a picture is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
         tolerance: that share.
         batch: pictures at a time.
-        precision: "fp32" or "bf16" for the networks.
+        precision: "fp32" or "bf16" for the perceptual network; the generator is computed as it is.
         seed: of random starts.
     """
 

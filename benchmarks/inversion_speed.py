@@ -1,0 +1,138 @@
+"""A step of inversion against the same step written the way public projectors are.
+
+    python -m benchmarks.inversion_speed
+
+"Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
+grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step; "ours" is
+:func:`styleloom.papers.image2stylegan.steps` with Adam. Weights are the same, so the losses agree, which is checked. ``bf16``
+computes generator and perceptual network so. The variants take turns in one process; ratios are those of medians. Results go
+to ``results/inversion_speed.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from benchmarks import official_stylegan2 as official
+from benchmarks.gatys import processor
+from torch import Tensor
+
+from styleloom.blocks.features import Features
+from styleloom.blocks.memory import keep_memory
+from styleloom.convert.vgg import load_features
+from styleloom.papers import stylegan2
+from styleloom.papers.image2stylegan import LAYERS, Config, steps
+
+RESULTS = Path(__file__).parent / "results"
+STEPS = 10
+
+
+def generator_of(resolution: int) -> stylegan2.Generator:
+    """toonfaces-64, or one of 128 px with random weights, of 8192 / 256 channels."""
+    if resolution == 64:
+        return stylegan2.load("toonfaces-64").requires_grad_(False)
+    torch.manual_seed(0)
+    made = stylegan2.Generator(img_resolution=resolution, synthesis_kwargs=dict(channel_base=8192, channel_max=256))
+    made.w_avg.copy_(made.estimate_w_avg(1000))
+    return made.eval().requires_grad_(False)
+
+
+def plain_features(network: Features, image: Tensor) -> list[Tensor]:
+    """The layers' activations, computed as public code does."""
+    found, block = [], "1"
+    x = (image - network.mean) / network.std
+    for name, conv in network.convs.items():
+        if name[0] != block:
+            x, block = F.max_pool2d(x, 2), name[0]
+        x = F.pad(x, (1, 1, 1, 1), mode="replicate") if name == "1_1" else x
+        x = F.conv2d(x, conv.weight, conv.bias, padding=0 if name == "1_1" else 1)
+        if f"conv{name}" in LAYERS:
+            found.append(x)
+            if len(found) == len(LAYERS):
+                break
+        x = F.relu(x)
+    return found
+
+
+def public(generator: stylegan2.Generator, features: Features, targets: Tensor, config: Config) -> Iterator[Tensor]:
+    """The losses [N] of each step."""
+    ws = generator.w_avg.expand(len(targets), generator.num_ws, -1).clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([ws], lr=0.15, betas=(0.8, 0.95))
+    while True:
+        optimizer.zero_grad()
+        image = (official.synthesis(generator.synthesis, ws) + 1) / 2
+        loss = config.pixel * F.mse_loss(image, targets, reduction="none").mean((1, 2, 3))
+        pairs = zip(plain_features(features, image), plain_features(features, targets), strict=True)
+        parts = [F.mse_loss(*pair, reduction="none").mean((1, 2, 3)) for pair in pairs]
+        loss = loss + config.perceptual * torch.stack(parts).mean(0)
+        loss.sum().backward()
+        optimizer.step()
+        yield loss.detach()
+
+
+def ours(generator: stylegan2.Generator, features: Features, targets: Tensor, config: Config) -> Iterator[Tensor]:
+    """The losses [N] of each step."""
+    for step in steps(generator, targets, config, features=features):
+        yield step.each
+
+
+def seconds_a_step(variant: Callable[..., Iterator[Tensor]], *arguments: Any) -> tuple[float, Tensor]:
+    """Median seconds of a step, the first one left out, and the losses after the last."""
+    loop, times = variant(*arguments), []
+    next(loop)
+    for _ in range(STEPS):
+        began = time.perf_counter()
+        losses = next(loop)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times), losses
+
+
+def measured(resolution: int, batch: int, rounds: int) -> dict[str, Any]:
+    """Seconds of each variant, and their ratios."""
+    config, plain = Config(num_steps=1000), generator_of(resolution)
+    features = load_features()
+    targets = plain.generate(range(batch))
+    arguments: dict[str, tuple[Any, ...]] = {
+        "public": (public, plain, copy.deepcopy(features), targets, config),
+        "ours": (ours, copy.deepcopy(plain), features, targets, config),
+    }
+    reduced = copy.deepcopy(plain)
+    stylegan2.reduce_precision(reduced.synthesis)
+    arguments["ours, bf16"] = (ours, reduced, load_features(), targets, Config(num_steps=1000, precision="bf16"))
+    times: dict[str, list[float]] = {name: [] for name in arguments}
+    losses = {}
+    for _ in range(rounds):
+        for name, each in arguments.items():
+            found, losses[name] = seconds_a_step(*each)
+            times[name].append(found)
+    torch.testing.assert_close(losses["ours"], losses["public"], rtol=1e-2, atol=1e-5)
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    ratios = {name: round(medians["public"] / value, 2) for name, value in medians.items()}
+    return dict(seconds={name: round(value, 4) for name, value in medians.items()}, times_fewer=ratios)
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    keep_memory()
+    found: dict[str, Any] = dict(processor=processor(), threads=torch.get_num_threads(), rounds=rounds)
+    for resolution in (64, 128):
+        for batch in (1, 8):
+            found[f"{resolution} px, batch {batch}"] = measured(resolution, batch, rounds)
+            print(resolution, batch, found[f"{resolution} px, batch {batch}"], flush=True)
+    (RESULTS / "inversion_speed.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
