@@ -112,8 +112,10 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
     generator: stylegan2.Generator, basis: Eigenbasis, tmp_path: Path
 ) -> None:
     """Against differences: the weights are moved, while what the network is told on the way stays as it was."""
-    recipe = Recipe(batch=2, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), channels=4, widest=8)
-    network = loom(generator, basis, channels=4, widest=8).requires_grad_(True)
+    recipe = Recipe(
+        pair_steps=0, batch=2, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), channels=4, widest=8
+    )
+    network = loom(generator, basis, **sizes).requires_grad_(True)
     torch.nn.init.normal_(network.last.weight, std=0.05)
     torch.nn.init.normal_(network.eye.last.weight, std=0.1)  # type: ignore[union-attr]
     features = learned_optimizer.load_features().prepare(torch.device("cpu"), torch.float32)
@@ -153,7 +155,15 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
 
 def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
     recipe = Recipe(
-        num_steps=60, batch=8, unroll_length=8, synthetic=1.0, starts=("mean", "random"), lr=3e-3, channels=8, widest=16
+        num_steps=80,
+        pair_steps=20,
+        batch=8,
+        unroll_length=8,
+        synthetic=1.0,
+        starts=("mean", "random"),
+        lr=3e-3,
+        channels=8,
+        widest=16,
     )
     for _ in learned_optimizer.train(generator, recipe, out=tmp_path / "run", basis=basis, hardware=CPU):
         pass

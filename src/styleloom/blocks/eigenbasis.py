@@ -142,6 +142,7 @@ def eigenbasis(
     values, vectors = torch.linalg.eigh(gauss_newton / samples)
     values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
     spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
+    spread = spread.clamp(min=1e-3 * float(spread.max()))  # of what the prior never does, too
     found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
     basis = Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
     yield Estimate(samples, samples, {}, time.perf_counter() - began, basis)

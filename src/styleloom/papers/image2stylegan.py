@@ -163,13 +163,11 @@ class Sight:
     Attributes:
         losses: [N].
         target, image: [N, 3, R, R], the pictures wanted and the present ones, nominally in [0, 1]; equal outside of a mask.
-        slope: [N, 3, R, R], of the loss by the image.
     """
 
     losses: Tensor
     target: Tensor
     image: Tensor
-    slope: Tensor
 
 
 class Objective:
@@ -238,19 +236,15 @@ class Objective:
             terms["in_domain"] = config.in_domain * (ws - self.encoder(image)).square().mean((1, 2))
         if config.prior:
             terms["prior"] = config.prior * (ws - self.generator.w_avg).square().mean((1, 2))
-        if image.requires_grad:
-            image.retain_grad()
-        self._last = image, torch.stack(list(terms.values())).sum(0).detach()
+        self._last = image.detach(), torch.stack(list(terms.values())).sum(0).detach()
         return image, terms
 
     @property
     def sight(self) -> Sight:
-        """What was last evaluated; the slope is 0 unless a backward pass followed."""
+        """What was last evaluated."""
         image, losses = self._last
-        slope = torch.zeros_like(image) if image.grad is None else image.grad
-        image = image.detach()
         target = self.targets if self.shows is None else image + self.shows * (self.targets - image)
-        return Sight(losses.float(), target, image.float(), slope.float())
+        return Sight(losses.float(), target, image.float())
 
     def compare(self, image: Tensor) -> Losses:
         """The terms that pictures [N, 3, R, R] tell, [N] each."""

@@ -38,7 +38,7 @@ from styleloom.blocks.generators import Generator, identity
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan import Config, Encoder, Factory, Objective
-from .learned_optimizer_networks import NETWORKS, Gate, Loom, Network, State
+from .learned_optimizer_networks import NETWORKS, Eye, Gate, Loom, Network, State
 
 KIND = "learned-optimizer"
 
@@ -171,6 +171,7 @@ class Recipe(Training):
         inner_lr: the rate of Adam that it starts from (loom) or multiplies (gate), or what its word is multiplied by (lstm).
         channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
         momenta, newton, clock: of loom: what it sees besides Adam's direction.
+        pair_steps: of loom: steps at first in which what looks at the pictures learns from pairs of made ones, whose w are known.
         unroll_length: steps of a descent.
         first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of the training.
         synthetic: share of pictures that the generator makes for it.
@@ -195,6 +196,7 @@ class Recipe(Training):
     momenta: bool = True
     newton: bool = True
     clock: bool = True
+    pair_steps: int = 2_000
     unroll_length: int = 50
     first_unroll_length: int = 5
     synthetic: float = 0.5
@@ -222,7 +224,8 @@ class Recipe(Training):
 
     def unroll_length_at(self, step: int) -> int:
         """Steps of the descents at a step of the training."""
-        share = min(1.0, step / max(1, self.num_steps // 2))
+        whole = self.num_steps - self.pair_steps
+        share = min(1.0, max(0, step - self.pair_steps) / max(1, whole // 2))
         return round(self.first_unroll_length * (self.unroll_length / self.first_unroll_length) ** share)
 
 
@@ -380,7 +383,7 @@ class _Course:
         """What is wanted, where to begin, and the ws of the made ones, which come first."""
         recipe, generator = self.recipe, self.generator
         count = round(recipe.synthetic * len(z))
-        first, second, third = (generator.mapping(each) for each in z.unbind(1))
+        first, second, third = (generator.mapping(each).float() for each in z.unbind(1))
         layers = torch.arange(generator.num_ws, device=z.device)
         # Every other one is mixed of two at a layer of its own.
         cut = torch.arange(count, device=z.device) * generator.num_ws // max(1, count)
@@ -404,8 +407,32 @@ class _Course:
         assert here.grad is not None
         return here.grad.float()
 
+    def pairs(self, network: Loom, eye: Eye, z: Tensor) -> Losses:
+        """What the eye leaves of the way from one made picture to another, far ones and near, as a share of it."""
+        generator = self.generator
+        with torch.no_grad():
+            ws = torch.cat([generator.mapping(each).float() for each in z.unbind(1)])
+            layers = torch.arange(generator.num_ws, device=z.device)[None, :, None]
+            cut = torch.arange(len(ws), device=z.device)[:, None, None] % (2 * generator.num_ws)
+            ws = torch.where(layers < cut, ws, ws.roll(1, 0))  # half of them mixed
+            far = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
+            ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), far)])
+            image = generator.synthesis(ws, noise_mode="const").add(1).div(2).expand(-1, 3, -1, -1).float()
+        weight = network.curvature.sqrt()
+        losses = []
+        for shift in (len(ws) // 2, len(ws) // 2 + 1, 1):
+            with torch.autocast(ws.device.type, enabled=False):
+                place = network.place(ws)
+                way = place.roll(shift, 0) - place
+                step, _ = eye(place.clamp(-5, 5), torch.zeros_like(place), image.roll(shift, 0), image)
+            left = (weight * (way - step).square()).sum(1) / (weight * way.square()).sum(1).clamp(min=1e-6)
+            losses.append(left.mean())
+        return {"pairs": torch.stack(losses).mean()}
+
     def whole(self, picture: Tensor, z: Tensor) -> Losses:
         """The mean of log losses on whole descents, with the gradient of the first order."""
+        if self.step < self.recipe.pair_steps and isinstance(self.network, Loom) and self.network.eye is not None:
+            return self.pairs(self.network, self.network.eye, z)
         objective, ws, _ = self._lesson(picture, z)
         state = self.network.begin(len(ws))
         length = self.recipe.unroll_length_at(self.step)

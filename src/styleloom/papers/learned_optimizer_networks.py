@@ -144,7 +144,7 @@ class Coordinatewise(Network):
 
 MOMENTA = (0.0, 0.5, 0.8, 0.95)
 SQUARES = 0.95
-PAIRS, DAMPING = 10, 1e-4
+PAIRS, DAMPING, EVEN = 10, 1e-4, 1e-4
 CLOCKS = (3.0, 10.0, 30.0, 100.0)
 
 
@@ -155,32 +155,36 @@ class Eye(nn.Module):
         resolution: side of the pictures, a power of two.
         size: coordinates of places and steps.
         channels: of the first layer; each halving has twice as many, up to ``widest``.
+        widest: channels at most.
         hidden: width of the dense layers.
     """
 
     def __init__(self, resolution: int, size: int, *, channels: int = 32, widest: int = 128, hidden: int = 256) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        width, side = 12, resolution
+        width, side = 9, resolution
         while side > 4:
             wider = min(widest, 2 * width if layers else channels)
             layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
             width, side = wider, side // 2
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.of_pictures, self.of_place = nn.Linear(16 * width, hidden), nn.Linear(size, hidden)
-        self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, 2 * size)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, size)
+        self.down, self.gate = nn.Linear(size, hidden, bias=False), nn.Linear(hidden, hidden)
+        self.up = nn.Linear(hidden, size, bias=False)
+        for outermost in (self.last.weight, self.last.bias, self.up.weight):
+            nn.init.zeros_(outermost)
 
-    def forward(self, place: Tensor, sight: Sight) -> tuple[Tensor, Tensor]:
-        """A step and a remark [N, size] each; the smaller the difference of the pictures, the closer it is looked at, and the
-        smaller the step."""
-        apart = sight.target - sight.image
-        scale, steep = (each.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6 for each in (apart, sight.slope))
-        seen = torch.cat([sight.target * 2 - 1, sight.image * 2 - 1, apart / scale, -sight.slope / steep], 1)
+    def forward(self, place: Tensor, slope: Tensor, target: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Two steps [N, size]: what the pictures ask for, the smaller the nearer they are, and what becomes of the slope by a
+        matrix of low rank that depends on all that is seen."""
+        apart = target - image
+        scale = apart.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
+        seen = torch.cat([target * 2 - 1, image * 2 - 1, apart / scale], 1)
         x = F.leaky_relu(self.of_pictures(self.layers(seen)) + self.of_place(place), 0.2)
-        step, remark = self.last(F.leaky_relu(self.both(x), 0.2)).chunk(2, 1)
-        return step * scale.flatten(1), remark
+        x = F.leaky_relu(self.both(x), 0.2)
+        size = slope.square().mean(1, keepdim=True).sqrt() + 1e-12
+        return self.last(x) * scale.flatten(1), self.up(self.down(slope / size) * self.gate(x)) * size
 
 
 def quasi_newton(slope: Tensor, moves: Tensor, turns: Tensor, metric: Tensor) -> Tensor:
@@ -283,6 +287,11 @@ class Loom(Network):
         self.eye = Eye(resolution, size, channels=channels, widest=widest) if channels else None
 
     @property
+    def curvature(self) -> Tensor:
+        """Mean second derivative of the loss along each eigenvector, by places: [K]."""
+        return 2 * self.values * self.spread.square()
+
+    @property
     def basis(self) -> Eigenbasis:
         """That it was trained in."""
         return Eigenbasis(self.vectors, self.values, self.spread, self.num_ws, self.w_dim, self.config["generator"])
@@ -295,10 +304,13 @@ class Loom(Network):
         return memory | dict(place=coordinates, slope=coordinates, moves=pairs, turns=pairs)
 
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
-        place = (ws - self.w_avg).flatten(1) @ self.vectors / self.spread
         slope = gradient.flatten(1) @ self.vectors * self.spread
-        step, state = self.along(place, slope, sight, state)
+        step, state = self.along(self.place(ws), slope, sight, state)
         return (step * self.spread @ self.vectors.T).view_as(ws), state
+
+    def place(self, ws: Tensor) -> Tensor:
+        """ws along the eigenvectors, in standard deviations of the prior from its mean: [N, K]."""
+        return (ws - self.w_avg).flatten(1) @ self.vectors / self.spread
 
     def along(self, place: Tensor, slope: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
         """The step along each eigenvector, in standard deviations of the prior, from place and slope in these: [N, K] each."""
@@ -320,16 +332,20 @@ class Loom(Network):
         unbiased = means / (1 - decay ** age[:, None, None])  # [N, K, momenta]
         directions = (unbiased / size[..., None]).clamp(-5, 5)
         adam = directions[..., MOMENTA.index(0.8)]
-        curvature = 2 * self.values * self.spread.square()
+        curvature = self.curvature
         metric = 1 / (curvature + DAMPING * curvature.max())
         newton = quasi_newton(slope, moves, turns, metric) if self.sees["newton"] else -metric * slope
         newton = newton * (1 / newton.square().mean(1, keepdim=True).sqrt()).clamp(max=1)
-        nothing = torch.zeros_like(slope)
-        seen, remark = self.eye(place.clamp(-5, 5), sight) if self.eye is not None else (nothing, nothing)
+        seen = bent = torch.zeros_like(slope)
+        if self.eye is not None:
+            # Slope and step in coordinates of about equal curvature.
+            even = (curvature / curvature.max() + EVEN).rsqrt()
+            seen, bent = self.eye(place.clamp(-5, 5), even * slope, sight.target, sight.image)
+            bent = even * bent
         level = size.log()
         level = (level - level.mean(1, keepdim=True)) / 4
         own = [newton.clamp(-3, 3), place.clamp(-5, 5), level, seen.clamp(-3, 3), seen.abs().add(1e-3).log() / 4]
-        own += [curvature.add(1e-9).log().expand_as(slope) / 8, remark]
+        own += [curvature.add(1e-9).log().expand_as(slope) / 8, bent.clamp(-3, 3)]
         clocks = torch.stack([(age / clock).tanh() for clock in CLOCKS], 1)
         whole = torch.stack([log / 4, (log - first) / 2, (log - last) * 4], 1).clamp(-3, 3)
         shared = torch.cat([clocks, whole], 1)[:, None].expand(-1, slope.shape[1], -1) * self.sees["clock"]
@@ -342,7 +358,7 @@ class Loom(Network):
         rate, aside, trust, straight = self.last(x).unbind(2)
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
         step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + 0.1 * aside
-        step = step + seen * trust.clamp(-4, 1).exp() + straight * newton
+        step = step + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
         return step, kept
 
 
