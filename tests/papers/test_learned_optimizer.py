@@ -112,9 +112,8 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
     generator: stylegan2.Generator, basis: Eigenbasis, tmp_path: Path
 ) -> None:
     """Against differences: the weights are moved, while what the network is told on the way stays as it was."""
-    recipe = Recipe(
-        pair_steps=0, batch=2, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), channels=4, widest=8
-    )
+    sizes: dict[str, Any] = dict(channels=4, widest=8)
+    recipe = Recipe(batch=2, pair_steps=0, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), **sizes)
     network = loom(generator, basis, **sizes).requires_grad_(True)
     torch.nn.init.normal_(network.last.weight, std=0.05)
     torch.nn.init.normal_(network.eye.last.weight, std=0.1)  # type: ignore[union-attr]
