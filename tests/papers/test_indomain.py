@@ -20,7 +20,7 @@ RECIPE = indomain.Recipe(num_steps=6, batch=4, channel_base=128, channel_max=16,
 @pytest.fixture(scope="module")
 def networks() -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
     torch.manual_seed(0)
-    recipe = stylegan2.Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.Recipe(resolution=16, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     generator, judge = stylegan2.networks(recipe)
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
     return generator.eval(), judge
@@ -58,7 +58,7 @@ def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, 
 @pytest.mark.parametrize("iterations", [1, 2])
 def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictures: str, networks: Any, tmp_path: Path) -> None:
     generator = networks[0]
-    run(pictures, networks, tmp_path, num_steps=250, batch=8, iterations=iterations, save_every=1000, lr=3e-3)
+    run(pictures, networks, tmp_path, num_steps=120, batch=8, iterations=iterations, save_every=1000, lr=5e-3)
     encoder = indomain.load(tmp_path / MODEL)
     wanted = generator.generate(range(100, 116))
 
