@@ -148,8 +148,10 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
         channels=8,
         widest=16,
     )
-    for _ in learned_optimizer.train(generator, recipe, out=tmp_path / "run", basis=basis, hardware=CPU):
-        pass
+    ticks = list(learned_optimizer.train(generator, recipe, out=tmp_path / "run", basis=basis, hardware=CPU))
+    pairs = [tick.losses["pairs"] for tick in ticks[:20]]
+    assert pairs[0] == 1.0  # at first it says nothing, so that all of the way is left
+    assert pairs[-1] < 0.9 and "descent" in ticks[20].losses
     trained = learned_optimizer.load(tmp_path / "run" / "model.safetensors")
     targets = generator.generate(range(500, 516))
     config = Config(num_steps=8)

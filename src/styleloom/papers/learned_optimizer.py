@@ -413,7 +413,7 @@ class _Course:
         with torch.no_grad():
             ws = torch.cat([generator.mapping(each).float() for each in z.unbind(1)])
             layers = torch.arange(generator.num_ws, device=z.device)[None, :, None]
-            cut = torch.arange(len(ws), device=z.device)[:, None, None] % (2 * generator.num_ws)
+            cut = torch.arange(len(ws), device=z.device)[:, None, None] % (2 * generator.num_ws) + 1
             ws = torch.where(layers < cut, ws, ws.roll(1, 0))  # half of them mixed
             far = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
             ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), far)])
