@@ -8,7 +8,7 @@ that it was not trained on, at psi 1 and 0.7; beside them the floor: the same be
 pictures. Path lengths in z and w and, with ``--attributes``, for generators of toonfaces, linear separability. Everything over
 three seeds of latents, noise and choice of pictures. ``--earlier`` adds the distances of earlier states of the training, by
 their files. Results go to ``results/quality_<model>.json``; with ``--part pictures`` or ``--part latents`` that part of it alone
-is measured anew, so that two processes can share the work.
+is measured anew, so that two processes can share the work, and earlier states that were measured before are kept.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def main() -> None:
         result["latent space"] = summary(runs)
     file = RESULTS / f"quality_{result['model'].replace('-', '_')}.json"
     before = json.loads(file.read_text()) if file.exists() and options.part != "all" else {}
+    if "earlier" in result and "earlier" in before:
+        result["earlier"] = before["earlier"] | result["earlier"]
     file.write_text(json.dumps(before | result, indent=1) + "\n")
 
 
