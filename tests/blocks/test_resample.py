@@ -30,3 +30,16 @@ def test_halving_and_its_gradients(taps: tuple[int, ...], pad: tuple[int, int], 
         gradients.append((first, second))
     torch.testing.assert_close(gradients[0], gradients[1])
     assert torch.autograd.gradcheck(ours, x) and torch.autograd.gradgradcheck(ours, x)
+
+
+def test_halving_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 8, 8, requires_grad=True)
+    kernel = fir()
+    slope = torch.randn(2, 3, 4, 4)
+    (full,) = torch.autograd.grad(filtered(x, kernel, (1, 1), stride=2), x, slope)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = filtered(x, kernel, (1, 1), stride=2)
+    (found,) = torch.autograd.grad(half, x, slope.to(half.dtype))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, full, rtol=0.05, atol=0.02)

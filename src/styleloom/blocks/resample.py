@@ -59,7 +59,7 @@ class _Halved(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (weight,) = ctx.saved_tensors
+        weight = ctx.saved_tensors[0].to(gradient.dtype)  # in mixed precision they may differ
         count, channels, height, width = gradient.shape
         reach, before = weight.shape[-1] - 1, weight.shape[-1] - 1 - ctx.pad
         sides = (side + reach for side in ctx.size)
