@@ -38,7 +38,7 @@ from styleloom.blocks.generators import Generator, identity
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan import Config, Encoder, Factory, Objective
-from .learned_optimizer_networks import NETWORKS, Eye, Gate, Loom, Network, State
+from .learned_optimizer_networks import HORIZON, NETWORKS, Eye, Gate, Loom, Network, State
 
 KIND = "learned-optimizer"
 
@@ -82,7 +82,9 @@ class Learned(torch.optim.Optimizer):
         guard: how much worse a step may make a picture, as a factor of its lowest loss.
     """
 
-    def __init__(self, params: Any, network: Network, objective: Objective, *, horizon: int = 100, guard: float = 1.5) -> None:
+    def __init__(
+        self, params: Any, network: Network, objective: Objective, *, horizon: int = HORIZON, guard: float = 1.5
+    ) -> None:
         super().__init__(params, dict(horizon=horizon, guard=guard))
         check_generator(network, objective.generator)
         self.network, self.objective = network.to(objective.generator.device), objective

@@ -144,6 +144,7 @@ class Coordinatewise(Network):
 
 MOMENTA = (0.0, 0.5, 0.8, 0.95)
 SQUARES = 0.95
+HORIZON = 100
 PAIRS, DAMPING, EVEN = 10, 1e-4, 1e-4
 CLOCKS = (3.0, 10.0, 30.0, 100.0)
 
@@ -357,8 +358,10 @@ class Loom(Network):
         x = F.leaky_relu(self.second(x), 0.2)
         rate, aside, trust, straight = self.last(x).unbind(2)
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
-        step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + 0.1 * aside
-        step = step + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
+        learned = 0.1 * aside + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
+        # It was trained on HORIZON steps; then Adam takes over, by and by.
+        share = (2 - age / HORIZON).clamp(0, 1)[:, None]
+        step = -self.lr * adam * (share * 2 * (rate / 2).tanh()).exp() + share * learned
         return step, kept
 
 
