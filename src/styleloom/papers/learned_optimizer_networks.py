@@ -142,11 +142,11 @@ class Coordinatewise(Network):
         return step, dict(age=state["age"] + 1, **memory)
 
 
-MOMENTA = (0.0, 0.5, 0.8, 0.95)
-SQUARES = 0.95
-HORIZON = 100
-PAIRS, DAMPING, EVEN = 10, 1e-4, 1e-4
-CLOCKS = (3.0, 10.0, 30.0, 100.0)
+MOMENTA, SQUARES = (0.0, 0.5, 0.8, 0.95), 0.95  # decays of the running means of slopes, and of their squares
+PAIRS = 10  # moves that the quasi-Newton step remembers
+DAMPING = EVEN = 1e-4  # shares of the largest curvature, added to each
+CLOCKS = (3.0, 10.0, 30.0, 100.0)  # steps
+HORIZON = 100  # steps of the longest descents in training
 
 
 class Eye(nn.Module):
