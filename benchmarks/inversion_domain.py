@@ -1,0 +1,139 @@
+"""Whether what a fast optimizer finds is as good as what a slow one finds: at equal loss, and when it is edited.
+
+    python -m benchmarks.inversion_domain toonfaces-64 held-out.zip
+
+Each held-out picture is inverted by tuned Adam for 100 steps, and by the others until they have what that came to. Of these
+latents: the distance of pictures by unit features (Zhang 2018, vgg19-lite), and how far the encoder's word on the picture is from
+them, |w - E(G(w))|^2. For a generator of toonfaces also edits: w is moved along each attribute's own direction (a regression of
+what ``toonfaces-attributes`` tells of 4,000 samples on w), by one and by two standard deviations to either side, and the change of
+the attribute is given as a share of what it is in the generator's own samples. Medians of pictures with intervals of 95% of 1,000
+bootstraps, in ``results/inversion_domain_<model>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.inversion import FIRST_TEST, RESULTS, factory_of, settings_of
+from numpy.random import RandomState
+from torch import Tensor
+
+from styleloom import inversion
+from styleloom.blocks import labeller
+from styleloom.blocks.data import Labelled
+from styleloom.blocks.generators import Generator
+from styleloom.blocks.metrics import perceptual_distances
+from styleloom.cli.generate import loaded
+from styleloom.cli.options import Common
+from styleloom.convert.vgg import load_features
+from styleloom.inversion import Tools
+from styleloom.papers import image2stylegan, learned_optimizer
+from styleloom.papers.image2stylegan import LAYERS, Config, Factory
+
+SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
+
+
+def found_latents(generator: Generator, targets: Tensor, factory: Factory, goals: Tensor | None) -> tuple[Tensor, Tensor]:
+    """ws and losses of the first step that has each picture's goal; without goals, of the best of 100 steps."""
+    held = losses = torch.empty(0)
+    for step in image2stylegan.steps(generator, targets, Config(), optimizer=factory):
+        if goals is None or not len(held):
+            held, losses = step.ws, step.each
+            continue
+        waits = losses > goals
+        held, losses = torch.where(waits[:, None, None], step.ws, held), torch.where(waits, step.each, losses)
+        if bool((losses <= goals).all()):
+            break
+    return held, losses
+
+
+def directions(generator: Generator, network: labeller.Labeller) -> dict[str, tuple[Tensor, float]]:
+    """Of each attribute that is a number: a standard deviation along its way in w, [w_dim], and what that changes in samples."""
+    ws = torch.cat([generator.map(range(start, start + 500))[:, 0] for start in range(0, SAMPLES, 500)])
+    whole = ws[:, None].expand(-1, generator.num_ws, -1)
+    made = torch.cat([network(each)[0] for each in _pictures(generator, whole).split(500)])
+    centred = ws - ws.mean(0)
+    slopes = torch.linalg.lstsq(centred.double(), (made - made.mean(0)).double()).solution.float()  # [w_dim, numbers]
+    found = {}
+    for name, slope in zip(network.numbers, slopes.unbind(1), strict=True):
+        along = centred @ (slope / slope.norm())
+        step = slope / slope.norm() * along.std()
+        found[name] = (
+            step,
+            float(_changes(generator, network, ws[:200, None].expand(-1, generator.num_ws, -1), name, step).mean()),
+        )
+    return found
+
+
+def _pictures(generator: Generator, ws: Tensor) -> Tensor:
+    return torch.cat(list(generator.render(ws)))
+
+
+def _changes(generator: Generator, network: labeller.Labeller, ws: Tensor, name: str, step: Tensor) -> Tensor:
+    """How much the attribute changes for each of ws by a standard deviation along its direction: [N]."""
+    told = [network.told(_pictures(generator, ws + shift * step))[name] for shift in SHIFTS]
+    return sum(value * shift for value, shift in zip(told, SHIFTS, strict=True)) / sum(s * s for s in SHIFTS)  # type: ignore[return-value]
+
+
+def interval(values: Tensor, seed: int = 0) -> dict[str, float]:
+    """Median, and 95% of its bootstraps."""
+    rng, array = RandomState(seed), values.numpy()
+    medians = [np.median(rng.choice(array, len(array))) for _ in range(1000)]
+    figures = dict(median=np.median(array), least=np.percentile(medians, 2.5), most=np.percentile(medians, 97.5))
+    return {name: float(f"{value:.4g}") for name, value in figures.items()}
+
+
+def judged(generator: Generator, targets: Tensor, ws: Tensor, tools: Tools) -> dict[str, Tensor]:
+    """Distance and, with an encoder, its disagreement: [N] each."""
+    image, features = _pictures(generator, ws), load_features()
+    found = {"distance": perceptual_distances(features, image, targets, LAYERS)}
+    if tools.encoder is not None:
+        with torch.no_grad():
+            found["disagreement"] = (ws - tools.encoder.encode(generator, image)).square().mean((1, 2))
+    return found
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("held_out")
+    parser.add_argument("--pictures", type=int, default=100)
+    options = parser.parse_args()
+    generator = loaded(options.model, Common()).requires_grad_(False)
+    tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
+    assert tools.learned is not None
+    settings = settings_of(name)
+    contenders: dict[str, Factory] = {
+        f"{each} tuned": factory_of(each, settings[each], tools) for each in ("adam", "adam-eigenbasis")
+    }
+    contenders["learned"] = learned_optimizer.factory(tools.learned)
+    data = Labelled(options.held_out, generator.resolution)
+    teller = labeller.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
+    ways = directions(generator, teller) if teller is not None else {}
+    parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
+    for start in range(FIRST_TEST, FIRST_TEST + options.pictures, 20):
+        targets = torch.stack([data[index] for index in range(start, start + 20)])
+        goals: Tensor | None = None
+        for label, factory in contenders.items():
+            ws, losses = found_latents(generator, targets, factory, goals)
+            goals = losses if goals is None else goals
+            kept = {"loss": losses, **judged(generator, targets, ws, tools)}
+            for attribute, (step, usual) in ways.items():
+                assert teller is not None
+                kept[f"edit {attribute}"] = _changes(generator, teller, ws, attribute, step) / usual
+            for key, value in kept.items():
+                parts[label].setdefault(key, []).append(value)
+        print(start, flush=True)
+    result: dict[str, Any] = dict(model=options.model, pictures=options.pictures)
+    result |= {label: {key: interval(torch.cat(value)) for key, value in each.items()} for label, each in parts.items()}
+    (RESULTS / f"inversion_domain_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
