@@ -3,11 +3,11 @@
     python -m benchmarks.inversion_domain toonfaces-64 held-out.zip
 
 Each held-out picture is inverted by tuned Adam for 100 steps, and by the others until they have what that came to. Of these
-latents: the distance of pictures by unit features (Zhang 2018, vgg19-lite), and how far the encoder's word on the picture is from
-them, |w - E(G(w))|^2. For a generator of toonfaces also edits: w is moved along each attribute's own direction (a regression of
-what ``toonfaces-attributes`` tells of 4,000 samples on w), by one and by two standard deviations to either side, and the change of
-the attribute is given as a share of what it is in the generator's own samples. Medians of pictures with intervals of 95% of 1,000
-bootstraps, in ``results/inversion_domain_<model>.json``.
+latents: the distance of pictures by unit features (Zhang 2018, vgg19-lite), and how far the encoder's word on the picture is
+from them, |w - E(G(w))|^2. For a generator of toonfaces also edits: w is moved along each attribute's own direction (a
+regression of what ``toonfaces-attributes`` tells of 4,000 samples on w), by one and by two standard deviations to either side,
+and the change of the attribute is given as a share of what it is in the generator's own samples. Medians of pictures with
+intervals of 95% of 1,000 bootstraps, in ``results/inversion_domain_<model>.json``.
 """
 
 from __future__ import annotations
