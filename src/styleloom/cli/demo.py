@@ -22,7 +22,7 @@ from styleloom.convert.vgg import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.samples import sample
 
-from . import demo_faces, demo_inversion
+from . import demo_faces
 from .options import Common
 from .report import Report
 
@@ -126,7 +126,6 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     images.write(_enlarged(device), folder / "enlarged.png")
     faces = {cast.model: demo_faces.made(folder, cast, device) for cast in demo_faces.CASTS}
     faces["toonfaces"] = demo_faces.drawn(folder)
-    faces["inverted"] = demo_inversion.inverted(folder, device)
     seconds = time.perf_counter() - began
     page = _page(cards, faces, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")
@@ -230,7 +229,6 @@ def _page(cards: dict[str, str], faces: dict[str, str], config: gatys.Config, se
         drawn=faces["toonfaces"],
         toonfaces=faces["toonfaces-64"],
         portraits=faces["portraits-64"],
-        inverted=faces["inverted"],
         settings=rows,
         seconds=f"{seconds:.0f}",
         count=len(cards),
@@ -259,8 +257,6 @@ small { display: block; color: var(--soft); }
 .sources { display: flex; gap: .3rem; flex: none; } .sources img { width: 46px; height: 46px; object-fit: cover; border-radius: 3px; }
 .four { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); } .strips figure { margin-bottom: 1rem; }
 .faces { grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); align-items: start; }
-.curves { display: block; width: 100%; fill: none; stroke-width: 2.5; stroke-linejoin: round; }
-.curves text { fill: var(--soft); font-size: 13px; } .curves .rule { stroke: var(--line); stroke-width: 1; }
 .styles { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: .8rem; }
 .styles figcaption { padding: .35rem .6rem; font-size: .85rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px solid var(--line); padding: .2rem 1.4rem .2rem 0; }
@@ -299,10 +295,6 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <p>The same, trained on portraits of people who do not exist.
 <code>styleloom generate portraits-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
-<h2>Inversion in twenty steps</h2>
-<p>Which latents make this picture? Descend on them (Image2StyleGAN, Abdal 2019), or let a network do the descent that was trained
-on many. <code>styleloom invert portraits-64 photo.jpg -o found/</code></p>
-<div class="grid faces">$inverted</div>
 <h2>Sixteen styles, drawn by code</h2>
 <p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
 <div class="grid styles">$styles</div>
