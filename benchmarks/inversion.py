@@ -37,6 +37,7 @@ from styleloom.cli.options import Common
 from styleloom.inversion import Tools
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import OPTIMIZERS, Config, Factory
+from styleloom.papers.learned_optimizer_networks import Loom
 
 RESULTS = Path(__file__).parent / "results"
 STARTS = ("mean", "random", "encoder")
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("held_out")
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
+    parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--long", action="store_true")
     options = parser.parse_args()
@@ -155,6 +157,11 @@ def main() -> None:
     for each in options.learned:
         label, _, path = each.partition("=")
         contenders[label] = learned_optimizer.factory(learned_optimizer.load(path))
+    for each in options.transferred:
+        label, _, path = each.partition("=")
+        network = learned_optimizer.load(path)
+        assert isinstance(network, Loom) and tools.basis is not None
+        contenders[label] = learned_optimizer.factory(learned_optimizer.transferred(network, generator, tools.basis))
     count, num_steps = (16, 1000) if options.long else (options.pictures, 100)
     targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + count)])
     result: dict[str, Any] = dict(model=options.model, pictures=count, steps=num_steps, settings=settings)

@@ -207,6 +207,26 @@ def test_resume_and_batches(generator: stylegan2.Generator, basis: Eigenbasis, f
     torch.testing.assert_close(alone[-1].each[0], whole[-1].each[1], rtol=1e-3, atol=1e-6)
 
 
+def test_what_is_transferred_is_the_same_where_it_came_from_and_works_elsewhere(
+    generator: stylegan2.Generator, basis: Eigenbasis, features: Features
+) -> None:
+    network = loom(generator, basis, channels=0)
+    torch.nn.init.normal_(network.last.weight, std=0.02)
+    targets = generator.generate([3, 4])
+    here = run(generator, features, targets, network)
+    again = run(generator, features, targets, learned_optimizer.transferred(network, generator, basis))
+    assert torch.equal(here[-1].ws, again[-1].ws)
+    torch.manual_seed(5)
+    other = stylegan2.Generator(8, 0, 12, SIDE, 3, synthesis_kwargs=dict(channel_base=128, channel_max=16)).eval()
+    other.w_avg.copy_(other.estimate_w_avg(1000))
+    *_, found = eigenbasis(other.requires_grad_(False), lambda image: [(image, 1 / image[0].numel())], samples=200)
+    assert found.basis is not None and found.basis.vectors.shape[1] == 72 > 48 == basis.vectors.shape[1]
+    there = run(
+        other, features, other.generate([3, 4]), learned_optimizer.transferred(loom(generator, basis), other, found.basis)
+    )
+    assert bool((there[-1].each < 0.5 * there[0].each).all())
+
+
 class Wild(torch.nn.Module):
     """An optimizer that is led astray."""
 

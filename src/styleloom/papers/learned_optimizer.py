@@ -68,6 +68,24 @@ def load(name: str | Path) -> Network:
     return network.float().eval().requires_grad_(False)
 
 
+def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
+    """A loom for a generator that it was not trained on: in that one's eigenbasis, without its eye, which knows only the first.
+
+    Args:
+        network: trained on any generator; what it learned of the k-th eigenvector is taken to hold for the k-th there.
+        generator: of any size.
+        basis: of that generator.
+    """
+    config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim, resolution=generator.resolution)
+    found = Loom(basis, w_avg=generator.w_avg, **(config | dict(channels=0, generator=identity(generator))))
+    with torch.no_grad():
+        ranks = torch.arange(len(found.embedding)).clamp(max=len(network.embedding) - 1)
+        found.embedding.copy_(network.embedding[ranks])
+    for name in ("first", "second", "last"):
+        found.get_submodule(name).load_state_dict(network.get_submodule(name).state_dict())
+    return found.to(generator.device).eval().requires_grad_(False)
+
+
 class Learned(torch.optim.Optimizer):
     """A trained network as an optimizer of latents.
 

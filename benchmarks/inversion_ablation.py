@@ -1,0 +1,84 @@
+"""What each idea in the learned optimizer is worth: short trainings, each without one of them.
+
+    python -m benchmarks.inversion_ablation toonfaces-64 toonfaces64.zip held-out.zip --out runs/ablation
+
+Every variant is trained alike, 150 steps on pairs and 350 on descents of 5 to 30 steps, from the mean and from random w, and
+inverts 48 held-out pictures from the mean: median losses after some steps, and the steps to what tuned Adam has after 100.
+Trainings that were interrupted go on. Results go to ``results/inversion_ablation_<model>.json``, variant by variant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarks.inversion import FIRST_TEST, MARKS, RESULTS, curves, factory_of, reached, settings_of, told
+
+from styleloom import inversion
+from styleloom.blocks.data import Labelled
+from styleloom.blocks.fit import MODEL, Hardware
+from styleloom.cli.generate import loaded
+from styleloom.cli.options import Common
+from styleloom.inversion import Tools
+from styleloom.papers import learned_optimizer
+from styleloom.papers.learned_optimizer import Recipe
+
+PICTURES = 48
+WHOLE = Recipe(num_steps=500, pair_steps=150, unroll_length=30, starts=("mean", "random"))
+VARIANTS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "does not look at the pictures": dict(channels=0, pair_steps=0, num_steps=350),
+    "the eye learns from descents alone": dict(pair_steps=0, num_steps=350),
+    "no quasi-Newton step": dict(newton=False),
+    "Adam's momentum alone": dict(momenta=False),
+    "neither time nor loss": dict(clock=False),
+    "descents of 5 steps": dict(unroll_length=5),
+    "long descents from the first": dict(first_unroll_length=30),
+    "made pictures alone": dict(synthetic=1.0),
+}
+
+
+def main() -> None:
+    """Train what is not trained yet, measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("training")
+    parser.add_argument("held_out")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--precision", default="fp32")
+    options = parser.parse_args()
+    name = Path(options.model).stem.replace("-", "_")
+    generator = loaded(options.model, Common()).requires_grad_(False)
+    tools = inversion.tools_of(generator)
+    data = Labelled(options.held_out, generator.resolution)
+    targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + PICTURES)])
+    settings = settings_of(name)
+    bare = Tools(basis=tools.basis)
+    base = curves(generator, targets, factory_of("adam", settings["adam"], bare), "mean", bare)
+    starting = factory_of("adam-eigenbasis", settings["adam-eigenbasis"], bare)
+    result = {"Adam in the eigenbasis": _figures(curves(generator, targets, starting, "mean", bare), base)}
+    hardware = Hardware(str(generator.device.type), precision=options.precision)
+    for variant, changes in VARIANTS.items():
+        out = options.out / variant.replace(" ", "-").replace("'", "")
+        recipe = replace(WHOLE, **changes)
+        for _ in learned_optimizer.train(
+            generator, recipe, out=out, data=options.training, basis=tools.basis, hardware=hardware, resume=True
+        ):
+            pass
+        network = learned_optimizer.load(out / MODEL)
+        result[variant] = _figures(curves(generator, targets, learned_optimizer.factory(network), "mean", bare), base)
+        print(variant, result[variant], flush=True)
+        (RESULTS / f"inversion_ablation_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _figures(losses: torch.Tensor, base: torch.Tensor) -> dict[str, Any]:
+    medians = {str(mark): float(f"{losses[mark].median():.4g}") for mark in MARKS}
+    return dict(losses=medians, to_tuned=told(reached(losses, base[-1])))
+
+
+if __name__ == "__main__":
+    main()
