@@ -149,3 +149,13 @@ def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
     assert identity(other) != identity(generator)
     with pytest.raises(StyleLoomError, match="latents of another generator"):
         inversion.load_latents(tmp_path / "ws.safetensors", other)
+
+
+def test_a_damaged_photograph_is_told_before_any_work(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    images.write(torch.rand(1, 3, 16, 16), folder / "a.png")
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    assert run("invert", home / "g.safetensors", folder, "-o", out, "--device", "cpu", "--batch", "1", "--num-steps", "1") == 2
+    assert "b.png: damaged" in capsys.readouterr().err
+    assert not out.exists()

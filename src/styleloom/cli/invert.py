@@ -73,13 +73,14 @@ def invert(
     generator = loaded(model, common, config.precision)
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
     chosen = inversion.optimizer_for(config, tools)
+    # All of them now, so that a damaged one is told before the first is worked on.
+    framed = [inversion.framed(open_picture(source, max_pixels), generator.resolution) for source in sources]
     shows = open_mask(mask, max_pixels).to(generator.device) if mask else None
     check_folder(out)
     parts: list[Inversion] = []
     for start in range(0, len(sources), config.batch):
         part = slice(start, start + config.batch)
-        framed = [inversion.framed(open_picture(source, max_pixels), generator.resolution) for source in sources[part]]
-        targets = torch.cat(framed).to(generator.device)
+        targets = torch.cat(framed[part]).to(generator.device)
         state = out / f".state-{start}"
         if not resume:
             state.unlink(missing_ok=True)
