@@ -28,11 +28,11 @@ from styleloom.papers import learned_optimizer
 from styleloom.papers.learned_optimizer import Recipe
 
 PICTURES = 48
-WHOLE = Recipe(num_steps=500, pair_steps=150, unroll_length=30, starts=("mean", "random"))
+WHOLE = Recipe(num_steps=500, pairs=0.3, unroll_length=30, starts=("mean", "random"))
 VARIANTS: dict[str, dict[str, Any]] = {
     "whole": {},
-    "does not look at the pictures": dict(channels=0, pair_steps=0, num_steps=350),
-    "the eye learns from descents alone": dict(pair_steps=0, num_steps=350),
+    "does not look at the pictures": dict(channels=0, num_steps=350),
+    "the eye learns from descents alone": dict(pairs=0.0, num_steps=350),
     "no quasi-Newton step": dict(newton=False),
     "Adam's momentum alone": dict(momenta=False),
     "neither time nor loss": dict(clock=False),

@@ -97,7 +97,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
 ) -> None:
     """Against differences: the weights are moved, while what the network is told on the way stays as it was."""
     sizes: dict[str, Any] = dict(channels=4, widest=8)
-    recipe = Recipe(batch=2, pair_steps=0, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), **sizes)
+    recipe = Recipe(batch=2, pairs=0.0, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), **sizes)
     network = loom(generator, basis, **sizes).requires_grad_(True)
     torch.nn.init.normal_(network.last.weight, std=0.05)
     torch.nn.init.normal_(network.eye.last.weight, std=0.1)  # type: ignore[union-attr]
@@ -139,7 +139,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
 def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
     recipe = Recipe(
         num_steps=80,
-        pair_steps=20,
+        pairs=0.25,
         batch=8,
         unroll_length=8,
         synthetic=1.0,

@@ -191,7 +191,7 @@ class Recipe(Training):
         inner_lr: the rate of Adam that it starts from (loom) or multiplies (gate), or what its word is multiplied by (lstm).
         channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
         momenta, newton, clock: of loom: what it sees besides Adam's direction.
-        pair_steps: of loom: steps at first in which what looks at the pictures learns from pairs of made ones, whose w are known.
+        pairs: of loom: share of the training, at first, in which what looks at the pictures learns from pairs of made ones.
         unroll_length: steps of a descent.
         first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of the training.
         synthetic: share of pictures that the generator makes for it.
@@ -201,7 +201,7 @@ class Recipe(Training):
         lr: Adam's rate, which falls by a cosine.
     """
 
-    num_steps: int = 1_500
+    num_steps: int = 1_600
     batch: int = 8
     clip: float = 1.0
     log_every: int = 10
@@ -216,8 +216,8 @@ class Recipe(Training):
     momenta: bool = True
     newton: bool = True
     clock: bool = True
-    pair_steps: int = 2_000
-    unroll_length: int = 50
+    pairs: float = 0.3
+    unroll_length: int = 60
     first_unroll_length: int = 5
     synthetic: float = 0.5
     starts: tuple[str, ...] = STARTS
@@ -235,12 +235,18 @@ class Recipe(Training):
             ("unroll_length", 1, 1000),
             ("first_unroll_length", 1, self.unroll_length),
             ("synthetic", 0, 1),
+            ("pairs", 0, 1),
             ("starts", 1, 100),
         ):
             value = getattr(self, name)
             check_limits(name, len(value) if name == "starts" else value, least, most)
         if self.network == "gate" and self.synthetic < 1:
             raise StyleLoomError("a gate learns from the w of made pictures alone; use synthetic 1")
+
+    @property
+    def pair_steps(self) -> int:
+        """How many steps of the training are on pairs."""
+        return round(self.pairs * self.num_steps) if self.network == "loom" and self.channels else 0
 
     def unroll_length_at(self, step: int) -> int:
         """Steps of the descents at a step of the training."""
@@ -251,11 +257,12 @@ class Recipe(Training):
 
 RECIPES = {
     "default": Recipe(),
-    "lstm": Recipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
+    "lstm": Recipe(network="lstm", pairs=0.0, hidden=20, inner_lr=0.1, synthetic=1.0),
     # A step at a time, on 5,000 pictures that the generator made, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": Recipe(
         network="gate",
         num_steps=50_000,
+        pairs=0.0,
         batch=10,
         clip=0.0,
         hidden=128,
