@@ -26,6 +26,7 @@ from torch import Tensor
 from styleloom import inversion
 from styleloom.blocks import labeller
 from styleloom.blocks.data import Labelled
+from styleloom.blocks.features import Features
 from styleloom.blocks.generators import Generator
 from styleloom.blocks.metrics import perceptual_distances
 from styleloom.cli.generate import loaded
@@ -43,7 +44,7 @@ def found_latents(generator: Generator, targets: Tensor, factory: Factory, goals
     held = losses = torch.empty(0)
     for step in image2stylegan.steps(generator, targets, Config(), optimizer=factory):
         if goals is None or not len(held):
-            held, losses = step.ws, step.each
+            held, losses = step.ws, torch.minimum(step.each, losses) if len(losses) else step.each
             continue
         waits = losses > goals
         held, losses = torch.where(waits[:, None, None], step.ws, held), torch.where(waits, step.each, losses)
@@ -63,10 +64,7 @@ def directions(generator: Generator, network: labeller.Labeller) -> dict[str, tu
     for name, slope in zip(network.numbers, slopes.unbind(1), strict=True):
         along = centred @ (slope / slope.norm())
         step = slope / slope.norm() * along.std()
-        found[name] = (
-            step,
-            float(_changes(generator, network, ws[:200, None].expand(-1, generator.num_ws, -1), name, step).mean()),
-        )
+        found[name] = step, float(_changes(generator, network, whole[:200], name, step).mean())
     return found
 
 
@@ -88,9 +86,9 @@ def interval(values: Tensor, seed: int = 0) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
-def judged(generator: Generator, targets: Tensor, ws: Tensor, tools: Tools) -> dict[str, Tensor]:
+def judged(generator: Generator, features: Features, targets: Tensor, ws: Tensor, tools: Tools) -> dict[str, Tensor]:
     """Distance and, with an encoder, its disagreement: [N] each."""
-    image, features = _pictures(generator, ws), load_features()
+    image = _pictures(generator, ws)
     found = {"distance": perceptual_distances(features, image, targets, LAYERS)}
     if tools.encoder is not None:
         with torch.no_grad():
@@ -108,7 +106,7 @@ def main() -> None:
     generator = loaded(options.model, Common()).requires_grad_(False)
     tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
     assert tools.learned is not None
-    settings = settings_of(name)
+    settings, features = settings_of(name), load_features()
     contenders: dict[str, Factory] = {
         f"{each} tuned": factory_of(each, settings[each], tools) for each in ("adam", "adam-eigenbasis")
     }
@@ -123,7 +121,7 @@ def main() -> None:
         for label, factory in contenders.items():
             ws, losses = found_latents(generator, targets, factory, goals)
             goals = losses if goals is None else goals
-            kept = {"loss": losses, **judged(generator, targets, ws, tools)}
+            kept = {"loss": losses, **judged(generator, features, targets, ws, tools)}
             for attribute, (step, usual) in ways.items():
                 assert teller is not None
                 kept[f"edit {attribute}"] = _changes(generator, teller, ws, attribute, step) / usual
