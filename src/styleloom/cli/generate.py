@@ -12,10 +12,10 @@ import torch
 
 from styleloom import api, sampling
 from styleloom.blocks import images, video
-from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
+from styleloom.blocks.errors import StyleLoomError, check_limits
 from styleloom.blocks.files import check_folder
 from styleloom.blocks.generators import Generator
-from styleloom.blocks.precision import PRECISIONS, precision_on
+from styleloom.blocks.precision import precision_on
 from styleloom.papers import stylegan2
 
 from .options import Common
@@ -144,7 +144,6 @@ def generate(
         images.check_writable(out)
     if columns is not None:
         check_limits("--columns", columns, 1, math.inf)
-    check_choice("precision", precision, PRECISIONS)
     generator = loaded(model, common, precision)
     mark = time.perf_counter()
     options = dict(truncation_psi=psis[0], truncation_cutoff=cutoff)

@@ -8,6 +8,7 @@ momenta, the quasi-Newton step, time and loss; and a second opinion, read off th
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,7 +25,7 @@ State = dict[str, Tensor]
 """What an optimizer remembers between steps, [N, ...] each."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network that is an optimizer.
 
     Attributes:
@@ -36,13 +37,13 @@ class Network(nn.Module):
     w_dim: int
     config: dict[str, Any]
 
+    @abstractmethod
     def begin(self, count: int) -> State:
         """What it remembers of so many descents at first; ``age`` is the number of steps."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
         """ws and gradient [N, num_ws, w_dim] -> the step, likewise, and what to remember."""
-        raise NotImplementedError
 
 
 class Rows(nn.Module):
