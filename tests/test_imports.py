@@ -39,6 +39,7 @@ YEARS = {
     "image2stylegan": 2019,
     "indomain": 2020,
     "learned_optimizer": 2021,
+    "learned_optimizer_descent": 2021,
     "learned_optimizer_networks": 2021,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)

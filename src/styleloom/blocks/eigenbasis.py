@@ -22,7 +22,7 @@ from . import checkpoint
 from .descend import Progress
 from .errors import StyleLoomError
 from .features import Features
-from .generators import Generator, identity
+from .generators import Generator, identity, mixed_from
 
 KIND = "eigenbasis"
 BATCH = 16
@@ -81,13 +81,10 @@ def load(name: str | Path) -> Eigenbasis:
 def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
     """ws [N, num_ws, w_dim] of the generator's own; a share of them mixed of two at a random layer."""
     chance = np.random.RandomState(seeds[0])
-    ws = generator.map(seeds).clone()
-    others = generator.map([seed + 2**31 for seed in seeds])
-    for row in range(len(ws)):
-        if chance.rand() < mixing:
-            cut = chance.randint(1, generator.num_ws)
-            ws[row, cut:] = others[row, cut:]
-    return ws
+    num_ws = generator.num_ws
+    cut = [chance.randint(1, num_ws) if chance.rand() < mixing else num_ws for _ in seeds]
+    ws, others = generator.map(seeds), generator.map([seed + 2**31 for seed in seeds])
+    return mixed_from(ws, others, torch.tensor(cut, device=ws.device))
 
 
 @dataclass(frozen=True)

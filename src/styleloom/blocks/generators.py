@@ -90,6 +90,12 @@ def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
     return between * lengths[0].lerp(lengths[1], share)
 
 
+def mixed_from(first: Tensor, second: Tensor, layer: Tensor) -> Tensor:
+    """Style mixing: of ws [N, num_ws, w_dim] the second's from each picture's ``layer`` [N] on, the first's below it."""
+    place = torch.arange(first.shape[1], device=first.device)
+    return torch.where((place < layer[:, None])[:, :, None], first, second)
+
+
 class Generator(nn.Module):
     """A mapping network from z to ws and a synthesis network from ws to pictures; papers' generators are made of it.
 

@@ -27,7 +27,7 @@ from styleloom.blocks.descend import Losses
 from styleloom.blocks.equalized import FullyConnected
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.generators import Generator, identity, shown, widths
+from styleloom.blocks.generators import Generator, identity, mixed_from, shown, widths
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan import Config, Objective
@@ -227,7 +227,7 @@ def train(
         with torch.no_grad():
             first, second = (maker.mapping(each[:count]) for each in z.unbind(1))
             cut = torch.arange(count, device=device) % maker.num_ws
-            ws = torch.where(torch.arange(maker.num_ws, device=device)[None, :, None] < cut[:, None, None], first, second)
+            ws = mixed_from(first, second, cut)
             made = maker.synthesis(ws, noise_mode="const").add(1).div(2) if count else picture[:0]
         return torch.cat([made, picture[count:]]), ws, count
 

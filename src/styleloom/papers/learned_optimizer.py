@@ -13,12 +13,12 @@ Two ways of training are here, each with the network it was made for (``learned_
   taken as given. These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred
   steps fit in memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
 
-At run time both are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
+At run time all are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,154 +27,23 @@ import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.eigenbasis import Eigenbasis
 from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
 from styleloom.blocks.features import Features
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
-from styleloom.blocks.generators import Generator, identity
+from styleloom.blocks.generators import Generator, identity, mixed_from
 from styleloom.convert.vgg import load_features
 
-from .image2stylegan import Config, Encoder, Factory, Objective
-from .learned_optimizer_networks import HORIZON, NETWORKS, Eye, Gate, Loom, Network, State
-
-KIND = "learned-optimizer"
-
-
-def save(network: Network, path: Path, licence: str = "Apache-2.0") -> None:
-    """Write a model file: matrices in half precision, vectors in full.
-
-    Args:
-        network: to write.
-        path: a ``.safetensors``.
-        licence: what it may be used for, noted in it.
-    """
-    tensors = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
-    config = network.config | dict(network=next(name for name, kind in NETWORKS.items() if isinstance(network, kind)))
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
-
-
-def load(name: str | Path) -> Network:
-    """A learned optimizer from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
-
-    Raises:
-        StyleLoomError: no such model, or one of another kind.
-    """
-    tensors, config = checkpoint.read_model(name, KIND)
-    network = NETWORKS[config.pop("network")](**config)
-    network.load_state_dict(tensors)
-    return network.float().eval().requires_grad_(False)
-
-
-def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
-    """A loom for a generator that it was not trained on: in that one's eigenbasis, without its eye, which knows only the first.
-
-    Args:
-        network: trained on any generator; what it learned of the k-th eigenvector is taken to hold for the k-th there.
-        generator: of any size.
-        basis: of that generator.
-    """
-    config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim, resolution=generator.resolution)
-    found = Loom(basis, w_avg=generator.w_avg, **(config | dict(channels=0, generator=identity(generator))))
-    with torch.no_grad():
-        ranks = torch.arange(len(found.embedding)).clamp(max=len(network.embedding) - 1)
-        found.embedding.copy_(network.embedding[ranks])
-    for name in ("first", "second", "last"):
-        found.get_submodule(name).load_state_dict(network.get_submodule(name).state_dict())
-    return found.to(generator.device).eval().requires_grad_(False)
-
-
-class Learned(torch.optim.Optimizer):
-    """A trained network as an optimizer of latents.
-
-    Where a step has made a picture worse by a half, it goes back to the best place so far, and on from there in smaller steps;
-    beyond ``horizon`` steps, for which it was trained, its steps shrink, as those of a descent must that is to settle.
-
-    Args:
-        params: latents [num_ws, w_dim], one an image.
-        network: from :func:`load`.
-        objective: what is descended on; the network sees its pictures.
-        horizon: steps before they shrink.
-        guard: how much worse a step may make a picture, as a factor of its lowest loss.
-    """
-
-    def __init__(
-        self, params: Any, network: Network, objective: Objective, *, horizon: int = HORIZON, guard: float = 1.5
-    ) -> None:
-        super().__init__(params, dict(horizon=horizon, guard=guard))
-        check_generator(network, objective.generator)
-        self.network, self.objective = network.to(objective.generator.device), objective
-        wrong = [p.shape for p in self._params if p.shape != (network.num_ws, network.w_dim)]
-        if wrong:
-            raise StyleLoomError(
-                f"latents of shape {list(wrong[0])}; this optimizer takes [{network.num_ws}, {network.w_dim}]: use space w_plus"
-            )
-
-    @property
-    def _params(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"]]
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every latent; it needs a closure that evaluates the objective.
-
-        Raises:
-            StyleLoomError: no closure.
-        """
-        if closure is None:
-            raise StyleLoomError(
-                "a learned optimizer sees the picture at each step; give step() a closure that computes the loss"
-            )
-        with torch.enable_grad():
-            loss = closure()
-        params, group = self._params, self.param_groups[0]
-        sight = self.objective.sight
-        if not all(self.state[p] for p in params):
-            for p, fresh in zip(params, self._fresh(len(params)), strict=True):
-                self.state[p].update(fresh)
-        kept = [self.state[p] for p in params]
-        ws, gradient = torch.stack(params), torch.stack([p.grad for p in params if p.grad is not None])
-        state = {name: torch.stack([each[name] for each in kept]) for name in kept[0]}
-        best, lowest, scale = state.pop("best"), state.pop("lowest"), state.pop("scale")
-        worse = ~(sight.losses <= group["guard"] * lowest)
-        better = sight.losses < lowest
-        best, lowest = torch.where(better[:, None, None], ws, best), torch.where(better, sight.losses, lowest)
-        scale = torch.where(worse, scale / 2, (scale * 1.1).clamp(max=1))
-        step, state = self.network(ws, gradient, sight, state)
-        shrunk = (group["horizon"] / state["age"]).clamp(max=1).sqrt() * scale
-        moved = torch.where(worse[:, None, None], best, ws + step * shrunk[:, None, None])
-        state |= dict(best=best, lowest=lowest, scale=scale)
-        for row, p in enumerate(params):
-            p.copy_(moved[row])
-            self.state[p].update({name: value[row].clone() for name, value in state.items()})
-        return loss
-
-    def _fresh(self, count: int) -> list[State]:
-        begun = self.network.begin(count)
-        params = torch.stack(self._params)
-        begun |= dict(best=params, lowest=torch.full_like(params[:, 0, 0], torch.inf), scale=torch.ones_like(params[:, 0, 0]))
-        return [{name: value[row].clone() for name, value in begun.items()} for row in range(count)]
-
-
-def check_generator(network: Network, generator: Generator) -> None:
-    """Raise StyleLoomError unless a learned optimizer is this generator's."""
-    if network.config["generator"] not in ("", identity(generator)):
-        raise StyleLoomError(
-            "this optimizer was trained for another generator, whose latents mean something else; "
-            "train one with: styleloom train learned-optimizer"
-        )
-
-
-def factory(network: Network) -> Factory:
-    """For :func:`~styleloom.papers.image2stylegan.steps`.
-
-    Args:
-        network: a learned optimizer.
-    """
-    return lambda params, objective: Learned(params, network, objective)
-
+from .image2stylegan import Config, Encoder, Objective
+from .learned_optimizer_descent import KIND as KIND
+from .learned_optimizer_descent import Learned as Learned
+from .learned_optimizer_descent import check_generator, save
+from .learned_optimizer_descent import factory as factory
+from .learned_optimizer_descent import load as load
+from .learned_optimizer_descent import transferred as transferred
+from .learned_optimizer_networks import NETWORKS, Eye, Gate, Loom, Network, State
 
 STARTS = ("mean", "random", "encoder")
 MADE = 10_000  # pictures of an epoch, where all are made; their latents are other ones in the next
@@ -411,11 +280,9 @@ class _Course:
         recipe, generator = self.recipe, self.generator
         count = round(recipe.synthetic * len(z))
         first, second, third = (generator.mapping(each).float() for each in z.unbind(1))
-        layers = torch.arange(generator.num_ws, device=z.device)
+        row = torch.arange(count, device=z.device)
         # Every other one is mixed of two at a layer of its own.
-        cut = torch.arange(count, device=z.device) * generator.num_ws // max(1, count)
-        cut = torch.where(torch.arange(count, device=z.device) % 2 == 0, 0, cut)
-        truth = torch.where(layers[None, :, None] < cut[:, None, None], second[:count], first[:count])
+        truth = mixed_from(second[:count], first[:count], row * generator.num_ws // max(1, count) * (row % 2))
         made = generator.synthesis(truth, noise_mode="const").add(1).div(2) if count else picture[:0]
         targets = torch.cat([made, picture[count:]]) if count < len(z) else made
         start = recipe.starts[self.step // (recipe.unroll_length if self.descents is not None else 1) % len(recipe.starts)]
@@ -439,9 +306,8 @@ class _Course:
         generator = self.generator
         with torch.no_grad():
             ws = torch.cat([generator.mapping(each).float() for each in z.unbind(1)])
-            layers = torch.arange(generator.num_ws, device=z.device)[None, :, None]
-            cut = torch.arange(len(ws), device=z.device)[:, None, None] % (2 * generator.num_ws) + 1
-            ws = torch.where(layers < cut, ws, ws.roll(1, 0))  # half of them mixed
+            # Half of them are mixed.
+            ws = mixed_from(ws, ws.roll(1, 0), torch.arange(len(ws), device=z.device) % (2 * generator.num_ws) + 1)
             far = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
             ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), far)])
             image = generator.synthesis(ws, noise_mode="const").add(1).div(2).expand(-1, 3, -1, -1).float()

@@ -144,9 +144,7 @@ def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, us
     """
     layers = used or first.shape[1]
     cut = 1 + (chances[:, 1] * (max(layers, 2) - 1)).long()
-    cut = torch.where(chances[:, 0] < probability, cut, first.shape[1])
-    place = torch.arange(first.shape[1], device=first.device)
-    return torch.where((place < cut[:, None])[:, :, None], first, second)
+    return generators.mixed_from(first, second, torch.where(chances[:, 0] < probability, cut, first.shape[1]))
 
 
 def follow_mean(generator: generators.Generator, memory: Memory, beta: float) -> None:
