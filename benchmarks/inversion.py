@@ -1,7 +1,7 @@
 """How many steps, and seconds, inversion takes with one optimizer and with another.
 
     python -m benchmarks.inversion toonfaces-64 held-out.zip --tune
-    python -m benchmarks.inversion toonfaces-64 held-out.zip
+    python -m benchmarks.inversion toonfaces-64 held-out.zip --learned gate=toonfaces-64-gate
     python -m benchmarks.inversion toonfaces-64 held-out.zip --long
 
 All minimise the same loss: the mean squared difference of pixels in [0, 1], and 0.07 times that of vgg19-lite's features, which
@@ -9,6 +9,8 @@ makes both terms about equal at the mean w. Pictures are held-out ones, in W+; t
 for the figures. Of each optimizer and start, how many steps it takes to the loss that Adam has after 100, at its papers' rate of
 0.01 and tuned: the median of pictures, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share that
 never came there. ``--tune`` searches settings on the 16 by chance, as many for each; ``--long`` takes 1,000 steps on 16 pictures.
+Optimizers of which a rough place is enough invert the first 48 (``--full``: all, and ``--long`` then has 200). Losses are kept
+in ``--runs``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
 Results go to ``results/inversion_<model>.json``, ``..._tuning.json`` and ``..._long.json``.
 """
 
@@ -18,7 +20,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from styleloom import inversion
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.eigenbasis import EigenAdam
 from styleloom.blocks.generators import Generator
+from styleloom.blocks.memory import keep_memory
 from styleloom.cli.generate import loaded
 from styleloom.cli.options import Common
 from styleloom.inversion import Tools
@@ -41,19 +44,21 @@ from styleloom.papers.learned_optimizer_networks import Loom
 
 RESULTS = Path(__file__).parent / "results"
 STARTS = ("mean", "random", "encoder")
-VALIDATION, FIRST_TEST = range(16), 100
+VALIDATION, FIRST_TEST, FEW = range(16), 100, 48
 MARKS = (0, 5, 10, 20, 30, 50, 100)
 TUNED = ("sgd", "adam", "adam-eigenbasis")
-COARSE = ("nag", "adagrad", "rmsprop")
+COARSE = ("nag", "adagrad", "rmsprop", "lbfgs")
 TRIALS = 30
 
 
 def drawn(name: str, rng: RandomState) -> dict[str, Any]:
     """Settings of an optimizer, by chance: a rate over three decades, and Adam's decays."""
-    middle = {"sgd": 10.0, "nag": 3.0, "adagrad": 0.3, "rmsprop": 0.03, "adam": 0.1, "adam-eigenbasis": 0.3}[name]
+    middle = {"sgd": 10.0, "nag": 3.0, "adagrad": 0.3, "rmsprop": 0.03, "lbfgs": 0.3, "adam": 0.1, "adam-eigenbasis": 0.3}[name]
     settings: dict[str, Any] = dict(lr=float(f"{middle * 10 ** rng.uniform(-1.5, 1.5):.2g}"))
     if name.startswith("adam"):
         settings["betas"] = (float(rng.choice([0.5, 0.7, 0.8, 0.9])), float(rng.choice([0.8, 0.9, 0.95, 0.99, 0.999])))
+    if name == "lbfgs":
+        settings["max_iter"] = 1
     if name == "nag":
         settings |= dict(momentum=float(rng.choice([0.5, 0.8, 0.9, 0.95])), nesterov=True)
     return settings
@@ -73,7 +78,7 @@ def factory_of(name: str, settings: Mapping[str, Any], tools: Tools) -> Factory:
 
 
 def curves(
-    generator: Generator, targets: Tensor, factory: Factory, start: str, tools: Tools, num_steps: int = 100, batch: int = 16
+    generator: Generator, targets: Tensor, factory: Factory, start: str, tools: Tools, *, num_steps: int = 100, batch: int = 16
 ) -> Tensor:
     """Losses [num_steps + 1, N]; what diverged keeps its best."""
     config, encoder = Config(init=start, num_steps=num_steps), tools.encoder
@@ -137,59 +142,101 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
+    parser.add_argument("--start", choices=STARTS, nargs="*", help="find losses from these alone, and write no results")
+    parser.add_argument("--runs", type=Path, default=Path("runs/inversion"), help="folder of losses")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--long", action="store_true")
+    parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
+    keep_memory()
     generator = loaded(options.model, Common()).requires_grad_(False)
     tools = inversion.tools_of(generator)
     data = Labelled(options.held_out, generator.resolution)
     name = Path(options.model).stem.replace("-", "_")
     if options.tune:
         targets = torch.stack([data[index] for index in VALIDATION])
-        (RESULTS / f"inversion_{name}_tuning.json").write_text(json.dumps(tuned(generator, targets, tools), indent=1) + "\n")
+        tuned(generator, targets, tools, RESULTS / f"inversion_{name}_tuning.json")
         return
     settings = settings_of(name)
-    contenders: dict[str, Factory] = {"adam .01": factory_of("adam", OPTIMIZERS["adam"].fixed, tools)}
-    contenders |= {f"{each} tuned": factory_of(each, settings[each], tools) for each in settings}
-    contenders["sgd .01"] = factory_of("sgd", OPTIMIZERS["sgd"].fixed, tools)
+    contenders = contenders_of(generator, tools, settings, options.learned, options.transferred)
+    rough = {} if options.long else rough_ones(tools, settings)
+    count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
+    targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + count)])
+    marks = [*MARKS, 300, 1000] if options.long else MARKS
+    kind = f"{name}{'_long' if options.long else ''}"
+    starts = options.start or (STARTS if tools.encoder is not None else STARTS[:2])
+    losses: dict[str, dict[str, Tensor]] = {start: {} for start in starts}
+    for start in starts:
+        for label, factory in {**contenders, **rough}.items():
+            few = label in rough and not options.full
+            chosen = targets[:FEW] if few else targets
+            file = options.runs / kind / f"{start} {label}.npy"
+            if not file.exists():
+                found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(label))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                np.save(file, found.numpy())
+            losses[start][label] = torch.from_numpy(np.load(file))[:, : len(chosen)]
+            medians = losses[start][label].median(1).values[list(marks)]
+            print(start, label, [f"{value:.5f}" for value in medians.tolist()], flush=True)
+    if options.start:
+        return
+    result: dict[str, Any] = dict(model=options.model, pictures=count, steps=num_steps, settings=settings)
+    result["seconds a step"] = seconds_a_step(generator, targets, contenders, tools)
+    seconds = {label: each["16"] for label, each in result["seconds a step"].items()}
+    result |= {start: compared(each, marks, seconds) for start, each in losses.items()}
+    (RESULTS / f"inversion_{kind}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def contenders_of(
+    generator: Generator,
+    tools: Tools,
+    settings: Mapping[str, dict[str, Any]],
+    learned: Sequence[str] = (),
+    transferred: Sequence[str] = (),
+) -> dict[str, Factory]:
+    """The optimizers that are compared in full; ``learned`` and ``transferred`` are NAME=FILE."""
+    found = {f"{name} .01": factory_of(name, OPTIMIZERS[name].fixed, tools) for name in ("sgd", "adam")}
+    found |= {f"{name} tuned": factory_of(name, settings[name], tools) for name in TUNED}
     if tools.learned is not None:
-        contenders["learned"] = learned_optimizer.factory(tools.learned)
-    for each in options.learned:
+        found["learned"] = learned_optimizer.factory(tools.learned)
+    for each in learned:
         label, _, path = each.partition("=")
-        contenders[label] = learned_optimizer.factory(learned_optimizer.load(path))
-    for each in options.transferred:
+        found[label] = learned_optimizer.factory(learned_optimizer.load(path))
+    for each in transferred:
         label, _, path = each.partition("=")
         network = learned_optimizer.load(path)
         assert isinstance(network, Loom) and tools.basis is not None
-        contenders[label] = learned_optimizer.factory(learned_optimizer.transferred(network, generator, tools.basis))
-    count, num_steps = (16, 1000) if options.long else (options.pictures, 100)
-    targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + count)])
-    result: dict[str, Any] = dict(model=options.model, pictures=count, steps=num_steps, settings=settings)
-    result["seconds a step"] = seconds_a_step(generator, targets, contenders, tools)
-    marks = [*MARKS, 300, 1000] if options.long else MARKS
-    for start in STARTS if tools.encoder is not None else STARTS[:2]:
-        losses = {}
-        for label, factory in contenders.items():
-            losses[label] = curves(generator, targets, factory, start, tools, num_steps)
-            print(start, label, [f"{value:.5f}" for value in losses[label].median(1).values[list(marks)].tolist()], flush=True)
-        result[start] = compared(losses, marks, {label: each["16"] for label, each in result["seconds a step"].items()})
-        file = RESULTS / f"inversion_{name}{'_long' if options.long else ''}.json"
-        file.write_text(json.dumps(result, indent=1) + "\n")
+        found[label] = learned_optimizer.factory(learned_optimizer.transferred(network, generator, tools.basis))
+    return found
 
 
-def tuned(generator: Generator, targets: Tensor, tools: Tools) -> dict[str, Any]:
-    """The best settings of each optimizer, by the mean of log losses after 100 steps from the mean w."""
-    found: dict[str, Any] = {}
-    for name in (*TUNED, *COARSE):
+def rough_ones(tools: Tools, settings: Mapping[str, dict[str, Any]]) -> dict[str, Factory]:
+    """The other optimizers of torch, as they are and tuned coarsely."""
+    found = {}
+    for name in COARSE:
+        found[f"{name} fixed"] = factory_of(name, OPTIMIZERS[name].fixed, tools)
+        found[f"{name} tuned"] = factory_of(name, settings[name], tools)
+    return found
+
+
+def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> None:
+    """Write the best settings of each optimizer, by the mean of log losses after 100 steps from the mean w; go on with a file."""
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    for name in (each for each in (*TUNED, *COARSE) if each not in found):
         rng, trials = RandomState(0), list[dict[str, Any]]()
         for _ in range(TRIALS if name in TUNED else TRIALS // 3):
             settings = drawn(name, rng)
-            losses = curves(generator, targets, factory_of(name, settings, tools), "mean", tools)
+            losses = curves(generator, targets, factory_of(name, settings, tools), "mean", tools, batch=together(name))
             score = losses[-1].clamp(min=1e-8).nan_to_num(1e3).log10().mean().item()
             trials.append(dict(settings=settings, score=round(score, 4)))
             print(name, trials[-1], flush=True)
         found[name] = min(trials, key=lambda trial: trial["score"]) | dict(trials=trials)
-    return found
+        file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def together(label: str) -> int:
+    """Pictures that an optimizer takes at a time."""
+    return 1 if label.startswith("lbfgs") else 16
 
 
 def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, float]) -> dict[str, Any]:
