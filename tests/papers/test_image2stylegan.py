@@ -13,7 +13,8 @@ from styleloom.blocks.eigenbasis import Eigenbasis, eigenbasis
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
 from styleloom.papers import image2stylegan, stylegan2
-from styleloom.papers.image2stylegan import LAYERS, Config, Objective, noise_regularizer, steps
+from styleloom.papers.image2stylegan import LAYERS, Config, Objective, steps
+from styleloom.papers.image2stylegan_objective import noise_regularizer
 
 SIDE = 16
 

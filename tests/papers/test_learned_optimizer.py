@@ -13,7 +13,8 @@ from styleloom.blocks.features import Features
 from styleloom.blocks.fit import Hardware
 from styleloom.blocks.generators import identity
 from styleloom.papers import learned_optimizer, stylegan2
-from styleloom.papers.image2stylegan import Config, Sight, Step, steps
+from styleloom.papers.image2stylegan import Config, Step, steps
+from styleloom.papers.image2stylegan_objective import Sight
 from styleloom.papers.learned_optimizer import Recipe, factory
 from styleloom.papers.learned_optimizer_networks import Coordinatewise, Gate, Loom, quasi_newton
 

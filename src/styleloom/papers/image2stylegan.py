@@ -35,7 +35,11 @@ from styleloom.blocks.inputs import configured
 from styleloom.blocks.precision import PRECISIONS, precision_on
 from styleloom.convert.vgg import EMBEDDED, load_features
 
-LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
+from .image2stylegan_objective import LAYERS as LAYERS
+from .image2stylegan_objective import Encoder as Encoder
+from .image2stylegan_objective import Objective as Objective
+from .image2stylegan_objective import Weights, noise_regularizer
+
 SPACES = ("w_plus", "w", "z")
 INITS = ("mean", "random", "encoder")
 
@@ -70,21 +74,17 @@ OPTIMIZERS = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Weights):
     """How pictures are inverted.
 
     Args:
         space: "w_plus" (a w for each layer), "w" (one for all of them) or "z".
         init: start from the "mean" w, from the w of "random" seeds, or from what an "encoder" says.
-        optimizer: a name in ``OPTIMIZERS``.
+        optimizer: "sgd", "nag", "adagrad", "rmsprop", "adam", "adam-eigenbasis" or "lbfgs"; "styleloom invert" also takes
+            "learned", and "auto", which is the best that there is for a generator, unless told.
         lr: step size, instead of the tuned one.
         tuned: settings found best, or else those of the papers.
         num_steps: at most.
-        pixel: weight of the mean squared difference of pixels in [0, 1].
-        perceptual: weight of that of features, a mean over ``LAYERS``.
-        lpips: weight of the squared difference of features of unit length (Zhang et al. 2018).
-        in_domain: weight of the mean squared difference of w and what the encoder says of its picture (Zhu et al. 2020).
-        prior: weight of the mean squared distance from the mean w.
         noise_steps: steps on the noise maps, after those on w.
         noise_lr: Adam's rate for them.
         noise_weight: weight of what keeps them noise.
@@ -101,11 +101,6 @@ class Config:
     lr: float | None = None
     tuned: bool = True
     num_steps: int = 100
-    pixel: float = 1.0
-    perceptual: float = 0.07
-    lpips: float = 0.0
-    in_domain: float = 0.0
-    prior: float = 0.0
     noise_steps: int = 0
     noise_lr: float = 0.1
     noise_weight: float = 1e5
@@ -116,16 +111,12 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, choices in (("space", SPACES), ("init", INITS), ("precision", PRECISIONS)):
             check_choice(name, getattr(self, name), choices)
-        for name in ("num_steps", "noise_steps", "patience"):
-            if getattr(self, name) < 0:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        for name in ("pixel", "perceptual", "lpips", "in_domain", "prior", "noise_weight"):
+        for name in ("num_steps", "noise_steps", "patience", "noise_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        if not (self.pixel or self.perceptual or self.lpips):
-            raise StyleLoomError("pixel, perceptual and lpips are all 0, so nothing is asked for; raise one of them")
         if self.lr is not None and not self.lr > 0:
             raise StyleLoomError(f"lr is {self.lr}; it must be above 0")
         if self.batch < 1:
@@ -150,133 +141,6 @@ def configure(preset: str = "default", **settings: Any) -> Config:
         StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
     """
     return configured(PRESETS, preset, settings)
-
-
-Encoder = Callable[[Tensor], Tensor]
-"""Pictures [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What there is to be seen at a place of a descent.
-
-    Attributes:
-        losses: [N].
-        target, image: [N, 3, R, R], the pictures wanted and the present ones, nominally in [0, 1]; equal outside of a mask.
-    """
-
-    losses: Tensor
-    target: Tensor
-    image: Tensor
-
-
-class Objective:
-    """How far pictures of latents are from those that are wanted; what is asked of the targets is computed once.
-
-    Args:
-        generator: whose pictures they are.
-        targets: [N, 3, R, R] in [0, 1], of the generator's resolution.
-        features: perceptual network.
-        config: weights.
-        masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere unless told.
-        encoder: for the in-domain term.
-
-    """
-
-    def __init__(
-        self,
-        generator: Generator,
-        targets: Tensor,
-        features: Features,
-        config: Config,
-        *,
-        masks: Tensor | None = None,
-        encoder: Encoder | None = None,
-    ) -> None:
-        self.generator, self.features, self.config, self.encoder = generator, features, config, encoder
-        self.targets = targets
-        with torch.no_grad():
-            self.wanted = self._taps(targets)
-        self.shows = masks if masks is None else masks.expand(len(targets), -1, -1, -1)
-        self.weights: dict[int, Tensor] = {}
-        if self.shows is not None:
-            sides = {targets.shape[-1], *(tap.shape[-1] for tap in self.wanted.values())}
-            sized = {side: F.adaptive_avg_pool2d(self.shows, side) for side in sides}
-            # Of mean 1, so that a mean over all positions is one over those that count.
-            self.weights = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
-
-    def _taps(self, image: Tensor) -> dict[str, Tensor]:
-        if not (self.config.perceptual or self.config.lpips):
-            return {}
-        found: dict[str, Tensor] = self.features(image, LAYERS)
-        return found
-
-    def _apart(self, first: Tensor, second: Tensor) -> Tensor:
-        """Mean squared difference of each pair where the mask is: [N]."""
-        squared = (first - second).float().square()
-        if self.weights:
-            squared = squared * self.weights[first.shape[-1]]
-        return squared.mean((1, 2, 3))
-
-    def kept(self, rows: Sequence[int]) -> None:
-        """Go on with these targets only."""
-        places = list(rows)
-        self.targets = self.targets[places]
-        self.wanted = {layer: tap[places] for layer, tap in self.wanted.items()}
-        self.weights = {side: weight[places] for side, weight in self.weights.items()}
-        self.shows = None if self.shows is None else self.shows[places]
-
-    def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
-        """Pictures [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
-        config = self.config
-        options: dict[str, Any] = dict(noise=noise) if noise is not None else dict(noise_mode="const")
-        image = self.generator.synthesis(ws, **options).add(1).div(2).expand(-1, 3, -1, -1)
-        terms = self.compare(image)
-        if config.in_domain and self.encoder is not None:
-            terms["in_domain"] = config.in_domain * (ws - self.encoder(image)).square().mean((1, 2))
-        if config.prior:
-            terms["prior"] = config.prior * (ws - self.generator.w_avg).square().mean((1, 2))
-        self._last = image.detach(), torch.stack(list(terms.values())).sum(0).detach()
-        return image, terms
-
-    @property
-    def sight(self) -> Sight:
-        """What was last evaluated."""
-        image, losses = self._last
-        target = self.targets if self.shows is None else image + self.shows * (self.targets - image)
-        return Sight(losses.float(), target, image.float())
-
-    def compare(self, image: Tensor) -> Losses:
-        """The terms that pictures [N, 3, R, R] tell, [N] each."""
-        config = self.config
-        terms: Losses = {}
-        if config.pixel:
-            terms["pixel"] = config.pixel * self._apart(image, self.targets)
-        taps = self._taps(image)
-        if config.perceptual:
-            parts = [self._apart(taps[layer], wanted) for layer, wanted in self.wanted.items()]
-            terms["perceptual"] = config.perceptual * torch.stack(parts).mean(0)
-        if config.lpips:
-            parts = [self._apart(_unit(taps[layer]), _unit(wanted)) * wanted.shape[1] for layer, wanted in self.wanted.items()]
-            terms["lpips"] = config.lpips * torch.stack(parts).sum(0)
-        return terms
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.square().sum(1, keepdim=True).add(1e-20).sqrt()
-
-
-def noise_regularizer(maps: Sequence[Tensor]) -> Tensor:
-    """How much neighbours in noise maps [N, 1, H, W] depend on each other, on all scales down to 8 px (StyleGAN2, Eq. 5): [N]."""
-    total = torch.zeros(len(maps[0]), device=maps[0].device)
-    for noise in maps:
-        while True:
-            for axis in (2, 3):
-                total = total + (noise * noise.roll(1, axis)).mean((1, 2, 3)).square()
-            if noise.shape[-1] <= 8:
-                break
-            noise = F.avg_pool2d(noise, 2) * 2  # of unit variance again
-    return total
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Train
 from styleloom.blocks.generators import Generator, identity, mixed_from, shown, widths
 from styleloom.convert.vgg import load_features
 
-from .image2stylegan import Config, Objective
+from .image2stylegan_objective import Objective, Weights
 from .stylegan import discriminator_loss, generator_loss, r1_penalty
 from .stylegan2_networks import DiscriminatorBlock
 
@@ -216,7 +216,7 @@ def train(
     network.w_avg.copy_(maker.w_avg)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = load_features().prepare(device, torch.float32)
-    config = Config(pixel=recipe.pixel, perceptual=recipe.perceptual)
+    weights = Weights(pixel=recipe.pixel, perceptual=recipe.perceptual)
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
         return pictures[index], torch.from_numpy(rng.randn(2, maker.z_dim)).float()
@@ -233,7 +233,7 @@ def train(
 
     def loss(picture: Tensor, z: Tensor) -> Losses:
         wanted, truth, count = examples(picture, z)
-        objective = Objective(maker, wanted, features, config)
+        objective = Objective(maker, wanted, features, weights)
         sums: Losses = {}
         for ws, made in network.looks(maker, wanted * 2 - 1):
             terms = {name: term.mean() for name, term in objective.compare(made.add(1).div(2)).items()}

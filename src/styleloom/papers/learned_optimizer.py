@@ -36,7 +36,7 @@ from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Train
 from styleloom.blocks.generators import Generator, identity, mixed_from
 from styleloom.convert.vgg import load_features
 
-from .image2stylegan import Config, Encoder, Objective
+from .image2stylegan_objective import Encoder, Objective, Weights
 from .learned_optimizer_descent import KIND as KIND
 from .learned_optimizer_descent import Learned as Learned
 from .learned_optimizer_descent import check_generator, save
@@ -265,7 +265,7 @@ class _Course:
     def __init__(self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Network) -> None:
         self.generator, self.features, self.recipe = generator, features, recipe
         self.encoder, self.network = encoder, network
-        self.config = Config(pixel=recipe.pixel, perceptual=recipe.perceptual)
+        self.weights = Weights(pixel=recipe.pixel, perceptual=recipe.perceptual)
         self.descents: Any = None
         self.step = 0
 
@@ -290,7 +290,7 @@ class _Course:
             begins = self.encoder(targets)  # type: ignore[misc]
         else:
             begins = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
-        return Objective(generator, targets, self.features, self.config), begins.clone(), truth
+        return Objective(generator, targets, self.features, self.weights), begins.clone(), truth
 
     def _slope(self, objective: Objective, ws: Tensor) -> Tensor:
         """d L / d ws, with the network's view of it in ``objective.sight``."""
@@ -351,7 +351,7 @@ class _Course:
             values = dict(ws=ws, truth=truth, gradient=self._slope(objective, ws), target=objective.targets)
             descents.put(values, self.network.begin(len(ws)))
         else:
-            objective = Objective(self.generator, descents.target, self.features, self.config)
+            objective = Objective(self.generator, descents.target, self.features, self.weights)
         blind: Any = None  # a gate looks at no picture
         moved, state = self.network(descents.ws.clone(), descents.gradient.clone(), blind, descents.state)
         ws = descents.ws.clone() + moved

@@ -14,7 +14,8 @@ from styleloom.blocks.eigenbasis import Eigenbasis
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.generators import Generator, identity
 
-from .image2stylegan import Factory, Objective
+from .image2stylegan import Factory
+from .image2stylegan_objective import Objective
 from .learned_optimizer_networks import HORIZON, NETWORKS, Loom, Network, State
 
 KIND = "learned-optimizer"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from styleloom.blocks.eigenbasis import Eigenbasis
 
-from .image2stylegan import Sight
+from .image2stylegan_objective import Sight
 
 State = dict[str, Tensor]
 """What an optimizer remembers between steps, [N, ...] each."""
