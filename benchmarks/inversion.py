@@ -6,12 +6,14 @@
 
 All minimise the same loss: the mean squared difference of pixels in [0, 1], and 0.07 times that of vgg19-lite's features, which
 makes both terms about equal at the mean w. Pictures are held-out ones, in W+; the first 16 of the file are for tuning, 200 others
-for the figures. Of each optimizer and start, how many steps it takes to the loss that Adam has after 100, at its papers' rate of
-0.01 and tuned: the median of pictures, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share that
-never came there. ``--tune`` searches settings on the 16 by chance, as many for each; ``--long`` takes 1,000 steps on 16 pictures.
-Optimizers of which a rough place is enough invert the first 48 (``--full``: all, and ``--long`` then has 200). Losses are kept
-in ``--runs``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
-Results go to ``results/inversion_<model>.json``, ``..._tuning.json`` and ``..._long.json``.
+for the figures. Of each optimizer and start, how many steps it takes to the loss that Adam and SGD have after 100, at the papers'
+rate of 0.01 and tuned: the median of pictures, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share
+that never came there. Optimizers of which a rough place is enough invert the first 48 pictures.
+
+``--tune`` searches settings on the 16 by chance, as many for each; ``--long`` takes 1,000 steps on 16 pictures; with ``--full``
+every optimizer inverts all 200, in either. Losses are kept in ``--runs``: a benchmark goes on from where it was interrupted, and
+two processes share one with ``--start``. Results go to ``results/inversion_<model>.json``, ``..._tuning.json`` and
+``..._long.json``.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ RESULTS = Path(__file__).parent / "results"
 STARTS = ("mean", "random", "encoder")
 VALIDATION, FIRST_TEST, FEW = range(16), 100, 48
 MARKS = (0, 5, 10, 20, 30, 50, 100)
+GOALS = ("adam .01", "adam tuned", "sgd .01", "sgd tuned")
+SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the seconds that tuned Adam takes for all steps
 TUNED = ("sgd", "adam", "adam-eigenbasis")
 COARSE = ("nag", "adagrad", "rmsprop", "lbfgs")
 TRIALS = 30
@@ -110,14 +114,6 @@ def told(steps: np.ndarray[Any, Any], seed: int = 0) -> dict[str, Any]:
     figures |= dict(most=np.percentile(medians, 97.5, method="nearest"), tenth=np.percentile(steps, 90, method="nearest"))
     plain = {name: (float(value) if math.isfinite(value) else None) for name, value in figures.items()}
     return plain | dict(never=float(np.isinf(steps).mean()))
-
-
-def timed(steps: np.ndarray[Any, Any], whole: int, seconds: Mapping[str, float], label: str) -> dict[str, float]:
-    """Seconds of sixteen pictures to the median picture's goal, and how many times fewer than ``whole`` steps of tuned Adam."""
-    needed = float(np.median(steps)) * seconds[label]
-    if not 0 < needed < math.inf:
-        return {}
-    return dict(seconds=float(f"{needed:.4g}"), times_fewer_seconds=round(whole * seconds["adam tuned"] / needed, 2))
 
 
 def seconds_a_step(
@@ -240,22 +236,32 @@ def together(label: str) -> int:
 
 
 def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Of each contender its median losses at the marks, and the steps to what Adam has at the end; the seconds, and how many
-    times fewer than those of all steps of tuned Adam, have the optimizer's own share in them."""
-    base, best = losses["adam .01"], losses["adam tuned"]
+    """Of each contender its median losses at the marks, and the steps to what others have at the end. With the seconds of a step,
+    which have the optimizer's own share in them, also the median loss in a share of the time that tuned Adam takes, and how many
+    times less time than that the median picture needs for what tuned Adam comes to."""
+    best = losses["adam tuned"]
     found: dict[str, Any] = {}
     for label, each in losses.items():
-        lower = each[-1] < best[-1]
-        test = wilcoxon(each[-1].log().numpy(), best[-1].log().numpy()) if label != "adam tuned" else None
-        found[label] = dict(
-            losses={str(mark): float(f"{each[mark].median():.5g}") for mark in marks},
-            curve=[float(f"{value:.4g}") for value in each.median(1).values],
-            to_fixed=told(reached(each, base[-1])),
-            to_tuned=told(reached(each, best[-1])) | timed(reached(each, best[-1]), len(best) - 1, seconds, label),
-            lower_than_tuned=float(lower.float().mean()),
-            p=float(test.pvalue) if test is not None else None,
+        count = each.shape[1]
+        reaches = {goal: reached(each, losses[goal][-1, :count]) for goal in GOALS}
+        medians = each.median(1).values
+        here: dict[str, Any] = dict(
+            pictures=count,
+            losses={str(mark): float(f"{medians[mark]:.5g}") for mark in marks},
+            curve=[float(f"{value:.4g}") for value in medians],
+            to={goal: told(steps) for goal, steps in reaches.items()},
+            lower_than_tuned=float((each[-1] < best[-1, :count]).float().mean()),
             worst=float(each[-1].max()),
         )
+        if label != "adam tuned":
+            here["p"] = float(wilcoxon(each[-1].log().numpy(), best[-1, :count].log().numpy()).pvalue)
+        if label in seconds:
+            whole = (len(best) - 1) * seconds["adam tuned"]
+            afforded = {share: min(len(each) - 1, int(share * whole / seconds[label])) for share in SHARES}
+            here["in_share_of_seconds"] = {str(share): float(f"{medians[step]:.5g}") for share, step in afforded.items()}
+            needed = float(np.median(reaches["adam tuned"])) * seconds[label]
+            here["times_fewer_seconds"] = round(whole / needed, 2) if 0 < needed < math.inf else None
+        found[label] = here
     return found
 
 
