@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from .blocks.data import squared
 from .blocks.eigenbasis import Eigenbasis
 from .blocks.errors import StyleLoomError, check_choice
 from .blocks.features import Features
-from .blocks.generators import Generator, identity
-from .blocks.metrics import perceptual_distances, psnr, ssim
+from .blocks.generators import Generator, check_made_for, identity
+from .blocks.metrics import perceptual_distances, ssim
 from .convert.vgg import EMBEDDED, load_features
 from .papers import image2stylegan, indomain, learned_optimizer
 from .papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
@@ -65,8 +65,8 @@ def tools_of(
             shipped[kind] = model
     named = {indomain.KIND: encoder, eigenbasis.KIND: basis, learned_optimizer.KIND: learned}
     for name in named.values():
-        if name is not None and checkpoint.read_config(name)[1].get("generator", own) not in ("", own):
-            raise StyleLoomError(f"{name} was made for another generator, whose latents mean something else; make one for this")
+        if name is not None:
+            check_made_for(str(name), checkpoint.read_config(name)[1].get("generator", ""), generator)
     reader, directions, network = (name or shipped.get(kind) for kind, name in named.items())
     optimizer = learned_optimizer.load(network) if network else None
     return Tools(
@@ -87,7 +87,7 @@ class Inversion:
         target: [N, 3, R, R], what was asked for.
         losses: [steps + 1, N], of every step; what has come to rest keeps its last.
         metrics: ``psnr`` in dB, ``ssim``, ``distance`` (of features of unit length, vgg19-lite) and ``left``, the share of the
-            mean picture's loss that is left: [N] each.
+            mean picture's loss that is left: [N] each. With masks only what they show counts; the rest is taken as met.
         noise: noise maps [N, 1, H, W], where they were descended on.
         optimizer: that was used.
         seconds: that it took.
@@ -122,13 +122,16 @@ def optimizer_for(config: Config, tools: Tools) -> str:
     return "adam-eigenbasis" if config.space == "w_plus" and tools.basis is not None else "adam"
 
 
-def steps(generator: Generator, targets: Tensor, config: Config, tools: Tools | None = None, **options: Any) -> Iterator[Step]:
+def steps(
+    generator: Generator, targets: Tensor, config: Config, tools: Tools | None = None, *, first: int = 0, **options: Any
+) -> Iterator[Step]:
     """Invert one batch of pictures, a step at a time.
 
     Args:
         generator: of any paper, without classes.
         targets: [N, 3, H, W] in [0, 1]; the square in the middle is taken.
         config: its ``optimizer`` may also be "learned" or "auto".
+        first: place of the first of these pictures among all; the n-th of all starts at random from seed + n.
         tools: from :func:`tools_of`, which is asked unless told.
         options: ``masks``, ``features``, ``init`` and ``state`` of :func:`styleloom.papers.image2stylegan.steps`.
 
@@ -138,21 +141,35 @@ def steps(generator: Generator, targets: Tensor, config: Config, tools: Tools | 
     Raises:
         StyleLoomError: what either refuses.
     """
+    image2stylegan.check_pictures(generator, targets)
     tools = tools or tools_of(generator)
+    if tools.encoder is not None:
+        check_made_for("this encoder", str(tools.encoder.config["generator"]), generator)
+    if tools.basis is not None:
+        check_made_for("this eigenbasis", tools.basis.generator, generator)
     name = optimizer_for(config, tools)
     if options.get("masks") is not None:
-        options["masks"] = framed(options["masks"], generator.resolution)
+        options["masks"] = framed(options["masks"].float(), generator.resolution)
     encoder = tools.encoder.to(generator.device) if tools.encoder is not None else None
     factory = learned_optimizer.factory(tools.learned) if name == "learned" and tools.learned is not None else None
     yield from image2stylegan.steps(
         generator,
         framed(targets, generator.resolution),
-        replace(config, optimizer=name),
+        replace(config, optimizer=name, seed=config.seed + first),
         optimizer=factory,
         basis=tools.basis.to(generator.device) if tools.basis is not None else None,
         encoder=(lambda picture: encoder.encode(generator, picture)) if encoder is not None else None,
         **options,
     )
+
+
+def job_of(generator: Generator, pictures: Sequence[Tensor], config: Config, tools: Tools, mask: Tensor | None = None) -> str:
+    """A digest of all that an inversion depends on."""
+    given = [*pictures, *([] if mask is None else [mask])]
+    for network in (tools.encoder, tools.learned):
+        given += [] if network is None else network.state_dict().values()
+    given += [] if tools.basis is None else [tools.basis.vectors]
+    return checkpoint.fingerprint([asdict(config), identity(generator)], given)
 
 
 def framed(pictures: Tensor, side: int) -> Tensor:
@@ -190,35 +207,38 @@ def invert(
     Source: the modules of ``papers`` that do it name theirs.
     """
     config = image2stylegan.configure(preset, **{"optimizer": "auto", **settings})
+    image2stylegan.check_pictures(generator, pictures)
+    if masks is not None and len(masks) not in (1, len(pictures)):
+        raise StyleLoomError(f"{len(masks)} masks for {len(pictures)} pictures; give one a picture, or one for all")
     tools = tools or tools_of(generator)
     parts = []
     for start in range(0, len(pictures), config.batch):
         chosen = slice(start, start + config.batch)
         mask = None if masks is None else masks if len(masks) == 1 else masks[chosen]
-        loop = steps(generator, pictures[chosen], config, tools, masks=mask, features=features)
-        parts.append(outcome(generator, pictures[chosen], list(loop), optimizer_for(config, tools)))
-    if not parts:
-        raise StyleLoomError("no picture to invert; give at least one")
+        *_, last = steps(generator, pictures[chosen], config, tools, first=start, masks=mask, features=features)
+        parts.append(outcome(generator, pictures[chosen], last, optimizer_for(config, tools), mask))
     return joined(parts)
 
 
-def outcome(generator: Generator, targets: Tensor, found: list[Step], optimizer: str) -> Inversion:
-    """What the steps of one batch came to, measured."""
-    last, target = found[-1], framed(targets.to(generator.device), generator.resolution)
-    image = last.image
+def outcome(generator: Generator, targets: Tensor, last: Step, optimizer: str, masks: Tensor | None = None) -> Inversion:
+    """What one batch came to with its last step, measured."""
+    device = generator.device
+    target, image = framed(targets.to(device, torch.float32), generator.resolution), last.image
+    shows = torch.ones_like(image[:, :1])
+    if masks is not None:
+        shows = framed(masks.to(device, torch.float32), generator.resolution).clamp(0, 1).expand_as(shows)
     with torch.no_grad():
         mean = generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode="const").add(1).div(2).clamp(0, 1)
     network = load_features(EMBEDDED).prepare(generator.device, torch.float32)
-    pairs = list(zip(image.split(1), target.split(1), strict=True))
-    blank = (mean - target).square().mean((1, 2, 3))
+    error, blank = (((each - target).square() * shows).mean((1, 2, 3)) / shows.mean((1, 2, 3)) for each in (image, mean))
+    met = torch.lerp(target, image, shows)
     metrics = dict(
-        psnr=torch.tensor([psnr(*pair) for pair in pairs]),
-        ssim=torch.tensor([ssim(*pair) for pair in pairs]),
-        distance=perceptual_distances(network, image, target, LAYERS).cpu(),
-        left=((image - target).square().mean((1, 2, 3)) / blank.clamp(min=1e-12)).cpu(),
+        psnr=-10 * error.clamp(min=1e-12).log10().cpu(),
+        ssim=torch.tensor([ssim(*pair) for pair in zip(met.split(1), target.split(1), strict=True)]),
+        distance=perceptual_distances(network, met, target, LAYERS).cpu(),
+        left=(error / blank.clamp(min=1e-12)).cpu(),
     )
-    losses = torch.stack([step.each for step in found])
-    return Inversion(last.ws, image, target, losses, metrics, last.noise, optimizer, last.seconds)
+    return Inversion(last.ws, image, target, last.history, metrics, last.noise, optimizer, last.seconds)
 
 
 def joined(parts: list[Inversion]) -> Inversion:
@@ -238,19 +258,21 @@ def joined(parts: list[Inversion]) -> Inversion:
     )
 
 
-def save_latents(path: Path, ws: Tensor, generator: Generator) -> None:
+def save_latents(path: Path, ws: Tensor, generator: Generator, noise: Sequence[Tensor] = ()) -> None:
     """Write latents in full precision.
 
     Args:
         path: a ``.safetensors``.
         ws: [N, num_ws, w_dim].
         generator: whose they are, noted in the file.
+        noise: noise maps [N, 1, H, W], as ``noise.0`` and so on.
     """
-    checkpoint.save_model(path, {"ws": ws.cpu()}, kind=LATENTS, config=dict(generator=identity(generator)), licence="unknown")
+    tensors = {"ws": ws.cpu()} | {f"noise.{index}": each.cpu() for index, each in enumerate(noise)}
+    checkpoint.save_model(path, tensors, kind=LATENTS, config=dict(generator=identity(generator)), licence="unknown")
 
 
-def load_latents(path: str | Path, generator: Generator) -> Tensor:
-    """ws [N, num_ws, w_dim] from a file that :func:`save_latents` wrote.
+def load_latents(path: str | Path, generator: Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """ws [N, num_ws, w_dim] and noise maps [N, 1, H, W], where there are any, from a file that :func:`save_latents` wrote.
 
     Args:
         path: of the file.
@@ -262,4 +284,5 @@ def load_latents(path: str | Path, generator: Generator) -> Tensor:
     tensors, config = checkpoint.read_model(path, LATENTS)
     if config["generator"] != identity(generator):
         raise StyleLoomError(f"{path} holds latents of another generator; invert its pictures again with this one")
-    return tensors["ws"].to(generator.device)
+    noise = tuple(tensors[f"noise.{index}"].to(generator.device) for index in range(len(tensors) - 1))
+    return tensors["ws"].to(generator.device), noise

@@ -95,5 +95,5 @@ def test_files_and_mistakes(tmp_path: Path) -> None:
     found.save(tmp_path / "basis.safetensors")
     again = eigenbasis.load(tmp_path / "basis.safetensors")
     torch.testing.assert_close(again.vectors, found.vectors, atol=1e-3, rtol=1e-3)
-    with pytest.raises(StyleLoomError, match=r"latents of shape \[3, 3\]; this basis is of a generator with 2 w of 3 numbers"):
+    with pytest.raises(StyleLoomError, match=r"latents of shape \[3, 3\]; this basis takes \[2, 3\]: use space w_plus"):
         EigenAdam([torch.zeros(3, 3, requires_grad=True)], found)

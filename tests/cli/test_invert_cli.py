@@ -1,6 +1,7 @@
 """Pictures to latents with what was made for a generator, and the verbs that make it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch
 from tests.cli.program import run as program
 
 from styleloom import inversion
-from styleloom.blocks import images
+from styleloom.blocks import checkpoint, images
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.generators import identity
+from styleloom.blocks.metrics import ssim
 from styleloom.papers import stylegan2
+from styleloom.papers.image2stylegan import Step
 
 
 def run(*arguments: Any) -> int:
@@ -86,7 +89,8 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     ends = (".png", "-beside.png", ".mp4", ".safetensors")
     assert names == {"metrics.json"} | {f"{name}{end}" for name in ("wide", "tall") for end in ends}
     generator = stylegan2.load(home / "g.safetensors")
-    ws = inversion.load_latents(out / "tall.safetensors", generator)
+    ws, noise = inversion.load_latents(out / "tall.safetensors", generator)
+    assert noise == ()
     drawn = torch.cat(list(generator.render(ws)))
     torch.testing.assert_close(images.read(out / "tall.png"), drawn, atol=0.003, rtol=0)
     middle = images.read(photos / "tall.png")[:, :, 7:23]
@@ -94,20 +98,72 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     assert len(json.loads((out / "metrics.json").read_text())["losses"]["wide"]) == 6
 
 
-def test_an_interrupted_run_goes_on(home: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = sorted((home / "faces").iterdir())[:2]
+    given = ["--num-steps", 30, "--optimizer", "adam", "--device", "cpu", "--batch", 1, "--noise-steps", 2, "--init", "random"]
+    line = ["invert", home / "g.safetensors", *photos, *given]
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    assert run(*line, "-o", whole) == 0
+
+    def interrupted(*arguments: Any, first: int, **options: Any) -> Iterator[Step]:
+        for step in steps(*arguments, first=first, **options):
+            yield step
+            if first == 1 and step.index == 27:
+                raise KeyboardInterrupt
+
+    steps = inversion.steps
+    monkeypatch.setattr(inversion, "steps", interrupted)
+    assert run(*line, "-o", parted) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+    monkeypatch.undo()
+    before = {path: path.read_bytes() for path in parted.iterdir()}
+    assert run(*line, "-o", parted, "--resume", "--lr", 0.1) == 2
+    assert "the beginning of a run of other photographs or settings" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in parted.iterdir()} == before
+    assert run(*line, "-o", parted, "--resume") == 0
+    assert {path.name for path in parted.iterdir()} == {path.name for path in whole.iterdir()}
+    for photo in photos:
+        first, second = (checkpoint.read_tensors(out / f"{photo.stem}.safetensors")[0] for out in (whole, parted))
+        assert len(first) > 1 and all(torch.equal(value, second[name]) for name, value in first.items())
+    told, again = (json.loads((out / "metrics.json").read_text()) for out in (whole, parted))
+    assert told["losses"] == again["losses"] and told["pictures"] == again["pictures"]
     generator = stylegan2.load(home / "g.safetensors")
-    photo = next(iter((home / "faces").iterdir()))
-    config = inversion.image2stylegan.configure(num_steps=30, optimizer="adam")
-    whole = inversion.invert(generator, images.read(photo), num_steps=30, optimizer="adam")
-    out = tmp_path / "out"
-    out.mkdir()
-    for step in inversion.steps(generator, images.read(photo), config, state=out / ".state-0"):
-        if step.index == 27:
-            break
-    line = ("invert", home / "g.safetensors", photo, "-o", out, "--num-steps", 30, "--optimizer", "adam", "--device", "cpu")
-    assert run(*line, "--resume") == 0
-    assert torch.equal(inversion.load_latents(out / f"{photo.stem}.safetensors", generator), whole.ws)
-    assert not (out / ".state-0").exists()
+    ws, noise = inversion.load_latents(whole / f"{photos[1].stem}.safetensors", generator)
+    image = generator.synthesis(ws, noise=noise).add(1).div(2).clamp(0, 1)
+    torch.testing.assert_close(images.read(whole / f"{photos[1].stem}.png"), image, atol=0.003, rtol=0)
+
+
+def test_no_photograph_is_lost(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("me.png", "me-beside.png"):
+        images.write(torch.rand(1, 3, 16, 16), photos / name)
+    line = ("invert", home / "g.safetensors", "--num-steps", 1, "--device", "cpu")
+    assert run(*line, photos, "-o", photos) == 2
+    assert "is among the sources and would be overwritten" in capsys.readouterr().err
+    assert run(*line, photos, "-o", tmp_path / "new") == 2
+    assert "me-beside.png would be written twice" in capsys.readouterr().err
+    assert {path.name for path in photos.iterdir()} == {"me.png", "me-beside.png"}
+    assert run(*line, photos / "me.png", "-o", tmp_path / "found", "--optimizer", "sgd", "--lr", 1e5, "--num-steps", 3) == 0
+    assert "nothing better was found than where it began" in capsys.readouterr().err
+
+
+def test_a_mask_is_what_counts(home: Path) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    wanted = generator.generate([20])
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., :8] = 1
+    spoiled = wanted.clone()
+    spoiled[..., 8:] = 1 - spoiled[..., 8:]
+    settings: dict[str, Any] = dict(masks=mask, num_steps=3, optimizer="adam", perceptual=0)
+    found = [inversion.invert(generator, each, **settings) for each in (wanted, spoiled)]
+    for key in ("psnr", "left"):
+        torch.testing.assert_close(found[1].metrics[key], found[0].metrics[key], atol=1e-3, rtol=1e-3)
+    assert float(found[1].metrics["ssim"]) > 0.5 > float(ssim(found[1].image, spoiled))
+    half = (found[0].image - wanted)[..., :8].square().mean()
+    assert float(found[0].metrics["psnr"]) == pytest.approx(float(-10 * half.log10()), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +193,37 @@ def test_mistakes(options: tuple[str, str], message: str, home: Path, tmp_path: 
     out = tmp_path / "out"
     assert run("invert", model, home / "faces", "-o", out, "--device", "cpu", *chosen) == 2
     assert message in capsys.readouterr().err
-    assert not out.exists() or not [path for path in out.iterdir() if path.suffix]
+    assert not out.exists()
+
+
+def test_pictures_start_from_seeds_of_their_own_in_any_batch(home: Path) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    wanted = generator.generate([20, 21, 22])
+    for batch in (1, 3):
+        found = inversion.invert(generator, wanted, num_steps=0, init="random", seed=5, batch=batch)
+        torch.testing.assert_close(found.ws, generator.map([5, 6, 7]))
+
+
+def test_what_was_made_for_another_generator_is_refused(home: Path) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    tools = inversion.tools_of(generator, **made_for(home))
+    generator.w_avg.add_(1.0)
+    for wrong, what in ((inversion.Tools(encoder=tools.encoder), "encoder"), (inversion.Tools(basis=tools.basis), "eigenbasis")):
+        with pytest.raises(StyleLoomError, match=f"this {what} was made for another generator"):
+            inversion.invert(generator, torch.rand(1, 3, 16, 16), tools=wrong, num_steps=1)
+    with pytest.raises(StyleLoomError, match="2 masks for 3 pictures"):
+        inversion.invert(generator, torch.rand(3, 3, 16, 16), masks=torch.ones(2, 1, 16, 16), num_steps=1)
+
+
+def test_the_share_that_kept_directions_carry(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("train", "eigenbasis", home / "g.safetensors", "--samples", 40, "--device", "cpu", "--json")
+    told = {}
+    for keep in (0, 5):
+        assert run(*line, "-o", tmp_path / "b.safetensors", "--keep", keep) == 0
+        told[keep] = json.loads(capsys.readouterr().out)
+    assert told[0]["share"] == pytest.approx(1) and told[0]["half"] == told[5]["half"] <= 5 and 0.5 < told[5]["share"] < 1
+    assert run(*line, "-o", tmp_path / "c.safetensors", "--pixel", 0, "--perceptual", 0) == 2
+    assert "nothing is asked for" in capsys.readouterr().err and not (tmp_path / "c.safetensors").exists()
 
 
 def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:

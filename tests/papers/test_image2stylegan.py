@@ -170,7 +170,10 @@ def test_noise_that_is_noise_costs_nothing() -> None:
         (dict(space="z"), "z has no mean to start from"),
         (dict(pixel=0, perceptual=0), "all 0, so nothing is asked for"),
         (dict(pixel=float("nan")), "pixel is nan"),
-        (dict(lr=0.0), "lr is 0.0; it must be above 0"),
+        (dict(lr=0.0), "lr is 0.0; it must be from 1e-09"),
+        (dict(noise_lr=-1.0), "noise_lr is -1.0; it must be from 1e-09"),
+        (dict(tolerance=float("nan")), "tolerance is nan"),
+        (dict(num_steps=2.5), "num_steps is 2.5; it must be a whole number"),
         (dict(num_steps=-1), "num_steps is -1"),
         (dict(optimizer="newton"), "unknown optimizer 'newton'; choose one of sgd, nag"),
         (dict(optimizer="lbfgs"), "lbfgs inverts one picture at a time, and 3 were given"),
@@ -189,7 +192,20 @@ def test_mistakes(
 def test_an_empty_mask_and_a_picture_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
     with pytest.raises(StyleLoomError, match="the mask is black everywhere"):
         next(steps(generator, targets, features=features, masks=torch.zeros(1, 1, 8, 8)))
-    with pytest.raises(StyleLoomError, match=r"of shape \[3, 16, 16\]; wanted floats"):
-        next(steps(generator, targets[0], features=features))
+    with pytest.raises(StyleLoomError, match="the mask has values that are no numbers"):
+        next(steps(generator, targets, features=features, masks=torch.full((1, 1, 8, 8), torch.nan)))
+    classes = stylegan2.Generator(8, 2, 8, 16, 3, synthesis_kwargs=dict(channel_base=64, channel_max=8))
+    untruth: Any = "faces.png"
+    for maker, pictures, message in (
+        (generator, targets[0], r"of shape \[3, 16, 16\]; wanted floats \[N, 3, H, W\]"),
+        (generator, targets[:0], r"of shape \[0, 3, 16, 16\]; wanted floats"),
+        (generator, targets * 255, r"pictures have values from .* to .*; wanted 0 to 1"),
+        (generator, targets * torch.nan, "pictures have values from nan to nan; wanted 0 to 1"),
+        (generator, untruth, "the pictures are a str; read them with"),
+        (untruth, targets, "the generator is a str; load one with"),
+        (classes, targets, "this generator has 2 classes"),
+    ):
+        with pytest.raises(StyleLoomError, match=message):
+            next(steps(maker, pictures, features=features))
     with pytest.raises(StyleLoomError, match="not finite at the first step"):
-        next(steps(generator, targets * float("nan"), features=features))
+        next(steps(generator, targets, features=features, init=generator.map([1, 2, 3]) * torch.nan))

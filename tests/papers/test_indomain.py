@@ -68,6 +68,16 @@ def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictu
     assert apart(encoder.encode(generator, wanted)) < 0.75 * apart(generator.w_avg.expand(16, generator.num_ws, -1))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [dict(iterations=0), dict(iterations=10**6), dict(synthetic=1.5), dict(lr=-1.0), dict(latent=-1.0), dict(pixel=-1.0)],
+)
+def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
+    ((name, value),) = change.items()
+    with pytest.raises(StyleLoomError, match=f"^{name} is {value}; it must be"):
+        replace(RECIPE, **change)
+
+
 def test_mistakes(pictures: str, networks: Any, tmp_path: Path) -> None:
     with pytest.raises(StyleLoomError, match="adversarial is above 0, and this generator's file has no discriminator"):
         next(indomain.train(pictures, networks[0], replace(RECIPE, adversarial=0.1), out=tmp_path))

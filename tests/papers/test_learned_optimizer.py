@@ -250,11 +250,32 @@ def test_what_leads_astray_is_held_back(generator: stylegan2.Generator, features
     assert bool((found[-1].each <= 1.6 * first).all()) and bool(found[-1].each.isfinite().all())
 
 
+def test_a_descent_goes_on_with_its_own_network_alone(
+    generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path
+) -> None:
+    targets, state = generator.generate([3]), tmp_path / "state"
+    first, second = (factory(loom(generator, basis, lr=lr)) for lr in (0.3, 0.2))
+    for step in steps(generator, targets, Config(), features=features, optimizer=first, state=state, state_every=2):
+        if step.index == 5:
+            break
+    with pytest.raises(StyleLoomError, match="this state is another learned optimizer's"):
+        next(steps(generator, targets, Config(), features=features, optimizer=second, state=state))
+    again = next(steps(generator, targets, Config(), features=features, optimizer=first, state=state))
+    assert again.index == 5 and torch.equal(again.history[:5], step.history) and len(again.history) == 5
+
+
+@pytest.mark.parametrize("change", [dict(lr=-1.0), dict(channels=-4), dict(widest=0), dict(hidden=0), dict(inner_lr=-1.0)])
+def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
+    ((name, value),) = change.items()
+    with pytest.raises(StyleLoomError, match=f"^{name} is {value}; it must be"):
+        Recipe(**change)
+
+
 def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
     targets = generator.generate([3])
     other = stylegan2.Generator(8, 0, 8, SIDE, 3, synthesis_kwargs=dict(channel_base=128, channel_max=16))
     other.w_avg.fill_(1.0)
-    with pytest.raises(StyleLoomError, match="trained for another generator"):
+    with pytest.raises(StyleLoomError, match="made for another generator"):
         run(other, features, targets, loom(generator, basis))
     with pytest.raises(StyleLoomError, match="use space w_plus"):
         config = Config(space="w")

@@ -19,14 +19,13 @@ from torch import Tensor, nn
 from . import checkpoint, images
 from .data import Labelled
 from .distributions import Distance, Embedding
-from .errors import StyleLoomError, check_limits
+from .errors import TINY, StyleLoomError, check_limits
 from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit, mixed_seed
 from .generators import Generator, ModelFiles
 from .precision import precision_on
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
-TINY = 1e-9
 LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("kimg", "average_kimg", "augment_kimg"), (TINY, 1e9)),
     **dict.fromkeys(("fade_kimg", "stable_kimg", "average_rampup"), (0, 1e9)),

@@ -93,9 +93,11 @@ class Estimate(Progress):
 
     Attributes:
         basis: at the end.
+        trace: the sum of all eigenvalues, also of those that are not kept.
     """
 
     basis: Eigenbasis | None = None
+    trace: float = 0.0
 
 
 def eigenbasis(
@@ -137,12 +139,13 @@ def eigenbasis(
         seen.append(ws.detach().flatten(1).cpu())
         yield Estimate(min(start + BATCH, samples), samples, {}, time.perf_counter() - began)
     values, vectors = torch.linalg.eigh(gauss_newton / samples)
+    trace = float(values.sum())
     values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
     spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
     spread = spread.clamp(min=1e-3 * float(spread.max()))  # of what the prior never does, too
     found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
     basis = Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
-    yield Estimate(samples, samples, {}, time.perf_counter() - began, basis)
+    yield Estimate(samples, samples, {}, time.perf_counter() - began, basis, trace)
 
 
 class EigenAdam(torch.optim.Optimizer):
@@ -164,7 +167,7 @@ class EigenAdam(torch.optim.Optimizer):
         wrong = [p.shape for group in self.param_groups for p in group["params"] if p.shape != (basis.num_ws, basis.w_dim)]
         if wrong:
             raise StyleLoomError(
-                f"latents of shape {list(wrong[0])}; this basis is of a generator with {basis.num_ws} w of {basis.w_dim} numbers"
+                f"latents of shape {list(wrong[0])}; this basis takes [{basis.num_ws}, {basis.w_dim}]: use space w_plus"
             )
 
     @torch.no_grad()

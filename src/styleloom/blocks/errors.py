@@ -12,6 +12,9 @@ class StyleLoomError(Exception):
     """
 
 
+TINY = 1e-9  # the least of a number that must be above 0
+
+
 def check_limits(name: str, value: float, least: float, most: float) -> None:
     """Raise StyleLoomError unless a number is from ``least`` to ``most``."""
     if not least <= value <= most:

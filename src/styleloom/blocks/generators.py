@@ -226,6 +226,12 @@ def identity(generator: Generator) -> str:
     return checkpoint.fingerprint(shape, [generator.w_avg.half()])[:16]
 
 
+def check_made_for(what: str, made_for: str, generator: Generator) -> None:
+    """Raise StyleLoomError unless ``made_for`` is the :func:`identity` of this generator, or empty: of any."""
+    if made_for not in ("", identity(generator)):
+        raise StyleLoomError(f"{what} was made for another generator, whose latents mean something else; make one for this")
+
+
 def arguments(scope: dict[str, Any]) -> dict[str, Any]:
     """A constructor's arguments, from its ``locals()``, as plain values to rebuild the network from."""
     found = {name: value for name, value in scope.items() if name not in ("self", "__class__")}

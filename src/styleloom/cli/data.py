@@ -19,6 +19,7 @@ from styleloom.blocks.data import Pictures, labels_of, squared
 from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
 from styleloom.blocks.files import check_folder
 
+from .inputs import check_apart
 from .options import Common
 from .report import Report
 
@@ -82,8 +83,7 @@ def prepare(
     report = Report(common)
     for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
         check_limits(name, number, least, math.inf)
-    if out.exists() and any(Path(each).exists() and out.samefile(each) for each in source):
-        raise StyleLoomError(f"{out} is among the sources and would be overwritten; write to another file")
+    check_apart([out], source)
     every = Pictures(source)
     labels, names = labels_of(every) if conditional else ([], [])
     chosen = range(len(every))[skip:][:count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
@@ -54,4 +55,18 @@ def targets_of(contents: list[str], asked: str, out: Path) -> list[Path]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
-    return [images.check_writable(out / f"{name}.png") for name in names]
+    targets = [images.check_writable(out / f"{name}.png") for name in names]
+    check_apart(targets, contents)
+    return targets
+
+
+def check_apart(targets: Sequence[Path], sources: Sequence[str]) -> None:
+    """Raise StyleLoomError where a file would be written twice, or over one that is read."""
+    places, read = set(), {Path(source).resolve() for source in sources}
+    for target in targets:
+        place = target.resolve()
+        if place in read:
+            raise StyleLoomError(f"{target} is among the sources and would be overwritten; write to another place")
+        if place in places:
+            raise StyleLoomError(f"{target} would be written twice; rename the photographs")
+        places.add(place)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +20,7 @@ from styleloom.inversion import Inversion
 from styleloom.papers import image2stylegan
 
 from .generate import loaded
-from .inputs import find, open_mask, open_picture
+from .inputs import check_apart, find, open_mask, open_picture
 from .options import Common
 from .report import Report
 
@@ -42,9 +44,9 @@ def invert(
 ) -> None:
     """Find a generator's latents for photographs.
 
-    Into the folder go, of each photograph, NAME.safetensors (its latents), NAME.png (their picture) and NAME-beside.png (the
-    photograph and that picture), and metrics.json of all. The square in the middle of a photograph is taken; frame it as the
-    generator's own pictures are framed.
+    Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their picture) and
+    NAME-beside.png (the photograph and that picture), and metrics.json of all. The square in the middle of a photograph is
+    taken; frame it as the generator's own pictures are framed.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
@@ -54,7 +56,7 @@ def invert(
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
-        mask: a grey picture, white where photographs are to be met; everywhere unless told.
+        mask: a grey picture, white where photographs are to be met; everywhere unless told. Its middle square is taken too.
         film: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         resume: go on from where an interrupted run stopped.
@@ -65,8 +67,9 @@ def invert(
     check_limits("--max-pixels", max_pixels, 1, math.inf)
     sources = [path for item in photo for path in find(item)]
     names = [Path(source).stem for source in sources]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
+    ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if film else []))
+    written = [out / "metrics.json", out / "curves.png", *(out / f"{name}{end}" for name in names for end in ends)]
+    check_apart(written, [*sources, model, *(each for each in (encoder, basis, learned, mask) if each)])
     if film:
         video.check_film(out.parent / "film.mp4")
     plot = _pyplot() if curves else None
@@ -76,33 +79,33 @@ def invert(
     # All of them now, so that a damaged one is told before the first is worked on.
     framed = [inversion.framed(open_picture(source, max_pixels), generator.resolution) for source in sources]
     shows = open_mask(mask, max_pixels).to(generator.device) if mask else None
-    check_folder(out)
+    looked = config.init == "encoder" or config.in_domain > 0
+    uses = dict(learned=chosen == "learned", basis=chosen == "adam-eigenbasis", encoder=looked)
+    for name, given in dict(learned=learned, basis=basis, encoder=encoder).items():
+        if given and not uses[name]:
+            report.say(f"--{name} is not used: the optimizer is {chosen}, from the start {config.init}")
     parts: list[Inversion] = []
-    for start in range(0, len(sources), config.batch):
-        part = slice(start, start + config.batch)
-        targets = torch.cat(framed[part]).to(generator.device)
-        state = out / f".state-{start}"
-        if not resume:
-            state.unlink(missing_ok=True)
-        loop = inversion.steps(generator, targets, config, tools, masks=shows, state=state)
-        found, frames = [], []
-        for step in report.watch(loop, title=f"{chosen}, {len(targets)} at once"):
-            found.append(step)
-            if film:
-                frames.append(step.image)
-        result = inversion.outcome(generator, targets, found, chosen)
-        parts.append(result)
-        for row, name in enumerate(names[part]):
-            _write(out, name, generator, result, row)
-            if film:
-                for _ in video.write_film([_beside(result.target[row], frame[row]) for frame in frames], out / f"{name}.mp4"):
-                    pass
-            told = {key: float(value[row]) for key, value in result.metrics.items()}
-            report.say(
-                f"{name}: PSNR {told['psnr']:.2f} dB, SSIM {told['ssim']:.3f}, distance {told['distance']:.3f}; "
-                f"{told['left']:.1%} of the mean picture's error is left"
-            )
-        state.unlink(missing_ok=True)
+    with _resumable(out, inversion.job_of(generator, framed, config, tools, shows), resume, report):
+        for start in range(0, len(sources), config.batch):
+            part = slice(start, start + config.batch)
+            targets = torch.cat(framed[part]).to(generator.device)
+            state = out / f".state-{start}"
+            loop = inversion.steps(generator, targets, config, tools, first=start, masks=shows, state=state)
+            begun, frames = 0, []
+            for step in report.watch(loop, title=f"{chosen}, {len(targets)} at once"):
+                begun = begun or step.index
+                if film:
+                    frames.append(step.image)
+            result = inversion.outcome(generator, targets, step, chosen, shows)
+            parts.append(result)
+            for row, name in enumerate(names[part]):
+                _write(out, name, generator, result, row)
+                if film:
+                    for _ in video.write_film([_beside(result.target[row], frame[row]) for frame in frames], out / f"{name}.mp4"):
+                        pass
+                    if begun > 1:
+                        report.say(f"{name}.mp4 begins at step {begun}, where the run went on")
+                report.say(f"{name}: {_told(result, row, masked=shows is not None)}")
     whole = inversion.joined(parts)
     rows = [{key: round(float(value[row]), 6) for key, value in whole.metrics.items()} for row in range(len(names))]
     outcome = dict(
@@ -119,13 +122,57 @@ def invert(
     report.outcome(out=str(out), **{key: value for key, value in outcome.items() if key != "losses"})
 
 
+@contextmanager
+def _resumable(out: Path, job: str, resume: bool, report: Report) -> Iterator[None]:
+    """Keep the states of one job in a folder while it is worked on: those of another are refused, or make place."""
+    mark, fresh = out / ".job", not out.exists()
+    going_on = resume and mark.exists()
+    if going_on and mark.read_text() != job:
+        raise StyleLoomError(f"{out} has the beginning of a run of other photographs or settings; use the same, or no --resume")
+    check_folder(out)
+    if not going_on:
+        _forget(out)
+    mark.write_text(job)
+    try:
+        yield
+    except StyleLoomError:
+        if not any(out.glob(".state-*")):
+            _forget(out)
+        if fresh and not any(out.iterdir()):
+            out.rmdir()
+        raise
+    except KeyboardInterrupt:
+        report.say("stopped; --resume goes on")
+        raise
+    _forget(out)
+
+
+def _forget(out: Path) -> None:
+    for path in (out / ".job", *out.glob(".state-*")):
+        path.unlink(missing_ok=True)
+
+
+def _told(result: Inversion, row: int, masked: bool) -> str:
+    told = {key: float(value[row]) for key, value in result.metrics.items()}
+    where = " where the mask is white" if masked else ""
+    text = (
+        f"PSNR {told['psnr']:.2f} dB, SSIM {told['ssim']:.3f}, distance {told['distance']:.3f}; "
+        f"{told['left']:.1%} of the mean picture's error is left{where}"
+    )
+    curve = result.losses[:, row]
+    if len(curve) > 1 and not bool((curve[1:] < curve[0]).any()):
+        text += "; nothing better was found than where it began: try a smaller --lr, or another --optimizer"
+    return text
+
+
 def _beside(target: Tensor, image: Tensor) -> Tensor:
     pair: Tensor = images.grid([torch.stack([target, image])], gap=0)
     return pair
 
 
 def _write(out: Path, name: str, generator: Any, result: Inversion, row: int) -> None:
-    inversion.save_latents(out / f"{name}.safetensors", result.ws[row : row + 1], generator)
+    noise = [each[row : row + 1] for each in result.noise]
+    inversion.save_latents(out / f"{name}.safetensors", result.ws[row : row + 1], generator, noise)
     images.write(result.image[row : row + 1], out / f"{name}.png")
     images.write(_beside(result.target[row], result.image[row]), out / f"{name}-beside.png")
 

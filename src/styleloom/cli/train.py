@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import torch
 
 from styleloom.blocks import eigenbasis as eigenbasis_
-from styleloom.blocks.errors import StyleLoomError, check_limits
+from styleloom.blocks.errors import StyleLoomError, check_limits, check_seeds
 from styleloom.blocks.files import check_parent
 from styleloom.blocks.fit import MODEL, Hardware, Tick
 from styleloom.blocks.inputs import configured
@@ -19,7 +19,6 @@ from styleloom.convert.vgg import load_features
 from styleloom.inversion import tools_of
 from styleloom.papers import adain as adain_
 from styleloom.papers import dumoulin as dumoulin_
-from styleloom.papers import image2stylegan as image2stylegan_
 from styleloom.papers import indomain as indomain_
 from styleloom.papers import johnson as johnson_
 from styleloom.papers import learned_optimizer as learned_optimizer_
@@ -27,6 +26,7 @@ from styleloom.papers import progan as progan_
 from styleloom.papers import stylegan as stylegan_
 from styleloom.papers import stylegan2 as stylegan2_
 from styleloom.papers import super_resolution
+from styleloom.papers.image2stylegan_objective import LAYERS, Weights
 
 from .generate import loaded
 from .inputs import find, open_picture
@@ -237,8 +237,10 @@ def eigenbasis(
     out: Path,
     samples: int = 2_000,
     keep: int = 0,
+    pixel: float = 1.0,
+    perceptual: float = 0.07,
+    seed: int = 0,
     licence: str = "unknown",
-    settings: Annotated[dict[str, Any], image2stylegan_.Config],
     common: Common,
 ) -> None:
     """Compute the directions of a generator's latent space that its pictures depend on most.
@@ -248,27 +250,33 @@ def eigenbasis(
         out: model file to write.
         samples: backward passes; about as many as w has numbers, or more.
         keep: how many of the leading directions; 0: all.
+        pixel: weight of the mean squared difference of pixels.
+        perceptual: weight of that of features.
+        seed: of latents and residuals.
         licence: what the model may be used for, noted in it.
     """
     report = Report(common)
+    weights = Weights(pixel=pixel, perceptual=perceptual)
+    check_seeds([seed])
     check_limits("--samples", samples, 2, 10**7)
     check_limits("--keep", keep, 0, 10**6)
     if out.suffix != ".safetensors":
         raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
     check_parent(out)
     network = loaded(generator, common).requires_grad_(False)
-    config = image2stylegan_.configure(**settings)
     features = load_features().prepare(network.device, torch.float32)
-    weight = config.perceptual / len(image2stylegan_.LAYERS)
-    read = eigenbasis_.readings(features, list(image2stylegan_.LAYERS), config.pixel, weight)
-    loop = eigenbasis_.eigenbasis(network, read, samples=samples, keep=keep or None, seed=config.seed)
+    read = eigenbasis_.readings(features, list(LAYERS), weights.pixel, weights.perceptual / len(LAYERS))
+    loop = eigenbasis_.eigenbasis(network, read, samples=samples, keep=keep or None, seed=seed)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
     last.basis.save(out, licence)
-    shares = (last.basis.values / last.basis.values.sum()).cumsum(0)
-    half, most = (int((shares < share).sum()) + 1 for share in (0.5, 0.95))
-    report.say(f"wrote {out}: {len(shares)} directions; {half} carry half of all change, {most} carry 95%")
-    report.outcome(out=str(out), directions=len(shares), half=half, most=most, seconds=round(last.seconds, 1))
+    shares = (last.basis.values / last.trace).cumsum(0)
+    half = int((shares < 0.5).sum()) + 1  # more than there are, where all do not carry as much
+    few = f", the first {half} half of it" if half <= len(shares) else ""
+    report.say(f"wrote {out}: {len(shares)} directions that carry {shares[-1]:.1%} of all change{few}")
+    if samples < (size := network.num_ws * network.w_dim):
+        report.say(f"fewer samples than w has numbers, {size}: the last of the directions are chance")
+    report.outcome(out=str(out), directions=len(shares), half=half, share=float(shares[-1]), seconds=round(last.seconds, 1))
 
 
 def learned_optimizer(

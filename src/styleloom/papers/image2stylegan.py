@@ -28,9 +28,9 @@ from styleloom.blocks import images
 from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
 from styleloom.blocks.descend import Losses, Progress, descend
 from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis
-from styleloom.blocks.errors import StyleLoomError, check_choice
+from styleloom.blocks.errors import TINY, StyleLoomError, check_choice, check_limits
 from styleloom.blocks.features import Features
-from styleloom.blocks.generators import Generator, latents, shown
+from styleloom.blocks.generators import Generator, identity, latents, shown
 from styleloom.blocks.inputs import configured
 from styleloom.blocks.precision import PRECISIONS, precision_on
 from styleloom.convert.vgg import EMBEDDED, load_features
@@ -114,13 +114,13 @@ class Config(Weights):
         super().__post_init__()
         for name, choices in (("space", SPACES), ("init", INITS), ("precision", PRECISIONS)):
             check_choice(name, getattr(self, name), choices)
-        for name in ("num_steps", "noise_steps", "patience", "noise_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        if self.lr is not None and not self.lr > 0:
-            raise StyleLoomError(f"lr is {self.lr}; it must be above 0")
-        if self.batch < 1:
-            raise StyleLoomError(f"batch is {self.batch}; it must be at least 1")
+        for name, least in (("num_steps", 0), ("noise_steps", 0), ("patience", 0), ("batch", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise StyleLoomError(f"{name} is {value}; it must be a whole number of at least {least}")
+        for name, lowest, highest in (("noise_weight", 0, 1e12), ("noise_lr", TINY, 1e6), ("tolerance", 0, 1), ("lr", TINY, 1e6)):
+            if getattr(self, name) is not None:
+                check_limits(name, getattr(self, name), lowest, highest)
         if self.space == "z" and self.init != "random":
             raise StyleLoomError(f"z has no {self.init} to start from; use init random, or space w or w_plus")
 
@@ -152,6 +152,7 @@ class Step(Progress):
         active: places of the pictures that are not done.
         ws: [N, num_ws, w_dim], the best latents so far.
         noise: the best noise maps so far, [N, 1, H, W] each, once they are descended on.
+        history: [steps so far, N], ``each`` of these, also of those before a run was interrupted.
         render: makes :attr:`image`.
     """
 
@@ -159,6 +160,7 @@ class Step(Progress):
     active: tuple[int, ...] = ()
     ws: Tensor = field(default_factory=lambda: torch.empty(0))
     noise: tuple[Tensor, ...] = ()
+    history: Tensor = field(default_factory=lambda: torch.empty(0))
     render: Callable[[Tensor, Sequence[Tensor]], Tensor] = lambda ws, noise: torch.empty(0)
 
     @property
@@ -335,8 +337,9 @@ def steps(
         StyleLoomError: tensors that are no pictures, an empty mask, an encoder that is missing, an optimizer for one picture
             at a time given several, a loss that is not finite at the start, or a state of another run.
     """
+    check_pictures(generator, targets)
     device = generator.device
-    targets = _sized(targets.to(device), generator.resolution)
+    targets = _sized(targets.detach().to(device, torch.float32), generator.resolution)
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
     if config.in_domain and encoder is None:
@@ -346,10 +349,12 @@ def steps(
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
     first = first_latents(generator, targets, config, encoder) if init is None else init.to(device)
-    job = fingerprint(asdict(config), [targets, first, *([] if masks is None else [masks])])
+    given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
+    job = fingerprint(asdict(config) | dict(generator=identity(generator)), given)
     saved = read_run(state, job) if state is not None and state.exists() else None
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     total = config.num_steps + config.noise_steps
+    history: list[Tensor] = list(saved["history"].to(device)) if saved else []
 
     def ws_of(latent: Tensor) -> Tensor:
         if config.space == "z":
@@ -376,7 +381,8 @@ def steps(
                 found, noise = (ws_of(best[0]), ()) if ws is None else (ws, tuple(best))
             seconds = time.perf_counter() - start
             places = tuple(descent.places)
-            return Step(before + index, total, dict(losses), seconds, descent.each.clone(), places, found, noise, render)
+            past = torch.stack(history)
+            return Step(before + index, total, dict(losses), seconds, history[-1], places, found, noise, past, render)
 
         here = saved if saved and (saved["ws"] is not None) == (ws is not None) else None
         if here:
@@ -393,9 +399,10 @@ def steps(
             finished = descent.finished()
             if any(finished):
                 descent.drop(finished, inner)
-            if state is not None and (done % state_every == 0 or done == steps):
-                kept = dict(job=job, done=done, seconds=time.perf_counter() - start, optimizer=inner.state_dict(), ws=ws)
-                save_state(state, kept | descent.state())
+            history.append(descent.each.clone())
+            if state is not None and descent.places and (done % state_every == 0 or done == steps):
+                kept = dict(job=job, done=done, seconds=time.perf_counter() - start, history=torch.stack(history), ws=ws)
+                save_state(state, kept | dict(optimizer=inner.state_dict()) | descent.state())
             yield told(done, losses)
             if not descent.places:
                 break
@@ -403,6 +410,7 @@ def steps(
             with torch.no_grad():
                 losses = {name: float(term) for name, term in descent().items()}
             descent.remember()
+        history.append(descent.each.clone())
         yield told(done, losses)
 
     ws = saved["ws"] if saved else None
@@ -432,9 +440,24 @@ def _noise_descent(objective: Objective, ws: Tensor, config: Config) -> _Descent
     return descent
 
 
+def check_pictures(generator: Generator, pictures: Tensor) -> None:
+    """Raise StyleLoomError unless there are pictures, [N, 3, H, W] in [0, 1], and a generator without classes to invert them."""
+    if not isinstance(generator, Generator):
+        raise StyleLoomError(f"the generator is a {type(generator).__name__}; load one with styleloom.load")
+    if generator.c_dim:
+        raise StyleLoomError(f"this generator has {generator.c_dim} classes; only ones without can be inverted")
+    if not isinstance(pictures, Tensor):
+        raise StyleLoomError(f"the pictures are a {type(pictures).__name__}; read them with styleloom.read")
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel() or not pictures.is_floating_point():
+        raise StyleLoomError(
+            f"pictures are {pictures.dtype} of shape {list(pictures.shape)}; wanted floats [N, 3, H, W] in [0, 1]"
+        )
+    least, most = (float(value) for value in pictures.aminmax())
+    if not (least > -0.9 and most < 4):  # a generator's own may lie somewhat outside of [0, 1]
+        raise StyleLoomError(f"pictures have values from {least:.4g} to {most:.4g}; wanted 0 to 1")
+
+
 def _sized(picture: Tensor, side: int) -> Tensor:
-    if picture.ndim != 4 or picture.shape[1] != 3 or not len(picture) or not picture.is_floating_point():
-        raise StyleLoomError(f"pictures are {picture.dtype} of shape {list(picture.shape)}; wanted floats [N, 3, H, W] in [0, 1]")
     return picture if picture.shape[-2:] == (side, side) else images.resize(picture, (side, side))
 
 
@@ -444,6 +467,8 @@ def _checked(masks: Tensor | None, targets: Tensor) -> Tensor | None:
     if masks.ndim != 4 or masks.shape[1] != 1 or len(masks) not in (1, len(targets)):
         raise StyleLoomError(f"a mask of shape {list(masks.shape)}; wanted [1 or {len(targets)}, 1, H, W] in [0, 1]")
     sized = F.interpolate(masks.to(targets), targets.shape[-2:], mode="area").clamp(0, 1)
+    if not bool(sized.isfinite().all()):
+        raise StyleLoomError("the mask has values that are no numbers; wanted 0 to 1")
     if not bool((sized.mean((1, 2, 3)) > 0).all()):
         raise StyleLoomError("the mask is black everywhere, so nothing is asked for; paint what is to be kept white")
     return sized

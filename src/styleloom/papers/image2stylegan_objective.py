@@ -134,7 +134,9 @@ class Objective:
     def sight(self) -> Sight:
         """What was last evaluated."""
         image, losses = self._last
-        target = self.targets if self.shows is None else image + self.shows * (self.targets - image)
+        target = self.targets
+        if self.shows is not None:
+            target = image + self.shows / self.shows.amax((2, 3), keepdim=True) * (target - image)
         return Sight(losses.float(), target, image.float())
 
     def compare(self, image: Tensor) -> Losses:

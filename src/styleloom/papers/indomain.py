@@ -12,6 +12,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from styleloom.blocks import checkpoint, images
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.equalized import FullyConnected
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.errors import TINY, StyleLoomError, check_limits
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.blocks.generators import Generator, identity, mixed_from, shown, widths
 from styleloom.convert.vgg import load_features
@@ -139,9 +140,10 @@ class Recipe(Training):
     """How an encoder is trained.
 
     Args:
-        channel_base, channel_max: of its layers, as in :class:`Encoder`.
+        channel_base, channel_max: its layers have min(channel_base / resolution, channel_max) channels.
         iterations: how often it looks.
-        pixel, perceptual: weights of the objective's terms.
+        pixel: weight of the mean squared difference of pixels.
+        perceptual: weight of that of features.
         adversarial: weight of the discriminator's word on its pictures; 0: none.
         r1_gamma: weight of the discriminator's R1 penalty.
         synthetic: share of pictures that the generator makes for it, whose w are known.
@@ -161,6 +163,21 @@ class Recipe(Training):
     synthetic: float = 0.5
     latent: float = 0.01
     lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least, most in (
+            ("channel_base", 1, math.inf),
+            ("channel_max", 1, math.inf),
+            ("iterations", 1, 20),
+            ("adversarial", 0, math.inf),
+            ("r1_gamma", 0, math.inf),
+            ("synthetic", 0, 1),
+            ("latent", 0, math.inf),
+            ("lr", TINY, 1),
+        ):
+            check_limits(name, getattr(self, name), least, most)
+        Weights(pixel=self.pixel, perceptual=self.perceptual)  # refuses what cannot be
 
 
 RECIPES = {

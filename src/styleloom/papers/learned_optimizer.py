@@ -18,6 +18,7 @@ At run time all are a ``torch.optim.Optimizer`` in the same loop as Adam: :class
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,18 +31,18 @@ from torch import Tensor, nn
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.eigenbasis import Eigenbasis
-from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
+from styleloom.blocks.errors import TINY, StyleLoomError, check_choice, check_limits
 from styleloom.blocks.features import Features
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
-from styleloom.blocks.generators import Generator, identity, mixed_from
+from styleloom.blocks.generators import Generator, check_made_for, identity, mixed_from
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan_objective import Encoder, Objective, Weights
 from .learned_optimizer_descent import KIND as KIND
 from .learned_optimizer_descent import Learned as Learned
-from .learned_optimizer_descent import check_generator, save
 from .learned_optimizer_descent import factory as factory
 from .learned_optimizer_descent import load as load
+from .learned_optimizer_descent import save
 from .learned_optimizer_descent import transferred as transferred
 from .learned_optimizer_networks import NETWORKS, Eye, Gate, Loom, Network, State
 
@@ -66,7 +67,8 @@ class Recipe(Training):
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the squared distance from the w that made a picture.
-        pixel, perceptual: weights of the objective's terms.
+        pixel: weight of the mean squared difference of pixels.
+        perceptual: weight of that of features.
         lr: Adam's rate, which falls by a cosine.
     """
 
@@ -106,9 +108,17 @@ class Recipe(Training):
             ("synthetic", 0, 1),
             ("pairs", 0, 1),
             ("starts", 1, 100),
+            ("hidden", 1, math.inf),
+            ("embedding", 1, math.inf),
+            ("channels", 0, math.inf),
+            ("widest", 1, math.inf),
+            ("latent", 0, math.inf),
+            ("inner_lr", TINY, math.inf),
+            ("lr", TINY, 1),
         ):
             value = getattr(self, name)
             check_limits(name, len(value) if name == "starts" else value, least, most)
+        Weights(pixel=self.pixel, perceptual=self.perceptual)  # refuses what cannot be
         if self.network == "gate" and self.synthetic < 1:
             raise StyleLoomError("a gate learns from the w of made pictures alone; use synthetic 1")
 
@@ -216,7 +226,7 @@ def train(
     maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     pictures = Labelled(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
     network = (base or _network(recipe, maker, basis)).to(device).requires_grad_(True)
-    check_generator(network, maker)
+    check_made_for("this optimizer", network.config["generator"], maker)
     features = load_features().prepare(device, torch.float32)
     course = _Course(maker, features, recipe, encoder, network)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from styleloom.blocks import checkpoint
 from styleloom.blocks.eigenbasis import Eigenbasis
 from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.generators import Generator, identity
+from styleloom.blocks.generators import Generator, check_made_for, identity
 
 from .image2stylegan import Factory
 from .image2stylegan_objective import Objective
@@ -81,8 +81,8 @@ class Learned(torch.optim.Optimizer):
     def __init__(
         self, params: Any, network: Network, objective: Objective, *, horizon: int = HORIZON, guard: float = 1.5
     ) -> None:
-        super().__init__(params, dict(horizon=horizon, guard=guard))
-        check_generator(network, objective.generator)
+        super().__init__(params, dict(horizon=horizon, guard=guard, network=digest(network)))
+        check_made_for("this optimizer", network.config["generator"], objective.generator)
         self.network, self.objective = network.to(objective.generator.device), objective
         wrong = [p.shape for p in self._params if p.shape != (network.num_ws, network.w_dim)]
         if wrong:
@@ -93,6 +93,17 @@ class Learned(torch.optim.Optimizer):
     @property
     def _params(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Go on from the state of a descent.
+
+        Raises:
+            StyleLoomError: it was another network's.
+        """
+        mine = self.param_groups[0]["network"]
+        if any(group["network"] != mine for group in state_dict["param_groups"]):
+            raise StyleLoomError("this state is another learned optimizer's; go on with the same one, or begin anew")
+        super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -136,13 +147,9 @@ class Learned(torch.optim.Optimizer):
         return [{name: value[row].clone() for name, value in begun.items()} for row in range(count)]
 
 
-def check_generator(network: Network, generator: Generator) -> None:
-    """Raise StyleLoomError unless a learned optimizer is this generator's."""
-    if network.config["generator"] not in ("", identity(generator)):
-        raise StyleLoomError(
-            "this optimizer was trained for another generator, whose latents mean something else; "
-            "train one with: styleloom train learned-optimizer"
-        )
+def digest(network: Network) -> str:
+    """What a learned optimizer is known by: its sizes, and the first numbers of each of its tensors."""
+    return checkpoint.fingerprint(network.config, [value.flatten()[:64] for value in network.state_dict().values()])[:16]
 
 
 def factory(network: Network) -> Factory:
