@@ -57,7 +57,7 @@ TRIALS = 30
 
 def drawn(name: str, rng: RandomState) -> dict[str, Any]:
     """Settings of an optimizer, by chance: a rate over three decades, and Adam's decays."""
-    middle = {"sgd": 10.0, "nag": 3.0, "adagrad": 0.3, "rmsprop": 0.03, "lbfgs": 0.3, "adam": 0.1, "adam-eigenbasis": 0.3}[name]
+    middle = {"sgd": 300.0, "nag": 30.0, "adagrad": 0.3, "rmsprop": 0.03, "lbfgs": 0.3, "adam": 0.1, "adam-eigenbasis": 0.3}[name]
     settings: dict[str, Any] = dict(lr=float(f"{middle * 10 ** rng.uniform(-1.5, 1.5):.2g}"))
     if name.startswith("adam"):
         settings["betas"] = (float(rng.choice([0.5, 0.7, 0.8, 0.9])), float(rng.choice([0.8, 0.9, 0.95, 0.99, 0.999])))
@@ -209,7 +209,7 @@ def contenders_of(
 def rough_ones(tools: Tools, settings: Mapping[str, dict[str, Any]]) -> dict[str, Factory]:
     """The other optimizers of torch, as they are and tuned coarsely."""
     found = {}
-    for name in COARSE:
+    for name in settings.keys() & set(COARSE):
         found[f"{name} fixed"] = factory_of(name, OPTIMIZERS[name].fixed, tools)
         found[f"{name} tuned"] = factory_of(name, settings[name], tools)
     return found
