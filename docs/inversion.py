@@ -1,10 +1,14 @@
-"""Curves of ``benchmarks/results/inversion_<model>.json``, drawn by matplotlib: ``python docs/inversion.py toonfaces-64``."""
+"""Curves and tables of ``benchmarks/results/inversion_<model>.json``: ``python docs/inversion.py toonfaces-64``.
+
+Writes ``inversion-<model>.png`` with matplotlib, and prints the tables of README and model cards.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -20,23 +24,51 @@ WAYS = {
 }
 
 
+STARTS = {"mean": "from the mean w", "random": "from a random w", "encoder": "from the encoder"}
+MARKS = ("5", "10", "20", "50", "100")
+
+
 def main(model: str) -> None:
-    """Write ``inversion-<model>.png``: median losses by step, from each start."""
+    """Write the curves and print the tables of a model."""
     file = HERE.parent / "benchmarks" / "results" / f"inversion_{model.replace('-', '_')}.json"
     result = json.loads(file.read_text())
-    starts = [start for start in ("mean", "random", "encoder") if start in result]
+    curves(result, HERE / f"inversion-{model}.png")
+    for start in (start for start in STARTS if start in result):
+        print(table(result[start], STARTS[start]), end="\n\n")
+
+
+def curves(result: dict[str, Any], path: Path) -> None:
+    """Draw median losses by step, from each start."""
+    starts = [start for start in STARTS if start in result]
     figure, axes = plt.subplots(1, len(starts), figsize=(4 * len(starts), 3.8), sharey=True, layout="constrained")
     for axis, start in zip(axes, starts, strict=True):
         for label, (title, color) in WAYS.items():
             if label in result[start]:
                 axis.plot(result[start][label]["curve"], color=color, lw=1.8, label=title)
-        axis.set(title=f"from {'the ' if start != 'random' else ''}{start}{' w' if start != 'encoder' else ''}", xlabel="step")
-        axis.set_yscale("log")
+        axis.set(title=STARTS[start], xlabel="step", yscale="log")
         axis.grid(alpha=0.25, which="both")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel(f"loss, median of {result['pictures']} pictures")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    figure.savefig(HERE / f"inversion-{model}.png", dpi=110)
+    figure.savefig(path, dpi=110)
+
+
+def table(result: dict[str, Any], start: str) -> str:
+    """Losses at some steps, and the steps to what Adam has after 100: the median picture's, and nine of ten pictures'."""
+    titles = [start, *(f"loss at {mark}" for mark in MARKS), "steps to Adam at 0.01", "to tuned Adam", "times fewer seconds"]
+    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for label, (title, _) in WAYS.items():
+        if label in result:
+            each = result[label]
+            losses = " | ".join(f"{each['losses'][mark]:.4f}" for mark in MARKS)
+            goals = " | ".join(_steps(each["to"][goal]) for goal in ("adam .01", "adam tuned"))
+            rows.append(f"| {title} | {losses} | {goals} | {each.get('times_fewer_seconds') or '-'} |")
+    return "\n".join(rows)
+
+
+def _steps(to: dict[str, Any]) -> str:
+    median, tenth = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("median", "tenth"))
+    return f"{median} ({tenth})"
 
 
 if __name__ == "__main__":
