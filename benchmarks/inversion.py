@@ -42,7 +42,7 @@ from styleloom.cli.options import Common
 from styleloom.inversion import Tools
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import OPTIMIZERS, Config, Factory
-from styleloom.papers.learned_optimizer_networks import Loom
+from styleloom.papers.learned_optimizer_networks import Loom, Network
 
 RESULTS = Path(__file__).parent / "results"
 STARTS = ("mean", "random", "encoder")
@@ -50,7 +50,7 @@ VALIDATION, FIRST_TEST, FEW = range(16), 100, 48
 MARKS = (0, 5, 10, 20, 30, 50, 100)
 GOALS = ("adam .01", "adam tuned", "sgd .01", "sgd tuned")
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the seconds that tuned Adam takes for all steps
-TUNED = ("sgd", "adam", "adam-eigenbasis")
+TUNED = ("adam", "adam-eigenbasis", "sgd")
 COARSE = ("nag", "adagrad", "rmsprop", "lbfgs")
 TRIALS = 30
 
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
+    parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
     parser.add_argument("--start", choices=STARTS, nargs="*", help="find losses from these alone, and write no results")
     parser.add_argument("--runs", type=Path, default=Path("runs/inversion"), help="folder of losses")
     parser.add_argument("--tune", action="store_true")
@@ -156,6 +157,8 @@ def main() -> None:
     settings = settings_of(name)
     contenders = contenders_of(generator, tools, settings, options.learned, options.transferred)
     rough = {} if options.long else rough_ones(tools, settings)
+    if options.only:
+        contenders, rough = ({label: each[label] for label in each if label in options.only} for each in (contenders, rough))
     count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
     targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + count)])
     marks = [*MARKS, 300, 1000] if options.long else MARKS
@@ -192,24 +195,22 @@ def contenders_of(
 ) -> dict[str, Factory]:
     """The optimizers that are compared in full; ``learned`` and ``transferred`` are NAME=FILE."""
     found = {f"{name} .01": factory_of(name, OPTIMIZERS[name].fixed, tools) for name in ("sgd", "adam")}
-    found |= {f"{name} tuned": factory_of(name, settings[name], tools) for name in TUNED}
-    if tools.learned is not None:
-        found["learned"] = learned_optimizer.factory(tools.learned)
-    for each in learned:
-        label, _, path = each.partition("=")
-        found[label] = learned_optimizer.factory(learned_optimizer.load(path))
-    for each in transferred:
+    found |= {f"{name} tuned": factory_of(name, settings[name], tools) for name in TUNED if name in settings}
+    networks: dict[str, Network] = dict(learned=tools.learned) if tools.learned is not None else {}
+    for each in (*learned, *transferred):
         label, _, path = each.partition("=")
         network = learned_optimizer.load(path)
-        assert isinstance(network, Loom) and tools.basis is not None
-        found[label] = learned_optimizer.factory(learned_optimizer.transferred(network, generator, tools.basis))
-    return found
+        if each in transferred:
+            assert isinstance(network, Loom) and tools.basis is not None
+            network = learned_optimizer.transferred(network, generator, tools.basis)
+        networks[label] = network
+    return found | {label: learned_optimizer.factory(network) for label, network in networks.items()}
 
 
 def rough_ones(tools: Tools, settings: Mapping[str, dict[str, Any]]) -> dict[str, Factory]:
     """The other optimizers of torch, as they are and tuned coarsely."""
     found = {}
-    for name in settings.keys() & set(COARSE):
+    for name in (name for name in COARSE if name in settings):
         found[f"{name} fixed"] = factory_of(name, OPTIMIZERS[name].fixed, tools)
         found[f"{name} tuned"] = factory_of(name, settings[name], tools)
     return found
@@ -243,7 +244,7 @@ def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, flo
     found: dict[str, Any] = {}
     for label, each in losses.items():
         count = each.shape[1]
-        reaches = {goal: reached(each, losses[goal][-1, :count]) for goal in GOALS}
+        reaches = {goal: reached(each, losses[goal][-1, :count]) for goal in GOALS if goal in losses}
         medians = each.median(1).values
         here: dict[str, Any] = dict(
             pictures=count,
