@@ -11,9 +11,7 @@ Two ways of training are here, each with the network it was made for (``learned_
 - ``Recipe(network="loom")``, ours, and ``"lstm"``: through whole descents, to the first order. Of a descent w_0, w_1, ... the
   sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are
   taken as given. These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred
-  steps fit in memory. What a step did fades in a descent, since later steps mend it, and the first order does not know that; so
-  a step's share in the losses after it is discounted. Logs make every picture count alike; only the loss that is reported is
-  used, so photographs serve as well.
+  steps fit in memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
 
 At run time all are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 """
@@ -66,7 +64,6 @@ class Recipe(Training):
         pairs: of loom: share of the training, at first, in which what looks at the pictures learns from pairs of made ones.
         unroll_length: steps of a descent.
         first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of the training.
-        discount: of loom and lstm: a step's share in the place after the next, as a factor for each step between; 1: all alike.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the squared distance from the w that made a picture.
@@ -93,7 +90,6 @@ class Recipe(Training):
     pairs: float = 0.3
     unroll_length: int = 60
     first_unroll_length: int = 5
-    discount: float = 0.9
     synthetic: float = 0.5
     starts: tuple[str, ...] = STARTS
     latent: float = 1.0
@@ -109,7 +105,6 @@ class Recipe(Training):
         for name, least, most in (
             ("unroll_length", 1, 1000),
             ("first_unroll_length", 1, self.unroll_length),
-            ("discount", 0, 1),
             ("synthetic", 0, 1),
             ("pairs", 0, 1),
             ("starts", 1, 100),
@@ -341,10 +336,9 @@ class _Course:
         """The mean of log losses on whole descents, with the gradient of the first order."""
         if self.step < self.recipe.pair_steps and isinstance(self.network, Loom) and self.network.eye is not None:
             return self.pairs(self.network, self.network.eye, z)
-        recipe = self.recipe
         objective, ws, _ = self._lesson(picture, z)
         state = self.network.begin(len(ws))
-        length = recipe.unroll_length_at(self.step)
+        length = self.recipe.unroll_length_at(self.step)
         total: Tensor | float = 0.0
         for step in range(length + 1):
             gradient = self._slope(objective, ws)
@@ -356,7 +350,7 @@ class _Course:
             if step < length:
                 with torch.autocast(ws.device.type, enabled=False):
                     moved, state = self.network(ws.detach(), gradient, sight, state)
-                ws = torch.lerp(ws.detach(), ws, recipe.discount) + moved
+                ws = ws + moved
         return {"descent": total}  # type: ignore[dict-item]
 
     def one_step(self, picture: Tensor, z: Tensor) -> Losses:
