@@ -147,7 +147,7 @@ MOMENTA, SQUARES = (0.0, 0.5, 0.8, 0.95), 0.95  # decays of the running means of
 PAIRS = 10  # moves that the quasi-Newton step remembers
 DAMPING = EVEN = 1e-4  # shares of the largest curvature, added to each
 CLOCKS = (3.0, 10.0, 30.0, 100.0)  # steps
-HORIZON = 100  # steps of the longest descents in training
+HORIZON = 60  # steps of the longest descents in training
 
 
 class Eye(nn.Module):
@@ -360,9 +360,9 @@ class Loom(Network):
         rate, aside, trust, straight = self.last(x).unbind(2)
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
         learned = 0.1 * aside + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
-        # It was trained on HORIZON steps; then Adam takes over, by and by.
+        # It was trained on HORIZON steps; then Adam takes over, by and by, at rates that are still learned.
         share = (2 - age / HORIZON).clamp(0, 1)[:, None]
-        step = -self.lr * adam * (share * 2 * (rate / 2).tanh()).exp() + share * learned
+        step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + share * learned
         return step, kept
 
 
