@@ -85,9 +85,9 @@ class Inversion:
         ws: [N, num_ws, w_dim].
         image: [N, 3, R, R] in [0, 1], the pictures of these.
         target: [N, 3, R, R], what was asked for.
-        losses: [steps + 1, N], of every step; what has come to rest keeps its last.
+        losses: [steps + 1, N], of every step, and after these of those on noise as many; what has come to rest keeps its last.
         metrics: ``psnr`` in dB, ``ssim``, ``distance`` (of features of unit length, vgg19-lite) and ``left``, the share of the
-            mean picture's loss that is left: [N] each. With masks only what they show counts; the rest is taken as met.
+            mean picture's squared error that is left: [N] each. With masks only what they show counts; the rest is taken as met.
         noise: noise maps [N, 1, H, W], where they were descended on.
         optimizer: that was used.
         seconds: that it took.
@@ -103,11 +103,21 @@ class Inversion:
     seconds: float = 0.0
 
 
-def optimizer_for(config: Config, tools: Tools) -> str:
-    """The optimizer that is meant: for "auto" the best that there is for the generator and space.
+def configure(preset: str = "default", **settings: Any) -> Config:
+    """A preset of :data:`~styleloom.papers.image2stylegan.PRESETS` with some settings changed; the default one's ``optimizer``
+    is "auto".
 
     Raises:
-        StyleLoomError: an unknown one, or a learned one where there is none.
+        StyleLoomError: an unknown preset or setting, or a value that cannot be.
+    """
+    return image2stylegan.configure(preset, **({"optimizer": "auto"} if preset == "default" else {}) | settings)
+
+
+def optimizer_for(config: Config, tools: Tools) -> str:
+    """The optimizer that is meant: for "auto" the best that there is for the generator, the space, and a rate, where one is told.
+
+    Raises:
+        StyleLoomError: an unknown one, or a learned one where there is none or a rate is given.
     """
     check_choice("optimizer", config.optimizer, CHOICES)
     if config.optimizer == "learned" and tools.learned is None:
@@ -115,9 +125,12 @@ def optimizer_for(config: Config, tools: Tools) -> str:
             "there is no learned optimizer for this generator; train one with: styleloom train learned-optimizer, "
             "or use adam or adam-eigenbasis"
         )
+    rated = config.lr is not None or not config.tuned
+    if config.optimizer == "learned" and rated:
+        raise StyleLoomError("a learned optimizer has no rate of its own; leave lr and tuned out, or use adam or adam-eigenbasis")
     if config.optimizer != "auto":
         return config.optimizer
-    if config.space == "w_plus" and tools.learned is not None:
+    if config.space == "w_plus" and tools.learned is not None and not rated:
         return "learned"
     return "adam-eigenbasis" if config.space == "w_plus" and tools.basis is not None else "adam"
 
@@ -150,7 +163,6 @@ def steps(
     name = optimizer_for(config, tools)
     if options.get("masks") is not None:
         options["masks"] = framed(options["masks"].float(), generator.resolution)
-    encoder = tools.encoder.to(generator.device) if tools.encoder is not None else None
     factory = learned_optimizer.factory(tools.learned) if name == "learned" and tools.learned is not None else None
     yield from image2stylegan.steps(
         generator,
@@ -158,7 +170,7 @@ def steps(
         replace(config, optimizer=name, seed=config.seed + first),
         optimizer=factory,
         basis=tools.basis.to(generator.device) if tools.basis is not None else None,
-        encoder=(lambda picture: encoder.encode(generator, picture)) if encoder is not None else None,
+        encoder=tools.encoder.of(generator) if tools.encoder is not None else None,
         **options,
     )
 
@@ -198,15 +210,15 @@ def invert(
         tools: encoder, eigenbasis and learned optimizer; the zoo's, where it has some for this generator.
         masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
         features: perceptual network, instead of the bundled one.
-        settings: of :class:`~styleloom.papers.image2stylegan.Config`; ``optimizer`` is "auto" unless told: learned, if there is
-            one.
+        settings: of :class:`~styleloom.papers.image2stylegan.Config`; ``optimizer`` is "auto" in the default preset: learned, if
+            there is one.
 
     Raises:
         StyleLoomError: no picture, unknown settings, or what an optimizer refuses.
 
     Source: the modules of ``papers`` that do it name theirs.
     """
-    config = image2stylegan.configure(preset, **{"optimizer": "auto", **settings})
+    config = configure(preset, **settings)
     image2stylegan.check_pictures(generator, pictures)
     if masks is not None and len(masks) not in (1, len(pictures)):
         raise StyleLoomError(f"{len(masks)} masks for {len(pictures)} pictures; give one a picture, or one for all")

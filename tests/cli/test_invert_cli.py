@@ -69,6 +69,10 @@ def test_the_best_that_there_is(home: Path) -> None:
     assert inversion.optimizer_for(inversion.Config(optimizer="auto", space="w"), tools) == "adam"
     assert inversion.optimizer_for(inversion.Config(optimizer="auto"), inversion.Tools(basis=tools.basis)) == "adam-eigenbasis"
     assert inversion.optimizer_for(inversion.Config(optimizer="auto"), inversion.Tools()) == "adam"
+    assert inversion.optimizer_for(inversion.Config(optimizer="auto", lr=0.1), tools) == "adam-eigenbasis"
+    with pytest.raises(StyleLoomError, match="a learned optimizer has no rate of its own"):
+        inversion.optimizer_for(inversion.Config(optimizer="learned", lr=0.1), tools)
+    assert [inversion.configure(preset).optimizer for preset in ("default", "paper", "seed")] == ["auto", "adam", "adam"]
     begun = inversion.invert(generator, wanted, tools=tools, num_steps=0, init="encoder")
     assert tools.encoder is not None
     torch.testing.assert_close(begun.ws, tools.encoder.encode(generator, wanted))

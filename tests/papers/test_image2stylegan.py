@@ -1,5 +1,6 @@
 """Inversion against plain formulas, and what must hold of batches, starts, stops and resumed runs."""
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from styleloom.blocks.eigenbasis import Eigenbasis, eigenbasis
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
 from styleloom.papers import image2stylegan, stylegan2
-from styleloom.papers.image2stylegan import LAYERS, Config, Objective, steps
+from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Objective, steps
 from styleloom.papers.image2stylegan_objective import noise_regularizer
 
 SIDE = 16
@@ -74,7 +75,7 @@ def test_a_mask_leaves_only_what_it_shows(generator: stylegan2.Generator, featur
     torch.testing.assert_close(Objective(generator, changed, features, config, masks=mask)(ws)[1]["pixel"], found)
 
 
-@pytest.mark.parametrize("name", image2stylegan.OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_comes_nearer(
     name: str, generator: stylegan2.Generator, features: Features, targets: Tensor, basis: Eigenbasis
 ) -> None:
@@ -86,6 +87,19 @@ def test_every_optimizer_comes_nearer(
         assert found[-1].each[0] < 0.8 * found[0].each[0], space
         assert found[-1].ws.shape == (1, generator.num_ws, 8)
     assert config.tuned
+
+
+@pytest.mark.parametrize("name", ["adam", "adam-eigenbasis"])
+def test_tuned_settings_are_those_that_were_found(name: str) -> None:
+    """The best on both generators of ``benchmarks/inversion.py --tune``, which tries the same settings on each."""
+    scores: dict[str, float] = {}
+    for file in (Path(__file__).parents[2] / "benchmarks" / "results").glob("inversion_*_tuning.json"):
+        for trial in json.loads(file.read_text())[name]["trials"]:
+            settings = json.dumps(trial["settings"])
+            scores[settings] = scores.get(settings, 0) + trial["score"]
+    assert json.loads(min(scores, key=scores.__getitem__)) == {
+        key: list(value) if isinstance(value, tuple) else value for key, value in OPTIMIZERS[name].tuned.items()
+    }
 
 
 def test_pictures_of_a_batch_do_not_meet(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
@@ -111,8 +125,9 @@ def test_a_picture_that_rests_leaves_and_the_others_do_not_notice(
 
 
 def test_losses_of_the_end_are_told(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
-    found = list(steps(generator, targets, Config(num_steps=4), features=features))
+    found = list(steps(generator, targets, Config(num_steps=4, lr=0.05), features=features))
     assert [step.index for step in found] == [1, 2, 3, 4, 4]
+    assert found[-1].losses["total"] == pytest.approx(float(found[-1].each.sum()))
     terms = Objective(generator, targets, features, Config())(found[-1].ws)[1]
     torch.testing.assert_close(sum(terms.values()), found[-1].each)
     torch.testing.assert_close(found[-1].image, ((generator.synthesis(found[-1].ws, noise_mode="const") + 1) / 2).clamp(0, 1))
@@ -187,6 +202,8 @@ def test_mistakes(
 ) -> None:
     with pytest.raises(StyleLoomError, match=message):
         next(steps(generator, targets, Config(**change), features=features))
+    with pytest.raises(StyleLoomError, match=r"init has shape \[1, 8\]; wanted \[3, 6, 8\] in the space w_plus"):
+        next(steps(generator, targets, features=features, init=torch.zeros(1, 8)))
 
 
 def test_an_empty_mask_and_a_picture_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:

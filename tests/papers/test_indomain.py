@@ -55,6 +55,23 @@ def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, 
     networks[1].load_state_dict(judge)
 
 
+def test_a_batch_in_two_parts_takes_the_same_step(pictures: str, networks: Any, tmp_path: Path) -> None:
+    """Which pictures are made is decided for each of them, so the parts are those of the whole."""
+    for accumulate in (1, 2):
+        run(pictures, networks, tmp_path / str(accumulate), 1, num_steps=1, batch=6, accumulate=accumulate, latent=1.0)
+    whole, parts = (read_state(tmp_path / part / STATE)["networks"]["encoder"] for part in "12")
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=0, atol=2e-5, msg=name)
+
+
+def test_a_grey_generator_has_an_encoder_too(pictures: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    grey = stylegan2.Generator(8, 0, 8, 16, 1, synthesis_kwargs=dict(channel_base=128, channel_max=16)).eval()
+    for iterations in (1, 2):
+        run(pictures, (grey, None), tmp_path / str(iterations), num_steps=1, iterations=iterations)
+        assert indomain.load(tmp_path / str(iterations) / MODEL).encode(grey, torch.rand(2, 3, 16, 16)).isfinite().all()
+
+
 @pytest.mark.parametrize("iterations", [1, 2])
 def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictures: str, networks: Any, tmp_path: Path) -> None:
     generator = networks[0]

@@ -1,5 +1,7 @@
 """Learned optimizers: what they are before training, that their training's gradient is right, and that they learn."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Step, steps
 from styleloom.papers.image2stylegan_objective import Sight
 from styleloom.papers.learned_optimizer import Recipe, factory
-from styleloom.papers.learned_optimizer_networks import Coordinatewise, Gate, Loom, quasi_newton
+from styleloom.papers.learned_optimizer_networks import Coordinatewise, Gate, Loom, Network, quasi_newton
 
 SIDE = 16
 CPU = Hardware("cpu")
@@ -104,7 +106,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
     torch.nn.init.normal_(network.eye.last.weight, std=0.1)  # type: ignore[union-attr]
     features = learned_optimizer.load_features().prepare(torch.device("cpu"), torch.float32)
     course = learned_optimizer._Course(generator.requires_grad_(False), features, recipe, None, network)
-    z = torch.randn(2, 3, 8)
+    lesson = torch.zeros(2, 3, SIDE, SIDE), torch.randn(2, 3, 8), torch.ones(2, dtype=torch.bool), torch.tensor([0, 2])
     told: list[tuple[Any, ...]] = []
     original = network.forward
 
@@ -113,7 +115,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
         return original(*arguments)
 
     network.forward = listening  # type: ignore[method-assign, assignment]
-    course.whole(torch.zeros(2, 3, 1, 1), z)["descent"].backward()
+    course.whole(*lesson)["descent"].backward()
     network.forward = original  # type: ignore[method-assign]
     directions = {name: torch.randn_like(p) for name, p in network.named_parameters() if p.grad is not None}
     assert len(directions) == len(list(network.parameters()))
@@ -124,7 +126,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
         with torch.no_grad():
             for name, p in network.named_parameters():
                 p.add_(directions[name], alpha=size)
-            objective, ws, _ = course._lesson(torch.zeros(2, 3, 1, 1), z)
+            objective, ws, _ = course._lesson(*lesson)
             total = 0.0
             for arguments in told:
                 ws = ws + network(*arguments)[0]
@@ -154,6 +156,7 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
     assert pairs[0] == 1.0  # at first it says nothing, so that all of the way is left
     assert pairs[-1] < 0.9 and "descent" in ticks[20].losses
     trained = learned_optimizer.load(tmp_path / "run" / "model.safetensors")
+    assert trained.horizon == recipe.unroll_length and gate(generator).horizon == math.inf
     targets = generator.generate(range(500, 516))
     config = Config(num_steps=8)
     ends = {}
@@ -228,7 +231,7 @@ def test_what_is_transferred_is_the_same_where_it_came_from_and_works_elsewhere(
     assert bool((there[-1].each < 0.5 * there[0].each).all())
 
 
-class Wild(torch.nn.Module):
+class Wild(Network):
     """An optimizer that is led astray."""
 
     def __init__(self) -> None:
@@ -293,6 +296,12 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
         begin(Recipe(synthetic=1.0))
     with pytest.raises(StyleLoomError, match="there is none; train one, or use starts mean,random"):
         begin(Recipe(synthetic=1.0), basis=basis)
+    with pytest.raises(StyleLoomError, match="base is no loom, which the recipe trains"):
+        begin(Recipe(synthetic=1.0, starts=("mean",)), basis=basis, base=gate(generator))
+    with pytest.raises(StyleLoomError, match="use processes 1 and accumulate 1"):
+        begin(replace(learned_optimizer.RECIPES["seed"], accumulate=2, starts=("mean",)))
+    with pytest.raises(StyleLoomError, match="this eigenbasis was made for another generator"):
+        begin(Recipe(synthetic=1.0, starts=("mean",)), basis=replace(basis, generator="other"))
     with pytest.raises(StyleLoomError, match="use synthetic 1"):
         Recipe(network="gate")
     with pytest.raises(StyleLoomError, match="unknown start 'end'"):

@@ -116,7 +116,7 @@ def eigenbasis(
             differences.
         samples: backward passes.
         keep: how many of the leading eigenvectors; all unless told.
-        seed: of latents and residuals.
+        seed: of residuals.
 
     Yields:
         :class:`Estimate` after each batch, and with the basis at the end.

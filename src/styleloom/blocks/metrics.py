@@ -45,9 +45,10 @@ def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layer
     for all channels (their "uncalibrated" distance).
     """
     found, wanted = features(image, layers), features(truth, layers)
-    parts = [(_unit(found[layer]) - _unit(wanted[layer])).square().sum(1).mean((1, 2)) for layer in layers]
+    parts = [(unit(found[layer]) - unit(wanted[layer])).square().sum(1).mean((1, 2)) for layer in layers]
     return torch.stack(parts).sum(0)
 
 
-def _unit(x: Tensor) -> Tensor:
-    return x / x.square().sum(1, keepdim=True).sqrt().add(1e-10)
+def unit(x: Tensor) -> Tensor:
+    """Features [N, C, H, W] at unit length; where there are none, 0, and so is the gradient."""
+    return x / x.square().sum(1, keepdim=True).add(1e-20).sqrt()

@@ -63,12 +63,13 @@ def invert(
         max_pixels: refuse pictures of more pixels.
     """
     report = Report(common)
-    config = image2stylegan.configure(preset, **{"optimizer": "auto", **settings})
+    config = inversion.configure(preset, **settings)
     check_limits("--max-pixels", max_pixels, 1, math.inf)
     sources = [path for item in photo for path in find(item)]
     names = [Path(source).stem for source in sources]
     ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if film else []))
-    written = [out / "metrics.json", out / "curves.png", *(out / f"{name}{end}" for name in names for end in ends)]
+    written = [out / "metrics.json", *(out / f"{name}{end}" for name in names for end in ends)]
+    written += [out / "curves.png"] if curves else []
     check_apart(written, [*sources, model, *(each for each in (encoder, basis, learned, mask) if each)])
     if film:
         video.check_film(out.parent / "film.mp4")
@@ -95,13 +96,14 @@ def invert(
             for step in report.watch(loop, title=f"{chosen}, {len(targets)} at once"):
                 begun = begun or step.index
                 if film:
-                    frames.append(step.image)
+                    frames.append((step.image * 255).round().byte().cpu())
             result = inversion.outcome(generator, targets, step, chosen, shows)
             parts.append(result)
             for row, name in enumerate(names[part]):
                 _write(out, name, generator, result, row)
                 if film:
-                    for _ in video.write_film([_beside(result.target[row], frame[row]) for frame in frames], out / f"{name}.mp4"):
+                    beside = [_beside(result.target[row].cpu(), frame[row] / 255) for frame in frames]
+                    for _ in video.write_film(beside, out / f"{name}.mp4"):
                         pass
                     if begun > 1:
                         report.say(f"{name}.mp4 begins at step {begun}, where the run went on")

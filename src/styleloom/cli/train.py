@@ -252,7 +252,7 @@ def eigenbasis(
         keep: how many of the leading directions; 0: all.
         pixel: weight of the mean squared difference of pixels.
         perceptual: weight of that of features.
-        seed: of latents and residuals.
+        seed: of residuals.
         licence: what the model may be used for, noted in it.
     """
     report = Report(common)
@@ -299,7 +299,7 @@ def learned_optimizer(
         data: folders or zips of pictures of the generator's kind, where the recipe wants other than made ones.
         generator: a name from "styleloom zoo", or a model file.
         out: folder of the run.
-        recipe: default (through whole descents) or seed (a step at a time): where the settings below start from.
+        recipe: default or lstm (through whole descents) or seed (a step at a time): where the settings below start from.
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
         base: a trained optimizer to start from.
@@ -308,14 +308,13 @@ def learned_optimizer(
     chosen = configured(learned_optimizer_.RECIPES, recipe, settings)
     network = loaded(generator, common)
     tools = tools_of(network, basis=basis, encoder=encoder)
-    reader = tools.encoder.to(network.device) if tools.encoder is not None else None
     loop = learned_optimizer_.train(
         network,
         chosen,
         out=out,
         data=data or None,
         basis=tools.basis,
-        encoder=(lambda picture: reader.encode(network, picture)) if reader is not None else None,
+        encoder=tools.encoder.of(network) if tools.encoder is not None else None,
         base=learned_optimizer_.load(base) if base else None,
         licence=licence,
         hardware=launch.hardware(common),

@@ -50,7 +50,7 @@ class Optimizer:
 
     Attributes:
         make: parameters and settings to an optimizer.
-        fixed: settings of the papers that used it, or torch's own.
+        fixed: settings of the papers that used it, or, of ``adam-eigenbasis``, those that it was first tried with.
         tuned: settings found best on validation pictures (``benchmarks/inversion.py``).
         alone: it mixes its parameters, so that pictures must not share one.
     """
@@ -66,8 +66,8 @@ OPTIMIZERS = {
     "nag": Optimizer(torch.optim.SGD, dict(lr=0.01, momentum=0.9, nesterov=True), dict(lr=3.0, momentum=0.9, nesterov=True)),
     "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.3)),
     "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.03)),
-    "adam": Optimizer(torch.optim.Adam, dict(lr=0.01), dict(lr=0.15, betas=(0.8, 0.95))),
-    "adam-eigenbasis": Optimizer(EigenAdam, dict(lr=0.3), dict(lr=0.3)),
+    "adam": Optimizer(torch.optim.Adam, dict(lr=0.01), dict(lr=0.2, betas=(0.9, 0.9))),
+    "adam-eigenbasis": Optimizer(EigenAdam, dict(lr=0.3), dict(lr=0.61, betas=(0.9, 0.9))),
     "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=0.5, max_iter=1), alone=True),
 }
 """Those of torch; :func:`steps` takes any other that is made of parameters."""
@@ -301,6 +301,11 @@ def first_latents(generator: Generator, targets: Tensor, config: Config, encoder
     return ws.mean(1) if config.space == "w" else ws.clone()
 
 
+def latent_shape(generator: Generator, space: str) -> tuple[int, ...]:
+    """Of the latents of one picture."""
+    return {"w_plus": (generator.num_ws, generator.w_dim), "w": (generator.w_dim,), "z": (generator.z_dim,)}[space]
+
+
 def steps(
     generator: Generator,
     targets: Tensor,
@@ -349,6 +354,9 @@ def steps(
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
     first = first_latents(generator, targets, config, encoder) if init is None else init.to(device)
+    wanted = latent_shape(generator, config.space)
+    if first.shape != (len(targets), *wanted):
+        raise StyleLoomError(f"init has shape {list(first.shape)}; wanted {[len(targets), *wanted]} in the space {config.space}")
     given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
     job = fingerprint(asdict(config) | dict(generator=identity(generator)), given)
     saved = read_run(state, job) if state is not None and state.exists() else None
@@ -409,12 +417,16 @@ def steps(
         if descent.places:
             with torch.no_grad():
                 losses = {name: float(term) for name, term in descent().items()}
+            losses["total"] = sum(losses.values())
             descent.remember()
+            descent.each = torch.where(descent.each.isfinite(), descent.each, descent.lowest)
         history.append(descent.each.clone())
         yield told(done, losses)
 
     ws = saved["ws"] if saved else None
-    if ws is None:
+    if ws is not None:
+        ws = ws.to(device)
+    else:
         aim = objective()
         descent = _Descent(aim, [first], lambda parts: aim(ws_of(parts[0]))[1], config)
         for step in run(descent, lambda: factory(descent.params, aim), 0, config.num_steps, None):

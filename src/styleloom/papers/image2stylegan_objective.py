@@ -15,6 +15,7 @@ from styleloom.blocks.descend import Losses
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
 from styleloom.blocks.generators import Generator
+from styleloom.blocks.metrics import unit
 
 LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
 
@@ -150,13 +151,9 @@ class Objective:
             parts = [self._apart(taps[layer], wanted) for layer, wanted in self.wanted.items()]
             terms["perceptual"] = weights.perceptual * torch.stack(parts).mean(0)
         if weights.lpips:
-            parts = [self._apart(_unit(taps[layer]), _unit(wanted)) * wanted.shape[1] for layer, wanted in self.wanted.items()]
+            parts = [self._apart(unit(taps[layer]), unit(wanted)) * wanted.shape[1] for layer, wanted in self.wanted.items()]
             terms["lpips"] = weights.lpips * torch.stack(parts).sum(0)
         return terms
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.square().sum(1, keepdim=True).add(1e-20).sqrt()
 
 
 def noise_regularizer(maps: Sequence[Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ Differs from the paper:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         num_ws, w_dim: of the generator.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         iterations: how often it looks, each time at the picture and at what it has got so far; 1: at the picture alone.
-        generator: the generator's :func:`fingerprint`.
+        generator: the generator's :func:`~styleloom.blocks.generators.identity`.
     """
 
     def __init__(
@@ -90,20 +90,30 @@ class Encoder(nn.Module):
         ws: Tensor = self.dense(x.flatten(1))  # type: ignore[union-attr]
         return ws.view(-1, self.num_ws, self.w_dim)
 
-    def looks(self, generator: Generator, image: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """ws [N, num_ws, w_dim] and their pictures, after each look at pictures [N, 3, R, R] in [-1, 1]."""
+    def looks(self, generator: Generator, image: Tensor) -> Iterator[Tensor]:
+        """ws [N, num_ws, w_dim] after each look at pictures [N, 3, R, R] in [-1, 1]."""
         ws = self.w_avg.expand(len(image), self.num_ws, -1)
-        made = generator.synthesis(ws[:1], noise_mode="const").expand_as(image) if self.iterations > 1 else image
         for _ in range(self.iterations):
-            seen = torch.cat([image, made.detach()], 1) if self.iterations > 1 else image
+            seen = image
+            if self.iterations > 1:
+                with torch.no_grad():
+                    seen = torch.cat([image, _made(generator, ws)], 1)
             ws = ws.detach() + self(seen)
-            made = generator.synthesis(ws, noise_mode="const")
-            yield ws, made
+            yield ws
 
     def encode(self, generator: Generator, picture: Tensor) -> Tensor:
         """ws [N, num_ws, w_dim] of pictures [N, 3, R, R] in [0, 1]."""
-        *_, (ws, _) = self.looks(generator, picture * 2 - 1)
+        *_, ws = self.looks(generator, picture * 2 - 1)
         return ws
+
+    def of(self, generator: Generator) -> Callable[[Tensor], Tensor]:
+        """Pictures to ws, with this generator, wherever the pictures are."""
+        return lambda picture: self.to(picture.device).encode(generator, picture)
+
+
+def _made(generator: Generator, ws: Tensor) -> Tensor:
+    picture: Tensor = generator.synthesis(ws, noise_mode="const")
+    return picture.expand(-1, 3, -1, -1)
 
 
 def save(network: Encoder, path: Path, licence: str = "Apache-2.0") -> None:
@@ -132,7 +142,7 @@ def load(name: str | Path) -> Encoder:
     tensors, config = checkpoint.read_model(name, KIND)
     network = Encoder(**config)
     network.load_state_dict(tensors)
-    return network.float().eval()
+    return network.float().eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ class Recipe(Training):
 
 RECIPES = {
     "default": Recipe(),
-    # Section 4.1 and the authors' code: pictures alone, judged by the discriminator, at a constant rate.
+    # Section 4.1 and the authors' code: pictures alone, judged by the discriminator. (Their rate is constant.)
     "paper": Recipe(adversarial=0.1, synthetic=0.0, latent=0.0, lr=1e-4),
     "restyle": Recipe(iterations=3),
 }
@@ -235,41 +245,40 @@ def train(
     features = load_features().prepare(device, torch.float32)
     weights = Weights(pixel=recipe.pixel, perceptual=recipe.perceptual)
 
-    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
-        return pictures[index], torch.from_numpy(rng.randn(2, maker.z_dim)).float()
+    def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        z = torch.from_numpy(rng.randn(2, maker.z_dim)).float()
+        made, cut = rng.rand() < recipe.synthetic, rng.randint(maker.num_ws)
+        return pictures[index], z, torch.tensor(made), torch.tensor(cut)
 
-    def examples(picture: Tensor, z: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Pictures, the first of them made of the ws that come second, which are as many as the number."""
-        count = round(recipe.synthetic * len(picture))
+    def loss(picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
+        wanted = picture.clone()
         with torch.no_grad():
-            first, second = (maker.mapping(each[:count]) for each in z.unbind(1))
-            cut = torch.arange(count, device=device) % maker.num_ws
-            ws = mixed_from(first, second, cut)
-            made = maker.synthesis(ws, noise_mode="const").add(1).div(2) if count else picture[:0]
-        return torch.cat([made, picture[count:]]), ws, count
-
-    def loss(picture: Tensor, z: Tensor) -> Losses:
-        wanted, truth, count = examples(picture, z)
+            first, second = (maker.mapping(each[made]) for each in z.unbind(1))
+            truth = mixed_from(first, second, cut[made])
+            if len(truth):
+                wanted[made] = _made(maker, truth).add(1).div(2)
         objective = Objective(maker, wanted, features, weights)
         sums: Losses = {}
-        for ws, made in network.looks(maker, wanted * 2 - 1):
-            terms = {name: term.mean() for name, term in objective.compare(made.add(1).div(2)).items()}
-            if count and recipe.latent:
-                terms["latent"] = recipe.latent * (ws[:count] - truth).square().mean()
+        for ws in network.looks(maker, wanted * 2 - 1):
+            found = _made(maker, ws)
+            terms = {name: term.mean() for name, term in objective.compare(found.add(1).div(2)).items()}
+            if recipe.synthetic and recipe.latent:
+                apart = (ws[made] - truth).square().mean((1, 2))
+                terms["latent"] = recipe.latent * apart.sum() / (recipe.synthetic * len(picture))
             if critic is not None:
-                terms["adversarial"] = recipe.adversarial * generator_loss(critic(made)).mean()
+                terms["adversarial"] = recipe.adversarial * generator_loss(critic(found)).mean()
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + term / network.iterations
         return sums
 
-    def verdict(picture: Tensor, z: Tensor) -> Losses:
+    def verdict(picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
         """Of the discriminator: real pictures against those of what the encoder reads off them, with R1."""
         real = (picture * 2 - 1).requires_grad_(True)
         with torch.no_grad():
-            *_, (_, made) = network.looks(maker, real)
+            found = _made(maker, network.encode(maker, picture))
         logits = critic(real)
         penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
-        return {"D": discriminator_loss(logits, critic(made)).mean(), "r1": penalty}
+        return {"D": discriminator_loss(logits, critic(found)).mean(), "r1": penalty}
 
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
     phases = {"encoder": Phase(optimizer, loss)}

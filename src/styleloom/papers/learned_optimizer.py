@@ -37,6 +37,7 @@ from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Train
 from styleloom.blocks.generators import Generator, check_made_for, identity, mixed_from
 from styleloom.convert.vgg import load_features
 
+from .image2stylegan import INITS
 from .image2stylegan_objective import Encoder, Objective, Weights
 from .learned_optimizer_descent import KIND as KIND
 from .learned_optimizer_descent import Learned as Learned
@@ -46,7 +47,6 @@ from .learned_optimizer_descent import save
 from .learned_optimizer_descent import transferred as transferred
 from .learned_optimizer_networks import NETWORKS, Eye, Gate, Loom, Network, State
 
-STARTS = ("mean", "random", "encoder")
 MADE = 10_000  # pictures of an epoch, where all are made; their latents are other ones in the next
 
 
@@ -63,10 +63,10 @@ class Recipe(Training):
         momenta, newton, clock: of loom: what it sees besides Adam's direction.
         pairs: of loom: share of the training, at first, in which what looks at the pictures learns from pairs of made ones.
         unroll_length: steps of a descent.
-        first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of the training.
+        first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of what follows the pairs.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
-        latent: of gate: weight of the squared distance from the w that made a picture.
+        latent: of gate: weight of the mean squared difference from the w that made a picture.
         pixel: weight of the mean squared difference of pixels.
         perceptual: weight of that of features.
         lr: Adam's rate, which falls by a cosine.
@@ -91,7 +91,7 @@ class Recipe(Training):
     unroll_length: int = 60
     first_unroll_length: int = 5
     synthetic: float = 0.5
-    starts: tuple[str, ...] = STARTS
+    starts: tuple[str, ...] = INITS
     latent: float = 1.0
     pixel: float = 1.0
     perceptual: float = 0.07
@@ -101,7 +101,7 @@ class Recipe(Training):
         super().__post_init__()
         check_choice("network", self.network, NETWORKS)
         for start in self.starts:
-            check_choice("start", start, STARTS)
+            check_choice("start", start, INITS)
         for name, least, most in (
             ("unroll_length", 1, 1000),
             ("first_unroll_length", 1, self.unroll_length),
@@ -207,7 +207,7 @@ def train(
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.blocks.fit.Tick` after each step; its losses are means of log10 of what descents ended with.
+        :class:`~styleloom.blocks.fit.Tick` after each step; its loss ``descent`` is the mean of log10 of a descent's losses.
 
     Raises:
         StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.blocks.fit.fit` refuses.
@@ -218,26 +218,37 @@ def train(
         raise StyleLoomError("this recipe wants an eigenbasis of the generator; compute it first")
     if "encoder" in recipe.starts and encoder is None:
         raise StyleLoomError("descents are to start from an encoder, and there is none; train one, or use starts mean,random")
-    if recipe.network == "gate" and hardware.processes * hardware.nodes > 1:
-        raise StyleLoomError("a gate's descents go on from step to step in one process; use processes 1")
+    if basis is not None:
+        check_made_for("this eigenbasis", basis.generator, generator)
+    if recipe.network == "gate" and hardware.processes * hardware.nodes * recipe.accumulate > 1:
+        raise StyleLoomError("a gate's descents go on from step to step, all at once; use processes 1 and accumulate 1")
     fabric = hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     pictures = Labelled(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
-    network = (base or _network(recipe, maker, basis)).to(device).requires_grad_(True)
+    network = _network(recipe, maker, basis) if base is None else base
     check_made_for("this optimizer", network.config["generator"], maker)
+    if not isinstance(network, NETWORKS[recipe.network]):
+        raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
+    if isinstance(network, Loom):
+        network.config["horizon"] = recipe.unroll_length
+    network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
     course = _Course(maker, features, recipe, encoder, network)
 
-    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+    side = maker.resolution
+    nothing = torch.zeros(3, side, side)
+
+    def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(3, maker.z_dim)).float()
-        return (pictures[index] if pictures is not None else torch.zeros(3, 1, 1)), z
+        # Every other one of those that are made is mixed of two.
+        made, cut = rng.rand() < recipe.synthetic, rng.randint(2) * rng.randint(maker.num_ws)
+        return (nothing if pictures is None else pictures[index]), z, torch.tensor(made), torch.tensor(cut)
 
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
     networks: dict[str, nn.Module] = {"optimizer": network}
     if isinstance(network, Gate):
-        side = maker.resolution
         course.descents = networks["descents"] = _Descents(network, recipe.batch, (3, side, side)).to(device)
     every = recipe.unroll_length if isinstance(network, Gate) else 1  # steps that a batch of pictures serves
 
@@ -285,22 +296,23 @@ class _Course:
         return {"unroll_length": float(self.recipe.unroll_length_at(step))}
 
     @torch.no_grad()
-    def _lesson(self, picture: Tensor, z: Tensor) -> tuple[Objective, Tensor, Tensor]:
-        """What is wanted, where to begin, and the ws of the made ones, which come first."""
+    def _lesson(self, picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> tuple[Objective, Tensor, Tensor]:
+        """What is wanted, where to begin, and the ws that it was made of, where it was."""
         recipe, generator = self.recipe, self.generator
-        count = round(recipe.synthetic * len(z))
         first, second, third = (generator.mapping(each).float() for each in z.unbind(1))
-        row = torch.arange(count, device=z.device)
-        # Every other one is mixed of two at a layer of its own.
-        truth = mixed_from(second[:count], first[:count], row * generator.num_ws // max(1, count) * (row % 2))
-        made = generator.synthesis(truth, noise_mode="const").add(1).div(2) if count else picture[:0]
-        targets = torch.cat([made, picture[count:]]) if count < len(z) else made
+        truth, targets = mixed_from(second, first, cut), picture.clone()
+        if made.any():
+            targets[made] = self._pictures(truth[made])
         start = recipe.starts[self.step // (recipe.unroll_length if self.descents is not None else 1) % len(recipe.starts)]
         if start == "encoder":
             begins = self.encoder(targets)  # type: ignore[misc]
         else:
             begins = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
         return Objective(generator, targets, self.features, self.weights), begins.clone(), truth
+
+    def _pictures(self, ws: Tensor) -> Tensor:
+        made: Tensor = self.generator.synthesis(ws, noise_mode="const").add(1).div(2)
+        return made.expand(-1, 3, -1, -1).float()
 
     def _slope(self, objective: Objective, ws: Tensor) -> Tensor:
         """d L / d ws, with the network's view of it in ``objective.sight``."""
@@ -320,7 +332,7 @@ class _Course:
             ws = mixed_from(ws, ws.roll(1, 0), torch.arange(len(ws), device=z.device) % (2 * generator.num_ws) + 1)
             far = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
             ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), far)])
-            image = generator.synthesis(ws, noise_mode="const").add(1).div(2).expand(-1, 3, -1, -1).float()
+            image = self._pictures(ws)
         weight = network.curvature.sqrt()
         losses = []
         for shift in (len(ws) // 2, len(ws) // 2 + 1, 1):
@@ -332,11 +344,11 @@ class _Course:
             losses.append(left.mean())
         return {"pairs": torch.stack(losses).mean()}
 
-    def whole(self, picture: Tensor, z: Tensor) -> Losses:
+    def whole(self, picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
         """The mean of log losses on whole descents, with the gradient of the first order."""
         if self.step < self.recipe.pair_steps and isinstance(self.network, Loom) and self.network.eye is not None:
             return self.pairs(self.network, self.network.eye, z)
-        objective, ws, _ = self._lesson(picture, z)
+        objective, ws, _ = self._lesson(picture, z, made, cut)
         state = self.network.begin(len(ws))
         length = self.recipe.unroll_length_at(self.step)
         total: Tensor | float = 0.0
@@ -353,11 +365,11 @@ class _Course:
                 ws = ws + moved
         return {"descent": total}  # type: ignore[dict-item]
 
-    def one_step(self, picture: Tensor, z: Tensor) -> Losses:
+    def one_step(self, picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
         """The loss of the next place, and its distance from the w that made the picture."""
         descents, recipe = self.descents, self.recipe
         if self.step % recipe.unroll_length == 0:
-            objective, ws, truth = self._lesson(picture, z)
+            objective, ws, truth = self._lesson(picture, z, made, cut)
             values = dict(ws=ws, truth=truth, gradient=self._slope(objective, ws), target=objective.targets)
             descents.put(values, self.network.begin(len(ws)))
         else:

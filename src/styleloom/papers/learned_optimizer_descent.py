@@ -16,7 +16,7 @@ from styleloom.blocks.generators import Generator, check_made_for, identity
 
 from .image2stylegan import Factory
 from .image2stylegan_objective import Objective
-from .learned_optimizer_networks import HORIZON, NETWORKS, Loom, Network, State
+from .learned_optimizer_networks import NETWORKS, Loom, Network, State
 
 KIND = "learned-optimizer"
 
@@ -68,20 +68,17 @@ class Learned(torch.optim.Optimizer):
     """A trained network as an optimizer of latents.
 
     Where a step has made a picture worse by a half, it goes back to the best place so far, and on from there in smaller steps;
-    beyond ``horizon`` steps, for which it was trained, its steps shrink, as those of a descent must that is to settle.
+    beyond the network's horizon its steps shrink, as those of a descent must that is to settle.
 
     Args:
         params: latents [num_ws, w_dim], one an image.
         network: from :func:`load`.
         objective: what is descended on; the network sees its pictures.
-        horizon: steps before they shrink.
         guard: how much worse a step may make a picture, as a factor of its lowest loss.
     """
 
-    def __init__(
-        self, params: Any, network: Network, objective: Objective, *, horizon: int = HORIZON, guard: float = 1.5
-    ) -> None:
-        super().__init__(params, dict(horizon=horizon, guard=guard, network=digest(network)))
+    def __init__(self, params: Any, network: Network, objective: Objective, *, guard: float = 1.5) -> None:
+        super().__init__(params, dict(guard=guard, network=digest(network)))
         check_made_for("this optimizer", network.config["generator"], objective.generator)
         self.network, self.objective = network.to(objective.generator.device), objective
         wrong = [p.shape for p in self._params if p.shape != (network.num_ws, network.w_dim)]
@@ -101,7 +98,7 @@ class Learned(torch.optim.Optimizer):
             StyleLoomError: it was another network's.
         """
         mine = self.param_groups[0]["network"]
-        if any(group["network"] != mine for group in state_dict["param_groups"]):
+        if any(group.get("network") != mine for group in state_dict["param_groups"]):
             raise StyleLoomError("this state is another learned optimizer's; go on with the same one, or begin anew")
         super().load_state_dict(state_dict)
 
@@ -132,7 +129,7 @@ class Learned(torch.optim.Optimizer):
         best, lowest = torch.where(better[:, None, None], ws, best), torch.where(better, sight.losses, lowest)
         scale = torch.where(worse, scale / 2, (scale * 1.1).clamp(max=1))
         step, state = self.network(ws, gradient, sight, state)
-        shrunk = (group["horizon"] / state["age"]).clamp(max=1).sqrt() * scale
+        shrunk = (self.network.horizon / state["age"]).clamp(max=1).sqrt() * scale
         moved = torch.where(worse[:, None, None], best, ws + step * shrunk[:, None, None])
         state |= dict(best=best, lowest=lowest, scale=scale)
         for row, p in enumerate(params):

@@ -37,6 +37,11 @@ class Network(nn.Module, ABC):
     w_dim: int
     config: dict[str, Any]
 
+    @property
+    def horizon(self) -> float:
+        """Steps of the descents that it was trained on, if what it learned is not to be used far beyond them."""
+        return float(self.config.get("horizon", math.inf))
+
     @abstractmethod
     def begin(self, count: int) -> State:
         """What it remembers of so many descents at first; ``age`` is the number of steps."""
@@ -147,7 +152,6 @@ MOMENTA, SQUARES = (0.0, 0.5, 0.8, 0.95), 0.95  # decays of the running means of
 PAIRS = 10  # moves that the quasi-Newton step remembers
 DAMPING = EVEN = 1e-4  # shares of the largest curvature, added to each
 CLOCKS = (3.0, 10.0, 30.0, 100.0)  # steps
-HORIZON = 60  # steps of the longest descents in training
 
 
 class Eye(nn.Module):
@@ -231,6 +235,7 @@ class Loom(Network):
         momenta: whether it sees several momenta, or Adam's direction alone.
         newton: whether it sees the quasi-Newton step, or the Gauss-Newton step alone.
         clock: whether it sees time and loss.
+        horizon: steps of the descents that it is trained on; after as many Adam takes over.
         generator: the generator's :func:`~styleloom.blocks.generators.identity`.
     """
 
@@ -251,6 +256,7 @@ class Loom(Network):
         momenta: bool = True,
         newton: bool = True,
         clock: bool = True,
+        horizon: int = 60,
         generator: str = "",
     ) -> None:
         super().__init__()
@@ -272,6 +278,7 @@ class Loom(Network):
             momenta=momenta,
             newton=newton,
             clock=clock,
+            horizon=horizon,
             generator=generator,
         )
         self.num_ws, self.w_dim, self.lr = num_ws, w_dim, lr
@@ -360,8 +367,8 @@ class Loom(Network):
         rate, aside, trust, straight = self.last(x).unbind(2)
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
         learned = 0.1 * aside + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
-        # It was trained on HORIZON steps; then Adam takes over, by and by, at rates that are still learned.
-        share = (2 - age / HORIZON).clamp(0, 1)[:, None]
+        # After as many steps as it was trained on Adam takes over, by and by, at rates that are still learned.
+        share = (2 - age / self.horizon).clamp(0, 1)[:, None]
         step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + share * learned
         return step, kept
 
