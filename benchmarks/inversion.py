@@ -10,10 +10,10 @@ for the figures. Of each optimizer and start, how many steps it takes to the los
 rate of 0.01 and tuned: the median of pictures, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share
 that never came there. Optimizers of which a rough place is enough invert the first 48 pictures.
 
-``--tune`` searches settings on the 16 by chance, as many for each; ``--long`` takes 1,000 steps on 16 pictures; with ``--full``
-every optimizer inverts all 200, in either. Losses are kept in ``--runs``: a benchmark goes on from where it was interrupted, and
-two processes share one with ``--start``. Results go to ``results/inversion_<model>.json``, ``..._tuning.json`` and
-``..._long.json``.
+``--tune`` searches settings on the 16 by chance, 30 of each, and 10 of those of which a rough place is enough; ``--long`` takes
+1,000 steps on 16 pictures; with ``--full`` every optimizer inverts all 200, in either. Losses are kept in ``--runs``: a benchmark
+goes on from where it was interrupted, and two processes share one with ``--start``. Results go to
+``results/inversion_<model>.json``, ``..._tuning.json`` and ``..._long.json``.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.gatys import processor
 from numpy.random import RandomState
 from scipy.stats import wilcoxon
 from torch import Tensor
 
 from styleloom import inversion
+from styleloom.blocks.checkpoint import fingerprint
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.eigenbasis import EigenAdam
 from styleloom.blocks.generators import Generator
@@ -41,11 +43,10 @@ from styleloom.cli.generate import loaded
 from styleloom.cli.options import Common
 from styleloom.inversion import Tools
 from styleloom.papers import image2stylegan, learned_optimizer
-from styleloom.papers.image2stylegan import OPTIMIZERS, Config, Factory
+from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
 from styleloom.papers.learned_optimizer_networks import Loom, Network
 
 RESULTS = Path(__file__).parent / "results"
-STARTS = ("mean", "random", "encoder")
 VALIDATION, FIRST_TEST, FEW = range(16), 100, 48
 MARKS = (0, 5, 10, 20, 30, 50, 100)
 GOALS = ("adam .01", "adam tuned", "sgd .01", "sgd tuned")
@@ -74,19 +75,36 @@ def settings_of(model: str) -> dict[str, dict[str, Any]]:
     return {name: found["settings"] for name, found in tuned.items()}
 
 
-def factory_of(name: str, settings: Mapping[str, Any], tools: Tools) -> Factory:
-    """An optimizer with settings of its own."""
-    made = OPTIMIZERS[name].make
+@dataclass(frozen=True)
+class Contender:
+    """An optimizer with settings of its own, or a learned one."""
+
+    name: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    network: Network | None = None
+
+
+def factory_of(contender: Contender, tools: Tools) -> Factory:
+    """What makes the optimizer."""
+    if contender.network is not None:
+        return learned_optimizer.factory(contender.network)
+    made = OPTIMIZERS[contender.name].make
     more = {"basis": tools.basis} if made is EigenAdam else {}
-    return lambda params, objective: made(params, **settings, **more)
+    return lambda params, objective: made(params, **contender.settings, **more)
+
+
+def key_of(contender: Contender, targets: Tensor, num_steps: int) -> str:
+    """What losses are kept under: it changes with all that they depend on, but for the code and the generator's tools."""
+    network = contender.network
+    config, weights = ({}, []) if network is None else (network.config, list(network.state_dict().values()))
+    return fingerprint([contender.name, dict(contender.settings), config, num_steps], [targets, *weights])[:8]
 
 
 def curves(
     generator: Generator, targets: Tensor, factory: Factory, start: str, tools: Tools, *, num_steps: int = 100, batch: int = 16
 ) -> Tensor:
     """Losses [num_steps + 1, N]; what diverged keeps its best."""
-    config, encoder = Config(init=start, num_steps=num_steps), tools.encoder
-    reader = (lambda picture: encoder.encode(generator, picture)) if encoder is not None else None
+    config, reader = Config(init=start, num_steps=num_steps), tools.encoder.of(generator) if tools.encoder is not None else None
     parts = []
     for first in range(0, len(targets), batch):
         options: dict[str, Any] = dict(optimizer=factory, encoder=reader)
@@ -117,16 +135,18 @@ def told(steps: np.ndarray[Any, Any], seed: int = 0) -> dict[str, Any]:
 
 
 def seconds_a_step(
-    generator: Generator, targets: Tensor, contenders: Mapping[str, Factory], tools: Tools, rounds: int = 5
+    generator: Generator, targets: Tensor, factories: Mapping[str, Factory], tools: Tools, rounds: int = 5
 ) -> dict[str, dict[str, float]]:
-    """Median seconds of a step, of one picture and of sixteen, taken in turns."""
-    found: dict[str, dict[str, list[float]]] = {name: {"1": [], "16": []} for name in contenders}
+    """Median seconds of a step, of one picture and of sixteen, taken in turns; what comes before the first is left out."""
+    found: dict[str, dict[str, list[float]]] = {name: {"1": [], "16": []} for name in factories}
     for _ in range(rounds):
-        for name, factory in contenders.items():
+        for name, factory in factories.items():
             for count in (1, 16):
-                began = time.perf_counter()
-                curves(generator, targets[:count], factory, "mean", tools, num_steps=10)
-                found[name][str(count)].append((time.perf_counter() - began) / 10)
+                config = Config(num_steps=10)
+                loop = image2stylegan.steps(generator, targets[:count], config, optimizer=factory, basis=tools.basis)
+                began = next(loop).seconds
+                *_, tenth, _ = loop
+                found[name][str(count)].append((tenth.seconds - began) / 9)
     return {name: {count: float(np.median(each)) for count, each in times.items()} for name, times in found.items()}
 
 
@@ -139,14 +159,16 @@ def main() -> None:
     parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
     parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
-    parser.add_argument("--start", choices=STARTS, nargs="*", help="find losses from these alone, and write no results")
+    parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
     parser.add_argument("--runs", type=Path, default=Path("runs/inversion"), help="folder of losses")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
+    if options.only and not options.start:
+        parser.error("--only finds losses, and writes no results: say from which --start")
     keep_memory()
-    generator = loaded(options.model, Common()).requires_grad_(False)
+    generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
     tools = inversion.tools_of(generator)
     data = Labelled(options.held_out, generator.resolution)
     name = Path(options.model).stem.replace("-", "_")
@@ -156,31 +178,35 @@ def main() -> None:
         return
     settings = settings_of(name)
     contenders = contenders_of(generator, tools, settings, options.learned, options.transferred)
-    rough = {} if options.long else rough_ones(tools, settings)
+    rough = {} if options.long else rough_ones(settings)
     if options.only:
         contenders, rough = ({label: each[label] for label in each if label in options.only} for each in (contenders, rough))
     count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
+    assert len(data) >= FIRST_TEST + count, f"{len(data)} pictures; {FIRST_TEST + count} are needed"
     targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + count)])
     marks = [*MARKS, 300, 1000] if options.long else MARKS
     kind = f"{name}{'_long' if options.long else ''}"
-    starts = options.start or (STARTS if tools.encoder is not None else STARTS[:2])
+    starts = options.start or (INITS if tools.encoder is not None else INITS[:2])
     losses: dict[str, dict[str, Tensor]] = {start: {} for start in starts}
     for start in starts:
-        for label, factory in {**contenders, **rough}.items():
+        for label, contender in {**contenders, **rough}.items():
             few = label in rough and not options.full
             chosen = targets[:FEW] if few else targets
-            file = options.runs / kind / f"{start} {label}.npy"
+            file = options.runs / kind / f"{start} {label} {key_of(contender, chosen, num_steps)}.npy"
             if not file.exists():
-                found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(label))
+                factory = factory_of(contender, tools)
+                found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(contender))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 np.save(file, found.numpy())
-            losses[start][label] = torch.from_numpy(np.load(file))[:, : len(chosen)]
+            losses[start][label] = torch.from_numpy(np.load(file))
             medians = losses[start][label].median(1).values[list(marks)]
             print(start, label, [f"{value:.5f}" for value in medians.tolist()], flush=True)
     if options.start:
         return
     result: dict[str, Any] = dict(model=options.model, pictures=count, steps=num_steps, settings=settings)
-    result["seconds a step"] = seconds_a_step(generator, targets, contenders, tools)
+    result |= dict(processor=processor(), threads=torch.get_num_threads())
+    factories = {label: factory_of(contender, tools) for label, contender in contenders.items()}
+    result["seconds a step"] = seconds_a_step(generator, targets, factories, tools)
     seconds = {label: each["16"] for label, each in result["seconds a step"].items()}
     result |= {start: compared(each, marks, seconds) for start, each in losses.items()}
     (RESULTS / f"inversion_{kind}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -192,10 +218,10 @@ def contenders_of(
     settings: Mapping[str, dict[str, Any]],
     learned: Sequence[str] = (),
     transferred: Sequence[str] = (),
-) -> dict[str, Factory]:
+) -> dict[str, Contender]:
     """The optimizers that are compared in full; ``learned`` and ``transferred`` are NAME=FILE."""
-    found = {f"{name} .01": factory_of(name, OPTIMIZERS[name].fixed, tools) for name in ("sgd", "adam")}
-    found |= {f"{name} tuned": factory_of(name, settings[name], tools) for name in TUNED if name in settings}
+    found = {f"{name} .01": Contender(name, OPTIMIZERS[name].fixed) for name in ("sgd", "adam")}
+    found |= {f"{name} tuned": Contender(name, settings[name]) for name in TUNED if name in settings}
     networks: dict[str, Network] = dict(learned=tools.learned) if tools.learned is not None else {}
     for each in (*learned, *transferred):
         label, _, path = each.partition("=")
@@ -204,15 +230,15 @@ def contenders_of(
             assert isinstance(network, Loom) and tools.basis is not None
             network = learned_optimizer.transferred(network, generator, tools.basis)
         networks[label] = network
-    return found | {label: learned_optimizer.factory(network) for label, network in networks.items()}
+    return found | {label: Contender(network=network) for label, network in networks.items()}
 
 
-def rough_ones(tools: Tools, settings: Mapping[str, dict[str, Any]]) -> dict[str, Factory]:
+def rough_ones(settings: Mapping[str, dict[str, Any]]) -> dict[str, Contender]:
     """The other optimizers of torch, as they are and tuned coarsely."""
     found = {}
     for name in (name for name in COARSE if name in settings):
-        found[f"{name} fixed"] = factory_of(name, OPTIMIZERS[name].fixed, tools)
-        found[f"{name} tuned"] = factory_of(name, settings[name], tools)
+        found[f"{name} fixed"] = Contender(name, OPTIMIZERS[name].fixed)
+        found[f"{name} tuned"] = Contender(name, settings[name])
     return found
 
 
@@ -223,7 +249,8 @@ def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> No
         rng, trials = RandomState(0), list[dict[str, Any]]()
         for _ in range(TRIALS if name in TUNED else TRIALS // 3):
             settings = drawn(name, rng)
-            losses = curves(generator, targets, factory_of(name, settings, tools), "mean", tools, batch=together(name))
+            contender = Contender(name, settings)
+            losses = curves(generator, targets, factory_of(contender, tools), "mean", tools, batch=together(contender))
             score = losses[-1].clamp(min=1e-8).nan_to_num(1e3).log10().mean().item()
             trials.append(dict(settings=settings, score=round(score, 4)))
             print(name, trials[-1], flush=True)
@@ -231,9 +258,9 @@ def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> No
         file.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def together(label: str) -> int:
+def together(contender: Contender) -> int:
     """Pictures that an optimizer takes at a time."""
-    return 1 if label.startswith("lbfgs") else 16
+    return 1 if contender.name and OPTIMIZERS[contender.name].alone else 16
 
 
 def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -258,7 +285,7 @@ def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, flo
             here["p"] = float(wilcoxon(each[-1].log().numpy(), best[-1, :count].log().numpy()).pvalue)
         if label in seconds:
             whole = (len(best) - 1) * seconds["adam tuned"]
-            afforded = {share: min(len(each) - 1, int(share * whole / seconds[label])) for share in SHARES}
+            afforded = {share: min(len(each) - 1, int(share * whole / seconds[label] + 1e-6)) for share in SHARES}
             here["in_share_of_seconds"] = {str(share): float(f"{medians[step]:.5g}") for share, step in afforded.items()}
             needed = float(np.median(reaches["adam tuned"])) * seconds[label]
             here["times_fewer_seconds"] = round(whole / needed, 2) if 0 < needed < math.inf else None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.inversion import FIRST_TEST, MARKS, RESULTS, curves, factory_of, reached, settings_of, told
+from benchmarks.inversion import FIRST_TEST, MARKS, RESULTS, Contender, curves, factory_of, reached, settings_of, told
 
 from styleloom import inversion
 from styleloom.blocks.data import Labelled
@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Adam's momentum alone": dict(momenta=False),
     "neither time nor loss": dict(clock=False),
     "descents of 5 steps": dict(unroll_length=5),
-    "long descents from the first": dict(first_unroll_length=30),
+    "long descents from the first": dict(first_unroll_length=20),
     "made pictures alone": dict(synthetic=1.0),
 }
 
@@ -55,14 +55,14 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     options = parser.parse_args()
     name = Path(options.model).stem.replace("-", "_")
-    generator = loaded(options.model, Common()).requires_grad_(False)
+    generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
     tools = inversion.tools_of(generator)
     data = Labelled(options.held_out, generator.resolution)
     targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + PICTURES)])
     settings = settings_of(name)
     bare = Tools(basis=tools.basis)
-    base = curves(generator, targets, factory_of("adam", settings["adam"], bare), "mean", bare)
-    starting = factory_of("adam-eigenbasis", settings["adam-eigenbasis"], bare)
+    base = curves(generator, targets, factory_of(Contender("adam", settings["adam"]), bare), "mean", bare)
+    starting = factory_of(Contender("adam-eigenbasis", settings["adam-eigenbasis"]), bare)
     result = {"Adam in the eigenbasis": _figures(curves(generator, targets, starting, "mean", bare), base)}
     hardware = Hardware(str(generator.device.type), precision=options.precision)
     for variant, changes in VARIANTS.items():

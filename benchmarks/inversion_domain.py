@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.inversion import FIRST_TEST, RESULTS, factory_of, settings_of
+from benchmarks.inversion import FIRST_TEST, RESULTS, Contender, factory_of, settings_of
 from numpy.random import RandomState
 from torch import Tensor
 
@@ -40,15 +40,13 @@ SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
 
 
 def found_latents(generator: Generator, targets: Tensor, factory: Factory, goals: Tensor | None) -> tuple[Tensor, Tensor]:
-    """ws and losses of the first step that has each picture's goal; without goals, of the best of 100 steps."""
-    held = losses = torch.empty(0)
+    """ws and losses of the first step that has each picture's goal; without goals, or where it is never met, the best of 100."""
+    held, losses = torch.empty(0), torch.full((len(targets),), torch.inf)
     for step in image2stylegan.steps(generator, targets, Config(), optimizer=factory):
-        if goals is None or not len(held):
-            held, losses = step.ws, torch.minimum(step.each, losses) if len(losses) else step.each
-            continue
-        waits = losses > goals
-        held, losses = torch.where(waits[:, None, None], step.ws, held), torch.where(waits, step.each, losses)
-        if bool((losses <= goals).all()):
+        waits = torch.full_like(losses, True, dtype=torch.bool) if goals is None else losses > goals
+        held = torch.where(waits[:, None, None], step.ws, held) if len(held) else step.ws
+        losses = torch.where(waits, torch.minimum(losses, step.each), losses)
+        if not waits.any():
             break
     return held, losses
 
@@ -103,25 +101,27 @@ def main() -> None:
     parser.add_argument("held_out")
     parser.add_argument("--pictures", type=int, default=100)
     options = parser.parse_args()
-    generator = loaded(options.model, Common()).requires_grad_(False)
+    generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
     tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
     assert tools.learned is not None
     settings, features = settings_of(name), load_features()
     contenders: dict[str, Factory] = {
-        f"{each} tuned": factory_of(each, settings[each], tools) for each in ("adam", "adam-eigenbasis")
+        f"{each} tuned": factory_of(Contender(each, settings[each]), tools) for each in ("adam", "adam-eigenbasis")
     }
     contenders["learned"] = learned_optimizer.factory(tools.learned)
     data = Labelled(options.held_out, generator.resolution)
     teller = labeller.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
-    for start in range(FIRST_TEST, FIRST_TEST + options.pictures, 20):
-        targets = torch.stack([data[index] for index in range(start, start + 20)])
+    end = FIRST_TEST + options.pictures
+    assert len(data) >= end, f"{len(data)} pictures; {end} are needed"
+    for start in range(FIRST_TEST, end, 20):
+        targets = torch.stack([data[index] for index in range(start, min(start + 20, end))])
         goals: Tensor | None = None
         for label, factory in contenders.items():
             ws, losses = found_latents(generator, targets, factory, goals)
             goals = losses if goals is None else goals
-            kept = {"loss": losses, **judged(generator, features, targets, ws, tools)}
+            kept = {"loss": losses, "never": (losses > goals).float(), **judged(generator, features, targets, ws, tools)}
             for attribute, (step, usual) in ways.items():
                 assert teller is not None
                 kept[f"edit {attribute}"] = _changes(generator, teller, ws, attribute, step) / usual
@@ -129,7 +129,9 @@ def main() -> None:
                 parts[label].setdefault(key, []).append(value)
         print(start, flush=True)
     result: dict[str, Any] = dict(model=options.model, pictures=options.pictures)
-    result |= {label: {key: interval(torch.cat(value)) for key, value in each.items()} for label, each in parts.items()}
+    for label, each in parts.items():
+        never = float(torch.cat(each.pop("never")).mean())
+        result[label] = {key: interval(torch.cat(value)) for key, value in each.items()} | dict(never=never)
     (RESULTS / f"inversion_domain_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

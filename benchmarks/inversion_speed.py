@@ -3,10 +3,10 @@
     python -m benchmarks.inversion_speed
 
 "Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
-grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step; "ours" is
-:func:`styleloom.papers.image2stylegan.steps` with Adam. Weights are the same, so the losses agree, which is checked. ``bf16``
-computes generator and perceptual network so. The variants take turns in one process; ratios are those of medians. Results go
-to ``results/inversion_speed.json``.
+grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step, as in-domain inversion's
+code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam. Losses
+agree, which is checked. ``bf16`` computes generator and perceptual network so. The variants take turns in one process; ratios are
+those of medians. Results go to ``results/inversion_speed.json``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from styleloom.blocks.features import Features
 from styleloom.blocks.memory import keep_memory
 from styleloom.convert.vgg import load_features
 from styleloom.papers import stylegan2
-from styleloom.papers.image2stylegan import LAYERS, Config, steps
+from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, steps
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = 10
@@ -66,7 +66,7 @@ def plain_features(network: Features, image: Tensor) -> list[Tensor]:
 def public(generator: stylegan2.Generator, features: Features, targets: Tensor, config: Config) -> Iterator[Tensor]:
     """The losses [N] of each step."""
     ws = generator.w_avg.expand(len(targets), generator.num_ws, -1).clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([ws], lr=0.15, betas=(0.8, 0.95))
+    optimizer = torch.optim.Adam([ws], **OPTIMIZERS["adam"].tuned)
     while True:
         optimizer.zero_grad()
         image = (official.synthesis(generator.synthesis, ws) + 1) / 2
