@@ -26,6 +26,8 @@ WAYS = {
 
 STARTS = {"mean": "from the mean w", "random": "from a random w", "encoder": "from the encoder"}
 MARKS = ("5", "10", "20", "50", "100")
+# Percent fewer steps that are claimed of the gate, from the encoder and from random w.
+CLAIMS = (("adam .01", "Adam at 0.01", 35, 49), ("sgd .01", "SGD at 0.01", 86, 77), ("sgd tuned", "SGD, tuned", 86, 77))
 
 
 def main(model: str) -> None:
@@ -35,6 +37,8 @@ def main(model: str) -> None:
     curves(result, HERE / f"inversion-{model}.png")
     for start in (start for start in STARTS if start in result):
         print(table(result[start], STARTS[start]), end="\n\n")
+    if "gate" in result.get("encoder", {}):
+        print(claims(result))
 
 
 def curves(result: dict[str, Any], path: Path) -> None:
@@ -64,6 +68,26 @@ def table(result: dict[str, Any], start: str) -> str:
             goals = " | ".join(_steps(each["to"][goal]) for goal in ("adam .01", "adam tuned"))
             rows.append(f"| {title} | {losses} | {goals} | {each.get('times_fewer_seconds') or '-'} |")
     return "\n".join(rows)
+
+
+def claims(result: dict[str, Any]) -> str:
+    """Of the gate: steps to what others have after 100, with what was claimed of it, read as fewer steps and as faster ones."""
+    rows = [
+        f"| steps to what comes after 100 of | {STARTS['encoder']} | claimed | {STARTS['random']} | claimed |",
+        "|---|---|---|---|---|",
+    ]
+    for goal, title, *claimed in CLAIMS:
+        told = [_claim(result[start]["gate"]["to"][goal]) for start in ("encoder", "random")]
+        rows.append(f"| {title} | {told[0]} | {claimed[0]}% | {told[1]} | {claimed[1]}% |")
+    return "\n".join(rows)
+
+
+def _claim(to: dict[str, Any]) -> str:
+    if to["median"] is None:
+        return f"never: {to['never']:.0%} of pictures do not come there"
+    least, most = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("least", "most"))
+    fewer, faster = 100 - to["median"], 100 * (100 / to["median"] - 1)
+    return f"{to['median']:.0f} ({least} to {most}): {fewer:.0f}% fewer, {faster:.0f}% faster"
 
 
 def _steps(to: dict[str, Any]) -> str:
