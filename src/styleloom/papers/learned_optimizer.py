@@ -33,7 +33,7 @@ from styleloom.blocks.descend import Losses
 from styleloom.blocks.eigenbasis import Eigenbasis
 from styleloom.blocks.errors import TINY, StyleLoomError, check_choice, check_limits
 from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.blocks.generators import Generator, check_made_for, identity, mixed_from
 from styleloom.convert.vgg import load_features
 
@@ -150,6 +150,8 @@ RECIPES = {
         first_unroll_length=100,
         synthetic=1.0,
         starts=("encoder", "random"),
+        # So that both terms are about equal where descents begin.
+        latent=0.03,
         lr=1e-4,
         log_every=100,
         save_every=1000,
@@ -262,6 +264,7 @@ def train(
         count=len(pictures) if pictures is not None else MADE,
         places=places,
         begin=course.begin,
+        averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, generator=identity(maker)),
