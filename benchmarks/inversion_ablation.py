@@ -40,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Adam's momentum alone": dict(momenta=False),
     "neither time nor loss": dict(clock=False),
     "descents of 5 steps": dict(unroll_length=5),
-    "long descents from the first": dict(first_unroll_length=20),
+    "long descents alone": dict(first_unroll_length=20),
     "made pictures alone": dict(synthetic=1.0),
 }
 

@@ -62,8 +62,9 @@ class Recipe(Training):
         channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
         momenta, newton, clock: of loom: what it sees besides Adam's direction.
         pairs: of loom: share of the training, at first, in which what looks at the pictures learns from pairs of made ones.
-        unroll_length: steps of a descent.
-        first_unroll_length: steps at first; they grow to ``unroll_length`` over the first half of what follows the pairs.
+        unroll_length: steps of the longest descents.
+        first_unroll_length: of the shortest; most are short, which makes for many pictures, and from the first steps of a descent
+            there is most to gain. Long ones come by and by, over the first half of what follows the pairs.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the mean squared difference from the w that made a picture.
@@ -128,9 +129,9 @@ class Recipe(Training):
         return round(self.pairs * self.num_steps) if self.network == "loom" and self.channels else 0
 
     def unroll_length_at(self, step: int) -> int:
-        """Steps of the descents at a step of the training."""
+        """Steps of the descents at a step of the training: by chance, their logarithm evenly."""
         whole = self.num_steps - self.pair_steps
-        share = min(1.0, max(0, step - self.pair_steps) / max(1, whole // 2))
+        share = min(1.0, max(0, step - self.pair_steps) / max(1, whole // 2)) * RandomState([self.seed, step]).rand()
         return round(self.first_unroll_length * (self.unroll_length / self.first_unroll_length) ** share)
 
 
