@@ -100,6 +100,13 @@ def key_of(contender: Contender, targets: Tensor, num_steps: int) -> str:
     return fingerprint([contender.name, dict(contender.settings), config, num_steps], [targets, *weights])[:8]
 
 
+def untouched(data: Labelled, count: int) -> Tensor:
+    """So many pictures for the figures, none of which was tuned on: [N, 3, R, R]."""
+    end = FIRST_TEST + count
+    assert len(data) >= end, f"{len(data)} pictures; {end} are needed"
+    return torch.stack([data[index] for index in range(FIRST_TEST, end)])
+
+
 def curves(
     generator: Generator, targets: Tensor, factory: Factory, start: str, tools: Tools, *, num_steps: int = 100, batch: int = 16
 ) -> Tensor:
@@ -182,8 +189,7 @@ def main() -> None:
     if options.only:
         contenders, rough = ({label: each[label] for label in each if label in options.only} for each in (contenders, rough))
     count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
-    assert len(data) >= FIRST_TEST + count, f"{len(data)} pictures; {FIRST_TEST + count} are needed"
-    targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + count)])
+    targets = untouched(data, count)
     marks = [*MARKS, 300, 1000] if options.long else MARKS
     kind = f"{name}{'_long' if options.long else ''}"
     starts = options.start or (INITS if tools.encoder is not None else INITS[:2])

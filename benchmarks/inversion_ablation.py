@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.inversion import FIRST_TEST, MARKS, RESULTS, Contender, curves, factory_of, reached, settings_of, told
+from benchmarks.inversion import MARKS, RESULTS, Contender, curves, factory_of, reached, settings_of, told, untouched
 
 from styleloom import inversion
 from styleloom.blocks.data import Labelled
@@ -58,7 +58,7 @@ def main() -> None:
     generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
     tools = inversion.tools_of(generator)
     data = Labelled(options.held_out, generator.resolution)
-    targets = torch.stack([data[index] for index in range(FIRST_TEST, FIRST_TEST + PICTURES)])
+    targets = untouched(data, PICTURES)
     settings = settings_of(name)
     bare = Tools(basis=tools.basis)
     base = curves(generator, targets, factory_of(Contender("adam", settings["adam"]), bare), "mean", bare)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.inversion import FIRST_TEST, RESULTS, Contender, factory_of, settings_of
+from benchmarks.inversion import RESULTS, Contender, factory_of, settings_of, untouched
 from numpy.random import RandomState
 from torch import Tensor
 
@@ -113,10 +113,7 @@ def main() -> None:
     teller = labeller.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
-    end = FIRST_TEST + options.pictures
-    assert len(data) >= end, f"{len(data)} pictures; {end} are needed"
-    for start in range(FIRST_TEST, end, 20):
-        targets = torch.stack([data[index] for index in range(start, min(start + 20, end))])
+    for targets in untouched(data, options.pictures).split(20):
         goals: Tensor | None = None
         for label, factory in contenders.items():
             ws, losses = found_latents(generator, targets, factory, goals)
@@ -127,7 +124,7 @@ def main() -> None:
                 kept[f"edit {attribute}"] = _changes(generator, teller, ws, attribute, step) / usual
             for key, value in kept.items():
                 parts[label].setdefault(key, []).append(value)
-        print(start, flush=True)
+        print(sum(len(part) for part in parts["learned"]["loss"]), flush=True)
     result: dict[str, Any] = dict(model=options.model, pictures=options.pictures)
     for label, each in parts.items():
         never = float(torch.cat(each.pop("never")).mean())

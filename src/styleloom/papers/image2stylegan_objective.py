@@ -23,6 +23,13 @@ Encoder = Callable[[Tensor], Tensor]
 """Pictures [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
 
 
+def pictured(generator: Generator, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+    """Pictures [N, 3, R, R], nominally in [0, 1], of ws [N, num_ws, w_dim], with noise as it was trained or maps of one's own."""
+    options: dict[str, Any] = dict(noise=noise) if noise is not None else dict(noise_mode="const")
+    made: Tensor = generator.synthesis(ws, **options)
+    return made.add(1).div(2).expand(-1, 3, -1, -1)
+
+
 @dataclass(frozen=True)
 class Weights:
     """Of the terms of an objective.
@@ -121,8 +128,7 @@ class Objective:
     def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
         """Pictures [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
         weights = self.weights
-        options: dict[str, Any] = dict(noise=noise) if noise is not None else dict(noise_mode="const")
-        image = self.generator.synthesis(ws, **options).add(1).div(2).expand(-1, 3, -1, -1)
+        image = pictured(self.generator, ws, noise)
         terms = self.compare(image)
         if weights.in_domain and self.encoder is not None:
             terms["in_domain"] = weights.in_domain * (ws - self.encoder(image)).square().mean((1, 2))

@@ -31,7 +31,7 @@ from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Train
 from styleloom.blocks.generators import Generator, identity, mixed_from, shown, widths
 from styleloom.convert.vgg import load_features
 
-from .image2stylegan_objective import Objective, Weights
+from .image2stylegan_objective import Objective, Weights, pictured
 from .stylegan import discriminator_loss, generator_loss, r1_penalty
 from .stylegan2_networks import DiscriminatorBlock
 
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
             seen = image
             if self.iterations > 1:
                 with torch.no_grad():
-                    seen = torch.cat([image, _made(generator, ws)], 1)
+                    seen = torch.cat([image, pictured(generator, ws) * 2 - 1], 1)
             ws = ws.detach() + self(seen)
             yield ws
 
@@ -109,11 +109,6 @@ class Encoder(nn.Module):
     def of(self, generator: Generator) -> Callable[[Tensor], Tensor]:
         """Pictures to ws, with this generator, wherever the pictures are."""
         return lambda picture: self.to(picture.device).encode(generator, picture)
-
-
-def _made(generator: Generator, ws: Tensor) -> Tensor:
-    picture: Tensor = generator.synthesis(ws, noise_mode="const")
-    return picture.expand(-1, 3, -1, -1)
 
 
 def save(network: Encoder, path: Path, licence: str = "Apache-2.0") -> None:
@@ -256,17 +251,17 @@ def train(
             first, second = (maker.mapping(each[made]) for each in z.unbind(1))
             truth = mixed_from(first, second, cut[made])
             if len(truth):
-                wanted[made] = _made(maker, truth).add(1).div(2)
+                wanted[made] = pictured(maker, truth)
         objective = Objective(maker, wanted, features, weights)
         sums: Losses = {}
         for ws in network.looks(maker, wanted * 2 - 1):
-            found = _made(maker, ws)
-            terms = {name: term.mean() for name, term in objective.compare(found.add(1).div(2)).items()}
+            found = pictured(maker, ws)
+            terms = {name: term.mean() for name, term in objective.compare(found).items()}
             if recipe.synthetic and recipe.latent:
                 apart = (ws[made] - truth).square().mean((1, 2))
                 terms["latent"] = recipe.latent * apart.sum() / (recipe.synthetic * len(picture))
             if critic is not None:
-                terms["adversarial"] = recipe.adversarial * generator_loss(critic(found)).mean()
+                terms["adversarial"] = recipe.adversarial * generator_loss(critic(found * 2 - 1)).mean()
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + term / network.iterations
         return sums
@@ -275,7 +270,7 @@ def train(
         """Of the discriminator: real pictures against those of what the encoder reads off them, with R1."""
         real = (picture * 2 - 1).requires_grad_(True)
         with torch.no_grad():
-            found = _made(maker, network.encode(maker, picture))
+            found = pictured(maker, network.encode(maker, picture)) * 2 - 1
         logits = critic(real)
         penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
         return {"D": discriminator_loss(logits, critic(found)).mean(), "r1": penalty}

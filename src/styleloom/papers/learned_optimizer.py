@@ -38,7 +38,7 @@ from styleloom.blocks.generators import Generator, check_made_for, identity, mix
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan import INITS
-from .image2stylegan_objective import Encoder, Objective, Weights
+from .image2stylegan_objective import Encoder, Objective, Weights, pictured
 from .learned_optimizer_descent import KIND as KIND
 from .learned_optimizer_descent import Learned as Learned
 from .learned_optimizer_descent import factory as factory
@@ -306,17 +306,13 @@ class _Course:
         first, second, third = (generator.mapping(each).float() for each in z.unbind(1))
         truth, targets = mixed_from(second, first, cut), picture.clone()
         if made.any():
-            targets[made] = self._pictures(truth[made])
+            targets[made] = pictured(generator, truth[made]).float()
         start = recipe.starts[self.step // (recipe.unroll_length if self.descents is not None else 1) % len(recipe.starts)]
         if start == "encoder":
             begins = self.encoder(targets)  # type: ignore[misc]
         else:
             begins = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
         return Objective(generator, targets, self.features, self.weights), begins.clone(), truth
-
-    def _pictures(self, ws: Tensor) -> Tensor:
-        made: Tensor = self.generator.synthesis(ws, noise_mode="const").add(1).div(2)
-        return made.expand(-1, 3, -1, -1).float()
 
     def _slope(self, objective: Objective, ws: Tensor) -> Tensor:
         """d L / d ws, with the network's view of it in ``objective.sight``."""
@@ -336,7 +332,7 @@ class _Course:
             ws = mixed_from(ws, ws.roll(1, 0), torch.arange(len(ws), device=z.device) % (2 * generator.num_ws) + 1)
             far = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
             ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), far)])
-            image = self._pictures(ws)
+            image = pictured(generator, ws).float()
         weight = network.curvature.sqrt()
         losses = []
         for shift in (len(ws) // 2, len(ws) // 2 + 1, 1):
