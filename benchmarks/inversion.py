@@ -11,9 +11,9 @@ rate of 0.01 and tuned: the median of pictures, with an interval of 95% from 1,0
 that never came there. Optimizers of which a rough place is enough invert the first 48 pictures.
 
 ``--tune`` searches settings on the 16 by chance, 30 of each, and 10 of those of which a rough place is enough; ``--long`` takes
-1,000 steps on 16 pictures; with ``--full`` every optimizer inverts all 200, in either. Losses are kept in ``--runs``: a benchmark
-goes on from where it was interrupted, and two processes share one with ``--start``. Results go to
-``results/inversion_<model>.json``, ``..._tuning.json`` and ``..._long.json``.
+1,000 steps on 16 pictures; with ``--full`` every optimizer inverts all 200, in either. Losses of every picture are kept in
+``results/inversion_losses/``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
+Results go to ``results/inversion_<model>.json``, ``..._tuning.json`` and ``..._long.json``.
 """
 
 from __future__ import annotations
@@ -93,11 +93,17 @@ def factory_of(contender: Contender, tools: Tools) -> Factory:
     return lambda params, objective: made(params, **contender.settings, **more)
 
 
-def key_of(contender: Contender, targets: Tensor, num_steps: int) -> str:
-    """What losses are kept under: it changes with all that they depend on, but for the code and the generator's tools."""
-    network = contender.network
-    config, weights = ({}, []) if network is None else (network.config, list(network.state_dict().values()))
-    return fingerprint([contender.name, dict(contender.settings), config, num_steps], [targets, *weights])[:8]
+def key_of(contender: Contender, count: int, start: str, tools: Tools, num_steps: int) -> str:
+    """What losses are kept under: it changes with all that they depend on, but for code, generator and pictures, of which it
+    knows the count. (Pictures drawn on another processor may differ in a last bit.)"""
+    used: list[Tensor] = []
+    if contender.network is not None:
+        used += contender.network.state_dict().values()
+    elif OPTIMIZERS[contender.name].make is EigenAdam and tools.basis is not None:
+        used.append(tools.basis.vectors)
+    if start == "encoder" and tools.encoder is not None:
+        used += tools.encoder.state_dict().values()
+    return fingerprint([contender.name, dict(contender.settings), count, num_steps], used)[:8]
 
 
 def untouched(data: Labelled, count: int) -> Tensor:
@@ -167,13 +173,11 @@ def main() -> None:
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
     parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
-    parser.add_argument("--runs", type=Path, default=Path("runs/inversion"), help="folder of losses")
+    parser.add_argument("--runs", type=Path, default=RESULTS / "inversion_losses", help="folder of losses")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
-    if options.only and not options.start:
-        parser.error("--only finds losses, and writes no results: say from which --start")
     keep_memory()
     generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
     tools = inversion.tools_of(generator)
@@ -198,13 +202,14 @@ def main() -> None:
         for label, contender in {**contenders, **rough}.items():
             few = label in rough and not options.full
             chosen = targets[:FEW] if few else targets
-            file = options.runs / kind / f"{start} {label} {key_of(contender, chosen, num_steps)}.npy"
+            key = key_of(contender, len(chosen), start, tools, num_steps)
+            file = options.runs / kind / f"{start}-{label.replace(' ', '-')}-{key}.npy"
             if not file.exists():
                 factory = factory_of(contender, tools)
                 found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(contender))
                 file.parent.mkdir(parents=True, exist_ok=True)
-                np.save(file, found.numpy())
-            losses[start][label] = torch.from_numpy(np.load(file))
+                np.save(file, found.half().numpy())
+            losses[start][label] = torch.from_numpy(np.load(file)).float()
             medians = losses[start][label].median(1).values[list(marks)]
             print(start, label, [f"{value:.5f}" for value in medians.tolist()], flush=True)
     if options.start:

@@ -1,11 +1,14 @@
-"""Bundled pictures: four photographs from scikit-image's wheel and the sixteen drawn style pictures."""
+"""Bundled pictures: four photographs from scikit-image's wheel, the sixteen drawn style pictures, and eight portraits."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .blocks import images
 from .blocks.errors import StyleLoomError
 from .painterly import STYLES, draw
 
@@ -33,3 +36,12 @@ def sample(name: str) -> Tensor:
 
     array = np.array(getattr(data, PHOTOGRAPHS[name])(), dtype=np.float32)  # [H, W, 3]
     return torch.from_numpy(array / 255).permute(2, 0, 1)[None].contiguous()
+
+
+def portraits() -> Tensor:
+    """Eight portraits that ``portraits-64`` and what belongs to it were not trained on: [8, 3, 64, 64] in [0, 1].
+
+    Synthetic people, artflow.ai, CC BY 4.0, reduced to 64 px.
+    """
+    sheet = images.read(Path(__file__).with_name("portraits.png"))
+    return torch.cat(sheet.split(sheet.shape[2], 3))
