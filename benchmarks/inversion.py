@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
     parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
+    parser.add_argument("--kept", action="store_true", help="find no more losses: write the results of those that are kept")
     parser.add_argument("--runs", type=Path, default=RESULTS / "inversion_losses", help="folder of losses")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--long", action="store_true")
@@ -204,6 +205,8 @@ def main() -> None:
             chosen = targets[:FEW] if few else targets
             key = key_of(contender, len(chosen), start, tools, num_steps)
             file = options.runs / kind / f"{start}-{label.replace(' ', '-')}-{key}.npy"
+            if options.kept and not file.exists():
+                continue
             if not file.exists():
                 factory = factory_of(contender, tools)
                 found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(contender))
@@ -219,7 +222,7 @@ def main() -> None:
     factories = {label: factory_of(contender, tools) for label, contender in contenders.items()}
     result["seconds a step"] = seconds_a_step(generator, targets, factories, tools)
     seconds = {label: each["16"] for label, each in result["seconds a step"].items()}
-    result |= {start: compared(each, marks, seconds) for start, each in losses.items()}
+    result |= {start: compared(each, marks, seconds) for start, each in losses.items() if "adam tuned" in each}
     (RESULTS / f"inversion_{kind}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-from styleloom import toonfaces
+from styleloom import inversion, toonfaces
 from styleloom.blocks.images import grid, resize, write
 from styleloom.cli.demo_faces import CHANGES, FACE
+from styleloom.cli.demo_inversion import NUM_STEPS, SHOWN, TARGETS
 from styleloom.convert.vgg import load_features
 from styleloom.painterly import STYLES, draw
 from styleloom.papers import dumoulin, gatys, stylegan2
@@ -45,6 +46,7 @@ def main() -> None:
     every = [dumoulin.stylize(photo, name, model=model) for name in STYLES]
     write(torch.cat([torch.cat(every[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
     faces()
+    inversions()
 
 
 def faces() -> None:
@@ -61,6 +63,21 @@ def faces() -> None:
         write(grid(list(resize(made, (96, 96)).split(12))), HERE / f"{name}.jpg", quality=90)
     rows = mixing_rows(stylegan2.load("portraits-64"), (2, 22), (12, 13, 17, 30, 7))
     write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
+
+
+def inversions() -> None:
+    """Write ``inversion.jpg``: in the first row six held-out faces and six portraits, below what the learned optimizer has of
+    them after a few steps from the mean face, and at the bottom what tuned Adam has after as many as the last."""
+    columns = []
+    for model, targets in TARGETS.items():
+        generator, pictures = stylegan2.load(model), targets()[:6]
+        found = {}
+        for name in ("learned", "adam"):
+            config = inversion.configure(optimizer=name, num_steps=NUM_STEPS)
+            found[name] = [step.image for step in inversion.steps(generator, pictures, config)]
+        rows = [pictures, *(found["learned"][step] for step in SHOWN), found["adam"][-1]]
+        columns.append([resize(each, (96, 96)) for each in rows])
+    write(grid([torch.cat(row) for row in zip(*columns, strict=True)]), HERE / "inversion.jpg", quality=90)
 
 
 if __name__ == "__main__":

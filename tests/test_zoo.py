@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import styleloom
-from styleloom import toonfaces
+from styleloom import inversion, toonfaces
 from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
 from styleloom.blocks.distributions import frechet_distance, made_pictures
 from styleloom.blocks.labeller import Labeller
 from styleloom.blocks.metrics import perceptual_distance
+from styleloom.cli.demo_inversion import TARGETS
 from styleloom.convert.inception import load_embedding
 from styleloom.papers import dumoulin, stylegan2, super_resolution
 from styleloom.zoo import train_toonfaces_attributes
@@ -28,6 +29,10 @@ def test_files_and_cards(name: str) -> None:
     card = path.with_suffix(".md").read_text()
     for part in ("## Data", "## Licence", "## Training", "## Quality"):
         assert part in card, f"{name}.md lacks {part}"
+
+
+def test_all_models_together_are_small() -> None:
+    assert sum(resolve(name).stat().st_size for name in zoo_names()) <= 60_000_000
 
 
 def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:
@@ -122,3 +127,19 @@ def test_made_cartoon_faces_look_like_drawn_ones() -> None:
     made, portraits = (embedding.of(made_pictures(stylegan2.load(name), 400)) for name in ("toonfaces-64", "portraits-32"))
     distance = frechet_distance(real, made)
     assert distance < 0.5 * frechet_distance(real, portraits)
+
+
+@pytest.mark.parametrize("model", TARGETS)
+def test_a_learned_optimizer_is_where_tuned_adam_comes_to_in_three_times_the_steps(model: str) -> None:
+    generator, targets = stylegan2.load(model), TARGETS[model]()[:4]
+    tools = inversion.tools_of(generator)
+    first = {}
+    for init in ("mean", "encoder"):
+        learned, adam = (
+            inversion.invert(generator, targets, tools=tools, init=init, optimizer=name, num_steps=steps).losses
+            for name, steps in (("learned", 8), ("adam", 24))
+        )
+        assert (learned[-1] < adam.amin(0)).float().mean() >= 0.75, (init, learned[-1], adam.amin(0))
+        first[init] = learned[0]
+    # The encoder begins nearer than the mean picture, for each face.
+    assert (first["encoder"] < 0.7 * first["mean"]).all()

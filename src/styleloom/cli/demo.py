@@ -22,7 +22,7 @@ from styleloom.convert.vgg import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.samples import sample
 
-from . import demo_faces
+from . import demo_faces, demo_inversion
 from .options import Common
 from .report import Report
 
@@ -126,8 +126,9 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     images.write(_enlarged(device), folder / "enlarged.png")
     faces = {cast.model: demo_faces.made(folder, cast, device) for cast in demo_faces.CASTS}
     faces["toonfaces"] = demo_faces.drawn(folder)
+    inverted = {model: demo_inversion.found(folder, model, device) for model in demo_inversion.TARGETS}
     seconds = time.perf_counter() - began
-    page = _page(cards, faces, config, seconds, device)
+    page = _page(cards, faces, inverted, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")
     report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} pictures in {seconds:.0f} s on {device})")
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
@@ -210,7 +211,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
-def _page(cards: dict[str, str], faces: dict[str, str], config: gatys.Config, seconds: float, device: torch.device) -> str:
+def _page(
+    cards: dict[str, str],
+    faces: dict[str, str],
+    inverted: dict[str, str],
+    config: gatys.Config,
+    seconds: float,
+    device: torch.device,
+) -> str:
     styles = "".join(
         f'<figure><img src="{name}.jpg" alt="{name}"><figcaption>{name}</figcaption></figure>' for name in painterly.STYLES
     )
@@ -229,6 +237,8 @@ def _page(cards: dict[str, str], faces: dict[str, str], config: gatys.Config, se
         drawn=faces["toonfaces"],
         toonfaces=faces["toonfaces-64"],
         portraits=faces["portraits-64"],
+        found_toonfaces=inverted["toonfaces-64"],
+        found_portraits=inverted["portraits-64"],
         settings=rows,
         seconds=f"{seconds:.0f}",
         count=len(cards),
@@ -257,6 +267,8 @@ small { display: block; color: var(--soft); }
 .sources { display: flex; gap: .3rem; flex: none; } .sources img { width: 46px; height: 46px; object-fit: cover; border-radius: 3px; }
 .four { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); } .strips figure { margin-bottom: 1rem; }
 .faces { grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); align-items: start; }
+.wide { grid-column: 1 / -1; } .row { display: flex; align-items: center; } .row span { flex: 0 0 9.5rem; padding-left: .9rem;
+       font-size: .85rem; color: var(--soft); } .row img { flex: 1; min-width: 0; } svg { display: block; width: 100%; }
 .styles { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: .8rem; }
 .styles figcaption { padding: .35rem .6rem; font-size: .85rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px solid var(--line); padding: .2rem 1.4rem .2rem 0; }
@@ -295,6 +307,13 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <p>The same, trained on portraits of people who do not exist.
 <code>styleloom generate portraits-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
+<h2>Found again in twenty steps</h2>
+<p>Which latents make this face? Descend on them until the picture is right, as Gatys descends on pixels (Image2StyleGAN, Abdal et
+al. 2019). The optimizer that does it best is a network that was trained on such descents. None of these faces was trained on.
+<code>styleloom invert toonfaces-64 faces/ -o found --num-steps 20</code></p>
+<div class="grid faces">$found_toonfaces</div>
+<p>The same with portraits. (Synthetic people, artflow.ai, CC BY 4.0.)</p>
+<div class="grid faces">$found_portraits</div>
 <h2>Sixteen styles, drawn by code</h2>
 <p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
 <div class="grid styles">$styles</div>
