@@ -169,8 +169,11 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_demo_makes_a_page_whose_pictures_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import re
 
+    from styleloom.cli import demo_inversion
     from styleloom.papers import gatys
 
+    monkeypatch.setattr(demo_inversion, "NUM_STEPS", 2)
+    monkeypatch.setattr(demo_inversion, "SHOWN", (1, 2))
     monkeypatch.setitem(
         gatys.PRESETS,
         "draft",
