@@ -97,13 +97,15 @@ def key_of(contender: Contender, count: int, start: str, tools: Tools, num_steps
     """What losses are kept under: it changes with all that they depend on, but for code, generator and pictures, of which it
     knows the count. (Pictures drawn on another processor may differ in a last bit.)"""
     used: list[Tensor] = []
+    config: Mapping[str, Any] = {}
     if contender.network is not None:
+        config = contender.network.config
         used += contender.network.state_dict().values()
     elif OPTIMIZERS[contender.name].make is EigenAdam and tools.basis is not None:
         used.append(tools.basis.vectors)
     if start == "encoder" and tools.encoder is not None:
         used += tools.encoder.state_dict().values()
-    return fingerprint([contender.name, dict(contender.settings), count, num_steps], used)[:8]
+    return fingerprint([contender.name, dict(contender.settings), config, count, num_steps], used)[:8]
 
 
 def untouched(data: Labelled, count: int) -> Tensor:
@@ -173,12 +175,14 @@ def main() -> None:
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
     parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
-    parser.add_argument("--kept", action="store_true", help="find no more losses: write the results of those that are kept")
+    parser.add_argument("--kept", action="store_true", help="find no more losses: write what those that are kept tell")
     parser.add_argument("--runs", type=Path, default=RESULTS / "inversion_losses", help="folder of losses")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
+    if options.only and not options.start:
+        parser.error("--only finds losses, and writes no results: say from which --start")
     keep_memory()
     generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
     tools = inversion.tools_of(generator)
@@ -205,9 +209,9 @@ def main() -> None:
             chosen = targets[:FEW] if few else targets
             key = key_of(contender, len(chosen), start, tools, num_steps)
             file = options.runs / kind / f"{start}-{label.replace(' ', '-')}-{key}.npy"
-            if options.kept and not file.exists():
-                continue
             if not file.exists():
+                if options.kept:
+                    continue
                 factory = factory_of(contender, tools)
                 found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(contender))
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from styleloom import inversion, toonfaces
+from styleloom import toonfaces
 from styleloom.blocks.images import grid, resize, write
 from styleloom.cli.demo_faces import CHANGES, FACE
-from styleloom.cli.demo_inversion import NUM_STEPS, SHOWN, TARGETS
+from styleloom.cli.demo_inversion import SHOWN, TARGETS, descents
 from styleloom.convert.vgg import load_features
 from styleloom.painterly import STYLES, draw
 from styleloom.papers import dumoulin, gatys, stylegan2
@@ -70,12 +70,9 @@ def inversions() -> None:
     them after a few steps from the mean face, and at the bottom what tuned Adam has after as many as the last."""
     columns = []
     for model, targets in TARGETS.items():
-        generator, pictures = stylegan2.load(model), targets()[:6]
-        found = {}
-        for name in ("learned", "adam"):
-            config = inversion.configure(optimizer=name, num_steps=NUM_STEPS)
-            found[name] = [step.image for step in inversion.steps(generator, pictures, config)]
-        rows = [pictures, *(found["learned"][step] for step in SHOWN), found["adam"][-1]]
+        pictures = targets()[:6]
+        found = descents(stylegan2.load(model), pictures)
+        rows = [pictures, *(found["learned"][step].image for step in SHOWN), found["Adam, tuned"][-1].image]
         columns.append([resize(each, (96, 96)) for each in rows])
     write(grid([torch.cat(row) for row in zip(*columns, strict=True)]), HERE / "inversion.jpg", quality=90)
 

@@ -44,16 +44,16 @@ def main(model: str) -> None:
 def curves(result: dict[str, Any], path: Path) -> None:
     """Draw median losses by step, from each start."""
     starts = [start for start in STARTS if start in result]
-    figure, axes = plt.subplots(1, len(starts), figsize=(4 * len(starts), 3.8), sharey=True, layout="constrained")
-    for axis, start in zip(axes, starts, strict=True):
+    figure, axes = plt.subplots(1, len(starts), figsize=(4 * len(starts), 3.8), sharey=True, squeeze=False, layout="constrained")
+    for axis, start in zip(axes[0], starts, strict=True):
         for label, (title, color) in WAYS.items():
             if label in result[start]:
                 axis.plot(result[start][label]["curve"], color=color, lw=1.8, label=title)
         axis.set(title=STARTS[start], xlabel="step", yscale="log")
         axis.grid(alpha=0.25, which="both")
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel(f"loss, median of {result['pictures']} pictures")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    axes[0, 0].set_ylabel(f"loss, median of {result['pictures']} pictures")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=110)
 
 
@@ -65,7 +65,7 @@ def table(result: dict[str, Any], start: str) -> str:
         if label in result:
             each = result[label]
             losses = " | ".join(f"{each['losses'][mark]:.4f}" for mark in MARKS)
-            goals = " | ".join(_steps(each["to"][goal]) for goal in ("adam .01", "adam tuned"))
+            goals = " | ".join(_steps(each["to"][goal]) if goal in each["to"] else "-" for goal in ("adam .01", "adam tuned"))
             rows.append(f"| {title} | {losses} | {goals} | {each.get('times_fewer_seconds') or '-'} |")
     return "\n".join(rows)
 
