@@ -13,7 +13,6 @@ Differs from the paper:
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -35,6 +34,7 @@ from styleloom.blocks.inputs import configured
 from styleloom.blocks.precision import PRECISIONS, precision_on
 from styleloom.convert.vgg import EMBEDDED, load_features
 
+from .image2stylegan_descent import Descent
 from .image2stylegan_objective import LAYERS as LAYERS
 from .image2stylegan_objective import Encoder as Encoder
 from .image2stylegan_objective import Objective as Objective
@@ -169,92 +169,6 @@ class Step(Progress):
         return self.render(self.ws, self.noise)
 
 
-class _Descent:
-    """What descends, for several pictures at once, and the best of it so far.
-
-    Args:
-        objective: that lets pictures go.
-        first: tensors [N, ...] to start from; each row of each is a parameter.
-        terms: of such tensors, the terms of the loss, [N] each.
-        config: when a picture is done.
-    """
-
-    def __init__(
-        self, objective: Objective, first: Sequence[Tensor], terms: Callable[[Sequence[Tensor]], Losses], config: Config
-    ) -> None:
-        self.objective, self.terms, self.config = objective, terms, config
-        count, device = len(first[0]), first[0].device
-        self.places = list(range(count))
-        self.rows = [[part[row].clone().requires_grad_(True) for part in first] for row in self.places]
-        self.best = [part.clone() for part in first]
-        self.lowest = torch.full((count,), math.inf, device=device)
-        self.each, self.mark = self.lowest.clone(), self.lowest.clone()
-        self.since = torch.zeros(count, dtype=torch.long)
-        self.seen: tuple[list[Tensor], Tensor] = self.best, self.each
-
-    @property
-    def params(self) -> list[Tensor]:
-        """All that descend."""
-        return [part for row in self.rows for part in row]
-
-    def __call__(self) -> Losses:
-        """The terms summed over pictures; one that is no longer finite counts for nothing."""
-        parts = [torch.stack(part) for part in zip(*self.rows, strict=True)]
-        terms = self.terms(parts)
-        total = torch.stack(list(terms.values())).sum(0)
-        self.seen = [part.detach() for part in parts], total.detach()
-        return {name: torch.where(total.isfinite(), term, 0).sum() for name, term in terms.items()}
-
-    def remember(self) -> None:
-        """Take note of what the last evaluation found."""
-        parts, total = self.seen
-        places = torch.tensor(self.places, device=total.device)
-        self.each[places] = total
-        better = total < self.lowest[places]
-        self.lowest[places[better]] = total[better]
-        for best, part in zip(self.best, parts, strict=True):
-            best[places[better]] = part[better]
-
-    def finished(self) -> list[bool]:
-        """Which of the pictures that descend diverged, or came to rest."""
-        found = []
-        for place in self.places:
-            if self.lowest[place] < (1 - self.config.tolerance) * self.mark[place]:
-                self.mark[place], self.since[place] = self.lowest[place], 0
-            self.since[place] += 1
-            rests = self.config.patience and self.since[place] > self.config.patience
-            found.append(bool(rests) or not bool(self.each[place].isfinite()))
-        return found
-
-    def drop(self, finished: Sequence[bool], optimizer: torch.optim.Optimizer) -> None:
-        """Let pictures leave the batch."""
-        kept = [row for row, done in enumerate(finished) if not done]
-        for row, done in enumerate(finished):
-            if done:
-                self.each[self.places[row]] = self.lowest[self.places[row]]
-                for part in self.rows[row]:
-                    optimizer.state.pop(part, None)
-        self.places, self.rows = [self.places[row] for row in kept], [self.rows[row] for row in kept]
-        optimizer.param_groups[0]["params"] = self.params
-        self.objective.kept(kept)
-
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on."""
-        tensors = dict(lowest=self.lowest, each=self.each, mark=self.mark, since=self.since)
-        rows = [[part.detach() for part in row] for row in self.rows]
-        return tensors | dict(best=self.best, places=self.places, rows=rows)
-
-    def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
-        for name in ("lowest", "each", "mark", "since"):
-            getattr(self, name).copy_(saved[name])
-        for best, part in zip(self.best, saved["best"], strict=True):
-            best.copy_(part)
-        self.places = saved["places"]
-        self.objective.kept(self.places)
-        self.rows = [[part.to(self.lowest.device).requires_grad_(True) for part in row] for row in saved["rows"]]
-
-
 Factory = Callable[[list[Tensor], Objective], torch.optim.Optimizer]
 """Latents, one a picture, and what they are to minimise, to an optimizer of them."""
 
@@ -363,6 +277,7 @@ def steps(
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     total = config.num_steps + config.noise_steps
     history: list[Tensor] = list(saved["history"].to(device)) if saved else []
+    resting: dict[str, Any] = dict(patience=config.patience, tolerance=config.tolerance)
 
     def ws_of(latent: Tensor) -> Tensor:
         if config.space == "z":
@@ -379,7 +294,7 @@ def steps(
             return shown(generator.synthesis(ws, **options))
 
     def run(
-        descent: _Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
+        descent: Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
     ) -> Iterator[Step]:
         """One of the two descents, of ``steps`` after ``before``, on noise where ``ws`` is given."""
 
@@ -428,17 +343,17 @@ def steps(
         ws = ws.to(device)
     else:
         aim = objective()
-        descent = _Descent(aim, [first], lambda parts: aim(ws_of(parts[0]))[1], config)
+        descent = Descent(aim, [first], lambda parts: aim(ws_of(parts[0]))[1], **resting)
         for step in run(descent, lambda: factory(descent.params, aim), 0, config.num_steps, None):
             yield step
         ws = step.ws
     if config.noise_steps:
-        noise = _noise_descent(objective(), ws, config)
+        noise = _noise_descent(objective(), ws, config, resting)
         adam = torch.optim.Adam
         yield from run(noise, lambda: adam(noise.params, config.noise_lr), config.num_steps, config.noise_steps, ws)
 
 
-def _noise_descent(objective: Objective, ws: Tensor, config: Config) -> _Descent:
+def _noise_descent(objective: Objective, ws: Tensor, config: Config, resting: Mapping[str, Any]) -> Descent:
     """On the noise maps, with w as it is."""
     synthesis = objective.generator.synthesis
     maps = [value for name, value in synthesis.named_buffers() if name.endswith("noise_const")]
@@ -448,7 +363,7 @@ def _noise_descent(objective: Objective, ws: Tensor, config: Config) -> _Descent
         told = objective(ws[descent.places], list(parts))[1]
         return told | {"noise": config.noise_weight * noise_regularizer(parts)}
 
-    descent = _Descent(objective, first, terms, config)
+    descent = Descent(objective, first, terms, **resting)
     return descent
 
 

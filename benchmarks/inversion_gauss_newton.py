@@ -1,0 +1,104 @@
+"""How far second order reaches: exact Gauss-Newton steps from where the learned optimizer is after 20.
+
+    python -m benchmarks.inversion_gauss_newton portraits-64 held-out.zip
+
+Each such step knows what no optimizer of this toolkit can afford, all columns of the Jacobian of pixels and features, which are
+1,280 pictures' worth of work at 64 px, and takes the best by the true loss of nine dampings and two lengths. Where it still needs
+several steps, what is in the way is not curvature: pictures are not linear in w. Median losses of pictures, and the steps in all to
+what tuned Adam has after 100, go to ``results/inversion_gauss_newton_<model>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from benchmarks.inversion import RESULTS, Contender, curves, factory_of, reached, settings_of, told, untouched
+from torch import Tensor
+
+from styleloom import inversion
+from styleloom.blocks.data import Labelled
+from styleloom.blocks.eigenbasis import Eigenbasis
+from styleloom.blocks.generators import Generator
+from styleloom.blocks.memory import keep_memory
+from styleloom.cli.generate import loaded
+from styleloom.cli.options import Common
+from styleloom.convert.vgg import load_features
+from styleloom.papers import image2stylegan, learned_optimizer
+from styleloom.papers.image2stylegan import LAYERS, Config
+from styleloom.papers.image2stylegan_objective import Objective, Weights, pictured
+
+BEFORE, AFTER = 20, 4  # steps of the learned optimizer, and of Gauss-Newton
+DAMPINGS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # shares of the largest curvature
+LENGTHS = (1.0, 0.5)
+SHIFT, TOGETHER = 0.02, 8  # difference quotients: standard deviations of the prior, and pictures at a time
+
+
+def residual(objective: Objective, ws: Tensor) -> Tensor:
+    """What the loss is the squared length of, of pictures with one target: [N, numbers]."""
+    image, weights = pictured(objective.generator, ws), objective.weights
+    apart = [(image - objective.targets, weights.pixel)]
+    taps = objective.features(image, LAYERS)
+    apart += [(taps[layer] - objective.wanted[layer], weights.perceptual / len(LAYERS)) for layer in LAYERS]
+    return torch.cat([each.flatten(1) * (weight / each[0].numel()) ** 0.5 for each, weight in apart], 1)
+
+
+def gauss_newton(objective: Objective, ws: Tensor, basis: Eigenbasis) -> tuple[Tensor, float]:
+    """The best step of one picture, ws [1, num_ws, w_dim], by the true loss; and that loss."""
+    here = residual(objective, ws)
+    ways = (basis.vectors * basis.spread).T.unflatten(1, ws.shape[1:])
+    moved = (residual(objective, ws + SHIFT * some) for some in ways.split(TOGETHER))
+    columns = torch.cat([((each - here) / SHIFT).half() for each in moved])
+    parts = [part.float() for part in columns.split(65_536, 1)]
+    matrix = sum(part @ part.T for part in parts)
+    slope = sum(part @ now for part, now in zip(parts, here[0].split(65_536), strict=True))
+    values, vectors = torch.linalg.eigh(matrix.double())
+    along = vectors.T @ slope.double()
+    steps = torch.stack([-(vectors @ (along / (values + share * values[-1]))) for share in DAMPINGS]).float()
+    tried = torch.cat([ws + length * (steps @ ways.flatten(1)).unflatten(1, ws.shape[1:]) for length in LENGTHS])
+    losses = torch.cat([residual(objective, some).square().sum(1) for some in tried.split(TOGETHER)])
+    best = int(losses.argmin())
+    return tried[best : best + 1], float(losses[best])
+
+
+@torch.no_grad()
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("held_out")
+    parser.add_argument("--pictures", type=int, default=8)
+    options = parser.parse_args()
+    keep_memory()
+    generator: Generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
+    tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
+    assert tools.learned is not None and tools.basis is not None
+    targets = untouched(Labelled(options.held_out, generator.resolution), options.pictures)
+    adam = factory_of(Contender("adam", settings_of(name)["adam"]), tools)
+    goals = curves(generator, targets, adam, "mean", tools)[-1]
+    descent = list(image2stylegan.steps(generator, targets, Config(), optimizer=learned_optimizer.factory(tools.learned)))
+    learned = torch.stack([step.each for step in descent])
+    found, features = [learned[: BEFORE + 1]], load_features().prepare(generator.device, torch.float32)
+    each = [descent[BEFORE].ws[row : row + 1] for row in range(options.pictures)]
+    for step in range(AFTER):
+        for row, ws in enumerate(each):
+            objective = Objective(generator, targets[row : row + 1], features, Weights())
+            each[row], loss = gauss_newton(objective, ws, tools.basis)
+            found.append(torch.tensor([[loss]]))
+        found[-options.pictures :] = [torch.cat(found[-options.pictures :], 1)]
+        print(BEFORE + step + 1, found[-1], flush=True)
+    losses = torch.cat(found)
+    result = dict(
+        model=options.model,
+        pictures=options.pictures,
+        learned={str(step): float(f"{learned[step].median():.4g}") for step in (20, 25, 30, 40, 50, 100)},
+        gauss_newton={str(BEFORE + step): float(f"{losses[BEFORE + step].median():.4g}") for step in range(AFTER + 1)},
+        to_tuned=dict(learned=told(reached(learned, goals)), gauss_newton=told(reached(losses, goals))),
+    )
+    (RESULTS / f"inversion_gauss_newton_{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
