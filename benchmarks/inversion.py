@@ -37,6 +37,7 @@ from styleloom import inversion
 from styleloom.blocks.checkpoint import fingerprint
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.eigenbasis import EigenAdam
+from styleloom.blocks.files import replacing
 from styleloom.blocks.generators import Generator
 from styleloom.blocks.memory import keep_memory
 from styleloom.cli.generate import loaded
@@ -215,7 +216,9 @@ def main() -> None:
                 factory = factory_of(contender, tools)
                 found = curves(generator, chosen, factory, start, tools, num_steps=num_steps, batch=together(contender))
                 file.parent.mkdir(parents=True, exist_ok=True)
-                np.save(file, found.half().numpy())
+                with replacing(file) as beside, beside.open("wb") as whole:
+                    # The last of a thousand steps change a loss by less than half precision tells.
+                    np.save(whole, (found if options.long else found.half()).numpy())
             losses[start][label] = torch.from_numpy(np.load(file)).float()
             medians = losses[start][label].median(1).values[list(marks)]
             print(start, label, [f"{value:.5f}" for value in medians.tolist()], flush=True)

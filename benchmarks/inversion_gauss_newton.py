@@ -4,8 +4,8 @@
 
 Each such step knows what no optimizer of this toolkit can afford, all columns of the Jacobian of pixels and features, which are
 1,280 pictures' worth of work at 64 px, and takes the best by the true loss of nine dampings and two lengths. Where it still needs
-several steps, what is in the way is not curvature: pictures are not linear in w. Median losses of pictures, and the steps in all to
-what tuned Adam has after 100, go to ``results/inversion_gauss_newton_<model>.json``.
+several steps, what is in the way is not curvature: pictures are not linear in w. Median losses of pictures, and the steps in all
+to what tuned Adam has after 100, go to ``results/inversion_gauss_newton_<model>.json``.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ YEARS = {
     "stylegan2": 2020,
     "stylegan2_networks": 2020,
     "image2stylegan": 2019,
+    "image2stylegan_descent": 2019,
     "image2stylegan_objective": 2019,
     "indomain": 2020,
     "learned_optimizer": 2021,

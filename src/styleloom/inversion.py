@@ -23,6 +23,7 @@ from .papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
 from .papers.learned_optimizer_networks import Loom, Network
 
 LATENTS = "latents"
+LEAST = 16  # px, of what is measured of pictures
 CHOICES = ("auto", "learned", *OPTIMIZERS)
 
 
@@ -155,6 +156,8 @@ def steps(
         StyleLoomError: what either refuses.
     """
     image2stylegan.check_pictures(generator, targets)
+    if generator.resolution < LEAST:
+        raise StyleLoomError(f"pictures of {generator.resolution} px are too small to tell how near they are; it takes {LEAST}")
     tools = tools or tools_of(generator)
     if tools.encoder is not None:
         check_made_for("this encoder", str(tools.encoder.config["generator"]), generator)
@@ -166,7 +169,7 @@ def steps(
     factory = learned_optimizer.factory(tools.learned) if name == "learned" and tools.learned is not None else None
     yield from image2stylegan.steps(
         generator,
-        framed(targets, generator.resolution),
+        framed(targets.float(), generator.resolution),
         replace(config, optimizer=name, seed=config.seed + first),
         optimizer=factory,
         basis=tools.basis.to(generator.device) if tools.basis is not None else None,

@@ -11,6 +11,7 @@ from styleloom.blocks import eigenbasis
 from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.generators import Generator
+from styleloom.papers import progan
 
 
 class Linear(nn.Module):
@@ -57,6 +58,11 @@ def test_eigenvectors_of_a_linear_generator() -> None:
     agreement = (found.vectors * vectors.flip(1)).sum(0).abs()
     assert agreement.min() > 0.95
     assert basis_of(generator, samples=200, keep=2).vectors.shape == (6, 2)
+
+
+def test_a_generator_of_one_w_has_a_basis() -> None:
+    network = progan.Generator(4, 0, 8, 3, synthesis_kwargs=dict(channel_base=32, channel_max=4)).eval().requires_grad_(False)
+    assert network.num_ws == 1 and basis_of(network, samples=40).vectors.shape == (4, 4)
 
 
 def test_adam_in_a_plain_basis_is_adam() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from styleloom.blocks import checkpoint, images
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.generators import identity
 from styleloom.blocks.metrics import ssim
-from styleloom.papers import stylegan2
+from styleloom.papers import progan, stylegan2
 from styleloom.papers.image2stylegan import Step
 
 
@@ -73,6 +74,8 @@ def test_the_best_that_there_is(home: Path) -> None:
     with pytest.raises(StyleLoomError, match="a learned optimizer has no rate of its own"):
         inversion.optimizer_for(inversion.Config(optimizer="learned", lr=0.1), tools)
     assert [inversion.configure(preset).optimizer for preset in ("default", "paper", "seed")] == ["auto", "adam", "adam"]
+    half = inversion.invert(generator, wanted.half(), tools=tools, num_steps=1)
+    assert half.ws.dtype == torch.float32
     begun = inversion.invert(generator, wanted, tools=tools, num_steps=0, init="encoder")
     assert tools.encoder is not None
     torch.testing.assert_close(begun.ws, tools.encoder.encode(generator, wanted))
@@ -106,7 +109,21 @@ def test_an_interrupted_run_goes_on(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = sorted((home / "faces").iterdir())[:2]
-    given = ["--num-steps", 30, "--optimizer", "adam", "--device", "cpu", "--batch", 1, "--noise-steps", 2, "--init", "random"]
+    given = [
+        "--num-steps",
+        30,
+        "--optimizer",
+        "adam",
+        "--device",
+        "cpu",
+        "--batch",
+        1,
+        "--noise-steps",
+        2,
+        "--init",
+        "random",
+        "--film",
+    ]
     line = ["invert", home / "g.safetensors", *photos, *given]
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     assert run(*line, "-o", whole) == 0
@@ -123,11 +140,14 @@ def test_an_interrupted_run_goes_on(
     assert "--resume goes on" in capsys.readouterr().err
     monkeypatch.undo()
     before = {path: path.read_bytes() for path in parted.iterdir()}
-    assert run(*line, "-o", parted, "--resume", "--lr", 0.1) == 2
-    assert "the beginning of a run of other photographs or settings" in capsys.readouterr().err
+    for more, message in ((["--resume", "--lr", 0.1], "a run of other photographs or settings"), ([], "go on with --resume")):
+        assert run(*line, "-o", parted, *more) == 2
+        assert "has the beginning of a run" in (told := capsys.readouterr().err) and message in told
     assert {path: path.read_bytes() for path in parted.iterdir()} == before
     assert run(*line, "-o", parted, "--resume") == 0
     assert {path.name for path in parted.iterdir()} == {path.name for path in whole.iterdir()}
+    film = parted / f"{photos[0].stem}.mp4"
+    assert film.read_bytes() == before[film]  # that of the picture which was done already
     for photo in photos:
         first, second = (checkpoint.read_tensors(out / f"{photo.stem}.safetensors")[0] for out in (whole, parted))
         assert len(first) > 1 and all(torch.equal(value, second[name]) for name, value in first.items())
@@ -228,6 +248,8 @@ def test_the_share_that_kept_directions_carry(home: Path, tmp_path: Path, capsys
     assert told[0]["share"] == pytest.approx(1) and told[0]["half"] == told[5]["half"] <= 5 and 0.5 < told[5]["share"] < 1
     assert run(*line, "-o", tmp_path / "c.safetensors", "--pixel", 0, "--perceptual", 0) == 2
     assert "nothing is asked for" in capsys.readouterr().err and not (tmp_path / "c.safetensors").exists()
+    assert run("train", "eigenbasis", home / "g.safetensors", "-o", home / "g.safetensors", "--device", "cpu") == 2
+    assert "would be overwritten" in capsys.readouterr().err
 
 
 def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
@@ -237,6 +259,10 @@ def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
     other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
     other.w_avg.fill_(1.0)
     assert identity(other) != identity(generator)
+    # Nothing maps to the w of ProGAN, whose mean is 0 in each of them.
+    first, second = (progan.Generator(4, 0, 8, 3, synthesis_kwargs=dict(channel_base=32, channel_max=4)) for _ in range(2))
+    assert identity(first) != identity(second)
+    assert identity(first) == identity(deepcopy(first).half().float())
     with pytest.raises(StyleLoomError, match="latents of another generator"):
         inversion.load_latents(tmp_path / "ws.safetensors", other)
 

@@ -72,6 +72,24 @@ def test_a_grey_generator_has_an_encoder_too(pictures: str, tmp_path: Path) -> N
         assert indomain.load(tmp_path / str(iterations) / MODEL).encode(grey, torch.rand(2, 3, 16, 16)).isfinite().all()
 
 
+def test_the_last_look_follows_the_picture(networks: Any) -> None:
+    """Its gradient, which the in-domain term descends on; what it saw of the look before is given."""
+    torch.manual_seed(0)
+    generator = networks[0]
+    encoder = indomain.Encoder(16, generator.num_ws, 8, channel_base=128, channel_max=16, iterations=2)
+    image = torch.rand(1, 3, 16, 16, requires_grad=True)
+    seen = image * 2 - 1
+    with torch.no_grad():
+        got = generator.w_avg.expand(1, generator.num_ws, -1) * 0  # the mean that an untrained encoder knows
+        got = encoder(torch.cat([seen, generator.synthesis(got, noise_mode="const")], 1))
+        got = generator.synthesis(got, noise_mode="const")
+    (wanted,) = torch.autograd.grad(encoder(torch.cat([seen, got], 1)).square().sum(), image, retain_graph=True)
+    *_, before, last = encoder.looks(generator, image * 2 - 1)
+    (found,) = torch.autograd.grad((last - before.detach()).square().sum(), image)
+    assert float(wanted.abs().max()) > 0
+    torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("iterations", [1, 2])
 def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictures: str, networks: Any, tmp_path: Path) -> None:
     generator = networks[0]

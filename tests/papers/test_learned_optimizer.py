@@ -288,7 +288,7 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
         optimizer.step()
 
     def begin(recipe: Recipe, **options: Any) -> None:
-        next(learned_optimizer.train(generator, recipe, out=tmp_path / "run", hardware=CPU, **options))
+        list(learned_optimizer.train(generator, recipe, out=tmp_path / "run", hardware=CPU, **options))
 
     with pytest.raises(StyleLoomError, match="no pictures; give some"):
         begin(Recipe())
@@ -302,6 +302,10 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
         begin(replace(learned_optimizer.RECIPES["seed"], accumulate=2, starts=("mean",)))
     with pytest.raises(StyleLoomError, match="this eigenbasis was made for another generator"):
         begin(Recipe(synthetic=1.0, starts=("mean",)), basis=replace(basis, generator="other"))
+    small = Recipe(num_steps=1, batch=1, pairs=0.0, unroll_length=5, synthetic=1.0, starts=("mean",), channels=4, widest=8)
+    begin(small, basis=basis)
+    with pytest.raises(StyleLoomError, match="was begun with other settings: tools was"):
+        begin(small, basis=replace(basis, vectors=-basis.vectors), resume=True)
     with pytest.raises(StyleLoomError, match="use synthetic 1"):
         Recipe(network="gate")
     with pytest.raises(StyleLoomError, match="unknown start 'end'"):

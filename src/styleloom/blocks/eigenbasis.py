@@ -82,7 +82,7 @@ def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
     """ws [N, num_ws, w_dim] of the generator's own; a share of them mixed of two at a random layer."""
     chance = np.random.RandomState(seeds[0])
     num_ws = generator.num_ws
-    cut = [chance.randint(1, num_ws) if chance.rand() < mixing else num_ws for _ in seeds]
+    cut = [chance.randint(1, num_ws) if num_ws > 1 and chance.rand() < mixing else num_ws for _ in seeds]
     ws, others = generator.map(seeds), generator.map([seed + 2**31 for seed in seeds])
     return mixed_from(ws, others, torch.tensor(cut, device=ws.device))
 
@@ -134,7 +134,7 @@ def eigenbasis(
             residual = torch.randn(reading.shape, generator=draw, device=reading.device)
             parts.append(weight**0.5 * (reading * residual).sum())
         (gradient,) = torch.autograd.grad(torch.stack(parts).sum(), ws)
-        rows = gradient.flatten(1).double().cpu()
+        rows = gradient.flatten(1).cpu().double()
         gauss_newton += rows.T @ rows
         seen.append(ws.detach().flatten(1).cpu())
         yield Estimate(min(start + BATCH, samples), samples, {}, time.perf_counter() - began)

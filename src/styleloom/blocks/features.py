@@ -7,6 +7,7 @@ Five blocks of 3x3 convolutions with 2x2 pooling between them. ``conv3_1`` is th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -78,8 +79,10 @@ class Features(nn.Module):
         return {name: cast(nn.Conv2d, conv) for name, conv in self.convolutions.items()}
 
     def prepare(self, device: torch.device, precision: torch.dtype) -> Features:
-        """Move to a device and precision, kernels in the channels-last layout; the activations follow."""
-        return self.to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        """Move to a device and precision, kernels in the channels-last layout; the activations follow. What would be rounded is a
+        copy."""
+        rounds = precision.itemsize < next(self.parameters()).dtype.itemsize
+        return (copy.deepcopy(self) if rounds else self).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise StyleLoomError unless this network has every one of the named layers."""

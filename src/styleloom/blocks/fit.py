@@ -77,7 +77,7 @@ class Hardware:
     """What a run is computed on.
 
     Args:
-        device: cpu, cuda, mps, or auto for the best there is.
+        device: cpu, cuda, cuda:1 (of one process), mps, or auto for the best there is.
         processes: processes, or GPUs, on each machine.
         nodes: machines; start the same command on each with the MASTER_ADDR, MASTER_PORT and NODE_RANK of Lightning.
         precision: fp32, or bf16 for mixed precision.
@@ -92,7 +92,8 @@ class Hardware:
         """Start the processes; everything after this line runs in each of them.
 
         Raises:
-            StyleLoomError: an unknown precision, or bf16 on a processor without instructions for it.
+            StyleLoomError: an unknown precision, one GPU by number for several processes, or bf16 on a processor without
+                instructions for it.
         """
         from lightning_fabric import Fabric  # seconds to import, and only training needs it
 
@@ -102,9 +103,12 @@ class Hardware:
         check_limits("processes", self.processes, 1, math.inf)
         check_limits("nodes", self.nodes, 1, math.inf)
         several = self.processes * self.nodes > 1
+        kind, _, number = self.device.partition(":")
+        if number and several:
+            raise StyleLoomError(f"several processes cannot share {self.device}; use device {kind}, of which each takes one")
         fabric = Fabric(
-            accelerator=self.device,
-            devices=self.processes,
+            accelerator=kind,
+            devices=[int(number)] if number else self.processes,
             num_nodes=self.nodes,
             strategy="ddp" if several else "auto",
             precision=precisions[self.precision],

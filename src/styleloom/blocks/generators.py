@@ -127,9 +127,14 @@ class Generator(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def noise_maps(self) -> list[Tensor]:
+        """Each layer's noise map as it was trained, [H, W]; empty for a generator without noise."""
+        return [value for name, value in self.synthesis.named_buffers() if name.endswith("noise_const")]
+
+    @property
     def noise_sides(self) -> list[int]:
-        """The side of each layer's noise map; empty for a generator without noise."""
-        return [value.shape[-1] for name, value in self.synthesis.named_buffers() if name.endswith("noise_const")]
+        """The side of each layer's noise map."""
+        return [each.shape[-1] for each in self.noise_maps]
 
     def one_hot(self, classes: int | Sequence[int] | None, count: int) -> Tensor | None:
         """Classes as [count, c_dim] of 0 and 1; one class serves all, None where there are none.
@@ -221,9 +226,17 @@ class Generator(nn.Module):
 
 
 def identity(generator: Generator) -> str:
-    """What networks that were trained for a generator know it by: a digest of its mean w in half precision."""
+    """What networks that were trained for a generator know it by: a digest of its mean w in half precision, or, where that is 0
+    because nothing maps to w, of its first matrix."""
     shape = [generator.num_ws, generator.w_dim, generator.resolution]
-    return checkpoint.fingerprint(shape, [generator.w_avg.half()])[:16]
+    known = generator.w_avg if generator.w_avg.any() else next(each for each in generator.synthesis.parameters() if each.ndim > 1)
+    return checkpoint.fingerprint(shape, [known.half()])[:16]
+
+
+def check_classless(generator: Generator) -> None:
+    """Raise StyleLoomError if a generator's pictures are of several classes, so that w alone does not tell what they are."""
+    if generator.c_dim:
+        raise StyleLoomError(f"this generator has {generator.c_dim} classes; only ones without can be inverted")
 
 
 def check_made_for(what: str, made_for: str, generator: Generator) -> None:

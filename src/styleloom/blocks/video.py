@@ -70,7 +70,7 @@ def repaint(
     if not 0 <= smooth < 1:
         raise StyleLoomError(f"smooth is {smooth}; it must be from 0 to below 1")
     out = check_film(out)
-    av = _av()
+    av = pyav()
     began, done = time.perf_counter(), 0
     stopped: BaseException | None = None
     with ExitStack() as stack:
@@ -122,14 +122,19 @@ def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> 
         images.write_gif(kept, out, rate=rate)
         return
     out = check_film(out)
-    av = _av()
+    av = pyav()
     with replacing(out) as beside, _Writer(av, beside, FORMATS[out.suffix.lower()], rate=rate) as writer:
         for count, frame in enumerate(frames, 1):
             writer.write(frame, None)
             yield Progress(count, count, {}, time.perf_counter() - began)
 
 
-def _av() -> Any:
+def pyav() -> Any:
+    """The library that films need.
+
+    Raises:
+        StyleLoomError: it is not there.
+    """
     try:
         import av
     except ImportError as error:

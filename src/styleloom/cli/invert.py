@@ -17,7 +17,6 @@ from styleloom.blocks import images, video
 from styleloom.blocks.errors import StyleLoomError, check_limits
 from styleloom.blocks.files import check_folder, replacing
 from styleloom.inversion import Inversion
-from styleloom.papers import image2stylegan
 
 from .generate import loaded
 from .inputs import check_apart, find, open_mask, open_picture
@@ -39,7 +38,7 @@ def invert(
     curves: bool = False,
     resume: bool = False,
     max_pixels: int = images.MAX_PIXELS,
-    settings: Annotated[dict[str, Any], image2stylegan.Config],
+    settings: Annotated[dict[str, Any], inversion.configure()],
     common: Common,
 ) -> None:
     """Find a generator's latents for photographs.
@@ -52,7 +51,7 @@ def invert(
         model: a name from "styleloom zoo", or a model file.
         photo: photographs, folders or globs of them.
         out: folder to write to.
-        preset: default, paper or seed: where the settings below start from.
+        preset: default, paper, in-domain or seed: where the settings below start from.
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
@@ -72,7 +71,7 @@ def invert(
     written += [out / "curves.png"] if curves else []
     check_apart(written, [*sources, model, *(each for each in (encoder, basis, learned, mask) if each)])
     if film:
-        video.check_film(out.parent / "film.mp4")
+        video.pyav()
     plot = _pyplot() if curves else None
     generator = loaded(model, common, config.precision)
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
@@ -92,7 +91,7 @@ def invert(
             targets = torch.cat(framed[part]).to(generator.device)
             state = out / f".state-{start}"
             loop = inversion.steps(generator, targets, config, tools, first=start, masks=shows, state=state)
-            begun, frames = 0, []
+            begun, frames = 0, list[Tensor]()
             for step in report.watch(loop, title=f"{chosen}, {len(targets)} at once"):
                 begun = begun or step.index
                 if film:
@@ -101,7 +100,8 @@ def invert(
             parts.append(result)
             for row, name in enumerate(names[part]):
                 _write(out, name, generator, result, row)
-                if film:
+                done_before = resume and len(frames) == 1 and (out / f"{name}.mp4").exists()
+                if film and not done_before:
                     beside = [_beside(result.target[row].cpu(), frame[row] / 255) for frame in frames]
                     for _ in video.write_film(beside, out / f"{name}.mp4"):
                         pass
@@ -126,14 +126,16 @@ def invert(
 
 @contextmanager
 def _resumable(out: Path, job: str, resume: bool, report: Report) -> Iterator[None]:
-    """Keep the states of one job in a folder while it is worked on: those of another are refused, or make place."""
+    """Keep the states of one job in a folder while it is worked on; where there are some, it goes on with them, or is refused."""
     mark, fresh = out / ".job", not out.exists()
-    going_on = resume and mark.exists()
-    if going_on and mark.read_text() != job:
-        raise StyleLoomError(f"{out} has the beginning of a run of other photographs or settings; use the same, or no --resume")
+    if any(out.glob(".state-*")):
+        if not resume:
+            raise StyleLoomError(f"{out} has the beginning of a run; go on with --resume, or choose another folder")
+        if not mark.exists() or mark.read_text() != job:
+            raise StyleLoomError(
+                f"{out} has the beginning of a run of other photographs or settings; use the same ones, or another folder"
+            )
     check_folder(out)
-    if not going_on:
-        _forget(out)
     mark.write_text(job)
     try:
         yield

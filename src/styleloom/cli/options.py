@@ -51,8 +51,8 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     """Add a verb to the program.
 
     A parameter annotated with a dataclass becomes one option a field and arrives as an instance. One annotated with
-    ``Annotated[dict[str, Any], SomeDataclass, ...]`` arrives as a dict of the fields that the user gave. Tuples are written
-    with commas. Help comes from the ``Args:`` of docstrings.
+    ``Annotated[dict[str, Any], SomeDataclass, ...]`` arrives as a dict of the fields that the user gave; an instance of one tells
+    other defaults. Tuples are written with commas. Help comes from the ``Args:`` of docstrings.
     """
     hints = typing.get_type_hints(function, include_extras=True)
     documented = _documented(function)
@@ -70,14 +70,13 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
             if not whole:
                 partial.append(parameter.name)
             for source in sources:
-                for field, kind, text in _fields(typing.cast(type, source)):
+                for field, kind, text in _fields(source if isinstance(source, type) else type(source)):
                     if field.name in names:  # of several dataclasses, the first to have it tells of it
                         continue
                     names.append(field.name)
                     default = field.default if whole else None
-                    parameters.append(
-                        _option(field.name, kind, default, text, splitters, optional=not whole, shown=field.default)
-                    )
+                    shown = getattr(source, field.name, field.default)
+                    parameters.append(_option(field.name, kind, default, text, splitters, optional=not whole, shown=shown))
         elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             argument = typer.Argument(help=documented[parameter.name], show_default=False)
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[hint, argument]))
@@ -141,7 +140,7 @@ def _option(
         kind, default, metavar = str | None, None, f"{element.__name__.upper()},..."
     if optional:
         kind = kind | None if kind is not (str | None) else kind
-        text = f"{text} [dim](by default {shown})[/dim]"
+        text = f"{text} [dim](by default {shown})[/dim]" if shown is not None else text
     flags = [f"{flag}/--no-{name.replace('_', '-')}"] if kind == (bool | None) else [flag]
     if name == "out":
         flags.append("-o")

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import torch
 
+from styleloom import api
 from styleloom.blocks import eigenbasis as eigenbasis_
+from styleloom.blocks.checkpoint import read_config
 from styleloom.blocks.errors import StyleLoomError, check_limits, check_seeds
 from styleloom.blocks.files import check_parent
 from styleloom.blocks.fit import MODEL, Hardware, Tick
@@ -29,7 +31,7 @@ from styleloom.papers import super_resolution
 from styleloom.papers.image2stylegan_objective import LAYERS, Weights
 
 from .generate import loaded
-from .inputs import find, open_picture
+from .inputs import check_apart, find, open_picture
 from .options import Common
 from .report import Report, first_process
 
@@ -52,7 +54,7 @@ class Launch:
 
     def hardware(self, common: Common) -> Hardware:
         """What the loop is told of it."""
-        return Hardware(common.torch_device().type, self.processes, self.nodes, self.precision)
+        return Hardware(str(common.torch_device()), self.processes, self.nodes, self.precision)
 
 
 def johnson(
@@ -225,7 +227,7 @@ def encoder(
     """
     chosen = configured(indomain_.RECIPES, recipe, settings)
     network = loaded(generator, common)
-    judge = stylegan2_.load_discriminator(generator) if chosen.adversarial else None
+    judge = api.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
     hardware = launch.hardware(common)
     loop = indomain_.train(data, network, chosen, out=out, judge=judge, licence=licence, hardware=hardware, resume=launch.resume)
     _follow(loop, out, common, indomain_.KIND)
@@ -262,6 +264,7 @@ def eigenbasis(
     check_limits("--keep", keep, 0, 10**6)
     if out.suffix != ".safetensors":
         raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
+    check_apart([out], [generator])
     check_parent(out)
     network = loaded(generator, common).requires_grad_(False)
     features = load_features().prepare(network.device, torch.float32)

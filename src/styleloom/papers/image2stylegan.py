@@ -8,7 +8,8 @@ Differs from the paper:
     - features are those of vgg19-lite, and their weight makes both terms equal at the mean w; optimizers have tuned rates
       (the preset ``"paper"`` has the paper's);
     - many pictures at once: each is a parameter of its own, and leaves the batch when it is done;
-    - noise maps may follow, once w has settled, with the regulariser of Karras et al. 2020 (StyleGAN2, Appendix D).
+    - noise maps may follow, once w has settled (Abdal et al. 2020, "Image2StyleGAN++"), if wanted with the regulariser of
+      Karras et al. 2020 (StyleGAN2, Appendix D), though they are not brought back to unit variance after each step.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from styleloom.blocks.descend import Losses, Progress, descend
 from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis
 from styleloom.blocks.errors import TINY, StyleLoomError, check_choice, check_limits
 from styleloom.blocks.features import Features
-from styleloom.blocks.generators import Generator, identity, latents, shown
+from styleloom.blocks.generators import Generator, check_classless, identity, latents, shown
 from styleloom.blocks.inputs import configured
 from styleloom.blocks.precision import PRECISIONS, precision_on
 from styleloom.convert.vgg import EMBEDDED, load_features
 
-from .image2stylegan_descent import Descent
+from .image2stylegan_descent import UNJUDGED, Descent
 from .image2stylegan_objective import LAYERS as LAYERS
 from .image2stylegan_objective import Encoder as Encoder
 from .image2stylegan_objective import Objective as Objective
@@ -87,7 +88,7 @@ class Config(Weights):
         num_steps: at most.
         noise_steps: steps on the noise maps, after those on w.
         noise_lr: Adam's rate for them.
-        noise_weight: weight of what keeps them noise.
+        noise_weight: weight of what keeps them noise; it is no part of the losses that are told. 0: they take up what w cannot.
         patience: a picture is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
         tolerance: that share.
         batch: pictures at a time.
@@ -102,8 +103,8 @@ class Config(Weights):
     tuned: bool = True
     num_steps: int = 100
     noise_steps: int = 0
-    noise_lr: float = 0.1
-    noise_weight: float = 1e5
+    noise_lr: float = 0.5
+    noise_weight: float = 0.0
     patience: int = 0
     tolerance: float = 0.01
     batch: int = 16
@@ -129,8 +130,10 @@ PRESETS = {
     "default": Config(),
     # Section 4: equal weights, Adam at 0.01, 5,000 steps from the mean w.
     "paper": Config(tuned=False, num_steps=5000, perceptual=4.0),
-    # Its part of the learned optimizer's framework: 100 steps.
-    "seed": Config(tuned=False),
+    # Zhu et al. 2020, Section 3.3 and the authors' code: 100 steps from the encoder, near to what it says of the result.
+    "in-domain": Config(tuned=False, init="encoder", in_domain=2.0),
+    # The framework of the learned optimizer's gate: the same without that term.
+    "seed": Config(tuned=False, init="encoder"),
 }
 
 
@@ -245,7 +248,8 @@ def steps(
         basis: of the generator, for the optimizer "adam-eigenbasis".
         encoder: pictures in [0, 1] to ws, for starts and the in-domain term.
         masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
-        init: latents to start from, instead of ``config.init``.
+        init: latents to start from, instead of ``config.init``: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in the spaces w
+            and z.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
         state_every: steps between two savings of the state.
 
@@ -258,7 +262,8 @@ def steps(
     """
     check_pictures(generator, targets)
     device = generator.device
-    targets = _sized(targets.detach().to(device, torch.float32), generator.resolution)
+    side = generator.resolution
+    targets = images.resize(targets.detach().to(device, torch.float32), (side, side))
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
     if config.in_domain and encoder is None:
@@ -267,11 +272,15 @@ def steps(
     generator.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
-    first = first_latents(generator, targets, config, encoder) if init is None else init.to(device)
+    first = first_latents(generator, targets, config, encoder) if init is None else init.detach().to(device, torch.float32)
     wanted = latent_shape(generator, config.space)
     if first.shape != (len(targets), *wanted):
         raise StyleLoomError(f"init has shape {list(first.shape)}; wanted {[len(targets), *wanted]} in the space {config.space}")
     given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
+    given += [] if features is None else [value.float() for value in features.state_dict().values()]
+    if config.in_domain and encoder is not None:
+        with torch.no_grad():
+            given.append(encoder(targets))
     job = fingerprint(asdict(config) | dict(generator=identity(generator)), given)
     saved = read_run(state, job) if state is not None and state.exists() else None
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
@@ -292,6 +301,10 @@ def steps(
         options: dict[str, Any] = dict(noise=noise) if noise else dict(noise_mode="const")
         with torch.no_grad():
             return shown(generator.synthesis(ws, **options))
+
+    def check_finite(descent: Descent) -> None:
+        if not descent.each.isfinite().all():
+            raise StyleLoomError("the loss of a picture is not finite at the first step; check the pictures and the weights")
 
     def run(
         descent: Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
@@ -317,8 +330,8 @@ def steps(
         for progress in descend(descent, inner, steps, first=done):
             descent.remember()
             done, losses = progress.index, progress.losses
-            if done == 1 and not descent.each.isfinite().all():
-                raise StyleLoomError("the loss of a picture is not finite at the first step; check the pictures and the weights")
+            if done == 1:
+                check_finite(descent)
             finished = descent.finished()
             if any(finished):
                 descent.drop(finished, inner)
@@ -334,6 +347,8 @@ def steps(
                 losses = {name: float(term) for name, term in descent().items()}
             losses["total"] = sum(losses.values())
             descent.remember()
+            if not done:
+                check_finite(descent)
             descent.each = torch.where(descent.each.isfinite(), descent.each, descent.lowest)
         history.append(descent.each.clone())
         yield told(done, losses)
@@ -348,6 +363,7 @@ def steps(
             yield step
         ws = step.ws
     if config.noise_steps:
+        history += history[-1:] * (config.num_steps + 1 - len(history))  # where all came to rest
         noise = _noise_descent(objective(), ws, config, resting)
         adam = torch.optim.Adam
         yield from run(noise, lambda: adam(noise.params, config.noise_lr), config.num_steps, config.noise_steps, ws)
@@ -355,13 +371,11 @@ def steps(
 
 def _noise_descent(objective: Objective, ws: Tensor, config: Config, resting: Mapping[str, Any]) -> Descent:
     """On the noise maps, with w as it is."""
-    synthesis = objective.generator.synthesis
-    maps = [value for name, value in synthesis.named_buffers() if name.endswith("noise_const")]
-    first = [each.expand(len(ws), 1, -1, -1) for each in maps]
+    first = [each.expand(len(ws), 1, -1, -1) for each in objective.generator.noise_maps]
 
     def terms(parts: Sequence[Tensor]) -> Losses:
         told = objective(ws[descent.places], list(parts))[1]
-        return told | {"noise": config.noise_weight * noise_regularizer(parts)}
+        return told | ({UNJUDGED: config.noise_weight * noise_regularizer(parts)} if config.noise_weight else {})
 
     descent = Descent(objective, first, terms, **resting)
     return descent
@@ -371,8 +385,7 @@ def check_pictures(generator: Generator, pictures: Tensor) -> None:
     """Raise StyleLoomError unless there are pictures, [N, 3, H, W] in [0, 1], and a generator without classes to invert them."""
     if not isinstance(generator, Generator):
         raise StyleLoomError(f"the generator is a {type(generator).__name__}; load one with styleloom.load")
-    if generator.c_dim:
-        raise StyleLoomError(f"this generator has {generator.c_dim} classes; only ones without can be inverted")
+    check_classless(generator)
     if not isinstance(pictures, Tensor):
         raise StyleLoomError(f"the pictures are a {type(pictures).__name__}; read them with styleloom.read")
     if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel() or not pictures.is_floating_point():
@@ -382,10 +395,6 @@ def check_pictures(generator: Generator, pictures: Tensor) -> None:
     least, most = (float(value) for value in pictures.aminmax())
     if not (least > -0.9 and most < 4):  # a generator's own may lie somewhat outside of [0, 1]
         raise StyleLoomError(f"pictures have values from {least:.4g} to {most:.4g}; wanted 0 to 1")
-
-
-def _sized(picture: Tensor, side: int) -> Tensor:
-    return picture if picture.shape[-2:] == (side, side) else images.resize(picture, (side, side))
 
 
 def _checked(masks: Tensor | None, targets: Tensor) -> Tensor | None:

@@ -13,6 +13,8 @@ from styleloom.blocks.descend import Losses
 
 from .image2stylegan_objective import Objective
 
+UNJUDGED = "regulariser"  # a term that latents are not judged by
+
 
 class Descent:
     """What descends, for several pictures at once, and the best of it so far.
@@ -53,7 +55,7 @@ class Descent:
         """The terms summed over pictures; one that is no longer finite counts for nothing."""
         parts = [torch.stack(part) for part in zip(*self.rows, strict=True)]
         terms = self.terms(parts)
-        total = torch.stack(list(terms.values())).sum(0)
+        total = torch.stack([term for name, term in terms.items() if name != UNJUDGED]).sum(0)
         self.seen = [part.detach() for part in parts], total.detach()
         return {name: torch.where(total.isfinite(), term, 0).sum() for name, term in terms.items()}
 

@@ -96,11 +96,13 @@ class Objective:
         self.targets = targets
         with torch.no_grad():
             self.wanted = self._taps(targets)
-        self.shows = masks if masks is None else masks.expand(len(targets), -1, -1, -1)
+        self.shows: Tensor | None = None
         self.counts: dict[int, Tensor] = {}
-        if self.shows is not None:
+        if masks is not None:
+            masks = masks.expand(len(targets), -1, -1, -1)
+            self.shows = masks / masks.amax((2, 3), keepdim=True)
             sides = {targets.shape[-1], *(tap.shape[-1] for tap in self.wanted.values())}
-            sized = {side: F.adaptive_avg_pool2d(self.shows, side) for side in sides}
+            sized = {side: F.adaptive_avg_pool2d(masks, side) for side in sides}
             # Of mean 1, so that a mean over all positions is one over those that count.
             self.counts = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
 
@@ -143,7 +145,7 @@ class Objective:
         image, losses = self._last
         target = self.targets
         if self.shows is not None:
-            target = image + self.shows / self.shows.amax((2, 3), keepdim=True) * (target - image)
+            target = image + self.shows * (target - image)
         return Sight(losses.float(), target, image.float())
 
     def compare(self, image: Tensor) -> Losses:
@@ -152,7 +154,8 @@ class Objective:
         terms: Losses = {}
         if weights.pixel:
             terms["pixel"] = weights.pixel * self._apart(image, self.targets)
-        taps = self._taps(image)
+        # Features look around: where a target is not to be met they see it in both.
+        taps = self._taps(image if self.shows is None else self.targets + self.shows * (image - self.targets))
         if weights.perceptual:
             parts = [self._apart(taps[layer], wanted) for layer, wanted in self.wanted.items()]
             terms["perceptual"] = weights.perceptual * torch.stack(parts).mean(0)

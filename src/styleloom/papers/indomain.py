@@ -28,7 +28,7 @@ from styleloom.blocks.descend import Losses
 from styleloom.blocks.equalized import FullyConnected
 from styleloom.blocks.errors import TINY, StyleLoomError, check_limits
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.generators import Generator, identity, mixed_from, shown, widths
+from styleloom.blocks.generators import Generator, check_classless, identity, mixed_from, shown, widths
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan_objective import Objective, Weights, pictured
@@ -97,7 +97,8 @@ class Encoder(nn.Module):
             seen = image
             if self.iterations > 1:
                 with torch.no_grad():
-                    seen = torch.cat([image, pictured(generator, ws) * 2 - 1], 1)
+                    got = pictured(generator, ws) * 2 - 1
+                seen = torch.cat([image, got], 1)
             ws = ws.detach() + self(seen)
             yield ws
 
@@ -220,9 +221,10 @@ def train(
         :class:`~styleloom.blocks.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: no discriminator where one is needed, folders without pictures, or what
+        StyleLoomError: a generator of classes, no discriminator where one is needed, folders without pictures, or what
             :func:`~styleloom.blocks.fit.fit` refuses.
     """
+    check_classless(generator)
     if recipe.adversarial and judge is None:
         raise StyleLoomError("adversarial is above 0, and this generator's file has no discriminator; use adversarial 0")
     fabric = hardware.launch()
@@ -245,13 +247,17 @@ def train(
         made, cut = rng.rand() < recipe.synthetic, rng.randint(maker.num_ws)
         return pictures[index], z, torch.tensor(made), torch.tensor(cut)
 
+    def judged(image: Tensor) -> Tensor:
+        """Pictures in [0, 1] as the discriminator takes them."""
+        return (image if critic.config["img_channels"] == 3 else image.mean(1, keepdim=True)) * 2 - 1
+
     def loss(picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
         wanted = picture.clone()
         with torch.no_grad():
             first, second = (maker.mapping(each[made]) for each in z.unbind(1))
             truth = mixed_from(first, second, cut[made])
             if len(truth):
-                wanted[made] = pictured(maker, truth)
+                wanted[made] = pictured(maker, truth).float()
         objective = Objective(maker, wanted, features, weights)
         sums: Losses = {}
         for ws in network.looks(maker, wanted * 2 - 1):
@@ -261,16 +267,16 @@ def train(
                 apart = (ws[made] - truth).square().mean((1, 2))
                 terms["latent"] = recipe.latent * apart.sum() / (recipe.synthetic * len(picture))
             if critic is not None:
-                terms["adversarial"] = recipe.adversarial * generator_loss(critic(found * 2 - 1)).mean()
+                terms["adversarial"] = recipe.adversarial * generator_loss(critic(judged(found))).mean()
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + term / network.iterations
         return sums
 
     def verdict(picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
         """Of the discriminator: real pictures against those of what the encoder reads off them, with R1."""
-        real = (picture * 2 - 1).requires_grad_(True)
+        real = judged(picture).requires_grad_(True)
         with torch.no_grad():
-            found = pictured(maker, network.encode(maker, picture)) * 2 - 1
+            found = judged(pictured(maker, network.encode(maker, picture)))
         logits = critic(real)
         penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
         return {"D": discriminator_loss(logits, critic(found)).mean(), "r1": penalty}

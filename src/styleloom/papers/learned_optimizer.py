@@ -28,13 +28,14 @@ import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
 
+from styleloom.blocks.checkpoint import fingerprint
 from styleloom.blocks.data import Labelled
 from styleloom.blocks.descend import Losses
 from styleloom.blocks.eigenbasis import Eigenbasis
 from styleloom.blocks.errors import TINY, StyleLoomError, check_choice, check_limits
 from styleloom.blocks.features import Features
 from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.generators import Generator, check_made_for, identity, mixed_from
+from styleloom.blocks.generators import Generator, check_classless, check_made_for, identity, mixed_from
 from styleloom.convert.vgg import load_features
 
 from .image2stylegan import INITS
@@ -215,6 +216,7 @@ def train(
     Raises:
         StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.blocks.fit.fit` refuses.
     """
+    check_classless(generator)
     if recipe.synthetic < 1 and data is None:
         raise StyleLoomError("no pictures; give some of the generator's kind, or train on made ones with synthetic 1")
     if recipe.network == "loom" and basis is None:
@@ -268,10 +270,19 @@ def train(
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, generator=identity(maker)),
+        settings=asdict(recipe) | dict(method=KIND, generator=identity(maker), tools=_known(maker, basis, encoder)),
         damaged=[pictures.damaged] if pictures is not None else [],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def _known(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | None) -> str:
+    """A digest of what a training uses, an encoder by what it says of the mean picture."""
+    used = [] if basis is None else [basis.vectors]
+    if encoder is not None:
+        with torch.no_grad():
+            used.append(encoder(pictured(generator, generator.w_avg.expand(1, generator.num_ws, -1)).float()))
+    return fingerprint([], used)[:16]
 
 
 def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Network:
