@@ -5,8 +5,8 @@
 "Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
 grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step, as in-domain inversion's
 code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam. Losses
-agree, which is checked. ``bf16`` computes generator and perceptual network so. The variants take turns in one process; ratios are
-those of medians. Results go to ``results/inversion_speed.json``.
+agree, which is checked. ``bf16`` computes generator and perceptual network so, on processors that can. The variants take turns in
+one process; ratios are those of medians. Results go to ``results/inversion_speed.json``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch import Tensor
 
 from styleloom.blocks.features import Features
 from styleloom.blocks.memory import keep_memory
+from styleloom.blocks.precision import bf16_is_fast
 from styleloom.convert.vgg import load_features
 from styleloom.papers import stylegan2
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, steps
@@ -105,9 +106,10 @@ def measured(resolution: int, batch: int, rounds: int) -> dict[str, Any]:
         "public": (public, plain, copy.deepcopy(features), targets, config),
         "ours": (ours, copy.deepcopy(plain), features, targets, config),
     }
-    reduced = copy.deepcopy(plain)
-    stylegan2.reduce_precision(reduced.synthesis)
-    arguments["ours, bf16"] = (ours, reduced, load_features(), targets, Config(num_steps=1000, precision="bf16"))
+    if bf16_is_fast():
+        reduced = copy.deepcopy(plain)
+        stylegan2.reduce_precision(reduced.synthesis)
+        arguments["ours, bf16"] = (ours, reduced, load_features(), targets, Config(num_steps=1000, precision="bf16"))
     times: dict[str, list[float]] = {name: [] for name in arguments}
     losses = {}
     for _ in range(rounds):
