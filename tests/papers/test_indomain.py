@@ -93,7 +93,7 @@ def test_the_last_look_follows_the_picture(networks: Any) -> None:
 @pytest.mark.parametrize("iterations", [1, 2])
 def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictures: str, networks: Any, tmp_path: Path) -> None:
     generator = networks[0]
-    run(pictures, networks, tmp_path, num_steps=120, batch=8, iterations=iterations, save_every=1000, lr=5e-3)
+    run(pictures, networks, tmp_path, num_steps=80, batch=8, iterations=iterations, save_every=1000, lr=5e-3)
     encoder = indomain.load(tmp_path / MODEL)
     wanted = generator.generate(range(100, 116))
 
