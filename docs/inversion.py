@@ -53,7 +53,9 @@ def curves(result: dict[str, Any], path: Path) -> None:
         axis.grid(alpha=0.25, which="both")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel(f"loss, median of {result['pictures']} pictures")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    named = {name: line for axis in axes[0] for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    shown = [title for title, _ in WAYS.values() if title in named]
+    figure.legend([named[title] for title in shown], shown, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=110)
 
 
@@ -77,12 +79,14 @@ def claims(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for goal, title, *claimed in CLAIMS:
-        told = [_claim(result[start]["gate"]["to"][goal]) for start in ("encoder", "random")]
+        told = [_claim(result.get(start, {}).get("gate", {}).get("to", {}).get(goal)) for start in ("encoder", "random")]
         rows.append(f"| {title} | {told[0]} | {claimed[0]}% | {told[1]} | {claimed[1]}% |")
     return "\n".join(rows)
 
 
-def _claim(to: dict[str, Any]) -> str:
+def _claim(to: dict[str, Any] | None) -> str:
+    if to is None:
+        return "-"
     if to["median"] is None:
         return f"never: {to['never']:.0%} of pictures do not come there"
     least, most = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("least", "most"))
@@ -92,7 +96,7 @@ def _claim(to: dict[str, Any]) -> str:
 
 def _steps(to: dict[str, Any]) -> str:
     median, tenth = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("median", "tenth"))
-    return f"{median} ({tenth})"
+    return median if median == tenth == "never" else f"{median} ({tenth})"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from styleloom.blocks.metrics import perceptual_distance
 from styleloom.cli.demo_inversion import TARGETS
 from styleloom.convert.inception import load_embedding
 from styleloom.papers import dumoulin, stylegan2, super_resolution
+from styleloom.papers.learned_optimizer_networks import Gate, Loom
 from styleloom.zoo import train_toonfaces_attributes
 
 
@@ -143,3 +144,13 @@ def test_a_learned_optimizer_is_where_tuned_adam_comes_to_in_three_times_the_ste
         first[init] = learned[0]
     # The encoder begins nearer than the mean picture, for each face.
     assert (first["encoder"] < 0.7 * first["mean"]).all()
+
+
+def test_a_gate_is_nearer_after_half_the_steps_than_the_adam_that_it_multiplies() -> None:
+    generator, targets = stylegan2.load("toonfaces-64"), TARGETS["toonfaces-64"]()[:4]
+    plain, gated = inversion.tools_of(generator), inversion.tools_of(generator, learned="toonfaces-64-gate")
+    assert isinstance(gated.learned, Gate) and isinstance(plain.learned, Loom)  # a generator's own is the better one
+    for init in ("encoder", "random"):
+        found = inversion.invert(generator, targets, tools=gated, init=init, optimizer="learned", num_steps=8).losses
+        adam = inversion.invert(generator, targets, tools=plain, init=init, optimizer="adam", tuned=False, num_steps=16).losses
+        assert (found[-1] < adam[-1]).all(), (init, found[-1], adam[-1])

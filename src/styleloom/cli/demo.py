@@ -309,7 +309,8 @@ the spread of those of the style, and one decoder turns them into a picture.</p>
 <div class="grid faces">$portraits</div>
 <h2>Found again in twenty steps</h2>
 <p>Which latents make this face? Descend on them until the picture is right, as Gatys descends on pixels (Image2StyleGAN, Abdal et
-al. 2019). The optimizer that does it best is a network that was trained on such descents. None of these faces was trained on.
+al. 2019). The optimizer that does it best is a network that was trained on such descents. The gate, of an earlier kind, was trained a step at a
+time, and multiplies the steps of Adam at 0.01. None of these faces was trained on.
 <code>styleloom invert toonfaces-64 faces/ -o found --num-steps 20</code></p>
 <div class="grid faces">$found_toonfaces</div>
 <p>The same with portraits. (Synthetic people, artflow.ai, CC BY 4.0.)</p>

@@ -29,29 +29,33 @@ def cartoons() -> Tensor:
 
 
 TARGETS: dict[str, Callable[[], Tensor]] = {"toonfaces-64": cartoons, "portraits-64": portraits}
+GATES = {"toonfaces-64": "toonfaces-64-gate"}  # optimizers that were trained a step at a time
 
 
 # Optimizers: colour of the curve, and settings.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "Adam at 0.01": ("#8c857a", dict(optimizer="adam", tuned=False)),
+    "gate on Adam": ("#c98a1b", dict(optimizer="learned")),
     "Adam, tuned": ("#3f7fb5", dict(optimizer="adam")),
     "learned": ("#c2413a", dict(optimizer="learned")),
 }
 
 
-def descents(generator: Generator, targets: Tensor) -> dict[str, list[Step]]:
-    """What each of ``WAYS`` does from the mean face, step by step, and after the last one."""
-    tools = inversion.tools_of(generator)
-    return {
-        title: list(inversion.steps(generator, targets, inversion.configure(num_steps=NUM_STEPS, **settings), tools))
-        for title, (_, settings) in WAYS.items()
-    }
+def descents(generator: Generator, targets: Tensor, gate: str | None = None) -> dict[str, list[Step]]:
+    """What each of ``WAYS`` does from the mean face, step by step, and after the last one; of the gate, where there is one."""
+    found = {}
+    for title, (_, settings) in WAYS.items():
+        if title != "gate on Adam" or gate:
+            tools = inversion.tools_of(generator, learned=gate if title == "gate on Adam" else None)
+            config = inversion.configure(num_steps=NUM_STEPS, **settings)
+            found[title] = list(inversion.steps(generator, targets, config, tools))
+    return found
 
 
 def found(folder: Path, model: str, device: torch.device) -> str:
     """Invert a few faces with each optimizer, and write what they come to into a folder; the HTML that shows it."""
     targets = TARGETS[model]()
-    each = descents(stylegan2.load(model).to(device), targets)
+    each = descents(stylegan2.load(model).to(device), targets, GATES.get(model))
     learned, adam = ([_enlarged(step.image) for step in each[title]] for title in ("learned", "Adam, tuned"))
     rows = {"the face": _enlarged(targets)}
     rows |= {f"learned, after {step}": learned[step] for step in SHOWN}
