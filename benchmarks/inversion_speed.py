@@ -4,9 +4,9 @@
 
 "Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
 grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step, as in-domain inversion's
-code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam. Losses
-agree, which is checked. ``bf16`` computes generator and perceptual network so, on processors that can. The variants take turns in
-one process; ratios are those of medians. Results go to ``results/inversion_speed.json``.
+code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam. First
+losses agree, which is checked. ``bf16`` computes generator and perceptual network so, on processors that can. The variants take
+turns in one process; ratios are those of medians. Results go to ``results/inversion_speed.json``.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ STEPS = 10
 
 
 def generator_of(resolution: int) -> stylegan2.Generator:
-    """toonfaces-64, or one of 128 px with random weights, of 8192 / 256 channels."""
+    """portraits-64, or one of 128 px with random weights, of 8192 / 256 channels."""
     if resolution == 64:
-        return stylegan2.load("toonfaces-64").requires_grad_(False)
+        return stylegan2.load("portraits-64").requires_grad_(False)
     torch.manual_seed(0)
     made = stylegan2.Generator(img_resolution=resolution, synthesis_kwargs=dict(channel_base=8192, channel_max=256))
     made.w_avg.copy_(made.estimate_w_avg(1000))
@@ -54,8 +54,7 @@ def plain_features(network: Features, image: Tensor) -> list[Tensor]:
     for name, conv in network.convs.items():
         if name[0] != block:
             x, block = F.max_pool2d(x, 2), name[0]
-        x = F.pad(x, (1, 1, 1, 1), mode="replicate") if name == "1_1" else x
-        x = F.conv2d(x, conv.weight, conv.bias, padding=0 if name == "1_1" else 1)
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv.weight, conv.bias)
         if f"conv{name}" in LAYERS:
             found.append(x)
             if len(found) == len(LAYERS):
@@ -87,12 +86,12 @@ def ours(generator: stylegan2.Generator, features: Features, targets: Tensor, co
 
 
 def seconds_a_step(variant: Callable[..., Iterator[Tensor]], *arguments: Any) -> tuple[float, Tensor]:
-    """Median seconds of a step, the first one left out, and the losses after the last."""
+    """Median seconds of a step, the first one left out, and the losses that it began with."""
     loop, times = variant(*arguments), []
-    next(loop)
+    losses = next(loop)
     for _ in range(STEPS):
         began = time.perf_counter()
-        losses = next(loop)
+        next(loop)
         times.append(time.perf_counter() - began)
     return statistics.median(times), losses
 
