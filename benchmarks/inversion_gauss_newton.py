@@ -80,16 +80,14 @@ def main() -> None:
     goals = curves(generator, targets, adam, "mean", tools)[-1]
     descent = list(image2stylegan.steps(generator, targets, Config(), optimizer=learned_optimizer.factory(tools.learned)))
     learned = torch.stack([step.each for step in descent])
-    found, features = [learned[: BEFORE + 1]], load_features().prepare(generator.device, torch.float32)
-    each = [descent[BEFORE].ws[row : row + 1] for row in range(options.pictures)]
-    for step in range(AFTER):
-        for row, ws in enumerate(each):
-            objective = Objective(generator, targets[row : row + 1], features, Weights())
-            each[row], loss = gauss_newton(objective, ws, tools.basis)
-            found.append(torch.tensor([[loss]]))
-        found[-options.pictures :] = [torch.cat(found[-options.pictures :], 1)]
-        print(BEFORE + step + 1, found[-1], flush=True)
-    losses = torch.cat(found)
+    features = load_features().prepare(generator.device, torch.float32)
+    losses = torch.cat([learned[: BEFORE + 1], torch.empty(AFTER, options.pictures)])
+    for row in range(options.pictures):
+        objective = Objective(generator, targets[row : row + 1], features, Weights())
+        ws = descent[BEFORE].ws[row : row + 1]
+        for step in range(BEFORE + 1, BEFORE + AFTER + 1):
+            ws, losses[step, row] = gauss_newton(objective, ws, tools.basis)
+        print(row, losses[BEFORE:, row].tolist(), flush=True)
     result = dict(
         model=options.model,
         pictures=options.pictures,

@@ -29,13 +29,14 @@ def cartoons() -> Tensor:
 
 
 TARGETS: dict[str, Callable[[], Tensor]] = {"toonfaces-64": cartoons, "portraits-64": portraits}
+GATE = "gate on Adam"
 GATES = {"toonfaces-64": "toonfaces-64-gate"}  # optimizers that were trained a step at a time
 
 
 # Optimizers: colour of the curve, and settings.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "Adam at 0.01": ("#8c857a", dict(optimizer="adam", tuned=False)),
-    "gate on Adam": ("#c98a1b", dict(optimizer="learned")),
+    GATE: ("#c98a1b", dict(optimizer="learned")),
     "Adam, tuned": ("#3f7fb5", dict(optimizer="adam")),
     "learned": ("#c2413a", dict(optimizer="learned")),
 }
@@ -43,13 +44,13 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def descents(generator: Generator, targets: Tensor, gate: str | None = None) -> dict[str, list[Step]]:
     """What each of ``WAYS`` does from the mean face, step by step, and after the last one; of the gate, where there is one."""
-    found = {}
-    for title, (_, settings) in WAYS.items():
-        if title != "gate on Adam" or gate:
-            tools = inversion.tools_of(generator, learned=gate if title == "gate on Adam" else None)
-            config = inversion.configure(num_steps=NUM_STEPS, **settings)
-            found[title] = list(inversion.steps(generator, targets, config, tools))
-    return found
+    tools = inversion.tools_of(generator)
+    gated = inversion.tools_of(generator, learned=gate) if gate else None
+    return {
+        title: list(inversion.steps(generator, targets, inversion.configure(num_steps=NUM_STEPS, **settings), used))
+        for title, (_, settings) in WAYS.items()
+        if (used := gated if title == GATE else tools)
+    }
 
 
 def found(folder: Path, model: str, device: torch.device) -> str:

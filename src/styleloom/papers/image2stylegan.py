@@ -276,12 +276,14 @@ def steps(
     wanted = latent_shape(generator, config.space)
     if first.shape != (len(targets), *wanted):
         raise StyleLoomError(f"init has shape {list(first.shape)}; wanted {[len(targets), *wanted]} in the space {config.space}")
-    given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
-    given += [] if features is None else [value.float() for value in features.state_dict().values()]
-    if config.in_domain and encoder is not None:
-        with torch.no_grad():
-            given.append(encoder(targets))
-    job = fingerprint(asdict(config) | dict(generator=identity(generator)), given)
+    job = ""
+    if state is not None:
+        given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
+        given += [] if features is None else [value.float() for value in features.state_dict().values()]
+        if config.in_domain and encoder is not None:
+            with torch.no_grad():
+                given.append(encoder(targets))
+        job = fingerprint(asdict(config) | dict(generator=identity(generator)), given)
     saved = read_run(state, job) if state is not None and state.exists() else None
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     total = config.num_steps + config.noise_steps

@@ -99,10 +99,9 @@ class Objective:
         self.shows: Tensor | None = None
         self.counts: dict[int, Tensor] = {}
         if masks is not None:
-            masks = masks.expand(len(targets), -1, -1, -1)
-            self.shows = masks / masks.amax((2, 3), keepdim=True)
+            self.shows = (masks / masks.amax((2, 3), keepdim=True)).expand(len(targets), -1, -1, -1)
             sides = {targets.shape[-1], *(tap.shape[-1] for tap in self.wanted.values())}
-            sized = {side: F.adaptive_avg_pool2d(masks, side) for side in sides}
+            sized = {side: F.adaptive_avg_pool2d(self.shows, side) for side in sides}
             # Of mean 1, so that a mean over all positions is one over those that count.
             self.counts = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
 
