@@ -57,6 +57,32 @@ COARSE = ("nag", "adagrad", "rmsprop", "lbfgs")
 TRIALS = 30
 
 
+@dataclass(frozen=True)
+class Case:
+    """What a benchmark of inversion is about: a generator with its tools, its name as files have it, and held-out pictures."""
+
+    generator: Generator
+    tools: Tools
+    name: str
+    held_out: Labelled
+
+
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """Arguments of a benchmark of inversion, to begin with: a model and held-out pictures."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("held_out")
+    return parser
+
+
+def case_of(options: argparse.Namespace) -> Case:
+    """What they say."""
+    keep_memory()
+    generator: Generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
+    tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
+    return Case(generator, tools, name, Labelled(options.held_out, generator.resolution))
+
+
 def drawn(name: str, rng: RandomState) -> dict[str, Any]:
     """Settings of an optimizer, by chance: a rate over three decades, and Adam's decays."""
     middle = {"sgd": 300.0, "nag": 30.0, "adagrad": 0.3, "rmsprop": 0.03, "lbfgs": 0.3, "adam": 0.1, "adam-eigenbasis": 0.3}[name]
@@ -168,9 +194,7 @@ def seconds_a_step(
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("held_out")
+    parser = parser_of(__doc__)
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
@@ -184,13 +208,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.only and not options.start:
         parser.error("--only finds losses, and writes no results: say from which --start")
-    keep_memory()
-    generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
-    tools = inversion.tools_of(generator)
-    data = Labelled(options.held_out, generator.resolution)
-    name = Path(options.model).stem.replace("-", "_")
+    case = case_of(options)
+    generator, tools, name = case.generator, case.tools, case.name
     if options.tune:
-        targets = torch.stack([data[index] for index in VALIDATION])
+        targets = torch.stack([case.held_out[index] for index in VALIDATION])
         tuned(generator, targets, tools, RESULTS / f"inversion_{name}_tuning.json")
         return
     settings = settings_of(name)
@@ -199,7 +220,7 @@ def main() -> None:
     if options.only:
         contenders, rough = ({label: each[label] for label in each if label in options.only} for each in (contenders, rough))
     count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
-    targets = untouched(data, count)
+    targets = untouched(case.held_out, count)
     marks = [*MARKS, 300, 1000] if options.long else MARKS
     kind = f"{name}{'_long' if options.long else ''}"
     starts = options.start or (INITS if tools.encoder is not None else INITS[:2])

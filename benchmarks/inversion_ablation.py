@@ -1,6 +1,6 @@
 """What each idea in the learned optimizer is worth: short trainings, each without one of them.
 
-    python -m benchmarks.inversion_ablation toonfaces-64 toonfaces64.zip held-out.zip --out runs/ablation
+    python -m benchmarks.inversion_ablation toonfaces-64 held-out.zip toonfaces64.zip --out runs/ablation
 
 Every variant is trained alike, 90 steps on pairs and 210 on descents of 5 to 20 steps, from the mean and from random w, and
 inverts 48 held-out pictures from the mean: median losses after some steps, and the steps to what tuned Adam has after 100. The
@@ -10,20 +10,27 @@ Results go to ``results/inversion_ablation_<model>.json``, variant by variant.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.inversion import MARKS, RESULTS, Contender, curves, factory_of, reached, settings_of, told, untouched
+from benchmarks.inversion import (
+    MARKS,
+    RESULTS,
+    Contender,
+    case_of,
+    curves,
+    factory_of,
+    parser_of,
+    reached,
+    settings_of,
+    told,
+    untouched,
+)
 
-from styleloom import inversion
-from styleloom.blocks.data import Labelled
 from styleloom.blocks.fit import MODEL, Hardware
-from styleloom.cli.generate import loaded
-from styleloom.cli.options import Common
 from styleloom.inversion import Tools
 from styleloom.papers import learned_optimizer
 from styleloom.papers.learned_optimizer import Recipe
@@ -47,18 +54,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Train what is not trained yet, measure, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    parser = parser_of(__doc__)
     parser.add_argument("training")
-    parser.add_argument("held_out")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--precision", default="fp32")
     options = parser.parse_args()
-    name = Path(options.model).stem.replace("-", "_")
-    generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
-    tools = inversion.tools_of(generator)
-    data = Labelled(options.held_out, generator.resolution)
-    targets = untouched(data, PICTURES)
+    case = case_of(options)
+    generator, tools, name = case.generator, case.tools, case.name
+    targets = untouched(case.held_out, PICTURES)
     settings = settings_of(name)
     bare = Tools(basis=tools.basis)
     base = curves(generator, targets, factory_of(Contender("adam", settings["adam"]), bare), "mean", bare)

@@ -12,25 +12,19 @@ intervals of 95% of 1,000 bootstraps, in ``results/inversion_domain_<model>.json
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.inversion import RESULTS, Contender, factory_of, settings_of, untouched
+from benchmarks.inversion import RESULTS, Contender, case_of, factory_of, parser_of, settings_of, untouched
 from numpy.random import RandomState
 from torch import Tensor
 
-from styleloom import inversion
 from styleloom.blocks import labeller
-from styleloom.blocks.data import Labelled
 from styleloom.blocks.features import Features
 from styleloom.blocks.generators import Generator
 from styleloom.blocks.metrics import perceptual_distances
-from styleloom.cli.generate import loaded
-from styleloom.cli.options import Common
 from styleloom.convert.vgg import load_features
 from styleloom.inversion import Tools
 from styleloom.papers import image2stylegan, learned_optimizer
@@ -96,24 +90,21 @@ def judged(generator: Generator, features: Features, targets: Tensor, ws: Tensor
 
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("held_out")
+    parser = parser_of(__doc__)
     parser.add_argument("--pictures", type=int, default=100)
     options = parser.parse_args()
-    generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
-    tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
+    case = case_of(options)
+    generator, tools, name = case.generator, case.tools, case.name
     assert tools.learned is not None
     settings, features = settings_of(name), load_features()
     contenders: dict[str, Factory] = {
         f"{each} tuned": factory_of(Contender(each, settings[each]), tools) for each in ("adam", "adam-eigenbasis")
     }
     contenders["learned"] = learned_optimizer.factory(tools.learned)
-    data = Labelled(options.held_out, generator.resolution)
     teller = labeller.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
-    for targets in untouched(data, options.pictures).split(20):
+    for targets in untouched(case.held_out, options.pictures).split(20):
         goals: Tensor | None = None
         for label, factory in contenders.items():
             ws, losses = found_latents(generator, targets, factory, goals)

@@ -10,21 +10,13 @@ to what tuned Adam has after 100, go to ``results/inversion_gauss_newton_<model>
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 
 import torch
-from benchmarks.inversion import RESULTS, Contender, curves, factory_of, reached, settings_of, told, untouched
+from benchmarks.inversion import RESULTS, Contender, case_of, curves, factory_of, parser_of, reached, settings_of, told, untouched
 from torch import Tensor
 
-from styleloom import inversion
-from styleloom.blocks.data import Labelled
 from styleloom.blocks.eigenbasis import Eigenbasis
-from styleloom.blocks.generators import Generator
-from styleloom.blocks.memory import keep_memory
-from styleloom.cli.generate import loaded
-from styleloom.cli.options import Common
 from styleloom.convert.vgg import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, Config
@@ -66,16 +58,13 @@ def gauss_newton(objective: Objective, ws: Tensor, basis: Eigenbasis) -> tuple[T
 @torch.no_grad()
 def main() -> None:
     """Measure and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("held_out")
+    parser = parser_of(__doc__)
     parser.add_argument("--pictures", type=int, default=8)
     options = parser.parse_args()
-    keep_memory()
-    generator: Generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
-    tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
+    case = case_of(options)
+    generator, tools, name = case.generator, case.tools, case.name
     assert tools.learned is not None and tools.basis is not None
-    targets = untouched(Labelled(options.held_out, generator.resolution), options.pictures)
+    targets = untouched(case.held_out, options.pictures)
     adam = factory_of(Contender("adam", settings_of(name)["adam"]), tools)
     goals = curves(generator, targets, adam, "mean", tools)[-1]
     descent = list(image2stylegan.steps(generator, targets, Config(), optimizer=learned_optimizer.factory(tools.learned)))
