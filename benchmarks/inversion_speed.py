@@ -4,19 +4,22 @@
 
 "Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
 grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step, as in-domain inversion's
-code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam. First
-losses agree, which is checked. ``bf16`` computes generator and perceptual network so, on processors that can. The variants take
-turns in one process; ratios are those of medians. Results go to ``results/inversion_speed.json``.
+code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam, which
+keeps freed memory for the next feature map as ``styleloom`` itself does (``blocks/memory.py``); "public, memory kept" is the
+public way with that alone. First losses agree, which is checked. ``bf16`` computes generator and perceptual network so, on
+processors that can. The variants take turns, each time in a process of its own; ratios are those of medians. Results go to
+``results/inversion_speed.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +88,17 @@ def ours(generator: stylegan2.Generator, features: Features, targets: Tensor, co
         yield step.each
 
 
-def seconds_a_step(variant: Callable[..., Iterator[Tensor]], *arguments: Any) -> tuple[float, Tensor]:
-    """Median seconds of a step, the first one left out, and the losses that it began with."""
-    loop, times = variant(*arguments), []
-    losses = next(loop)
+def seconds_a_step(variant: str, resolution: int, batch: int) -> tuple[float, list[float]]:
+    """Median seconds of a step, the first one left out, and the losses that it began with, in a process of its own."""
+    if variant != "public":
+        keep_memory()
+    generator, way = generator_of(resolution), public if variant.startswith("public") else ours
+    targets = generator.generate(range(batch))
+    if variant.endswith("bf16"):
+        stylegan2.reduce_precision(generator.synthesis)
+    precision = "bf16" if variant.endswith("bf16") else "fp32"
+    loop, times = way(generator, load_features(), targets, Config(num_steps=1000, precision=precision)), []
+    losses = next(loop).tolist()
     for _ in range(STEPS):
         began = time.perf_counter()
         next(loop)
@@ -98,24 +108,15 @@ def seconds_a_step(variant: Callable[..., Iterator[Tensor]], *arguments: Any) ->
 
 def measured(resolution: int, batch: int, rounds: int) -> dict[str, Any]:
     """Seconds of each variant, and their ratios."""
-    config, plain = Config(num_steps=1000), generator_of(resolution)
-    features = load_features()
-    targets = plain.generate(range(batch))
-    arguments: dict[str, tuple[Any, ...]] = {
-        "public": (public, plain, copy.deepcopy(features), targets, config),
-        "ours": (ours, copy.deepcopy(plain), features, targets, config),
-    }
-    if bf16_is_fast():
-        reduced = copy.deepcopy(plain)
-        stylegan2.reduce_precision(reduced.synthesis)
-        arguments["ours, bf16"] = (ours, reduced, load_features(), targets, Config(num_steps=1000, precision="bf16"))
-    times: dict[str, list[float]] = {name: [] for name in arguments}
+    variants = ["public", "public, memory kept", "ours", *(["ours, bf16"] if bf16_is_fast() else [])]
+    times: dict[str, list[float]] = {name: [] for name in variants}
     losses = {}
     for _ in range(rounds):
-        for name, each in arguments.items():
-            found, losses[name] = seconds_a_step(*each)
+        for name in variants:
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                found, losses[name] = alone.submit(seconds_a_step, name, resolution, batch).result()
             times[name].append(found)
-    torch.testing.assert_close(losses["ours"], losses["public"], rtol=1e-2, atol=1e-5)
+    torch.testing.assert_close(torch.tensor(losses["ours"]), torch.tensor(losses["public"]), rtol=1e-2, atol=1e-5)
     medians = {name: statistics.median(each) for name, each in times.items()}
     ratios = {name: round(medians["public"] / value, 2) for name, value in medians.items()}
     return dict(seconds={name: round(value, 4) for name, value in medians.items()}, times_fewer=ratios)
@@ -126,7 +127,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    keep_memory()
     found: dict[str, Any] = dict(processor=processor(), threads=torch.get_num_threads(), rounds=rounds)
     for resolution in (64, 128):
         for batch in (1, 8):
