@@ -166,10 +166,15 @@ def reached(losses: Tensor, goals: Tensor) -> np.ndarray[Any, Any]:
     return found
 
 
+def bootstrapped(values: np.ndarray[Any, Any], seed: int = 0) -> list[Any]:
+    """Medians of 1,000 draws of as many, with replacement."""
+    rng = RandomState(seed)
+    return [np.median(rng.choice(values, len(values))) for _ in range(1000)]
+
+
 def told(steps: np.ndarray[Any, Any], seed: int = 0) -> dict[str, Any]:
     """Median with its interval, 90th percentile, and the share that never came there."""
-    rng = RandomState(seed)
-    medians = [np.median(rng.choice(steps, len(steps))) for _ in range(1000)]
+    medians = bootstrapped(steps, seed)
     figures = dict(median=np.median(steps), least=np.percentile(medians, 2.5, method="nearest"))
     figures |= dict(most=np.percentile(medians, 97.5, method="nearest"), tenth=np.percentile(steps, 90, method="nearest"))
     plain = {name: (float(value) if math.isfinite(value) else None) for name, value in figures.items()}

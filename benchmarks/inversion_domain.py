@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.inversion import RESULTS, Contender, case_of, factory_of, parser_of, settings_of, untouched
-from numpy.random import RandomState
+from benchmarks.inversion import RESULTS, Contender, bootstrapped, case_of, factory_of, parser_of, settings_of, untouched
 from torch import Tensor
 
 from styleloom.blocks import labeller
@@ -72,8 +71,8 @@ def _changes(generator: Generator, network: labeller.Labeller, ws: Tensor, name:
 
 def interval(values: Tensor, seed: int = 0) -> dict[str, float]:
     """Median, and 95% of its bootstraps."""
-    rng, array = RandomState(seed), values.numpy()
-    medians = [np.median(rng.choice(array, len(array))) for _ in range(1000)]
+    array = values.numpy()
+    medians = bootstrapped(array, seed)
     figures = dict(median=np.median(array), least=np.percentile(medians, 2.5), most=np.percentile(medians, 97.5))
     return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
