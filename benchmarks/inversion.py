@@ -13,7 +13,7 @@ that never came there. Optimizers of which a rough place is enough invert the fi
 ``--tune`` searches settings on the 16 by chance, 30 of each, and 10 of those of which a rough place is enough; ``--long`` takes
 1,000 steps on 16 pictures; with ``--full`` every optimizer inverts all 200, in either. Losses of every picture are kept in
 ``results/inversion_losses/``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
-Results go to ``results/inversion_<model>.json``, ``..._tuning.json`` and ``..._long.json``.
+Results go to ``results/inversion_<model>.json``, ``inversion_<model>_tuning.json`` and ``inversion_long_<model>.json``.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def main() -> None:
     result["seconds a step"] = seconds_a_step(generator, targets, factories, tools)
     seconds = {label: each["16"] for label, each in result["seconds a step"].items()}
     result |= {start: compared(each, marks, seconds) for start, each in losses.items() if "adam tuned" in each}
-    (RESULTS / f"inversion_{kind}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"inversion_{'long_' if options.long else ''}{name}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def contenders_of(
@@ -325,7 +325,7 @@ def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, flo
             losses={str(mark): float(f"{medians[mark]:.5g}") for mark in marks},
             curve=[float(f"{value:.4g}") for value in medians],
             to={goal: told(steps) for goal, steps in reaches.items()},
-            lower_than_tuned=float((each[-1] < best[-1, :count]).float().mean()),
+            lower_than_tuned={str(mark): round(float((each[mark] < best[mark, :count]).float().mean()), 4) for mark in marks},
             worst=float(each[-1].max()),
         )
         if label != "adam tuned":

@@ -1,6 +1,6 @@
-"""Curves and tables of ``benchmarks/results/inversion_<model>.json``: ``python docs/inversion.py toonfaces-64``.
+"""Curves and tables of ``benchmarks/results/inversion_*<model>.json``: ``python docs/inversion.py toonfaces-64``.
 
-Writes ``inversion-<model>.png`` with matplotlib, and prints the tables of README and model cards.
+Writes ``inversion-<model>.png`` with matplotlib, and prints the tables of README and model cards, of what has been measured.
 """
 
 from __future__ import annotations
@@ -26,19 +26,29 @@ WAYS = {
 
 STARTS = {"mean": "from the mean w", "random": "from a random w", "encoder": "from the encoder"}
 MARKS = ("5", "10", "20", "50", "100")
+LONG = ("100", "300", "1000")
 # Percent fewer steps that are claimed of the gate, from the encoder and from random w.
 CLAIMS = (("adam .01", "Adam at 0.01", 35, 49), ("sgd .01", "SGD at 0.01", 86, 77), ("sgd tuned", "SGD, tuned", 86, 77))
 
 
 def main(model: str) -> None:
     """Write the curves and print the tables of a model."""
-    file = HERE.parent / "benchmarks" / "results" / f"inversion_{model.replace('-', '_')}.json"
-    result = json.loads(file.read_text())
+    result = results(model)
     curves(result, HERE / f"inversion-{model}.png")
     for start in (start for start in STARTS if start in result):
         print(table(result[start], STARTS[start]), end="\n\n")
     if "gate" in result.get("encoder", {}):
-        print(claims(result))
+        print(claims(result), end="\n\n")
+    for kind, shown in (("long", long_table), ("ablation", ablation_table), ("domain", domain_table)):
+        if found := results(model, f"{kind}_"):
+            print(shown(found), end="\n\n")
+
+
+def results(model: str, kind: str = "") -> dict[str, Any]:
+    """What a benchmark found; empty where it has not been run."""
+    file = HERE.parent / "benchmarks" / "results" / f"inversion_{kind}{model.replace('-', '_')}.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
 
 
 def curves(result: dict[str, Any], path: Path) -> None:
@@ -81,6 +91,40 @@ def claims(result: dict[str, Any]) -> str:
     for goal, title, *claimed in CLAIMS:
         told = [_claim(result.get(start, {}).get("gate", {}).get("to", {}).get(goal)) for start in ("encoder", "random")]
         rows.append(f"| {title} | {told[0]} | {claimed[0]}% | {told[1]} | {claimed[1]}% |")
+    return "\n".join(rows)
+
+
+def long_table(result: dict[str, Any]) -> str:
+    """Of each start: losses after 100 steps and more, and the share of pictures that are then nearer than tuned Adam's."""
+    titles = ["", *(f"loss at {mark}" for mark in LONG), *(f"nearer at {mark}" for mark in LONG)]
+    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for start in (start for start in STARTS if start in result):
+        for label in (label for label in WAYS if label in result[start]):
+            each = result[start][label]
+            losses = [f"{each['losses'][mark]:.5f}" for mark in LONG]
+            shares = ["" if label == "adam tuned" else f"{each['lower_than_tuned'][mark]:.0%}" for mark in LONG]
+            rows.append(f"| {' | '.join([f'{STARTS[start]}: {WAYS[label][0]}', *losses, *shares])} |")
+    return "\n".join(rows)
+
+
+def ablation_table(result: dict[str, Any]) -> str:
+    """Of each variant: losses at some steps, and the steps to what tuned Adam has after 100."""
+    titles = ["", *(f"loss at {mark}" for mark in MARKS), "steps to tuned Adam"]
+    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for variant, each in result.items():
+        losses = [f"{each['losses'][mark]:.4f}" for mark in MARKS]
+        rows.append(f"| {' | '.join([variant, *losses, _steps(each['to_tuned'])])} |")
+    return "\n".join(rows)
+
+
+def domain_table(result: dict[str, Any]) -> str:
+    """Of each optimizer's latents, at what tuned Adam comes to: medians, with intervals of 95%."""
+    ways = [label for label in WAYS if label in result]
+    kinds = [kind for kind in result[ways[0]] if kind != "never"]
+    rows = [f"| | {' | '.join(WAYS[label][0] for label in ways)} |", "|---" * (len(ways) + 1) + "|"]
+    for kind in kinds:
+        told = (result[label][kind] for label in ways)
+        rows.append(f"| {kind} | {' | '.join('{median:.3g} ({least:.3g} to {most:.3g})'.format(**each) for each in told)} |")
     return "\n".join(rows)
 
 

@@ -178,6 +178,17 @@ def test_stylegan2_is_the_official_layout(large: int, monkeypatch: pytest.Monkey
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradients_of_ws_are_those_of_the_official_layout(frozen: bool) -> None:
+    """Of one picture, whose weights are its own unless they are frozen."""
+    generator, _ = small(stylegan2)
+    generator.requires_grad_(not frozen)
+    ws = torch.randn(1, generator.num_ws, 8, requires_grad=True)
+    made = generator.synthesis(ws, noise_mode="const"), official.synthesis(generator.synthesis, ws)
+    found, wanted = (torch.autograd.grad(image.square().sum(), ws)[0] for image in made)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
+
+
 def test_explicit_noise_and_pictures_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     generator, _ = small(stylegan2)
     for name, p in generator.named_parameters():

@@ -64,7 +64,9 @@ def modulated_conv(
     if demodulate:
         scale = gain * (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # [N, O]
     bias = (bias * gain).to(x.dtype) if bias is not None else None
-    if not torch.compiler.is_compiling() and x.shape[0] == 1 and weight.numel() < x.numel():
+    # Weights of a picture's own want a gradient of their own, which costs twice the convolution: not where only ws are learned.
+    own_pays = x.shape[0] == 1 and weight.numel() < x.numel() and (weight.requires_grad or not styles.requires_grad)
+    if own_pays and not torch.compiler.is_compiling():
         own = weight * styles[0, :, None, None] * scale.reshape(-1, 1, 1, 1)
         return convolved(x, own.to(x.dtype), kernel, up=up, bias=bias)
     # To scale a kernel's inputs and outputs is to scale those of the convolution, which all pictures then share.
