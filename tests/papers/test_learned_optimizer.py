@@ -1,6 +1,5 @@
 """Learned optimizers: what they are before training, that their training's gradient is right, and that they learn."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,7 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
     assert pairs[0] == 1.0  # at first it says nothing, so that all of the way is left
     assert pairs[-1] < 0.9 and "descent" in ticks[20].losses
     trained = learned_optimizer.load(tmp_path / "run" / "model.safetensors")
-    assert trained.horizon == recipe.unroll_length and gate(generator).horizon == math.inf
+    assert (trained.config["horizon"], trained.config["settle"]) == (8, 60)
     targets = generator.generate(range(500, 516))
     config = Config(num_steps=8)
     ends = {}
@@ -251,6 +250,15 @@ def test_what_leads_astray_is_held_back(generator: stylegan2.Generator, features
     found = run(generator, features, targets, Wild(), num_steps=40)
     first = found[0].each
     assert bool((found[-1].each <= 1.6 * first).all()) and bool(found[-1].each.isfinite().all())
+
+
+def test_steps_shrink_once_a_descent_is_to_settle(generator: stylegan2.Generator, basis: Eigenbasis) -> None:
+    ws, gradient, target = torch.randn(2, 6, 8), torch.randn(2, 6, 8), torch.rand(2, 3, SIDE, SIDE)
+    sight = Sight(torch.ones(2), target, target)
+    early, late = (loom(generator, basis, settle=settle) for settle in (3, 12))
+    state = early.begin(2) | dict(age=torch.tensor([2.0, 11.0]))  # the third step, and the twelfth
+    (shrunk, _), (whole, _) = (network(ws, gradient, sight, state) for network in (early, late))
+    torch.testing.assert_close(shrunk, whole * torch.tensor([1.0, 0.5])[:, None, None])
 
 
 def test_a_descent_goes_on_with_its_own_network_alone(

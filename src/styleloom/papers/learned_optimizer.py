@@ -66,6 +66,8 @@ class Recipe(Training):
         unroll_length: steps of the longest descents.
         first_unroll_length: of the shortest; most are short, which makes for many pictures, and from the first steps of a descent
             there is most to gain. Long ones come by and by, over the first half of what follows the pairs.
+        settle: of loom: steps after which they shrink with the root of their number. First-order training does not see that a
+            descent which turns back and forth would gain by smaller ones; raise or lower it by what validation pictures say.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the mean squared difference from the w that made a picture.
@@ -92,6 +94,7 @@ class Recipe(Training):
     pairs: float = 0.3
     unroll_length: int = 60
     first_unroll_length: int = 5
+    settle: int = 60
     synthetic: float = 0.5
     starts: tuple[str, ...] = INITS
     latent: float = 1.0
@@ -107,6 +110,7 @@ class Recipe(Training):
         for name, least, most in (
             ("unroll_length", 1, 1000),
             ("first_unroll_length", 1, self.unroll_length),
+            ("settle", 1, math.inf),
             ("synthetic", 0, 1),
             ("pairs", 0, 1),
             ("starts", 1, 100),
@@ -237,7 +241,7 @@ def train(
     if not isinstance(network, NETWORKS[recipe.network]):
         raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
     if isinstance(network, Loom):
-        network.config["horizon"] = recipe.unroll_length
+        network.config |= dict(horizon=recipe.unroll_length, settle=recipe.settle)
     network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
     course = _Course(maker, features, recipe, encoder, network)

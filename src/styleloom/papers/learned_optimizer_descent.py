@@ -67,8 +67,7 @@ def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
 class Learned(torch.optim.Optimizer):
     """A trained network as an optimizer of latents.
 
-    Where a step has made a picture worse by a half, it goes back to the best place so far, and on from there in smaller steps;
-    beyond the network's horizon its steps shrink, as those of a descent must that is to settle.
+    Where a step has made a picture worse by a half, it goes back to the best place so far, and on from there in smaller steps.
 
     Args:
         params: latents [num_ws, w_dim], one an image.
@@ -129,8 +128,7 @@ class Learned(torch.optim.Optimizer):
         best, lowest = torch.where(better[:, None, None], ws, best), torch.where(better, sight.losses, lowest)
         scale = torch.where(worse, scale / 2, (scale * 1.1).clamp(max=1))
         step, state = self.network(ws, gradient, sight, state)
-        shrunk = (self.network.horizon / state["age"]).clamp(max=1).sqrt() * scale
-        moved = torch.where(worse[:, None, None], best, ws + step * shrunk[:, None, None])
+        moved = torch.where(worse[:, None, None], best, ws + step * scale[:, None, None])
         state |= dict(best=best, lowest=lowest, scale=scale)
         for row, p in enumerate(params):
             p.copy_(moved[row])

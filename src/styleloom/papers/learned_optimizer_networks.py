@@ -37,11 +37,6 @@ class Network(nn.Module, ABC):
     w_dim: int
     config: dict[str, Any]
 
-    @property
-    def horizon(self) -> float:
-        """Steps of the descents that it was trained on, if what it learned is not to be used far beyond them."""
-        return float(self.config.get("horizon", math.inf))
-
     @abstractmethod
     def begin(self, count: int) -> State:
         """What it remembers of so many descents at first; ``age`` is the number of steps."""
@@ -236,6 +231,7 @@ class Loom(Network):
         newton: whether it sees the quasi-Newton step, or the Gauss-Newton step alone.
         clock: whether it sees time and loss.
         horizon: steps of the descents that it is trained on; after as many Adam takes over.
+        settle: after as many its steps shrink with the root of their number, as those of a descent must that is to come to rest.
         generator: the generator's :func:`~styleloom.blocks.generators.identity`.
     """
 
@@ -257,6 +253,7 @@ class Loom(Network):
         newton: bool = True,
         clock: bool = True,
         horizon: int = 60,
+        settle: int = 60,
         generator: str = "",
     ) -> None:
         super().__init__()
@@ -279,6 +276,7 @@ class Loom(Network):
             newton=newton,
             clock=clock,
             horizon=horizon,
+            settle=settle,
             generator=generator,
         )
         self.num_ws, self.w_dim, self.lr = num_ws, w_dim, lr
@@ -368,9 +366,9 @@ class Loom(Network):
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
         learned = 0.1 * aside + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
         # After as many steps as it was trained on Adam takes over, by and by, at rates that are still learned.
-        share = (2 - age / self.horizon).clamp(0, 1)[:, None]
+        share = (2 - age / self.config["horizon"]).clamp(0, 1)[:, None]
         step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + share * learned
-        return step, kept
+        return step * (self.config["settle"] / age).clamp(max=1).sqrt()[:, None], kept
 
 
 NETWORKS: dict[str, type[Network]] = {"gate": Gate, "lstm": Coordinatewise, "loom": Loom}
