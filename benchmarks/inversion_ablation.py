@@ -76,6 +76,7 @@ def main() -> None:
         ):
             pass
         network = learned_optimizer.load(out / MODEL)
+        network.config["horizon"] = WHOLE.unroll_length  # Adam is to take over no sooner than from the others
         result[variant] = _figures(curves(generator, targets, learned_optimizer.factory(network), "mean", bare), base)
         print(variant, result[variant], flush=True)
         (RESULTS / f"inversion_ablation_{name}.json").write_text(json.dumps(result, indent=1) + "\n")

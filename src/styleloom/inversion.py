@@ -242,6 +242,7 @@ def outcome(generator: Generator, targets: Tensor, last: Step, optimizer: str, m
     shows = torch.ones_like(image[:, :1])
     if masks is not None:
         shows = framed(masks.to(device, torch.float32), generator.resolution).clamp(0, 1).expand_as(shows)
+        shows = shows / shows.amax((2, 3), keepdim=True)  # as the objective has it
     with torch.no_grad():
         mean = generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode="const").add(1).div(2).clamp(0, 1)
     network = load_features(EMBEDDED).prepare(generator.device, torch.float32)

@@ -224,9 +224,12 @@ def test_what_is_transferred_is_the_same_where_it_came_from_and_works_elsewhere(
     other.w_avg.copy_(other.estimate_w_avg(1000))
     *_, found = eigenbasis(other.requires_grad_(False), lambda image: [(image, 1 / image[0].numel())], samples=200)
     assert found.basis is not None and found.basis.vectors.shape[1] == 72 > 48 == basis.vectors.shape[1]
-    there = run(
-        other, features, other.generate([3, 4]), learned_optimizer.transferred(loom(generator, basis), other, found.basis)
+    moved = learned_optimizer.transferred(network, other, found.basis)
+    assert torch.equal(moved.embedding[:48], network.embedding) and torch.equal(
+        moved.embedding[48:], network.embedding[-1:].expand(24, -1)
     )
+    assert all(torch.equal(*pair) for pair in zip(moved.last.parameters(), network.last.parameters(), strict=True))
+    there = run(other, features, other.generate([3, 4]), moved)
     assert bool((there[-1].each < 0.5 * there[0].each).all())
 
 

@@ -184,7 +184,8 @@ def _take_apart(node: Any, tensors: dict[str, Tensor]) -> Any:
 def _put_together(node: Any, tensors: dict[str, Tensor]) -> Any:
     kind, content = node
     if kind == "tensor":
-        return tensors[str(content)]
+        # Where a tensor lies in memory decides in which order a processor sums it: in a file's memory, not as it was saved from.
+        return tensors[str(content)].clone()
     if kind == "dict":
         return {key: _put_together(value, tensors) for key, value in content}
     if kind in ("list", "tuple"):

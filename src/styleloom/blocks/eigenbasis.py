@@ -3,7 +3,7 @@
 A step of w changes the picture by J times it. E[J^T J], the average Gauss-Newton matrix of the generator, has few large
 eigenvalues: most of what a picture shows depends on few directions, each a mixture of layers and channels. Adam scales each
 coordinate by itself, so it does well where coordinates matter one by one: in the eigenbasis. (Soap, Vyas et al. 2024, does this
-with matrices of gradients met on the way; a generator's own can be had beforehand, in seconds.)
+with matrices of gradients met on the way; a generator's own can be had beforehand, in minutes.)
 """
 
 from __future__ import annotations

@@ -102,7 +102,8 @@ def invert(
                 _write(out, name, generator, result, row)
                 done_before = resume and len(frames) == 1 and (out / f"{name}.mp4").exists()
                 if film and not done_before:
-                    beside = [_beside(result.target[row].cpu(), frame[row] / 255) for frame in frames]
+                    target = result.target[row].cpu()
+                    beside = (_beside(target, frame[row] / 255) for frame in frames)
                     for _ in video.write_film(beside, out / f"{name}.mp4"):
                         pass
                     if begun > 1:
@@ -146,7 +147,11 @@ def _resumable(out: Path, job: str, resume: bool, report: Report) -> Iterator[No
             out.rmdir()
         raise
     except KeyboardInterrupt:
-        report.say("stopped; --resume goes on")
+        if any(out.glob(".state-*")):
+            report.say("stopped; --resume goes on")
+        else:
+            _forget(out)
+            report.say("stopped, before there was anything to go on with")
         raise
     _forget(out)
 

@@ -305,18 +305,19 @@ def learned_optimizer(
         recipe: default or lstm (through whole descents) or seed (a step at a time): where the settings below start from.
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
-        base: a trained optimizer to start from.
+        base: a trained optimizer to start from, of the sizes and with the basis that it has.
         licence: what the model may be used for, noted in it.
     """
     chosen = configured(learned_optimizer_.RECIPES, recipe, settings)
     network = loaded(generator, common)
     tools = tools_of(network, basis=basis, encoder=encoder)
+    own_basis = base is not None and basis is None  # the one that it was trained in
     loop = learned_optimizer_.train(
         network,
         chosen,
         out=out,
         data=data or None,
-        basis=tools.basis,
+        basis=None if own_basis else tools.basis,
         encoder=tools.encoder.of(network) if tools.encoder is not None else None,
         base=learned_optimizer_.load(base) if base else None,
         licence=licence,

@@ -63,7 +63,7 @@ class Optimizer:
 
 
 OPTIMIZERS = {
-    "sgd": Optimizer(torch.optim.SGD, dict(lr=0.01), dict(lr=10.0)),
+    "sgd": Optimizer(torch.optim.SGD, dict(lr=0.01), dict(lr=790.0)),
     "nag": Optimizer(torch.optim.SGD, dict(lr=0.01, momentum=0.9, nesterov=True), dict(lr=3.0, momentum=0.9, nesterov=True)),
     "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.3)),
     "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.03)),
@@ -88,11 +88,11 @@ class Config(Weights):
         num_steps: at most.
         noise_steps: steps on the noise maps, after those on w.
         noise_lr: Adam's rate for them.
-        noise_weight: weight of what keeps them noise; it is no part of the losses that are told. 0: they take up what w cannot.
+        noise_weight: weight of what keeps them noise; it is no part of a picture's own loss. 0: they take up what w cannot.
         patience: a picture is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
         tolerance: that share.
         batch: pictures at a time.
-        precision: "fp32" or "bf16" for the perceptual network; the generator is computed as it is.
+        precision: "fp32" or "bf16" for the perceptual network; from the command line for a StyleGAN2's highest resolutions too.
         seed: of random starts.
     """
 
@@ -123,7 +123,7 @@ class Config(Weights):
             if getattr(self, name) is not None:
                 check_limits(name, getattr(self, name), lowest, highest)
         if self.space == "z" and self.init != "random":
-            raise StyleLoomError(f"z has no {self.init} to start from; use init random, or space w or w_plus")
+            raise StyleLoomError(f"init is {self.init}, which the space z has none of; use init random, or space w or w_plus")
 
 
 PRESETS = {
@@ -266,6 +266,7 @@ def steps(
     targets = images.resize(targets.detach().to(device, torch.float32), (side, side))
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
+    basis = basis.to(device) if basis is not None else None
     if config.in_domain and encoder is None:
         raise StyleLoomError("in_domain is above 0, and this generator has no encoder; train one, or use in_domain 0")
     factory = optimizer or optimizer_named(config, len(targets), basis)

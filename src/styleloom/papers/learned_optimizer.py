@@ -109,11 +109,10 @@ class Recipe(Training):
             check_choice("start", start, INITS)
         for name, least, most in (
             ("unroll_length", 1, 1000),
-            ("first_unroll_length", 1, self.unroll_length),
+            ("first_unroll_length", 1, 1000),
             ("settle", 1, math.inf),
             ("synthetic", 0, 1),
             ("pairs", 0, 1),
-            ("starts", 1, 100),
             ("hidden", 1, math.inf),
             ("embedding", 1, math.inf),
             ("channels", 0, math.inf),
@@ -122,8 +121,14 @@ class Recipe(Training):
             ("inner_lr", TINY, math.inf),
             ("lr", TINY, 1),
         ):
-            value = getattr(self, name)
-            check_limits(name, len(value) if name == "starts" else value, least, most)
+            check_limits(name, getattr(self, name), least, most)
+        if not self.starts:
+            raise StyleLoomError(f"no start; descents are to start from {', '.join(INITS)}, one or several of them")
+        if self.first_unroll_length > self.unroll_length:
+            raise StyleLoomError(
+                f"unroll_length is {self.unroll_length}, less than first_unroll_length, {self.first_unroll_length}; "
+                "raise one or lower the other"
+            )
         Weights(pixel=self.pixel, perceptual=self.perceptual)  # refuses what cannot be
         if self.network == "gate" and self.synthetic < 1:
             raise StyleLoomError("a gate learns from the w of made pictures alone; use synthetic 1")
@@ -209,7 +214,7 @@ def train(
         data: folders or zips of pictures of the generator's kind, where the recipe wants other than made ones.
         basis: of the generator, for loom.
         encoder: pictures in [0, 1] to ws, where descents are to start from it.
-        base: a trained network to go on from.
+        base: a trained network to go on from; its sizes hold, not the recipe's, and a loom's own basis.
         licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
@@ -221,6 +226,10 @@ def train(
         StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.blocks.fit.fit` refuses.
     """
     check_classless(generator)
+    if isinstance(base, Loom):
+        if basis is not None and not torch.equal(basis.vectors.to(base.vectors), base.vectors):
+            raise StyleLoomError("base was trained in another eigenbasis; leave basis out to go on in its own, or train anew")
+        basis = base.basis
     if recipe.synthetic < 1 and data is None:
         raise StyleLoomError("no pictures; give some of the generator's kind, or train on made ones with synthetic 1")
     if recipe.network == "loom" and basis is None:
@@ -274,7 +283,7 @@ def train(
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, generator=identity(maker), tools=_known(maker, basis, encoder)),
+        settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_known(maker, basis, encoder)),
         damaged=[pictures.damaged] if pictures is not None else [],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
