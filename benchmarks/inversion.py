@@ -167,6 +167,11 @@ def reached(losses: Tensor, goals: Tensor) -> np.ndarray[Any, Any]:
     return found
 
 
+def medians(losses: Tensor) -> Tensor:
+    """Of pictures, by step: [steps + 1, N] -> [steps + 1]."""
+    return losses.quantile(0.5, dim=1)
+
+
 def bootstrapped(values: np.ndarray[Any, Any], seed: int = 0) -> list[Any]:
     """Medians of 1,000 draws of as many, with replacement."""
     rng = RandomState(seed)
@@ -228,7 +233,7 @@ def main() -> None:
     count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
     targets = untouched(case.held_out, count)
     marks = [*MARKS, 300, 1000] if options.long else MARKS
-    kind = f"{name}{'_long' if options.long else ''}"
+    kind = f"{'long_' if options.long else ''}{name}"
     starts = options.start or (INITS if tools.encoder is not None else INITS[:2])
     losses: dict[str, dict[str, Tensor]] = {start: {} for start in starts}
     for start in starts:
@@ -245,9 +250,8 @@ def main() -> None:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as beside, beside.open("wb") as whole:
                     np.save(whole, found.numpy())
-            losses[start][label] = torch.from_numpy(np.load(file)).float().cummin(0).values
-            medians = losses[start][label].quantile(0.5, dim=1)[list(marks)]
-            print(start, label, [f"{value:.5f}" for value in medians.tolist()], flush=True)
+            losses[start][label] = torch.from_numpy(np.load(file)).float()
+            print(start, label, [f"{value:.5f}" for value in medians(losses[start][label])[list(marks)].tolist()], flush=True)
     if options.start:
         return
     result: dict[str, Any] = dict(model=options.model, pictures=count, steps=num_steps, settings=settings)
@@ -256,7 +260,7 @@ def main() -> None:
     result["seconds a step"] = seconds_a_step(generator, targets, factories, tools)
     seconds = {label: each["16"] for label, each in result["seconds a step"].items()}
     result |= {start: compared(each, marks, seconds) for start, each in losses.items() if "adam tuned" in each}
-    (RESULTS / f"inversion_{'long_' if options.long else ''}{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"inversion_{kind}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def contenders_of(
@@ -319,11 +323,11 @@ def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, flo
     for label, each in losses.items():
         count = each.shape[1]
         reaches = {goal: reached(each, losses[goal][-1, :count]) for goal in GOALS if goal in losses}
-        medians = each.quantile(0.5, dim=1)
+        middle = medians(each)
         here: dict[str, Any] = dict(
             pictures=count,
-            losses={str(mark): float(f"{medians[mark]:.5g}") for mark in marks},
-            curve=[float(f"{value:.4g}") for value in medians],
+            losses={str(mark): float(f"{middle[mark]:.5g}") for mark in marks},
+            curve=[float(f"{value:.4g}") for value in middle],
             to={goal: told(steps) for goal, steps in reaches.items()},
             lower_than_tuned={str(mark): round(float((each[mark] < best[mark, :count]).float().mean()), 4) for mark in marks},
             worst=float(each[-1].max()),
@@ -333,7 +337,7 @@ def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, flo
         if label in seconds:
             whole = (len(best) - 1) * seconds["adam tuned"]
             afforded = {share: min(len(each) - 1, int(share * whole / seconds[label] + 1e-6)) for share in SHARES}
-            here["in_share_of_seconds"] = {str(share): float(f"{medians[step]:.5g}") for share, step in afforded.items()}
+            here["in_share_of_seconds"] = {str(share): float(f"{middle[step]:.5g}") for share, step in afforded.items()}
             needed = float(np.median(reaches["adam tuned"])) * seconds[label]
             here["times_fewer_seconds"] = round(whole / needed, 2) if 0 < needed < math.inf else None
         found[label] = here

@@ -23,6 +23,7 @@ from benchmarks.inversion import (
     case_of,
     curves,
     factory_of,
+    medians,
     parser_of,
     reached,
     settings_of,
@@ -83,8 +84,9 @@ def main() -> None:
 
 
 def _figures(losses: torch.Tensor, base: torch.Tensor) -> dict[str, Any]:
-    medians = {str(mark): float(f"{losses[mark].median():.4g}") for mark in MARKS}
-    return dict(losses=medians, to_tuned=told(reached(losses, base[-1])))
+    middle = medians(losses)
+    marked = {str(mark): float(f"{middle[mark]:.4g}") for mark in MARKS}
+    return dict(losses=marked, to_tuned=told(reached(losses, base[-1])))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,19 @@ from __future__ import annotations
 import json
 
 import torch
-from benchmarks.inversion import RESULTS, Contender, case_of, curves, factory_of, parser_of, reached, settings_of, told, untouched
+from benchmarks.inversion import (
+    RESULTS,
+    Contender,
+    case_of,
+    curves,
+    factory_of,
+    medians,
+    parser_of,
+    reached,
+    settings_of,
+    told,
+    untouched,
+)
 from torch import Tensor
 
 from styleloom.blocks.eigenbasis import Eigenbasis
@@ -80,8 +92,8 @@ def main() -> None:
     result = dict(
         model=options.model,
         pictures=options.pictures,
-        learned={str(step): float(f"{learned[step].median():.4g}") for step in (20, 25, 30, 40, 50, 100)},
-        gauss_newton={str(BEFORE + step): float(f"{losses[BEFORE + step].median():.4g}") for step in range(AFTER + 1)},
+        learned={str(step): float(f"{medians(learned)[step]:.4g}") for step in (20, 25, 30, 40, 50, 100)},
+        gauss_newton={str(step): float(f"{medians(losses)[step]:.4g}") for step in range(BEFORE, BEFORE + AFTER + 1)},
         to_tuned=dict(learned=told(reached(learned, goals)), gauss_newton=told(reached(losses, goals))),
     )
     (RESULTS / f"inversion_gauss_newton_{name}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -72,60 +72,62 @@ def curves(result: dict[str, Any], path: Path) -> None:
 def table(result: dict[str, Any], start: str) -> str:
     """Losses at some steps, and the steps to what Adam has after 100: the median picture's, and nine of ten pictures'."""
     titles = [start, *(f"loss at {mark}" for mark in MARKS), "steps to Adam at 0.01", "to tuned Adam", "times fewer seconds"]
-    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    rows = []
     for label, (title, _) in WAYS.items():
         if label in result:
             each = result[label]
-            losses = " | ".join(f"{each['losses'][mark]:.4f}" for mark in MARKS)
-            goals = " | ".join(_steps(each["to"][goal]) if goal in each["to"] else "-" for goal in ("adam .01", "adam tuned"))
-            rows.append(f"| {title} | {losses} | {goals} | {each.get('times_fewer_seconds') or '-'} |")
-    return "\n".join(rows)
+            losses = [f"{each['losses'][mark]:.4f}" for mark in MARKS]
+            goals = [_steps(each["to"][goal]) if goal in each["to"] else "-" for goal in ("adam .01", "adam tuned")]
+            rows.append([title, *losses, *goals, str(each.get("times_fewer_seconds") or "-")])
+    return tabled(titles, rows)
 
 
 def claims(result: dict[str, Any]) -> str:
     """Of the gate: steps to what others have after 100, with what was claimed of it, read as fewer steps and as faster ones."""
-    rows = [
-        f"| steps to what comes after 100 of | {STARTS['encoder']} | claimed | {STARTS['random']} | claimed |",
-        "|---|---|---|---|---|",
-    ]
+    titles = ["steps to what comes after 100 of", STARTS["encoder"], "claimed", STARTS["random"], "claimed"]
+    rows = []
     for goal, title, *claimed in CLAIMS:
         told = [_claim(result.get(start, {}).get("gate", {}).get("to", {}).get(goal)) for start in ("encoder", "random")]
-        rows.append(f"| {title} | {told[0]} | {claimed[0]}% | {told[1]} | {claimed[1]}% |")
-    return "\n".join(rows)
+        rows.append([title, told[0], f"{claimed[0]}%", told[1], f"{claimed[1]}%"])
+    return tabled(titles, rows)
 
 
 def long_table(result: dict[str, Any]) -> str:
     """Of each start: losses after 100 steps and more, and the share of pictures that are then nearer than tuned Adam's."""
     titles = ["", *(f"loss at {mark}" for mark in LONG), *(f"nearer at {mark}" for mark in LONG)]
-    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    rows = []
     for start in (start for start in STARTS if start in result):
         for label in (label for label in WAYS if label in result[start]):
             each = result[start][label]
             losses = [f"{each['losses'][mark]:.5f}" for mark in LONG]
             shares = ["" if label == "adam tuned" else f"{each['lower_than_tuned'][mark]:.0%}" for mark in LONG]
-            rows.append(f"| {' | '.join([f'{STARTS[start]}: {WAYS[label][0]}', *losses, *shares])} |")
-    return "\n".join(rows)
+            rows.append([f"{STARTS[start]}: {WAYS[label][0]}", *losses, *shares])
+    return tabled(titles, rows)
 
 
 def ablation_table(result: dict[str, Any]) -> str:
     """Of each variant: losses at some steps, and the steps to what tuned Adam has after 100."""
     titles = ["", *(f"loss at {mark}" for mark in MARKS), "steps to tuned Adam"]
-    rows = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    rows = []
     for variant, each in result.items():
         losses = [f"{each['losses'][mark]:.4f}" for mark in MARKS]
-        rows.append(f"| {' | '.join([variant, *losses, _steps(each['to_tuned'])])} |")
-    return "\n".join(rows)
+        rows.append([variant, *losses, _steps(each["to_tuned"])])
+    return tabled(titles, rows)
 
 
 def domain_table(result: dict[str, Any]) -> str:
     """Of each optimizer's latents, at what tuned Adam comes to: medians, with intervals of 95%."""
     ways = [label for label in WAYS if label in result]
     kinds = [kind for kind in result[ways[0]] if kind != "never"]
-    rows = [f"| | {' | '.join(WAYS[label][0] for label in ways)} |", "|---" * (len(ways) + 1) + "|"]
-    for kind in kinds:
-        told = (result[label][kind] for label in ways)
-        rows.append(f"| {kind} | {' | '.join('{median:.3g} ({least:.3g} to {most:.3g})'.format(**each) for each in told)} |")
-    return "\n".join(rows)
+    told = "{median:.3g} ({least:.3g} to {most:.3g})"
+    rows = [[kind, *(told.format(**result[label][kind]) for label in ways)] for kind in kinds]
+    return tabled(["", *(WAYS[label][0] for label in ways)], rows)
+
+
+def tabled(titles: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    head, *body = (f"| {' | '.join(row)} |" for row in (titles, *rows))
+    return "\n".join([head, "|---" * len(titles) + "|", *body])
 
 
 def _claim(to: dict[str, Any] | None) -> str:

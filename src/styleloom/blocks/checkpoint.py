@@ -184,7 +184,7 @@ def _take_apart(node: Any, tensors: dict[str, Tensor]) -> Any:
 def _put_together(node: Any, tensors: dict[str, Tensor]) -> Any:
     kind, content = node
     if kind == "tensor":
-        # Where a tensor lies in memory decides in which order a processor sums it: in a file's memory, not as it was saved from.
+        # Into memory that is aligned as usual, which a file's is not: the order in which a processor sums depends on it.
         return tensors[str(content)].clone()
     if kind == "dict":
         return {key: _put_together(value, tensors) for key, value in content}

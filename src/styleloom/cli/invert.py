@@ -140,18 +140,14 @@ def _resumable(out: Path, job: str, resume: bool, report: Report) -> Iterator[No
     mark.write_text(job)
     try:
         yield
-    except StyleLoomError:
-        if not any(out.glob(".state-*")):
+    except (StyleLoomError, KeyboardInterrupt) as stop:
+        begun = any(out.glob(".state-*"))
+        if not begun:
             _forget(out)
         if fresh and not any(out.iterdir()):
             out.rmdir()
-        raise
-    except KeyboardInterrupt:
-        if any(out.glob(".state-*")):
-            report.say("stopped; --resume goes on")
-        else:
-            _forget(out)
-            report.say("stopped, before there was anything to go on with")
+        if isinstance(stop, KeyboardInterrupt):
+            report.say("stopped; --resume goes on" if begun else "stopped, before there was anything to go on with")
         raise
     _forget(out)
 
