@@ -9,9 +9,9 @@ makes both terms about equal at the mean w. Pictures are held-out ones, in W+; t
 for the figures. A picture's loss after some steps is the lowest so far, as an inversion keeps the best. Of each optimizer and
 start, how many steps it takes to the loss that Adam and SGD have after 100, at the papers' rate of 0.01 and tuned: the median of
 pictures, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share that never came there. Optimizers of
-which a rough place is enough invert the first 48 pictures.
+which a rough place is enough invert the first 16 pictures.
 
-``--tune`` searches settings on the 16 by chance, 30 of each, and 10 of those of which a rough place is enough; ``--long`` takes
+``--tune`` searches settings on the 16 by chance, 30 of each, and 6 of those of which a rough place is enough; ``--long`` takes
 1,000 steps on 16 pictures; with ``--full`` every optimizer inverts all 200, in either. Losses of every picture are kept in
 ``results/inversion_losses/``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
 Results go to ``results/inversion_<model>.json``, ``inversion_<model>_tuning.json`` and ``inversion_long_<model>.json``.
@@ -49,7 +49,7 @@ from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
 from styleloom.papers.learned_optimizer_networks import Loom, Network
 
 RESULTS = Path(__file__).parent / "results"
-VALIDATION, FIRST_TEST, FEW = range(16), 100, 48
+VALIDATION, FIRST_TEST, FEW = range(16), 100, 16
 MARKS = (0, 5, 10, 20, 30, 50, 100)
 GOALS = ("adam .01", "adam tuned", "sgd .01", "sgd tuned")
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the seconds that tuned Adam takes for all steps
@@ -298,7 +298,7 @@ def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> No
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     for name in (each for each in (*TUNED, *COARSE) if each not in found):
         rng, trials = RandomState(0), list[dict[str, Any]]()
-        for _ in range(TRIALS if name in TUNED else TRIALS // 3):
+        for _ in range(TRIALS if name in TUNED else TRIALS // 5):
             settings = drawn(name, rng)
             contender = Contender(name, settings)
             losses = curves(generator, targets, factory_of(contender, tools), "mean", tools, batch=together(contender))

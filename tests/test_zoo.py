@@ -150,6 +150,7 @@ def test_a_gate_is_nearer_after_half_the_steps_than_the_adam_that_it_multiplies(
     generator, targets = stylegan2.load("toonfaces-64"), TARGETS["toonfaces-64"]()[:4]
     plain, gated = inversion.tools_of(generator), inversion.tools_of(generator, learned="toonfaces-64-gate")
     assert isinstance(gated.learned, Gate) and isinstance(plain.learned, Loom)  # a generator's own is the better one
+    assert plain.basis is not None and gated.basis is not None and torch.equal(gated.basis.vectors, plain.basis.vectors)
     for init in ("encoder", "random"):
         found = inversion.invert(generator, targets, tools=gated, init=init, optimizer="learned", num_steps=8).losses
         adam = inversion.invert(generator, targets, tools=plain, init=init, optimizer="adam", tuned=False, num_steps=16).losses

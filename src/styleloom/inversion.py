@@ -70,10 +70,12 @@ def tools_of(
             check_made_for(str(name), checkpoint.read_config(name)[1].get("generator", ""), generator)
     reader, directions, network = (name or shipped.get(kind) for kind, name in named.items())
     optimizer = learned_optimizer.load(network) if network else None
+    # A loom brings the basis that it was trained in; the bundled one does where the one that is named is no loom.
+    bundled = shipped.get(learned_optimizer.KIND)
+    loom = optimizer if isinstance(optimizer, Loom) or not bundled else learned_optimizer.load(bundled)
     return Tools(
         indomain.load(reader) if reader else None,
-        # A loom brings the basis that it was trained in.
-        eigenbasis.load(directions) if directions else optimizer.basis if isinstance(optimizer, Loom) else None,
+        eigenbasis.load(directions) if directions else loom.basis if isinstance(loom, Loom) else None,
         optimizer,
     )
 

@@ -165,6 +165,19 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
     assert ends["trained"] < ends["untrained"] - 0.2
 
 
+def test_training_on_keeps_what_suits_its_base_unless_told(
+    generator: stylegan2.Generator, basis: Eigenbasis, tmp_path: Path
+) -> None:
+    common: dict[str, Any] = dict(num_steps=1, pairs=0.0, batch=2, unroll_length=8, synthetic=1.0, starts=("mean",))
+    for own, told, wanted in (((100, 25), (0, 0), (100, 25)), ((4, 25), (0, 0), (8, 25)), ((100, 25), (9, 7), (9, 7))):
+        base = loom(generator, basis, horizon=own[0], settle=own[1])
+        recipe = Recipe(**common, horizon=told[0], settle=told[1])
+        out = tmp_path / "-".join(map(str, own + told))
+        list(learned_optimizer.train(generator, recipe, out=out, base=base, hardware=CPU))
+        config = learned_optimizer.load(out / "model.safetensors").config
+        assert (config["horizon"], config["settle"]) == wanted
+
+
 def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
     generator: stylegan2.Generator, tmp_path: Path
 ) -> None:
@@ -262,6 +275,20 @@ def test_steps_shrink_once_a_descent_is_to_settle(generator: stylegan2.Generator
     state = early.begin(2) | dict(age=torch.tensor([2.0, 11.0]))  # the third step, and the twelfth
     (shrunk, _), (whole, _) = (network(ws, gradient, sight, state) for network in (early, late))
     torch.testing.assert_close(shrunk, whole * torch.tensor([1.0, 0.5])[:, None, None])
+
+
+def test_adam_takes_over_in_the_end(generator: stylegan2.Generator, basis: Eigenbasis) -> None:
+    ws, gradient, target = torch.randn(4, 6, 8), torch.randn(4, 6, 8), torch.rand(4, 3, SIDE, SIDE)
+    state = loom(generator, basis).begin(4) | dict(age=torch.tensor([9.0, 14.0, 19.0, 99.0]))
+    steps = {}
+    for aside in (0.0, 1.0):  # without and with a step of its own
+        network = loom(generator, basis, horizon=10, settle=10**6)
+        with torch.no_grad():
+            network.last.bias[1] = aside
+        steps[aside], _ = network(ws, gradient, Sight(torch.ones(4), target, target), state)
+    own = (steps[1.0] - steps[0.0]).abs().amax((1, 2))
+    assert own[1] == pytest.approx(float(own[0]) / 2, rel=1e-3) and own[0] > 1e-3
+    torch.testing.assert_close(steps[1.0][2:], steps[0.0][2:])
 
 
 def test_a_descent_goes_on_with_its_own_network_alone(

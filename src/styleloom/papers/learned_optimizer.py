@@ -66,8 +66,10 @@ class Recipe(Training):
         unroll_length: steps of the longest descents.
         first_unroll_length: of the shortest; most are short, which makes for many pictures, and from the first steps of a descent
             there is most to gain. Long ones come by and by, over the first half of what follows the pairs.
-        settle: of loom: steps after which they shrink with the root of their number. First-order training does not see that a
-            descent which turns back and forth would gain by smaller ones; raise or lower it by what validation pictures say.
+        horizon: of loom: steps after which Adam takes over; 0: ``unroll_length``, or the base's where that is longer. What was
+            learned may well serve for longer; raise it if validation pictures say so.
+        settle: of loom: steps after which they shrink with the root of their number; 0: 60, or the base's. First-order training
+            does not see that a descent which turns back and forth would gain by smaller ones; let validation pictures decide.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the mean squared difference from the w that made a picture.
@@ -94,7 +96,8 @@ class Recipe(Training):
     pairs: float = 0.3
     unroll_length: int = 60
     first_unroll_length: int = 5
-    settle: int = 60
+    horizon: int = 0
+    settle: int = 0
     synthetic: float = 0.5
     starts: tuple[str, ...] = INITS
     latent: float = 1.0
@@ -110,7 +113,8 @@ class Recipe(Training):
         for name, least, most in (
             ("unroll_length", 1, 1000),
             ("first_unroll_length", 1, 1000),
-            ("settle", 1, math.inf),
+            ("horizon", 0, math.inf),
+            ("settle", 0, math.inf),
             ("synthetic", 0, 1),
             ("pairs", 0, 1),
             ("hidden", 1, math.inf),
@@ -250,7 +254,8 @@ def train(
     if not isinstance(network, NETWORKS[recipe.network]):
         raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
     if isinstance(network, Loom):
-        network.config |= dict(horizon=recipe.unroll_length, settle=recipe.settle)
+        horizon = max(recipe.unroll_length, 0 if base is None else network.config["horizon"])
+        network.config |= dict(horizon=recipe.horizon or horizon, settle=recipe.settle or network.config["settle"])
     network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
     course = _Course(maker, features, recipe, encoder, network)

@@ -230,7 +230,7 @@ class Loom(Network):
         momenta: whether it sees several momenta, or Adam's direction alone.
         newton: whether it sees the quasi-Newton step, or the Gauss-Newton step alone.
         clock: whether it sees time and loss.
-        horizon: steps of the descents that it is trained on; after as many Adam takes over.
+        horizon: after as many steps Adam takes over; those of the descents that it is trained on, or more.
         settle: after as many its steps shrink with the root of their number, as those of a descent must that is to come to rest.
         generator: the generator's :func:`~styleloom.blocks.generators.identity`.
     """
@@ -365,7 +365,7 @@ class Loom(Network):
         rate, aside, trust, straight = self.last(x).unbind(2)
         # With the last layer at 0: Adam's step, and what the eye says, which begins at 0 too.
         learned = 0.1 * aside + seen * trust.clamp(-4, 1).exp() + straight * newton + bent
-        # After as many steps as it was trained on Adam takes over, by and by, at rates that are still learned.
+        # In the end Adam takes over, by and by, at rates that are still learned.
         share = (2 - age / self.config["horizon"]).clamp(0, 1)[:, None]
         step = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + share * learned
         return step * (self.config["settle"] / age).clamp(max=1).sqrt()[:, None], kept
