@@ -209,6 +209,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
     parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
+    parser.add_argument("--rough", nargs="*", default=[], help="NAME=FILE of learned ones of which a rough place is enough")
     parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
     parser.add_argument("--kept", action="store_true", help="find no more losses: write what those that are kept tell")
@@ -227,7 +228,7 @@ def main() -> None:
         return
     settings = settings_of(name)
     contenders = contenders_of(generator, tools, settings, options.learned, options.transferred)
-    rough = {} if options.long else rough_ones(settings)
+    rough = {} if options.long else rough_ones(settings, options.rough)
     if options.only:
         contenders, rough = ({label: each[label] for label in each if label in options.only} for each in (contenders, rough))
     count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
@@ -284,12 +285,14 @@ def contenders_of(
     return found | {label: Contender(network=network) for label, network in networks.items()}
 
 
-def rough_ones(settings: Mapping[str, dict[str, Any]]) -> dict[str, Contender]:
-    """The other optimizers of torch, as they are and tuned coarsely."""
+def rough_ones(settings: Mapping[str, dict[str, Any]], learned: Sequence[str] = ()) -> dict[str, Contender]:
+    """The other optimizers of torch, as they are and tuned coarsely, and learned ones as NAME=FILE."""
     found = {}
     for name in (name for name in COARSE if name in settings):
         found[f"{name} fixed"] = Contender(name, OPTIMIZERS[name].fixed)
         found[f"{name} tuned"] = Contender(name, settings[name])
+    for label, _, path in (each.partition("=") for each in learned):
+        found[label] = Contender(network=learned_optimizer.load(path))
     return found
 
 

@@ -22,8 +22,17 @@ WAYS = {
     "adam-eigenbasis tuned": ("Adam in the eigenbasis", "#4c9a5f"),
     "learned": ("learned through whole descents", "#c2413a"),
 }
-
-
+ROUGH = {
+    "nag fixed": "Nesterov's momentum at 0.01",
+    "nag tuned": "Nesterov's momentum, tuned",
+    "adagrad fixed": "Adagrad at 0.01",
+    "adagrad tuned": "Adagrad, tuned",
+    "rmsprop fixed": "RMSProp at 0.01",
+    "rmsprop tuned": "RMSProp, tuned",
+    "lbfgs fixed": "L-BFGS at 1",
+    "lbfgs tuned": "L-BFGS, tuned",
+    "lstm": "LSTM, learned through whole descents",
+}
 STARTS = {"mean": "from the mean w", "random": "from a random w", "encoder": "from the encoder"}
 MARKS = ("5", "10", "20", "50", "100")
 LONG = ("100", "300", "1000")
@@ -37,6 +46,8 @@ def main(model: str) -> None:
     curves(result, HERE / f"inversion-{model}.png")
     for start in (start for start in STARTS if start in result):
         print(table(result[start], STARTS[start]), end="\n\n")
+    if any(label in result["mean"] for label in ROUGH):
+        print(rough_table(result), end="\n\n")
     if "gate" in result.get("encoder", {}):
         print(claims(result), end="\n\n")
     for kind, shown in (("long", long_table), ("ablation", ablation_table), ("domain", domain_table)):
@@ -79,6 +90,19 @@ def table(result: dict[str, Any], start: str) -> str:
             losses = [f"{each['losses'][mark]:.4f}" for mark in MARKS]
             goals = [_steps(each["to"][goal]) if goal in each["to"] else "-" for goal in ("adam .01", "adam tuned")]
             rows.append([title, *losses, *goals, str(each.get("times_fewer_seconds") or "-")])
+    return tabled(titles, rows)
+
+
+def rough_table(result: dict[str, Any]) -> str:
+    """Of optimizers of which a rough place is enough: the loss after all steps, and the steps to what Adam at 0.01 has then."""
+    starts = [start for start in STARTS if start in result]
+    titles = ["", *(f"{STARTS[start]}: loss at 100, steps to Adam at 0.01" for start in starts)]
+    rows = []
+    for label in (label for label in ROUGH if any(label in result[start] for start in starts)):
+        told = (result[start].get(label) for start in starts)
+        rows.append(
+            [ROUGH[label], *(f"{each['losses']['100']:.4f}, {_steps(each['to']['adam .01'])}" if each else "" for each in told)]
+        )
     return tabled(titles, rows)
 
 
