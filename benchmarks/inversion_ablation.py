@@ -2,7 +2,7 @@
 
     python -m benchmarks.inversion_ablation toonfaces-64 held-out.zip toonfaces64.zip --out runs/ablation
 
-Every variant is trained alike, 60 steps on pairs and 140 on descents of 5 to 20 steps, from the mean and from random w, and
+Every variant is trained alike, 45 steps on pairs and 105 on descents of 5 to 20 steps, from the mean and from random w, and
 inverts 32 held-out pictures from the mean: median losses after some steps, and the steps to what tuned Adam has after 100. The
 whole is trained from three seeds, which tells how much of a difference is chance. Trainings that were interrupted go on.
 Results go to ``results/inversion_ablation_<model>.json``, variant by variant.
@@ -37,13 +37,13 @@ from styleloom.papers import learned_optimizer
 from styleloom.papers.learned_optimizer import Recipe
 
 PICTURES = 32
-WHOLE = Recipe(num_steps=200, pairs=0.3, unroll_length=20, horizon=20, starts=("mean", "random"))
+WHOLE = Recipe(num_steps=150, pairs=0.3, unroll_length=20, horizon=20, starts=("mean", "random"))
 VARIANTS: dict[str, dict[str, Any]] = {
     "whole": {},
     "whole, second seed": dict(seed=1),
     "whole, third seed": dict(seed=2),
-    "does not look at the pictures": dict(channels=0, num_steps=140),
-    "the eye learns from descents alone": dict(pairs=0.0, num_steps=140),
+    "does not look at the pictures": dict(channels=0, num_steps=105),
+    "the eye learns from descents alone": dict(pairs=0.0, num_steps=105),
     "no quasi-Newton step": dict(newton=False),
     "Adam's momentum alone": dict(momenta=False),
     "neither time nor loss": dict(clock=False),

@@ -94,15 +94,15 @@ def table(result: dict[str, Any], start: str) -> str:
 
 
 def rough_table(result: dict[str, Any]) -> str:
-    """Of optimizers of which a rough place is enough: the loss after all steps, and the steps to what Adam at 0.01 has then."""
+    """Of optimizers of which a rough place is enough: the loss after 100 steps, and the steps to what Adam has by then."""
     starts = [start for start in STARTS if start in result]
-    titles = ["", *(f"{STARTS[start]}: loss at 100, steps to Adam at 0.01" for start in starts)]
+    titles = ["", *(f"{STARTS[start]}: loss at 100; steps to Adam at 0.01; to tuned Adam" for start in starts)]
     rows = []
     for label in (label for label in ROUGH if any(label in result[start] for start in starts)):
-        told = (result[start].get(label) for start in starts)
-        rows.append(
-            [ROUGH[label], *(f"{each['losses']['100']:.4f}, {_steps(each['to']['adam .01'])}" if each else "" for each in told)]
-        )
+        rows.append([ROUGH[label]])
+        for each in (result[start].get(label) for start in starts):
+            goals = (_steps(each["to"][goal]) for goal in ("adam .01", "adam tuned")) if each else ()
+            rows[-1].append("; ".join([f"{each['losses']['100']:.4f}", *goals]) if each else "")
     return tabled(titles, rows)
 
 

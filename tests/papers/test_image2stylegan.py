@@ -98,7 +98,8 @@ def test_every_optimizer_comes_nearer(
 ) -> None:
     eigen = name == "adam-eigenbasis"
     for space, init in (("w_plus", "mean"), ("w", "random"), ("z", "random"))[: 1 if eigen else 3]:
-        slower: dict[str, Any] = dict(lr=10.0) if name == "sgd" else {}  # pictures of 16 px have far larger gradients
+        # Pictures of 16 px have far larger gradients.
+        slower: dict[str, Any] = {name: dict(lr=lr) for name, lr in (("sgd", 10.0), ("nag", 3.0))}.get(name, {})
         chosen = image2stylegan.configure(optimizer=name, num_steps=30, space=space, init=init, **slower)
         found = list(steps(generator, targets[:1], chosen, features=features, basis=basis))
         assert found[-1].each[0] < 0.8 * found[0].each[0], space
@@ -108,7 +109,10 @@ def test_every_optimizer_comes_nearer(
 BOTH = ("toonfaces_64", "portraits_64")
 
 
-@pytest.mark.parametrize(("name", "models"), [("sgd", BOTH[:1]), ("adam", BOTH), ("adam-eigenbasis", BOTH)])
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [*((name, BOTH[:1]) for name in ("sgd", "nag", "adagrad", "rmsprop", "lbfgs")), ("adam", BOTH), ("adam-eigenbasis", BOTH)],
+)
 def test_tuned_settings_are_those_that_were_found(name: str, models: tuple[str, ...]) -> None:
     """The best on all of these by ``benchmarks/inversion.py --tune``, which tries the same settings on each."""
     scores: dict[str, float] = {}

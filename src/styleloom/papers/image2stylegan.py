@@ -64,12 +64,12 @@ class Optimizer:
 
 OPTIMIZERS = {
     "sgd": Optimizer(torch.optim.SGD, dict(lr=0.01), dict(lr=790.0)),
-    "nag": Optimizer(torch.optim.SGD, dict(lr=0.01, momentum=0.9, nesterov=True), dict(lr=3.0, momentum=0.9, nesterov=True)),
-    "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.3)),
-    "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.03)),
+    "nag": Optimizer(torch.optim.SGD, dict(lr=0.01, momentum=0.9, nesterov=True), dict(lr=70.0, momentum=0.9, nesterov=True)),
+    "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.42)),
+    "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.041)),
     "adam": Optimizer(torch.optim.Adam, dict(lr=0.01), dict(lr=0.2, betas=(0.9, 0.9))),
     "adam-eigenbasis": Optimizer(EigenAdam, dict(lr=0.3), dict(lr=0.61, betas=(0.9, 0.9))),
-    "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=0.5, max_iter=1), alone=True),
+    "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=1.3, max_iter=1), alone=True),
 }
 """Those of torch; :func:`steps` takes any other that is made of parameters."""
 
