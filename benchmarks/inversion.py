@@ -207,9 +207,10 @@ def main() -> None:
     """Measure and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--pictures", type=int, default=200)
-    parser.add_argument("--learned", nargs="*", default=[], help="NAME=FILE of more learned optimizers")
-    parser.add_argument("--transferred", nargs="*", default=[], help="NAME=FILE of ones that were learned on other generators")
-    parser.add_argument("--rough", nargs="*", default=[], help="NAME=FILE of learned ones of which a rough place is enough")
+    several: dict[str, Any] = dict(type=named, nargs="*", default=[], metavar="NAME=FILE")
+    parser.add_argument("--learned", **several, help="more learned optimizers")
+    parser.add_argument("--transferred", **several, help="ones that were learned on other generators")
+    parser.add_argument("--rough", **several, help="learned ones of which a rough place is enough")
     parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
     parser.add_argument("--kept", action="store_true", help="find no more losses: write what those that are kept tell")
@@ -268,32 +269,34 @@ def contenders_of(
     generator: Generator,
     tools: Tools,
     settings: Mapping[str, dict[str, Any]],
-    learned: Sequence[str] = (),
-    transferred: Sequence[str] = (),
+    learned: Sequence[tuple[str, str]] = (),
+    transferred: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Contender]:
-    """The optimizers that are compared in full; ``learned`` and ``transferred`` are NAME=FILE."""
+    """The optimizers that are compared in full; ``learned`` and ``transferred`` are names and files."""
     found = {f"{name} .01": Contender(name, OPTIMIZERS[name].fixed) for name in ("sgd", "adam")}
     found |= {f"{name} tuned": Contender(name, settings[name]) for name in TUNED if name in settings}
     networks: dict[str, Network] = dict(learned=tools.learned) if tools.learned is not None else {}
-    for each in (*learned, *transferred):
-        label, _, path = each.partition("=")
+    networks |= {label: learned_optimizer.load(path) for label, path in learned}
+    for label, path in transferred:
         network = learned_optimizer.load(path)
-        if each in transferred:
-            assert isinstance(network, Loom) and tools.basis is not None
-            network = learned_optimizer.transferred(network, generator, tools.basis)
-        networks[label] = network
+        assert isinstance(network, Loom) and tools.basis is not None
+        networks[label] = learned_optimizer.transferred(network, generator, tools.basis)
     return found | {label: Contender(network=network) for label, network in networks.items()}
 
 
-def rough_ones(settings: Mapping[str, dict[str, Any]], learned: Sequence[str] = ()) -> dict[str, Contender]:
-    """The other optimizers of torch, as they are and tuned coarsely, and learned ones as NAME=FILE."""
+def rough_ones(settings: Mapping[str, dict[str, Any]], learned: Sequence[tuple[str, str]] = ()) -> dict[str, Contender]:
+    """The other optimizers of torch, as they are and tuned coarsely, and learned ones, names and files."""
     found = {}
     for name in (name for name in COARSE if name in settings):
         found[f"{name} fixed"] = Contender(name, OPTIMIZERS[name].fixed)
         found[f"{name} tuned"] = Contender(name, settings[name])
-    for label, _, path in (each.partition("=") for each in learned):
-        found[label] = Contender(network=learned_optimizer.load(path))
-    return found
+    return found | {label: Contender(network=learned_optimizer.load(path)) for label, path in learned}
+
+
+def named(text: str) -> tuple[str, str]:
+    """NAME=FILE -> its name and its file."""
+    label, _, path = text.partition("=")
+    return label, path
 
 
 def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> None:
