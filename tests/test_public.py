@@ -11,8 +11,8 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "evaluate", "export", "fit",
-    "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
+    "fit", "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
     "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2",
     "stylize", "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip

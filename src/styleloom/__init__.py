@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from . import inversion, toonfaces
 from .api import METHODS, convert, load, stylize, stylize_film
+from .blocks.checkpoint import average
 from .blocks.errors import StyleLoomError
 from .blocks.features import Features
 from .blocks.images import fit, match_color, read, resize, write
@@ -35,8 +36,8 @@ from .sampling import mix
 __version__ = version("styleloom")
 
 __all__ = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "convert", "draw", "dumoulin", "evaluate", "export", "fit",
-    "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
+    "fit", "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
     "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize", "stylize_film",
     "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from .blocks import checkpoint, labeller
 from .blocks.descend import Progress
 from .blocks.errors import StyleLoomError, check_choice
-from .blocks.files import check_parent
 from .blocks.video import repaint
 from .convert.official import convert_official
 from .convert.vgg import load_features
@@ -95,9 +94,7 @@ def convert(
         StyleLoomError: no such file, a damaged, foreign or hostile one, another network, or another suffix.
     """
     out = Path(out)
-    if out.suffix != ".safetensors":
-        raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
-    check_parent(out)
+    checkpoint.check_model_path(out)
     kind, tensors, config = convert_official(Path(source), encoder=Path(encoder) if encoder else None, resolution=resolution)
     if kind in GENERATORS:
         estimate = "G.mapping.w_avg" not in tensors  # in files of projects that estimate it each time

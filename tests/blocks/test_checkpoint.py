@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from styleloom.blocks.checkpoint import read_model, read_state, resolve, save_model, save_state, zoo_names
+from styleloom.blocks.checkpoint import average, read_model, read_state, resolve, save_model, save_state, zoo_names
 from styleloom.blocks.errors import StyleLoomError
 
 
@@ -52,6 +52,33 @@ def test_models(tmp_path: Path) -> None:
     assert torch.equal(tensors["w"], torch.ones(2)) and config == {"widths": [1, 2]}
     with pytest.raises(StyleLoomError, match="holds 'features', wanted a model of kind 'stylegan2'"):
         read_model(path, "stylegan2")
+
+
+def test_the_average_of_models(tmp_path: Path) -> None:
+    def model(name: str, weight: float, config: dict[str, str], licence: str = "MIT", size: int = 2) -> Path:
+        tensors = {"w": torch.full([size], weight).half(), "count": torch.tensor(int(weight))}
+        save_model(tmp_path / name, tensors, kind="loom", config=config, licence=licence)
+        return tmp_path / name
+
+    first, second = model("1", 1.0, {"generator": "g", "note": "first"}), model("2", 4.0, {"generator": "g", "note": "second"})
+    out = tmp_path / "mean.safetensors"
+    assert average([first, second, second], out) == 3
+    tensors, config = read_model(out, "loom")
+    assert config == {"generator": "g", "note": "first"} and tensors["count"] == 1  # what is no weight is the first one's
+    assert torch.equal(tensors["w"], torch.full([2], 3.0).half())
+    for other, told in (
+        (model("3", 1.0, {"generator": "another"}), "differ in generator"),
+        (model("4", 1.0, {"generator": "g"}, licence="CC BY 4.0"), "differ in licence"),
+        (model("5", 1.0, {"generator": "g"}, size=3), "differ in shapes"),
+        (resolve("vgg19-lite"), "differ in kind"),
+    ):
+        with pytest.raises(StyleLoomError, match=told):
+            average([first, other], tmp_path / "none.safetensors")
+    with pytest.raises(StyleLoomError, match="two or more"):
+        average([first], tmp_path / "none.safetensors")
+    with pytest.raises(StyleLoomError, match=r"called \.safetensors"):
+        average([first, second], tmp_path / "none.pth")
+    assert not (tmp_path / "none.safetensors").exists()
 
 
 def test_names_resolve_to_paths_then_to_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,3 +136,15 @@ def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
         assert not Path(arguments[-1]).exists()
+
+
+def test_average(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        torch.save(ExamplesNet().state_dict(), f"{name}.pth")
+        assert run("convert", f"{name}.pth", "-o", f"{name}.safetensors", "--quiet") == 0
+    assert run("average", "a.safetensors", "b.safetensors", "-o", "mean.safetensors", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["numbers"] == sum(p.numel() for p in johnson.load("mean.safetensors").parameters())
+    weights = [next(johnson.load(f"{name}.safetensors").parameters()) for name in ("a", "b", "mean")]
+    torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2)
+    assert run("average", "a.safetensors", "b.safetensors", "-o", "a.safetensors") == 2
+    assert "among the sources" in capsys.readouterr().err

@@ -9,12 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import StyleLoomError
-from .files import replacing
+from .files import check_parent, replacing
 
 FORMAT_VERSION = "1"
 
@@ -94,6 +95,54 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
     path = resolve(name)
     tensors, metadata = read_tensors(path)
     return tensors, model_config(path, metadata, kind)
+
+
+def average(models: Sequence[str | Path], out: str | Path) -> int:
+    """Write the mean of several models' weights, which of trainings that began with the same ones is often better than any of
+    them ("model soup", Wortsman et al. 2022).
+
+    Args:
+        models: names in the zoo, paths or ``hf://owner/repo/file``, two or more. What is no weight is the first one's: its
+            config, and whole numbers.
+        out: a ``.safetensors``.
+
+    Returns:
+        How many numbers there are.
+
+    Raises:
+        StyleLoomError: fewer than two models, ones of other kinds, sizes, generators or licences, or another suffix.
+    """
+    out = Path(out)
+    if len(models) < 2:
+        raise StyleLoomError(f"{len(models)} model to average; give two or more")
+    check_model_path(out)
+    (tensors, metadata), *others = [read_tensors(resolve(name)) for name in models]
+    first = _nature(models[0], tensors, metadata)
+    for name, other in zip(models[1:], others, strict=True):
+        differ = [what for what, value in _nature(name, *other).items() if value != first[what]]
+        if differ:
+            raise StyleLoomError(f"{models[0]} and {name} differ in {differ[0]}; average trainings that began with one model")
+    mean = {}
+    for key, value in tensors.items():
+        each = torch.stack([value, *(more[key] for more, _ in others)])
+        mean[key] = each.double().mean(0).to(value.dtype) if value.is_floating_point() else value
+    _write(out, mean, metadata)
+    return sum(value.numel() for value in mean.values())
+
+
+def _nature(name: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Any]:
+    kind, config = read_config(name)
+    if not kind:
+        raise StyleLoomError(f"{name} is no StyleLoom model; convert it first")
+    shapes = {key: value.shape for key, value in tensors.items()}
+    return {"kind": kind, "generator": config.get("generator"), "shapes": shapes, "licence": metadata.get("licence")}
+
+
+def check_model_path(out: Path) -> None:
+    """Raise StyleLoomError unless a model can be written there by its suffix and folder; call it before the work."""
+    if out.suffix != ".safetensors":
+        raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
+    check_parent(out)
 
 
 def read_config(name: str | Path) -> tuple[str, dict[str, Any]]:

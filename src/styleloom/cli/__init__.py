@@ -13,6 +13,7 @@ from styleloom.blocks.memory import keep_memory
 
 from . import data as data_
 from . import train
+from .average import average
 from .convert import convert
 from .demo import demo
 from .evaluate import evaluate
@@ -41,7 +42,7 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, upscale, generate, mix, invert, evaluate, convert, export, zoo):
+    for verb in (demo, stylize, upscale, generate, mix, invert, evaluate, convert, average, export, zoo):
         command(app, verb)
     data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
     for source in (data_.prepare, data_.inspect, data_.toonfaces, data_.styles):

@@ -12,9 +12,8 @@ import torch
 
 from styleloom import api
 from styleloom.blocks import eigenbasis as eigenbasis_
-from styleloom.blocks.checkpoint import read_config
-from styleloom.blocks.errors import StyleLoomError, check_limits, check_seeds
-from styleloom.blocks.files import check_parent
+from styleloom.blocks.checkpoint import check_model_path, read_config
+from styleloom.blocks.errors import check_limits, check_seeds
 from styleloom.blocks.fit import MODEL, Hardware, Tick
 from styleloom.blocks.inputs import configured
 from styleloom.convert.vgg import load_features
@@ -262,10 +261,8 @@ def eigenbasis(
     check_seeds([seed])
     check_limits("--samples", samples, 2, 10**7)
     check_limits("--keep", keep, 0, 10**6)
-    if out.suffix != ".safetensors":
-        raise StyleLoomError(f"cannot write {out}: a model file is called .safetensors")
     check_apart([out], [generator])
-    check_parent(out)
+    check_model_path(out)
     network = loaded(generator, common).requires_grad_(False)
     features = load_features().prepare(network.device, torch.float32)
     read = eigenbasis_.readings(features, list(LAYERS), weights.pixel, weights.perceptual / len(LAYERS))
