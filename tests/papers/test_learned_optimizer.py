@@ -17,7 +17,16 @@ from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Step, steps
 from styleloom.papers.image2stylegan_objective import Sight
 from styleloom.papers.learned_optimizer import Recipe, factory
-from styleloom.papers.learned_optimizer_networks import Coordinatewise, Gate, Loom, Network, quasi_newton
+from styleloom.papers.learned_optimizer_networks import (
+    REST_BETAS,
+    REST_RATE,
+    REST_STEPS,
+    Coordinatewise,
+    Gate,
+    Loom,
+    Network,
+    quasi_newton,
+)
 
 SIDE = 16
 CPU = Hardware("cpu")
@@ -169,13 +178,18 @@ def test_training_on_keeps_what_suits_its_base_unless_told(
     generator: stylegan2.Generator, basis: Eigenbasis, tmp_path: Path
 ) -> None:
     common: dict[str, Any] = dict(num_steps=1, pairs=0.0, batch=2, unroll_length=8, synthetic=1.0, starts=("mean",))
-    for own, told, wanted in (((100, 25), (0, 0), (100, 25)), ((4, 25), (0, 0), (8, 25)), ((100, 25), (9, 7), (9, 7))):
-        base = loom(generator, basis, horizon=own[0], settle=own[1])
-        recipe = Recipe(**common, horizon=told[0], settle=told[1])
+    names = ("horizon", "settle", "rest")
+    for own, told, wanted in (
+        ((100, 25, 300), (0, 0, 0), (100, 25, 300)),
+        ((4, 25, 0), (0, 0, 0), (8, 25, 0)),
+        ((100, 25, 300), (9, 7, 50), (9, 7, 50)),
+    ):
+        base = loom(generator, basis, **dict(zip(names, own, strict=True)))
+        recipe = Recipe(**common | dict(zip(names, told, strict=True)))
         out = tmp_path / "-".join(map(str, own + told))
         list(learned_optimizer.train(generator, recipe, out=out, base=base, hardware=CPU))
         config = learned_optimizer.load(out / "model.safetensors").config
-        assert (config["horizon"], config["settle"]) == wanted
+        assert tuple(config[name] for name in names) == wanted
 
 
 def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
@@ -289,6 +303,22 @@ def test_adam_takes_over_in_the_end(generator: stylegan2.Generator, basis: Eigen
     own = (steps[1.0] - steps[0.0]).abs().amax((1, 2))
     assert own[1] == pytest.approx(float(own[0]) / 2, rel=1e-3) and own[0] > 1e-3
     torch.testing.assert_close(steps[1.0][2:], steps[0.0][2:])
+
+
+def test_plain_adam_goes_on_at_the_very_end(generator: stylegan2.Generator, basis: Eigenbasis) -> None:
+    network, never = (loom(generator, basis, rest=rest) for rest in (3, 0))
+    ws, target = torch.randn(2, 6, 8), torch.rand(2, 3, SIDE, SIDE)
+    gradients, sight = torch.randn(5, 2, 6, 8), Sight(torch.ones(2), target, target)
+    latent = torch.zeros(2, 6, 8, requires_grad=True)
+    adam = torch.optim.Adam([latent], betas=REST_BETAS)
+    state, other = network.begin(2), never.begin(2)
+    for index, gradient in enumerate(gradients):
+        before, latent.grad = latent.detach().clone(), gradient
+        adam.param_groups[0]["lr"] = REST_RATE * (REST_STEPS / (REST_STEPS + max(0, index + 1 - 3))) ** 0.5
+        adam.step()
+        step, state = network(ws, gradient, sight, state)
+        learned, other = never(ws, gradient, sight, other)
+        torch.testing.assert_close(step, latent.detach() - before if index >= 3 else learned)
 
 
 def test_a_descent_goes_on_with_its_own_network_alone(

@@ -70,6 +70,7 @@ class Recipe(Training):
             learned may well serve for longer; raise it if validation pictures say so.
         settle: of loom: steps after which they shrink with the root of their number; 0: 60, or the base's. First-order training
             does not see that a descent which turns back and forth would gain by smaller ones; let validation pictures decide.
+        rest: of loom: steps after which plain Adam goes on, on w itself, at a rate that falls; 0: the base's, or never.
         synthetic: share of pictures that the generator makes for it.
         starts: where descents start, in turn: mean, random, encoder.
         latent: of gate: weight of the mean squared difference from the w that made a picture.
@@ -98,6 +99,7 @@ class Recipe(Training):
     first_unroll_length: int = 5
     horizon: int = 0
     settle: int = 0
+    rest: int = 0
     synthetic: float = 0.5
     starts: tuple[str, ...] = INITS
     latent: float = 1.0
@@ -115,6 +117,7 @@ class Recipe(Training):
             ("first_unroll_length", 1, 1000),
             ("horizon", 0, math.inf),
             ("settle", 0, math.inf),
+            ("rest", 0, math.inf),
             ("synthetic", 0, 1),
             ("pairs", 0, 1),
             ("hidden", 1, math.inf),
@@ -254,8 +257,9 @@ def train(
     if not isinstance(network, NETWORKS[recipe.network]):
         raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
     if isinstance(network, Loom):
-        horizon = max(recipe.unroll_length, 0 if base is None else network.config["horizon"])
-        network.config |= dict(horizon=recipe.horizon or horizon, settle=recipe.settle or network.config["settle"])
+        own = network.config
+        longest = max(recipe.unroll_length, 0 if base is None else own["horizon"])
+        own |= dict(horizon=recipe.horizon or longest, settle=recipe.settle or own["settle"], rest=recipe.rest or own["rest"])
     network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
     course = _Course(maker, features, recipe, encoder, network)

@@ -132,7 +132,7 @@ class Learned(torch.optim.Optimizer):
         state |= dict(best=best, lowest=lowest, scale=scale)
         for row, p in enumerate(params):
             p.copy_(moved[row])
-            self.state[p].update({name: value[row].clone() for name, value in state.items()})
+            self.state[p].update({name: value[row] for name, value in state.items()})
         return loss
 
     def _fresh(self, count: int) -> list[State]:

@@ -147,6 +147,8 @@ MOMENTA, SQUARES = (0.0, 0.5, 0.8, 0.95), 0.95  # decays of the running means of
 PAIRS = 10  # moves that the quasi-Newton step remembers
 DAMPING = EVEN = 1e-4  # shares of the largest curvature, added to each
 CLOCKS = (3.0, 10.0, 30.0, 100.0)  # steps
+REST_RATE, REST_BETAS = 0.1, (0.9, 0.9)  # of plain Adam in the end: half the rate that it does best with,
+REST_STEPS = 100.0  # which falls with the root of the steps, after about as many
 
 
 class Eye(nn.Module):
@@ -232,6 +234,8 @@ class Loom(Network):
         clock: whether it sees time and loss.
         horizon: after as many steps Adam takes over; those of the descents that it is trained on, or more.
         settle: after as many its steps shrink with the root of their number, as those of a descent must that is to come to rest.
+        rest: after as many plain Adam goes on, on w itself, at a rate that falls; 0: never. For descents of a thousand steps, of
+            which training sees none.
         generator: the generator's :func:`~styleloom.blocks.generators.identity`.
     """
 
@@ -254,6 +258,7 @@ class Loom(Network):
         clock: bool = True,
         horizon: int = 60,
         settle: int = 60,
+        rest: int = 0,
         generator: str = "",
     ) -> None:
         super().__init__()
@@ -277,6 +282,7 @@ class Loom(Network):
             clock=clock,
             horizon=horizon,
             settle=settle,
+            rest=rest,
             generator=generator,
         )
         self.num_ws, self.w_dim, self.lr = num_ws, w_dim, lr
@@ -308,12 +314,24 @@ class Loom(Network):
         each, coordinates = zeros[:, 0, 0], zeros[..., 0]
         pairs = coordinates[:, None].expand(-1, PAIRS if self.sees["newton"] else 1, -1)
         memory = dict(age=each, means=zeros, square=coordinates, first=each, last=each)
-        return memory | dict(place=coordinates, slope=coordinates, moves=pairs, turns=pairs)
+        memory |= dict(place=coordinates, slope=coordinates, moves=pairs, turns=pairs)
+        if self.config["rest"]:
+            plain = self.embedding.new_zeros(count, self.num_ws, self.w_dim)
+            memory |= dict(plain_mean=plain, plain_square=plain)
+        return memory
 
     def forward(self, ws: Tensor, gradient: Tensor, sight: Sight, state: State) -> tuple[Tensor, State]:
         slope = gradient.flatten(1) @ self.vectors * self.spread
-        step, state = self.along(self.place(ws), slope, sight, state)
-        return (step * self.spread @ self.vectors.T).view_as(ws), state
+        step, kept = self.along(self.place(ws), slope, sight, state)
+        step = (step * self.spread @ self.vectors.T).view_as(ws)
+        if not self.config["rest"]:
+            return step, kept
+        plain = dict(age=state["age"], mean=state["plain_mean"], square=state["plain_square"])
+        direction, plain = adam(gradient, plain, REST_BETAS)
+        since = (plain["age"] - self.config["rest"])[:, None, None]
+        rate = REST_RATE * (REST_STEPS / (REST_STEPS + since.clamp(min=0))).sqrt()
+        step = torch.where(since > 0, -rate * direction, step)
+        return step, kept | dict(plain_mean=plain["mean"], plain_square=plain["square"])
 
     def place(self, ws: Tensor) -> Tensor:
         """ws along the eigenvectors, in standard deviations of the prior from its mean: [N, K]."""
