@@ -124,8 +124,9 @@ def average(models: Sequence[str | Path], out: str | Path) -> int:
             raise StyleLoomError(f"{models[0]} and {name} differ in {differ[0]}; average trainings that began with one model")
     mean = {}
     for key, value in tensors.items():
-        each = torch.stack([value, *(more[key] for more, _ in others)])
-        mean[key] = each.double().mean(0).to(value.dtype) if value.is_floating_point() else value
+        each = [value, *(more[key] for more, _ in others)]
+        apart = value.is_floating_point() and any(not torch.equal(value, other) for other in each)
+        mean[key] = torch.stack(each).double().mean(0).to(value.dtype) if apart else value
     _write(out, mean, metadata)
     return sum(value.numel() for value in mean.values())
 
