@@ -38,12 +38,13 @@ from styleloom.papers.learned_optimizer import Recipe
 
 PICTURES = 32
 WHOLE = Recipe(num_steps=150, pairs=0.3, unroll_length=20, horizon=20, starts=("mean", "random"))
+UNPAIRED = WHOLE.num_steps - WHOLE.pair_steps
 VARIANTS: dict[str, dict[str, Any]] = {
     "whole": {},
     "whole, second seed": dict(seed=1),
     "whole, third seed": dict(seed=2),
-    "does not look at the pictures": dict(channels=0, num_steps=WHOLE.num_steps - WHOLE.pair_steps),
-    "the eye learns from descents alone": dict(pairs=0.0, num_steps=WHOLE.num_steps - WHOLE.pair_steps),
+    "does not look at the pictures": dict(channels=0, num_steps=UNPAIRED),
+    "the eye learns from descents alone": dict(pairs=0.0, num_steps=UNPAIRED),
     "no quasi-Newton step": dict(newton=False),
     "Adam's momentum alone": dict(momenta=False),
     "neither time nor loss": dict(clock=False),

@@ -116,27 +116,29 @@ def average(models: Sequence[str | Path], out: str | Path) -> int:
     if len(models) < 2:
         raise StyleLoomError(f"{len(models)} model to average; give two or more")
     check_model_path(out)
-    (tensors, metadata), *others = [read_tensors(resolve(name)) for name in models]
-    first = _nature(models[0], tensors, metadata)
-    for name, other in zip(models[1:], others, strict=True):
-        differ = [what for what, value in _nature(name, *other).items() if value != first[what]]
+    read = [(path, *read_tensors(path)) for path in map(resolve, models)]
+    (_, tensors, metadata), *others = read
+    first, *natures = [_nature(*each) for each in read]
+    for name, nature in zip(models[1:], natures, strict=True):
+        differ = [what for what, value in nature.items() if value != first[what]]
         if differ:
             raise StyleLoomError(f"{models[0]} and {name} differ in {differ[0]}; average trainings that began with one model")
     mean = {}
     for key, value in tensors.items():
-        each = [value, *(more[key] for more, _ in others)]
-        apart = value.is_floating_point() and any(not torch.equal(value, other) for other in each)
-        mean[key] = torch.stack(each).double().mean(0).to(value.dtype) if apart else value
+        more = [their[key] for _, their, _ in others]
+        apart = value.is_floating_point() and not all(torch.equal(value, other) for other in more)
+        mean[key] = torch.stack([value, *more]).double().mean(0).to(value.dtype) if apart else value
     _write(out, mean, metadata)
     return sum(value.numel() for value in mean.values())
 
 
-def _nature(name: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Any]:
-    kind, config = read_config(name)
-    if not kind:
-        raise StyleLoomError(f"{name} is no StyleLoom model; convert it first")
+def _nature(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> dict[str, Any]:
+    kind = metadata.get("kind")
+    if kind is None:
+        raise StyleLoomError(f"{path} is no StyleLoom model; convert it first")
     shapes = {key: value.shape for key, value in tensors.items()}
-    return {"kind": kind, "generator": config.get("generator"), "shapes": shapes, "licence": metadata.get("licence")}
+    generator = model_config(path, metadata, kind).get("generator")
+    return {"kind": kind, "generator": generator, "shapes": shapes, "licence": metadata.get("licence")}
 
 
 def check_model_path(out: Path) -> None:
