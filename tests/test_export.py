@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import styleloom as sl
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
-from styleloom.papers import adain, dumoulin, johnson, stylegan, stylegan2, super_resolution
+from styleloom.papers import adain, dumoulin, ghiasi, johnson, stylegan, stylegan2, super_resolution
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'styleloom[export]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the exporter
@@ -24,6 +24,13 @@ def networks() -> dict[str, nn.Module]:
         "johnson": johnson.TransformNet(width=4, blocks=1),
         "dumoulin": dumoulin.StyleNet(["a", "b"], width=4, blocks=1),
         "adain": adain.AdaIN(Features(convs=(1, 1, 1, 1), widths=(4, 4, 6, 6), padding="reflect")),
+        "ghiasi": ghiasi.AnyStyle(
+            Features(convs=(1, 1, 1, 1, 1), widths=(4, 4, 6, 6, 6), padding="reflect"),
+            width=4,
+            blocks=1,
+            deep_blocks=1,
+            deep_width=6,
+        ),
         "super-resolution": super_resolution.Upscaler(width=4, blocks=1),
     }
     for network in found.values():
@@ -33,7 +40,7 @@ def networks() -> dict[str, nn.Module]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["johnson", "dumoulin", "adain", "super-resolution"])
+@pytest.mark.parametrize("kind", ["johnson", "dumoulin", "ghiasi", "adain", "super-resolution"])
 def test_onnx_equals_torch(kind: str, tmp_path: Path) -> None:
     network = networks()[kind]
     inputs = sl.export(network, tmp_path / "model.onnx")
@@ -43,6 +50,7 @@ def test_onnx_equals_torch(kind: str, tmp_path: Path) -> None:
         image = torch.rand(batch, 3, height, width)
         others: dict[str, list[Tensor]] = {
             "dumoulin": [torch.softmax(torch.randn(batch, 2), 1)],
+            "ghiasi": [torch.rand(batch, 3, 77, 45), torch.tensor(1.6)],
             "adain": [torch.rand(batch, 3, 77, 45), torch.tensor(0.6)],
         }
         given = [image, *others.get(kind, [])]

@@ -29,6 +29,7 @@ YEARS = {
     "johnson": 2016,
     "super_resolution": 2016,
     "dumoulin": 2017,
+    "ghiasi": 2017,
     "adain": 2017,
     "progan": 2018,
     "progan_networks": 2018,

@@ -12,9 +12,9 @@ import styleloom
 
 NAMES = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
-    "fit", "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
-    "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2",
-    "stylize", "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
+    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load",
+    "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize",
+    "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]

@@ -20,6 +20,7 @@ from .papers import (
     adain,
     dumoulin,
     gatys,
+    ghiasi,
     image2stylegan,
     indomain,
     johnson,
@@ -37,7 +38,7 @@ __version__ = version("styleloom")
 
 __all__ = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
-    "fit", "gatys", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load", "load_features",
-    "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize", "stylize_film",
-    "super_resolution", "toonfaces", "upscale", "write",
+    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load",
+    "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize",
+    "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip

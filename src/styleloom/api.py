@@ -20,6 +20,7 @@ from .papers import (
     adain,
     dumoulin,
     gatys,
+    ghiasi,
     indomain,
     johnson,
     learned_optimizer,
@@ -29,11 +30,11 @@ from .papers import (
     super_resolution,
 )
 
-METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "adain": adain}
+METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
 GENERATORS: dict[str, ModuleType] = {module.KIND: module for module in (progan, stylegan, stylegan2)}
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "features": load_features,
-    **{module.KIND: module.load for module in (johnson, dumoulin, adain, super_resolution)},
+    **{module.KIND: module.load for module in (johnson, dumoulin, ghiasi, adain, super_resolution)},
     **{module.KIND: module.load for module in GENERATORS.values()},
     labeller.KIND: labeller.load,
     indomain.KIND: indomain.load,
@@ -123,9 +124,9 @@ def stylize(
 
     Args:
         content: [N, 3, H, W] in [0, 1]; each picture is painted by itself.
-        style: for ``"gatys"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or several of any sizes; for
+        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or several of any sizes; for
             ``"dumoulin"`` one or several of its network's style names; for ``"johnson"`` the name or file of a network.
-        method: ``"gatys"`` descends on the pixels, for minutes; ``"johnson"``, ``"dumoulin"`` and ``"adain"`` take one pass.
+        method: ``"gatys"`` descends on the pixels, for minutes; the others take one pass.
         preset: a named set of the method's settings, e.g. ``gatys.PRESETS``.
         weights: share of each style; equal when not given.
         mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
@@ -169,7 +170,7 @@ def painter(
     """A one-pass method ready to paint: its network is loaded once, whatever is painted then.
 
     Args:
-        method: johnson, dumoulin or adain.
+        method: johnson, dumoulin, ghiasi or adain.
         style, weights, masks: see :func:`stylize`.
         config: from the method's own ``configure``.
         model: a network, instead of loading the one that ``config`` or the style names.
@@ -204,7 +205,7 @@ def stylize_film(
         source: film to read.
         out: film to write: .mp4, .mov, .mkv or .webm.
         style: see :func:`stylize`, with pictures [1, 3, H, W].
-        method: ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
+        method: ``"ghiasi"``, ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
         smooth: see :func:`styleloom.blocks.video.repaint`.
         weights: share of each style.
         options: settings of the method.
@@ -224,10 +225,10 @@ def check_styles(method: str, style: Any, *, mixed: bool) -> None:
     """Raise StyleLoomError unless the styles are what the method takes: names or pictures, several and ``mixed`` or not."""
     styles = list(style) if isinstance(style, list | tuple) else [style]
     if method in NAMED and any(isinstance(each, Tensor) for each in styles):
-        raise StyleLoomError(f"{method} knows the styles that it was trained for, by name; for any picture use gatys or adain")
+        raise StyleLoomError(f"{method} has styles of its own, by name; for any picture use gatys, ghiasi or adain")
     if method not in NAMED and any(isinstance(each, str) for each in styles):
         raise StyleLoomError(f"{method} takes style pictures; read them first, or use draw() for a bundled one")
     if method == "johnson" and len(styles) != 1:
-        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, adain or gatys")
+        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, ghiasi, adain or gatys")
     if method == "johnson" and mixed:
-        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, adain or gatys")
+        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, ghiasi, adain or gatys")

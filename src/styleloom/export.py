@@ -17,7 +17,7 @@ from torch.export import Dim
 from .blocks.errors import StyleLoomError
 from .blocks.files import check_parent, replacing
 from .blocks.generators import Generator
-from .papers import adain, dumoulin, johnson, super_resolution
+from .papers import adain, dumoulin, ghiasi, johnson, super_resolution
 
 SMALLEST = 32  # pixels a side that an exported network takes
 
@@ -83,13 +83,19 @@ def _of_image_and_shares(network: dumoulin.StyleNet) -> dict[str, tuple[Tensor, 
     }
 
 
-def _of_content_and_style(network: adain.AdaIN) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+def _of_content_and_style(network: nn.Module) -> dict[str, tuple[Tensor, dict[int, Any]]]:
     batch = Dim("batch")
     return {
         "content": (_picture(), {0: batch} | _sides("content")),
         "style": (_picture(72, 88), {0: batch} | _sides("style")),
         "alpha": (torch.tensor(0.8), {}),
     }
+
+
+def _of_content_style_and_weight(network: ghiasi.AnyStyle) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+    inputs = _of_content_and_style(network)
+    del inputs["alpha"]
+    return inputs | {"style_weight": (torch.tensor(1.5), {})}
 
 
 def _of_latents(network: _Sampled) -> dict[str, tuple[Tensor, dict[int, Any]]]:
@@ -106,6 +112,7 @@ def _of_latents(network: _Sampled) -> dict[str, tuple[Tensor, dict[int, Any]]]:
 EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int, Any]]]]] = {
     johnson.TransformNet: _of_image,
     dumoulin.StyleNet: _of_image_and_shares,
+    ghiasi.AnyStyle: _of_content_style_and_weight,
     adain.AdaIN: _of_content_and_style,
     super_resolution.Upscaler: _of_image,
     _Sampled: _of_latents,
@@ -117,9 +124,9 @@ def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
     """Write a network as an ONNX file that takes batches and pictures of any size.
 
     Pictures go in and come out as [N, 3, H, W] in [0, 1], at least 32 pixels a side. A Dumoulin network also takes
-    ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number. A
-    generator takes ``z`` [N, z_dim], ``truncation_psi``, a number, and where it has classes ``c`` [N, c_dim]; it gives
-    pictures of its own size, with its constant noise.
+    ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number, Ghiasi
+    ``style_weight`` instead. A generator takes ``z`` [N, z_dim], ``truncation_psi``, a number, and where it has classes ``c``
+    [N, c_dim]; it gives pictures of its own size, with its constant noise.
 
     Args:
         network: from :func:`styleloom.load`.

@@ -2,31 +2,18 @@
 
 import torch
 
-from styleloom.blocks.adversarial import Chances, Memory, only, resolutions_of, sheet, trained
+from styleloom.blocks.adversarial import Memory, only, resolutions_of, sheet, trained
 from styleloom.blocks.augment import augment
+from styleloom.blocks.random import SampleRandom
 from styleloom.papers import progan, stylegan2
 
 CPU = torch.device("cpu")
 
 
-def test_chances_do_not_depend_on_the_batch() -> None:
-    seeds = torch.tensor([3, 9, 2**31 - 1, 5])
-    whole, part = Chances(seeds, 1, CPU), Chances(seeds[2:], 1, CPU)
-    for name, shape in (("normal", (2, 8)), ("uniform", (3,))):
-        assert torch.equal(getattr(whole, name)(*shape)[2:], getattr(part, name)(*shape))
-    for all_, some in zip(whole.noise([4, 8]), part.noise([4, 8]), strict=True):
-        assert torch.equal(all_[2:], some) and all_.shape[1] == 1
-    other = Chances(seeds, 2, CPU)
-    assert not torch.equal(other.normal(8), Chances(seeds, 1, CPU).normal(8))
-    many = Chances(torch.arange(500), 0, CPU).normal(40)
-    assert abs(float(many.mean())) < 0.02 and abs(float(many.std()) - 1) < 0.02
-    assert (torch.corrcoef(many.T) - torch.eye(40)).abs().max() < 0.25
-
-
 def test_a_pictures_augmentation_does_not_depend_on_the_batch() -> None:
     pictures, seeds = torch.rand(6, 3, 16, 16) * 2 - 1, torch.arange(6)
-    whole = augment(pictures, 0.7, generator=Chances(seeds, 0, CPU).generators)
-    part = augment(pictures[1:3], 0.7, generator=Chances(seeds[1:3], 0, CPU).generators)
+    whole = augment(pictures, 0.7, generator=SampleRandom(seeds, 0, CPU))
+    part = augment(pictures[1:3], 0.7, generator=SampleRandom(seeds[1:3], 0, CPU))
     torch.testing.assert_close(whole[1:3], part, atol=1e-5, rtol=0)
     assert not torch.allclose(whole, pictures)
 

@@ -4,6 +4,7 @@ import json
 import zipfile
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_batches_resume_and_are_shared() -> None:
     def item(index: int, rng: RandomState) -> tuple[torch.Tensor, ...]:
         return torch.tensor(float(index)), torch.tensor(rng.uniform())
 
-    def take(**options: int) -> list[tuple[torch.Tensor, ...]]:
+    def take(**options: Any) -> list[tuple[torch.Tensor, ...]]:
         return list(islice(batches(item, 5, lambda step: range(4 * step, 4 * step + 4), seed=2, **options), 3))
 
     whole = take()

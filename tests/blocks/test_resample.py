@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from styleloom.blocks.resample import filtered, fir
+from styleloom.blocks.resample import _convolved_at_once, convolved, filtered, fir
 
 
 @pytest.mark.parametrize("taps", [(1, 3, 3, 1), (1, 2, 1), (1, 1)])
@@ -43,3 +43,12 @@ def test_halving_in_mixed_precision() -> None:
     (found,) = torch.autograd.grad(half, x, slope.to(half.dtype))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, full, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("taps", [(1, 3, 3, 1), (1, 1)])
+def test_one_kernel_for_filter_and_weights(size: int, taps: tuple[int, ...]) -> None:
+    x, weight, bias = torch.randn(2, 5, 8, 8), torch.randn(7, 5, size, size), torch.randn(7)
+    for up, down in ((2, 1), (1, 2)):
+        wanted = convolved(x, weight, fir(taps), up=up, down=down, bias=bias)
+        torch.testing.assert_close(_convolved_at_once(x, weight, fir(taps), up=up, bias=bias), wanted, atol=1e-4, rtol=1e-4)

@@ -1,6 +1,7 @@
 """Johnson, Dumoulin and AdaIN: counts, statistics, mixtures, tiles, files, and short trainings whose loss falls."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from styleloom.blocks.errors import StyleLoomError
 from styleloom.blocks.features import Features
 from styleloom.blocks.fit import Tick
 from styleloom.blocks.onepass import by_tiles
-from styleloom.papers import adain, dumoulin, johnson
+from styleloom.papers import adain, dumoulin, ghiasi, johnson
 
 
 @pytest.fixture
@@ -51,6 +52,16 @@ def pastiche() -> dumoulin.StyleNet:
     for parameter in network.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     return network.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def anystyle() -> ghiasi.AnyStyle:
+    torch.manual_seed(4)
+    sizes: dict[str, Any] = dict(embedding=6, hidden=8, width=4, blocks=1, deep_blocks=1, deep_width=8)
+    model = ghiasi.AnyStyle(Features(convs=(1, 1, 1, 1, 1), widths=(4, 4, 6, 6, 6), padding="reflect"), **sizes)
+    for parameter in model.norms_of.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model.eval().requires_grad_(False)
 
 
 def test_parameters_are_those_of_the_papers() -> None:
@@ -113,7 +124,7 @@ def test_johnson_by_tiles_given_the_same_statistics(network: johnson.TransformNe
     statistics = network.statistics(photo)
     whole = network(photo, statistics=statistics)
     torch.testing.assert_close(network(photo), whole, rtol=1e-3, atol=1e-4)
-    parts = by_tiles(lambda window: network(window.cut(photo), statistics=statistics), photo, 64, johnson.REACH)
+    parts = by_tiles(lambda window: network(window.cut(photo), statistics=statistics), photo, 64, network.reach)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     # The picture is its own thumbnail here, so tiles change nothing.
     torch.testing.assert_close(johnson.stylize(photo, network, johnson.Config(tile=64)), whole, rtol=0, atol=1e-5)
@@ -133,11 +144,57 @@ def test_mixtures_of_styles_are_mixtures_of_numbers(pastiche: dumoulin.StyleNet,
     torch.testing.assert_close(parted[..., 110:], dumoulin.stylize(photo, "c", model=pastiche)[..., 110:])
 
 
-def test_a_batch_changes_nothing(painter: adain.AdaIN, pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
+def test_a_style_embedding_is_of_its_statistics(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
+    # Statistics know no place: a picture of four copies, reflected so that no border differs, has the embedding of one.
+    tile = images.resize(photo, (32, 48))
+    mirrored = torch.cat([tile, tile.flip(3)], 3)
+    four = torch.cat([mirrored, mirrored.flip(2)], 2)
+    sixteen = torch.cat([torch.cat([four, four], 3)] * 2, 2)
+    torch.testing.assert_close(anystyle.embed(sixteen), anystyle.embed(four), rtol=0.02, atol=2e-3)
+    assert not torch.allclose(anystyle.embed(four), anystyle.embed(1 - four), atol=1e-2)
+
+
+def test_any_style_mixes_its_embeddings(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
+    styles = [torch.rand(1, 3, 40, 48), torch.rand(1, 3, 48, 40) ** 3]
+    config = ghiasi.Config(style_size=0, style_weight=2.0)
+    one, other = (anystyle.embed(style) for style in styles)
+    mixed = ghiasi.stylize(photo, styles, config, weights=[1, 3], model=anystyle)
+    torch.testing.assert_close(mixed, anystyle.network(photo, anystyle.norms(0.25 * one + 0.75 * other, 2.0)), rtol=0, atol=1e-5)
+    # Half of the strength: half way to the photograph's own style.
+    half = ghiasi.stylize(photo, styles[0], replace(config, alpha=0.5), model=anystyle)
+    own = anystyle.embed(photo)
+    torch.testing.assert_close(half, anystyle.network(photo, anystyle.norms(0.5 * (one + own), 2.0)), rtol=0, atol=1e-5)
+    assert (ghiasi.stylize(photo, styles[0], replace(config, style_weight=0.5), model=anystyle) - mixed).abs().max() > 1e-3
+    left = torch.zeros(1, 1, 173, 267)
+    left[..., :100] = 1
+    parted = ghiasi.stylize(photo, styles, config, masks=[left], model=anystyle)
+    torch.testing.assert_close(parted[..., :90], ghiasi.stylize(photo, styles[0], config, model=anystyle)[..., :90])
+    torch.testing.assert_close(parted[..., 110:], ghiasi.stylize(photo, styles[1], config, model=anystyle)[..., 110:])
+    with pytest.raises(StyleLoomError, match="style_weight is 5"):
+        ghiasi.configure(style_weight=5)
+
+
+def test_reach_is_how_far_a_pixel_looks(anystyle: ghiasi.AnyStyle) -> None:
+    network = anystyle.network
+    norms = anystyle.norms(torch.zeros(1, 6))
+    picture = torch.rand(1, 3, 304, 304)
+    statistics = network.statistics(picture, norms)
+    picture.requires_grad_()
+    network(picture, norms, statistics)[0, :, 152, 152].sum().backward()
+    assert picture.grad is not None
+    rows = picture.grad.abs().amax((0, 1, 3)).nonzero().flatten()
+    assert max(152 - int(rows.min()), int(rows.max()) - 152) <= network.reach
+
+
+def test_a_batch_changes_nothing(
+    painter: adain.AdaIN, pastiche: dumoulin.StyleNet, anystyle: ghiasi.AnyStyle, photo: Tensor
+) -> None:
     batch, style = torch.cat([photo, photo.flip(3) ** 2]), torch.rand(1, 3, 48, 48)
     for paint in (
         lambda content: adain.stylize(content, style, model=painter),
         lambda content: dumoulin.stylize(content, "b", model=pastiche),
+        lambda content: ghiasi.stylize(content, style, model=anystyle),
+        lambda content: ghiasi.stylize(content, style, ghiasi.configure(alpha=0.6), model=anystyle),
     ):
         torch.testing.assert_close(paint(batch)[1:], paint(batch[1:]), rtol=0, atol=5e-4)  # sums of other lengths
 
@@ -158,10 +215,17 @@ SAVED: list[tuple[Make, Save, Load]] = [
     (lambda: dumoulin.StyleNet(["x", "y"], width=4), dumoulin.save, dumoulin.load),
     (lambda: adain.AdaIN(Features(convs=(2, 2, 3, 1), widths=(4, 4, 4, 4))), lambda model, path: model.save(path), adain.load),
     (lambda: adain.AdaIN(sl.load_features(), source="vgg19-lite"), lambda model, path: model.save(path), adain.load),
+    (
+        lambda: ghiasi.AnyStyle(sl.load_features(), source="vgg19-lite", width=4, deep_width=8),
+        lambda model, path: model.save(path),
+        ghiasi.load,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("make", "save", "load"), SAVED, ids=["johnson", "dumoulin", "adain", "adain without its encoder"])
+@pytest.mark.parametrize(
+    ("make", "save", "load"), SAVED, ids=["johnson", "dumoulin", "adain", "adain without its encoder", "ghiasi"]
+)
 def test_files(
     make: Callable[[], nn.Module], save: Callable[..., None], load: Callable[[Path], nn.Module], tmp_path: Path
 ) -> None:
@@ -188,7 +252,7 @@ def test_mistakes(pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
         sl.stylize(photo, photo, method="adain", alpha=2)
     with pytest.raises(StyleLoomError, match="tile is 100"):
         adain.configure(tile=100)
-    with pytest.raises(StyleLoomError, match="unknown method 'magic'; choose one of gatys, johnson, dumoulin, adain"):
+    with pytest.raises(StyleLoomError, match="unknown method 'magic'; choose one of gatys, johnson, dumoulin, ghiasi, adain"):
         sl.stylize(photo, photo, method="magic")
 
 
@@ -206,6 +270,8 @@ def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> Non
     short: dict[str, Any] = dict(num_steps=24, batch=2, size=32, save_every=12, sample_every=24)
     style = images.resize(torch.rand(1, 3, 5, 5), (40, 40))
     decoding = adain.Recipe(optimizer="adam", decay="paper", lr=5e-3, **short)
+    sizes: dict[str, Any] = dict(embedding=8, hidden=8, width=4, blocks=1, deep_blocks=1, deep_width=8)
+    painting = ghiasi.Recipe(**(short | sizes | dict(size=64)), lr=2e-2, own_style=0.0)
     loops: dict[str, Callable[..., Iterator[Tick]]] = {
         "johnson": lambda **options: johnson.train(folder, style, johnson.Recipe(width=4, **short), **options),
         "dumoulin": lambda **options: dumoulin.train(
@@ -215,6 +281,7 @@ def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> Non
             **options,
         ),
         "adain": lambda **options: adain.train(folder, [folder], decoding, **options),
+        "ghiasi": lambda **options: ghiasi.train(folder, folder, painting, **options),
     }
     for name, train in loops.items():
         losses = [sum(tick.losses.values()) for tick in train(out=tmp_path / name)]
@@ -245,12 +312,18 @@ def test_a_style_is_added_by_its_own_numbers(folder: Path, pastiche: dumoulin.St
 
 
 def test_bf16_is_near_fp32(
-    painter: adain.AdaIN, pastiche: dumoulin.StyleNet, network: johnson.TransformNet, photo: Tensor, monkeypatch: Any
+    painter: adain.AdaIN,
+    pastiche: dumoulin.StyleNet,
+    anystyle: ghiasi.AnyStyle,
+    network: johnson.TransformNet,
+    photo: Tensor,
+    monkeypatch: Any,
 ) -> None:
     settings, style = {"precision": "bf16"}, torch.rand(1, 3, 48, 48)
     paints: list[Callable[[dict[str, Any]], Tensor]] = [
         lambda given: adain.stylize(photo, style, adain.Config(**given), model=painter),
         lambda given: dumoulin.stylize(photo, "b", dumoulin.Config(**given), model=pastiche),
+        lambda given: ghiasi.stylize(photo, style, ghiasi.Config(**given), model=anystyle),
         lambda given: johnson.stylize(photo, network, johnson.Config(**given)),
     ]
     monkeypatch.setattr(precision, "bf16_is_fast", lambda: False)

@@ -20,7 +20,7 @@ from . import checkpoint, images
 from .data import Labelled
 from .distributions import Distance, Embedding
 from .errors import TINY, StyleLoomError, check_limits
-from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit, mixed_seed
+from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
 from .generators import Generator, ModelFiles
 from .precision import precision_on
 
@@ -81,33 +81,6 @@ class Adversarial:
             value = getattr(self, name, None)
             for each in value if isinstance(value, tuple) else () if value is None else (value,):
                 check_limits(name, each, *limits)
-
-
-class Chances:
-    """Random numbers of each picture of a batch, from a seed of its own.
-
-    Args:
-        seeds: [N] whole numbers.
-        purpose: another number gives other numbers.
-        device: where they are made and stay.
-    """
-
-    def __init__(self, seeds: Tensor, purpose: int, device: torch.device) -> None:
-        self.device = device
-        self.generators = [torch.Generator(device).manual_seed(mixed_seed(int(seed), purpose)) for seed in seeds]
-
-    def normal(self, *shape: int) -> Tensor:
-        """[N, *shape]."""
-        return torch.stack([torch.randn(shape, generator=each, device=self.device) for each in self.generators])
-
-    def uniform(self, *shape: int) -> Tensor:
-        """[N, *shape] in [0, 1)."""
-        return torch.stack([torch.rand(shape, generator=each, device=self.device) for each in self.generators])
-
-    def noise(self, sides: Sequence[int]) -> list[Tensor]:
-        """A map [N, 1, side, side] for each layer."""
-        drawn = self.normal(sum(side * side for side in sides)).split([side * side for side in sides], 1)
-        return [part.view(-1, 1, side, side) for part, side in zip(drawn, sides, strict=True)]
 
 
 class Memory(nn.Module):

@@ -8,7 +8,7 @@ far the discriminator overfits.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import StyleLoomError
+from .random import SampleRandom
 
 PIPELINES = "bgc"
 # Symlet of order 6: the low-pass filter between the resolutions that pictures are resampled at.
@@ -25,6 +26,7 @@ SYM6 = (
     0.0017677118642428036, -0.007800708325034148,
 )  # fmt: skip
 XINT_MAX, SCALE_STD, ANISO_STD, XFRAC_STD = 0.125, 0.2, 0.2, 0.125
+UNIFORM, NORMAL = 32, 8  # most numbers of each kind that the changes of a picture take
 BRIGHTNESS_STD, CONTRAST_STD, SATURATION_STD = 0.2, 0.5, 1.0
 
 
@@ -33,7 +35,7 @@ def augment(
     p: float | Tensor,
     pipeline: str = "bgc",
     *,
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    generator: SampleRandom | torch.Generator | None = None,
     percentile: float | None = None,
 ) -> Tensor:
     """Pictures, each changed by chance in some of many ways.
@@ -42,7 +44,7 @@ def augment(
         image: [N, 3, H, W] in [-1, 1].
         p: probability of each change.
         pipeline: letters of ``"b"``, flips and whole-pixel moves, ``"g"``, moves, turns and stretches, ``"c"``, colours.
-        generator: of the chances; or one for each picture, so that they do not depend on the batch.
+        generator: of the chances; one for each picture makes them independent of the batch.
         percentile: instead of chance, each change as large as this share of all of them: for tests.
 
     Returns:
@@ -61,7 +63,7 @@ def augment(
     draw = _Draws(count, float(p), generator, percentile)
     geometry = _geometry(draw, pipeline, width, height)
     if geometry is not None and not torch.equal(geometry, torch.eye(3).expand_as(geometry)):
-        image = _moved(image, geometry.to(image.device))
+        image = _moved(image, geometry)
     if "c" in pipeline:
         colors = _colors(draw).to(image.device, image.dtype)
         image = (colors[:, :3, :3] @ image.flatten(2) + colors[:, :3, 3:]).view_as(image)
@@ -72,20 +74,22 @@ class _Draws:
     """Chances of a batch: with probability p a number drawn, otherwise what changes nothing."""
 
     def __init__(
-        self,
-        count: int,
-        p: float,
-        generator: torch.Generator | Sequence[torch.Generator] | None,
-        percentile: float | None,
+        self, count: int, p: float, generator: SampleRandom | torch.Generator | None = None, percentile: float | None = None
     ) -> None:
-        self.count, self.p, self.generator, self.percentile = count, p, generator, percentile
+        self.count, self.p, self.percentile = count, p, percentile
+        if isinstance(generator, SampleRandom):
+            uniform, normal = generator.uniform(UNIFORM), generator.normal(NORMAL)
+        else:
+            options: dict[str, Any] = dict(generator=generator, device=generator.device if generator is not None else None)
+            uniform, normal = torch.rand(count, UNIFORM, **options), torch.randn(count, NORMAL, **options)
+        self.uniform, self.normal = uniform.cpu().unbind(1), normal.cpu().unbind(1)  # drawn at once: devices answer slowly
+        self._next = dict(uniform=0, normal=0)
 
-    def _drawn(self, draw: Callable[..., Tensor], size: int) -> Tensor:
-        """[N, size] random numbers, on the CPU."""
-        if not isinstance(self.generator, Sequence):
-            device = self.generator.device if self.generator is not None else None
-            return draw(self.count, size, generator=self.generator, device=device).cpu()
-        return torch.stack([draw(size, generator=each, device=each.device) for each in self.generator]).cpu()
+    def _drawn(self, kind: str, size: int) -> Tensor:
+        """[N, size] numbers that were not used yet."""
+        start = self._next[kind]
+        self._next[kind] = start + size
+        return torch.stack(getattr(self, kind)[start : start + size], 1)
 
     def __call__(
         self, shape: Callable[[Tensor], Tensor], *, size: int = 1, normal: bool = False, p: float | None = None
@@ -95,8 +99,8 @@ class _Draws:
         if self.percentile is not None:
             fixed = torch.tensor(self.percentile)
             return shape((torch.erfinv(2 * fixed - 1) if normal else fixed).expand(self.count, size))
-        numbers = self._drawn(torch.randn if normal else torch.rand, size)
-        chosen = self._drawn(torch.rand, 1) < (self.p if p is None else p)
+        numbers = self._drawn("normal" if normal else "uniform", size)
+        chosen = self._drawn("uniform", 1) < (self.p if p is None else p)
         return torch.where(chosen, shape(numbers), nothing)
 
 
@@ -154,24 +158,24 @@ def _moved(image: Tensor, inverse: Tensor) -> Tensor:
     """Resample pictures along a map, at twice their resolution and filtered; beyond the border they are reflected."""
     count, channels, height, width = image.shape
     pad = len(SYM6) // 4
-    center = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=image.device)
+    center = torch.tensor([(width - 1) / 2, (height - 1) / 2])
     corners = _matrix(
         [[-center[0], center[0], center[0], -center[0]], [-center[1], -center[1], center[1], center[1]], [1] * 4], 1
     )
-    reached = (inverse @ corners.to(image.device))[:, :2].permute(1, 0, 2).flatten(1)  # [2, 4 N]
+    reached = (inverse @ corners)[:, :2].permute(1, 0, 2).flatten(1)  # [2, 4 N]
     margin = torch.cat([-reached, reached]).amax(1) + (2 * pad - center).repeat(2)
-    limit = torch.tensor([width - 1, height - 1], device=image.device).repeat(2)
+    limit = torch.tensor([width - 1, height - 1]).repeat(2)
     left, top, right, bottom = (int(each) for each in margin.clamp_min(0).minimum(limit).ceil())
     image = F.pad(image, (left, right, top, bottom), mode="reflect")
     # Coordinates of the padded picture, then of one twice as large, whose first pixel lies half a pixel further out.
-    ones = torch.ones(1, device=image.device)
-    inverse = _shift(ones * (left - right) / 2, ones * (top - bottom) / 2).to(image.device) @ inverse
+    ones = torch.ones(1)
+    inverse = _shift(ones * (left - right) / 2, ones * (top - bottom) / 2) @ inverse
     image = _doubled(image)
     inverse = _scale(2 * ones, 2 * ones) @ inverse @ _scale(ones / 2, ones / 2)
     inverse = _shift(-ones / 2, -ones / 2) @ inverse @ _shift(ones / 2, ones / 2)
     wide, high = 2 * (width + 2 * pad), 2 * (height + 2 * pad)
     inverse = _scale(2 / image.shape[3] * ones, 2 / image.shape[2] * ones) @ inverse @ _scale(wide / 2 * ones, high / 2 * ones)
-    grid = F.affine_grid(inverse[:, :2], [count, channels, high, wide], align_corners=False)
+    grid = F.affine_grid(inverse[:, :2].to(image.device), [count, channels, high, wide], align_corners=False)
     return _halved(_Sample.apply(image, grid.to(image.dtype)), pad)
 
 

@@ -245,11 +245,17 @@ def order(count: int, seed: int, first: int, many: int) -> list[int]:
     return found
 
 
-def random_crop(picture: Tensor, size: int, rng: RandomState, *, flip: bool = True, smallest: float = 0.5) -> Tensor:
-    """A square of random place and of ``smallest`` to all of the shorter side, scaled to ``size``: [3, H, W] -> [3, S, S]."""
+def random_crop(
+    picture: Tensor, size: int, rng: RandomState, *, flip: bool = True, smallest: float = 0.5, enlarge: bool = False
+) -> Tensor:
+    """A square of random place and of ``smallest`` to all of the shorter side, scaled to ``size``: [3, H, W] -> [3, S, S].
+
+    It is no smaller than ``size`` where the picture allows, but with ``enlarge``.
+    """
     height, width = picture.shape[-2:]
     shorter = min(height, width)
-    side = max(1, min(shorter, round(max(size, shorter * smallest) + rng.uniform() * (shorter - max(size, shorter * smallest)))))
+    least = shorter * smallest if enlarge else max(size, shorter * smallest)
+    side = max(1, min(shorter, round(least + rng.uniform() * (shorter - least))))
     top, left = rng.randint(0, height - side + 1), rng.randint(0, width - side + 1)
     cut = picture[:, top : top + side, left : left + side]
     cut = images.resize(cut[None], (size, size))[0] if side != size else cut
@@ -276,7 +282,8 @@ def batches(
     first: int = 0,
     rank: int = 0,
     world: int = 1,
-    ahead: int = 2,
+    workers: int = 1,
+    pin: bool = False,
 ) -> Iterator[tuple[Tensor, ...]]:
     """Batches first, first + 1, ... without end: stacked fields of ``item(index, rng)``, this process's share of each.
 
@@ -287,7 +294,8 @@ def batches(
         item: makes one example, a tuple of tensors, of picture ``index``, with a random state of its own.
         count: how many pictures there are.
         places: of the examples of a batch, in the endless row of them.
-        ahead: batches made beforehand by a second thread.
+        workers: threads that make batches beforehand, each its own.
+        pin: put them where a GPU copies from without waiting.
     """
 
     def make(step: int) -> tuple[Tensor, ...]:
@@ -295,9 +303,11 @@ def batches(
         chosen = order(count, seed, row.start, len(row))
         own = list(zip(chosen, row, strict=True))[rank::world]
         items = [item(index, RandomState([seed, place % 2**32])) for index, place in own]
-        return tuple(torch.stack(parts) for parts in zip(*items, strict=True))
+        stacked = tuple(torch.stack(parts) for parts in zip(*items, strict=True))
+        return tuple(part.pin_memory() for part in stacked) if pin else stacked
 
-    with ThreadPoolExecutor(1) as pool:
+    ahead = 2 * workers
+    with ThreadPoolExecutor(workers) as pool:
         waiting: list[Future[tuple[Tensor, ...]]] = [pool.submit(make, first + offset) for offset in range(ahead)]
         step = first + ahead
         try:

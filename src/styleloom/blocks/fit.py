@@ -234,7 +234,10 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     chief = fabric.is_global_zero
     log = RunLog(out, done, training.log_every) if chief else None
     rank, world = fabric.global_rank, fabric.world_size
-    source = data.batches(task.item, task.count, places, seed=training.seed, first=done, rank=rank, world=world)
+    gpu = fabric.device.type == "cuda"
+    source = data.batches(
+        task.item, task.count, places, seed=training.seed, first=done, rank=rank, world=world, workers=8 if gpu else 1, pin=gpu
+    )
     start, skipped = time.perf_counter(), 0
     misses = dict.fromkeys(task.phases, 0)
     seen = places(done).start
@@ -243,7 +246,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             _check_shares(len(places(step)), world, training.accumulate)
             told = task.begin(step)
             torch.manual_seed(mixed_seed(training.seed, step, rank))
-            batch = tuple(part.to(fabric.device) for part in batch)
+            batch = tuple(part.to(fabric.device, non_blocking=True) for part in batch)
             losses: dict[str, float] = {}
             for name, phase in task.phases.items():
                 if step % phase.every:
@@ -343,8 +346,7 @@ def _clip(optimizer: torch.optim.Optimizer, longest: float) -> bool:
 
 @torch.no_grad()
 def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
     for copy, original in zip(average.buffers(), network.buffers(), strict=True):
         copy.copy_(original)
 

@@ -74,7 +74,7 @@ def _inner_products(flat: Tensor) -> Tensor:
 
     The product is symmetric, so its gradient flat (S + S^T) is one product, not two: let one factor alone carry it.
     """
-    if len(flat) == 1:  # one picture, the usual case: a plain product is faster than a batch of one
+    if flat.shape[0] == 1:  # one picture, the usual case: a plain product is faster than a batch of one
         matrix = flat.squeeze(0)
         product = (matrix.detach().mT @ matrix).unsqueeze(0)
     else:
@@ -117,6 +117,37 @@ def wasserstein_loss(found: Moments, target: Moments, *, normalise: bool = True)
     traces = (found.covariance + target.covariance).diagonal(dim1=1, dim2=2).sum(1)
     loss = (found.mean - target.mean).square().sum(1) + traces - 2 * _trace_of_root(product)
     return (loss / target.energy if normalise else loss).mean()
+
+
+def mean_loss(found: Moments, target: Moments) -> Tensor:
+    """Squared distance of means as a share of the target's own squared length -> [N]."""
+    distance = (found.mean - target.mean).square().mean(1)
+    return distance / target.mean.square().mean(1).clamp_min(_TINY)
+
+
+def covariance_loss(found: Moments, target: Moments) -> Tensor:
+    """Squared distance of covariances as a share of the target's own squared length -> [N].
+
+    The share is of a hundredth of the means' outer product too, since a plain style has next to no covariance.
+    """
+    distance = (found.covariance - target.covariance).square().mean((1, 2))
+    own = target.covariance.square().mean((1, 2)) + 0.01 * target.mean.square().mean(1).square()
+    return distance / own.clamp_min(_TINY)
+
+
+def sliced_wasserstein(x: Tensor, y: Tensor, directions: int) -> Tensor:
+    """Squared sliced 2-Wasserstein distance of feature vectors over positions, as a share of the variance of ``y`` -> [N].
+
+    Mean over random directions of the squared differences of sorted projections (Pitie et al. 2005; Heitz et al. 2021).
+
+    Args:
+        x, y: [N, C, H, W], of as many positions.
+        directions: how many, drawn from torch's random state.
+    """
+    axes = F.normalize(torch.randn(x.shape[1], directions, device=x.device), dim=0)
+    ordered = [(axes.T @ each.flatten(2)).sort(2).values for each in (x, y)]  # [N, directions, H W]
+    variance = y.var((2, 3), correction=0).mean(1) + 0.01 * y.mean((2, 3)).square().mean(1)
+    return (ordered[0] - ordered[1]).square().mean((1, 2)) / variance.clamp_min(_TINY)
 
 
 def _trace_of_root(matrix: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TypeVar
@@ -151,6 +151,26 @@ def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1
     if keep_color == "luminance":
         painted = images.keep_luminance(painted, content)
     return torch.lerp(content, painted, alpha) if alpha < 1 else painted
+
+
+def overlaid(layers: Sequence[Tensor], regions: Sequence[Tensor], shares: Sequence[float], content: Tensor) -> Tensor:
+    """Pictures painted whole, laid over one another by region; where none is asked for, the content stays.
+
+    Args:
+        layers: [N, 3, H', W'] each, as ``content``.
+        regions: [1, 1, H, W] in [0, 1] each.
+        shares: of each layer.
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
+
+    Returns:
+        [N, 3, H', W'], as ``content``.
+    """
+    height, width = layers[0].shape[-2:]
+    areas = [images.resize(region, (height, width)) * share for region, share in zip(regions, shares, strict=True)]
+    whole = torch.stack(areas).sum(0)
+    original = like(images.resize(floats(content), (height, width)), content)
+    mixed = torch.stack([floats(layer) * area for layer, area in zip(layers, areas, strict=True)]).sum(0) / whole.clamp_min(1e-6)
+    return like(torch.where(whole > 1e-6, mixed, floats(original)), content)
 
 
 @torch.inference_mode()

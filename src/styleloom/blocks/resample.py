@@ -104,6 +104,8 @@ def convolved(
     if kernel is None or up == down == 1:
         return F.conv2d(x, weight, bias, padding=margin)
     taps = kernel.shape[0]
+    if x.device.type == "cuda" and taps % 2 == 0:
+        return _convolved_at_once(x, weight, kernel, up=up, bias=bias)
     if up == 2:
         pad = (margin + (taps + 1) // 2 - (size - 1), margin + (taps - 2) // 2 - (size - 2))
         return filtered(_spread(x, weight), kernel, pad, gain=4, bias=bias)
@@ -111,6 +113,19 @@ def convolved(
     if size == 1:
         return F.conv2d(filtered(x, kernel, pad, stride=2), weight, bias)
     return F.conv2d(filtered(x, kernel, pad), weight, bias, stride=2)
+
+
+def _convolved_at_once(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int, bias: Tensor | None) -> Tensor:
+    """What :func:`convolved` makes with ``up`` or ``down``, by one kernel that both the filter and the weights are in.
+
+    Four times the arithmetic, and no map in between: a GPU has the arithmetic to spare.
+    """
+    taps, margin = kernel.shape[0], weight.shape[-1] // 2
+    both = F.conv2d(weight.flatten(0, 1)[:, None], kernel.to(weight.dtype)[None, None], padding=taps - 1)
+    both = both.view(*weight.shape[:2], *both.shape[2:])  # [O, I, k + taps - 1, k + taps - 1]
+    if up == 2:
+        return F.conv_transpose2d(x, 4 * both.transpose(0, 1), bias, stride=2, padding=margin + taps // 2 - 1)
+    return F.conv2d(x, both, bias, stride=2, padding=margin + taps // 2 - 1)
 
 
 def _spread(x: Tensor, weight: Tensor) -> Tensor:

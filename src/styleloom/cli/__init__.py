@@ -49,7 +49,15 @@ def _program() -> typer.Typer:
         command(data, source)
     app.add_typer(data, name="data")
     training = typer.Typer(no_args_is_help=True, help="Train networks on pictures of your own.")
-    for method in (train.johnson, train.dumoulin, train.adain, train.upscaler, *train.GENERATORS, *train.FOR_GENERATORS):
+    for method in (
+        train.johnson,
+        train.dumoulin,
+        train.ghiasi,
+        train.adain,
+        train.upscaler,
+        *train.GENERATORS,
+        *train.FOR_GENERATORS,
+    ):
         command(training, method)
     app.add_typer(training, name="train")
     return app

@@ -14,7 +14,7 @@ from styleloom import api
 from styleloom.blocks import images, video
 from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.vgg import load_features
-from styleloom.papers import adain, dumoulin, gatys
+from styleloom.papers import adain, dumoulin, gatys, ghiasi
 
 from .inputs import find, open_mask, open_picture, targets_of
 from .options import Common
@@ -36,7 +36,7 @@ def stylize(
     batch: int = 8,
     smooth: float = 0.6,
     max_pixels: int = images.MAX_PIXELS,
-    settings: Annotated[dict[str, Any], gatys.Config, adain.Config, dumoulin.Config],
+    settings: Annotated[dict[str, Any], gatys.Config, ghiasi.Config, adain.Config, dumoulin.Config],
     common: Common,
 ) -> None:
     """Repaint a photograph in the style of one or more pictures.
@@ -48,7 +48,7 @@ def stylize(
         content: photograph, or a folder or glob of them; or a film, for the methods of one pass.
         style: one or more style pictures; for dumoulin names of its styles, for johnson the name or file of a network.
         out: picture or film to write; for several photographs a folder.
-        method: gatys (minutes a picture), or in one pass: adain (any style), dumoulin, johnson.
+        method: gatys (minutes a picture), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
         mask: a grey picture for each style, white where it is painted; one serves two styles. Repeat the option.
@@ -69,7 +69,7 @@ def stylize(
     contents = find(content)
     film = video.is_film(content)
     if film and method == "gatys":
-        raise StyleLoomError("gatys paints no films; use --method adain, dumoulin or johnson")
+        raise StyleLoomError("gatys paints no films; use --method ghiasi, adain, dumoulin or johnson")
     targets = [video.check_film(out)] if film else targets_of(contents, content, out)
     named = method in api.NAMED
     styles: list[Any] = style if named else [open_picture(path, max_pixels).to(device) for item in style for path in find(item)]

@@ -20,6 +20,7 @@ from styleloom.convert.vgg import load_features
 from styleloom.inversion import tools_of
 from styleloom.papers import adain as adain_
 from styleloom.papers import dumoulin as dumoulin_
+from styleloom.papers import ghiasi as ghiasi_
 from styleloom.papers import indomain as indomain_
 from styleloom.papers import johnson as johnson_
 from styleloom.papers import learned_optimizer as learned_optimizer_
@@ -115,6 +116,33 @@ def dumoulin(
         dumoulin_.save(dumoulin_.join(network, dumoulin_.load(out / MODEL)), out / "joined.safetensors")
 
 
+def ghiasi(
+    content: list[str],
+    *,
+    style: list[str],
+    out: Path,
+    recipe: str = "default",
+    base: str | None = None,
+    settings: Annotated[dict[str, Any], ghiasi_.Recipe],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train networks for any style (Ghiasi 2017).
+
+    Args:
+        content: folders or zips of photographs.
+        style: a folder or zip of style pictures; its sub-folders are as likely as one another. Repeat the option.
+        out: folder of the run.
+        recipe: default: where the settings below start from.
+        base: a trained model to start from.
+    """
+    chosen = configured(ghiasi_.RECIPES, recipe, settings)
+    model = ghiasi_.load(base) if base else None
+    hardware = launch.hardware(common)
+    loop = ghiasi_.train(content, style, chosen, out=out, base=model, hardware=hardware, resume=launch.resume)
+    _follow(loop, out, common, "ghiasi")
+
+
 def adain(
     content: list[str],
     *,
@@ -140,6 +168,9 @@ def adain(
     hardware = launch.hardware(common)
     loop = adain_.train(content, style, chosen, out=out, base=network, hardware=hardware, resume=launch.resume)
     _follow(loop, out, common, "adain")
+
+
+STYLES = (johnson, dumoulin, ghiasi, adain)
 
 
 def upscaler(

@@ -30,7 +30,7 @@ from styleloom.blocks.inputs import check_masks, configured, shares_of
 from styleloom.blocks.layers import Moment
 from styleloom.blocks.losses import Moments
 from styleloom.blocks.muon import OPTIMIZERS
-from styleloom.blocks.onepass import OnePass, floats, like, paint
+from styleloom.blocks.onepass import OnePass, overlaid, paint
 from styleloom.convert.vgg import load_features
 
 from . import johnson
@@ -306,7 +306,7 @@ def stylize(
             statistics = network.network.statistics(picture, network.norms(shares))
             return lambda part: network(part, shares, statistics)
 
-        return paint(content, config, johnson.REACH, lambda part: network(part, shares), prepared)
+        return paint(content, config, network.network.reach, lambda part: network(part, shares), prepared)
 
     regions = check_masks(masks, len(styles), content)
     if regions is None:
@@ -314,10 +314,4 @@ def stylize(
         for name, part in zip(styles, parts, strict=True):
             mixture[name] = mixture.get(name, 0) + part
         return painted(network.shares_of(mixture))
-    layers = [painted(network.shares_of({name: 1.0})) for name in styles]
-    height, width = layers[0].shape[-2:]
-    areas = [images.resize(region, (height, width)) * part for region, part in zip(regions, parts, strict=True)]
-    whole = torch.stack(areas).sum(0)
-    original = like(images.resize(floats(content), (height, width)), content)
-    mixed = torch.stack([floats(layer) * area for layer, area in zip(layers, areas, strict=True)]).sum(0) / whole.clamp_min(1e-6)
-    return like(torch.where(whole > 1e-6, mixed, floats(original)), content)
+    return overlaid([painted(network.shares_of({name: 1.0})) for name in styles], regions, parts, content)

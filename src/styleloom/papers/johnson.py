@@ -47,8 +47,6 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 UPSAMPLES = ("nearest", "transpose")
 PADDINGS = ("reflect", "border")
-# 4 of the first kernel, 3 of the strided ones, 4 x 10 of the residual blocks, 2 + 1 and 4 of those after, rounded up.
-REACH = 64
 Norms = Sequence[tuple[Tensor, Tensor]]
 """Scale and shift of every normalisation, [C] or [N, C] each, in the order of the layers."""
 
@@ -67,6 +65,9 @@ class TransformNet(nn.Module):
         output: ``"linear"``, ``"tanh"`` or ``"sigmoid"``.
         own_norms: hold scales and shifts. Without them they come with each call, the last convolution's too.
         bias: whether convolutions have one.
+        deep_blocks, deep_width: residual blocks at an eighth of the resolution, and their channels: larger strokes for as much
+            arithmetic. What they make is added to the features at a quarter, where the other residual blocks follow. 0: none,
+            as in the paper.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class TransformNet(nn.Module):
         output: str = "linear",
         own_norms: bool = True,
         bias: bool = True,
+        deep_blocks: int = 0,
+        deep_width: int = 160,
     ) -> None:
         super().__init__()
         check_choice("upsample", upsample, UPSAMPLES)
@@ -87,6 +90,8 @@ class TransformNet(nn.Module):
         self.config = dict(
             width=width, blocks=blocks, upsample=upsample, padding=padding, output=output, own_norms=own_norms, bias=bias
         )
+        if deep_blocks:
+            self.config |= dict(deep_blocks=deep_blocks, deep_width=deep_width)
         self.border = padding == "border"
         self.output = output
         wide = 4 * width
@@ -97,6 +102,11 @@ class TransformNet(nn.Module):
                 Conv(2 * width, wide, 3, stride=2, bias=bias),
             ]
         )
+        self.deep = nn.ModuleList()
+        if deep_blocks:
+            self.deep.append(Conv(wide, deep_width, 3, stride=2, bias=bias))
+            self.deep.extend(Conv(deep_width, deep_width, 3, bias=bias) for _ in range(2 * deep_blocks))
+            self.deep.append(Conv(deep_width, wide, 3, up=2, bias=bias))
         self.residual = nn.ModuleList([Conv(wide, wide, 3, bias=bias, padded=not self.border) for _ in range(2 * blocks)])
         self.up = nn.ModuleList()
         for inputs, outputs in ((wide, 2 * width), (2 * width, width)):
@@ -106,10 +116,19 @@ class TransformNet(nn.Module):
                 else nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=bias)
             )
         self.last = Conv(width, 3, 9, bias=bias)
-        self.channels = (width, 2 * width, wide, *[wide] * (2 * blocks), 2 * width, width) + (() if own_norms else (3,))
+        deep = [deep_width] * (len(self.deep) - 1) + [wide] * bool(self.deep)
+        self.channels: tuple[int, ...] = (width, 2 * width, wide, *deep, *[wide] * (2 * blocks), 2 * width, width)
+        self.channels += () if own_norms else (3,)
         owned = self.channels if own_norms else ()
         self.scales = nn.ParameterList([torch.ones(count) for count in owned])
         self.shifts = nn.ParameterList([torch.zeros(count) for count in owned])
+
+    @property
+    def reach(self) -> int:
+        """How far a pixel of the result looks, in pixels, rounded up to a multiple of 8."""
+        deep = 4 + 8 * (len(self.deep) - 1) if self.deep else 0
+        # 4 of the first kernel, 3 of the strided ones, 4 of each residual convolution, 6 and 4 of those after.
+        return max(64, -(-(4 + 3 + deep + 4 * len(self.residual) + 6 + 4) // 8) * 8)
 
     def forward(self, image: Tensor, norms: Norms | None = None, statistics: Sequence[Moment] | None = None) -> Tensor:
         """[N, 3, H, W] in [0, 1] -> [N, 3, H, W], nominally in [0, 1]; any size.
@@ -140,14 +159,26 @@ class TransformNet(nn.Module):
 
     def _run(self, image: Tensor, norm: Callable[[Tensor, int], Tensor]) -> Tensor:
         height, width = image.shape[-2:]
-        # Two halvings: sides must be multiples of 4.
-        x = F.pad(image, (0, -width % 4, 0, -height % 4), mode="replicate")
+        # Two halvings, or three.
+        multiple = 8 if self.deep else 4
+        below, right = ((multiple - side % multiple) % multiple for side in (height, width))  # -side % 8 is no ONNX
+        x = F.pad(image, (0, right, 0, below), mode="replicate")
         if self.border:
             x = F.pad(x, (BORDER,) * 4, mode="reflect")
         x = x.contiguous(memory_format=torch.channels_last)
         place = 0
         for conv in self.down:
             x = F.relu(norm(conv(x), place), inplace=True)
+            place += 1
+        if self.deep:
+            first, *blocks, last = self.deep
+            deep = F.relu(norm(first(x), place), inplace=True)
+            place += 1
+            for first, second in zip(blocks[::2], blocks[1::2], strict=True):
+                y = F.relu(norm(first(deep), place), inplace=True)
+                deep = deep + norm(second(y), place + 1)
+                place += 2
+            x = x + norm(last(deep), place)
             place += 1
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
             y = F.relu(norm(first(x), place), inplace=True)
@@ -369,4 +400,4 @@ def stylize(content: Tensor, style: str | Path | TransformNet, config: Config = 
         statistics = network.statistics(picture)
         return lambda part: network(part, statistics=statistics)
 
-    return paint(content, config, REACH, network, prepared)
+    return paint(content, config, network.reach, network, prepared)

