@@ -41,12 +41,11 @@ from styleloom.blocks.eigenbasis import EigenAdam
 from styleloom.blocks.files import replacing
 from styleloom.blocks.generators import Generator
 from styleloom.blocks.memory import keep_memory
-from styleloom.cli.generate import loaded
-from styleloom.cli.options import Common
 from styleloom.inversion import Tools
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
 from styleloom.papers.learned_optimizer_networks import Loom, Network
+from styleloom.tasks.jobs.generate import load_generator
 
 RESULTS = Path(__file__).parent / "results"
 VALIDATION, FIRST_TEST, FEW = range(16), 100, 16
@@ -79,7 +78,7 @@ def parser_of(doc: str | None) -> argparse.ArgumentParser:
 def case_of(options: argparse.Namespace) -> Case:
     """What they say."""
     keep_memory()
-    generator: Generator = loaded(options.model, Common(device="cpu")).requires_grad_(False)
+    generator: Generator = load_generator(options.model).requires_grad_(False)
     tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
     return Case(generator, tools, name, Labelled(options.held_out, generator.resolution))
 

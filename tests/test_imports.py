@@ -1,4 +1,4 @@
-"""Imports go one way: cli -> papers -> convert -> blocks, and a paper knows only papers published before it."""
+"""Imports go one way: cli -> tasks -> papers -> convert -> blocks, and a paper knows only papers published before it."""
 
 import ast
 from pathlib import Path
@@ -21,8 +21,9 @@ TIERS = {
     "evaluation": 4,
     "inversion": 4,
     "toonfaces": 2,
-    "cli": 5,
-    "studio": 5,
+    "tasks": 5,
+    "cli": 6,
+    "studio": 6,
 }
 YEARS = {
     "gatys": 2016,

@@ -12,7 +12,7 @@ import styleloom
 
 NAMES = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
-    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load",
+    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize",
     "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip
@@ -60,7 +60,9 @@ def test_docstrings(name: str, item: Any) -> None:
         missing = [parameter for parameter in takes if parameter not in text]
         assert not missing, f"{name} does not document {missing}"
         if "Tensor" in str(inspect.signature(item)):
-            assert re.search(r"\[.*\bH\b.*\bW\b.*\]|\[1, 3, size, size\]|num_ws, w_dim\]", text), f"{name} states no shape"
+            assert re.search(r"\[.*\bH\b.*\bW\b.*\]|\[1, 3, size, size\]|num_ws, w_dim\]|\[N, 3, R, R\]", text), (
+                f"{name} states no shape"
+            )
 
 
 def test_import_touches_neither_the_network_nor_heavy_packages() -> None:

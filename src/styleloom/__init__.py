@@ -33,12 +33,13 @@ from .papers import (
 from .papers.super_resolution import upscale
 from .samples import sample
 from .sampling import mix
+from .tasks import jobs
 
 __version__ = version("styleloom")
 
 __all__ = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
-    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "johnson", "learned_optimizer", "load",
+    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize",
     "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip

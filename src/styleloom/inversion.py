@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def steps(
 
     Args:
         generator: of any paper, without classes.
-        targets: [N, 3, H, W] in [0, 1]; the square in the middle is taken.
+        targets: [N, 3, R, R] in [0, 1], of the generator's side; :func:`framed` makes them.
         config: its ``optimizer`` may also be "learned" or "auto".
         first: place of the first of these pictures among all; the n-th of all starts at random from seed + n.
         tools: from :func:`tools_of`, which is asked unless told.
@@ -166,27 +166,16 @@ def steps(
     if tools.basis is not None:
         check_made_for("this eigenbasis", tools.basis.generator, generator)
     name = optimizer_for(config, tools)
-    if options.get("masks") is not None:
-        options["masks"] = framed(options["masks"].float(), generator.resolution)
     factory = learned_optimizer.factory(tools.learned) if name == "learned" and tools.learned is not None else None
     yield from image2stylegan.steps(
         generator,
-        framed(targets.float(), generator.resolution),
+        targets,
         replace(config, optimizer=name, seed=config.seed + first),
         optimizer=factory,
         basis=tools.basis.to(generator.device) if tools.basis is not None else None,
         encoder=tools.encoder.of(generator) if tools.encoder is not None else None,
         **options,
     )
-
-
-def job_of(generator: Generator, pictures: Sequence[Tensor], config: Config, tools: Tools, mask: Tensor | None = None) -> str:
-    """A digest of all that an inversion depends on."""
-    given = [*pictures, *([] if mask is None else [mask])]
-    for network in (tools.encoder, tools.learned):
-        given += [] if network is None else network.state_dict().values()
-    given += [] if tools.basis is None else [tools.basis.vectors]
-    return checkpoint.fingerprint([asdict(config), identity(generator)], given)
 
 
 def framed(pictures: Tensor, side: int) -> Tensor:
@@ -225,6 +214,8 @@ def invert(
     """
     config = configure(preset, **settings)
     image2stylegan.check_pictures(generator, pictures)
+    pictures = framed(pictures.float(), generator.resolution)
+    masks = None if masks is None else framed(masks.float(), generator.resolution)
     if masks is not None and len(masks) not in (1, len(pictures)):
         raise StyleLoomError(f"{len(masks)} masks for {len(pictures)} pictures; give one a picture, or one for all")
     tools = tools or tools_of(generator)
@@ -238,12 +229,12 @@ def invert(
 
 
 def outcome(generator: Generator, targets: Tensor, last: Step, optimizer: str, masks: Tensor | None = None) -> Inversion:
-    """What one batch came to with its last step, measured."""
+    """What one batch came to with its last step, measured; targets and masks are framed, as :func:`steps` takes them."""
     device = generator.device
-    target, image = framed(targets.to(device, torch.float32), generator.resolution), last.image
+    target, image = targets.to(device, torch.float32), last.image
     shows = torch.ones_like(image[:, :1])
     if masks is not None:
-        shows = framed(masks.to(device, torch.float32), generator.resolution).clamp(0, 1).expand_as(shows)
+        shows = masks.to(device, torch.float32).clamp(0, 1).expand_as(shows)
         shows = shows / shows.amax((2, 3), keepdim=True)  # as the objective has it
     with torch.no_grad():
         mean = generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode="const").add(1).div(2).clamp(0, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.cli.program import run
+from tests.cli.program import outcome, run
 
 from styleloom import toonfaces
 from styleloom.blocks import images
@@ -31,7 +31,7 @@ def test_toonfaces_and_their_classes(faces: str, capsys: pytest.CaptureFixture[s
     places = [list(toonfaces.CHOICES["hair"]).index(toonfaces.attributes(seed).hair) for seed in range(60)]
     assert found.labels == places
     assert run("data", "toonfaces", "-o", "folder", "--count", "3", "--seed", "5", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["pictures"] == 3
+    assert outcome(capsys)["pictures"] == 3
     assert sorted(path.name for path in Path("folder").iterdir()) == [f"face00000{seed}.png" for seed in (5, 6, 7)]
     for options, message in (
         (("--label", "smile"), "unknown label 'smile'; choose one of hair"),
@@ -51,7 +51,7 @@ def test_prepare_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
         images.write(torch.rand(1, 3, size[1], size[0]), Path("set", name))
     Path("set/dog/broken.png").write_bytes(b"nothing")
     assert run("data", "prepare", "set", "-o", "set.zip", "--size", "16", "--conditional", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = outcome(capsys)
     assert told["pictures"] == 3 and told["classes"] == ["cat", "dog"] and list(told["damaged"]) == ["set/dog/broken.png"]
     with zipfile.ZipFile("set.zip") as archive:
         assert json.loads(archive.read("dataset.json"))["labels"] == [
@@ -61,7 +61,7 @@ def test_prepare_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
         ]
     assert Labelled("set.zip", 16)[2].shape == (3, 16, 16)
     assert run("data", "inspect", "set", "set.zip", "--sheet", "sheet.png", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = outcome(capsys)
     assert told["pictures"] == 6 and told["sizes"] == {"16x16": 3, "20x30": 1, "40x40": 1, "10x8": 1}
     assert len(told["damaged"]) == 1
     with Image.open("sheet.png") as picture:
@@ -90,13 +90,13 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
     assert run("train", method, *options, "--kimg", "0.012") == 2
     assert "holds a run already" in capsys.readouterr().err
     assert run("train", method, *options, "--kimg", "0.02", "--resume", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = outcome(capsys)
     assert told["steps"] == 5 and told["pictures"] == 20 and not told["stopped"]
     assert any("fid" in json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines())
     with Image.open("run/samples/000005.png") as picture:
         assert picture.size[0] > 8 * 16
     assert run("evaluate", "run/model.safetensors", faces, "--samples", "60", "--seeds", "0,1", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = outcome(capsys)
     assert set(told["figures"]) == {"fid", "kid", "precision", "recall"} and all(
         len(each) == 2 for each in told["figures"].values()
     )
@@ -111,7 +111,7 @@ def test_fine_tuning_from_a_model(faces: str) -> None:
 
 def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", "portraits-32", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    told = outcome(capsys)
     figures = {name: values[0] for name, values in told["figures"].items()}
     assert {"ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end", "score_z", "score_w"} < set(figures)
     told_of = {name.removeprefix("separability_w_") for name in figures if name.startswith("separability_w_")}
@@ -124,7 +124,7 @@ def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (("portraits-32", "--metrics", "ppl,lpips"), "unknown metric 'lpips'; choose some of fid, kid, pr, ppl, separability"),
         (("portraits-32",), "fid compares with real pictures; give a folder or zip of them"),
-        (("portraits-32", "--metrics", ","), "--metrics is empty"),
+        (("portraits-32", "--metrics", ","), "no metric; choose some of fid"),
         (("portraits-32", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
         (("portraits-32", "photo.png"), "the number of real pictures is 1; it must be at least 50"),
         (("portraits-32", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),

@@ -1,13 +1,12 @@
 """Generators on the command line: folders, sheets, films, figures, mixing, conversion, and mistakes in one line."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from tests.cli.program import run
+from tests.cli.program import outcome, run
 from torch import Tensor
 
 import styleloom as sl
@@ -43,8 +42,8 @@ def as_bytes(image: Tensor) -> Tensor:
 
 def test_a_folder_gets_a_file_a_seed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("generate", "g.safetensors", "-o", "out", "--seeds", "3,5-6", "--psi", "0.5", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["count"] == 3
-    assert sorted(path.name for path in Path("out").iterdir()) == ["seed0003.png", "seed0005.png", "seed0006.png"]
+    assert outcome(capsys)["count"] == 3
+    assert sorted(path.name for path in Path("out").glob("[!.]*")) == ["seed0003.png", "seed0005.png", "seed0006.png"]
     wanted = sl.stylegan2.load("g.safetensors").generate([5], truncation_psi=0.5)
     torch.testing.assert_close(sl.read("out/seed0005.png"), as_bytes(wanted) / 255, atol=1.01 / 255, rtol=0)
 
@@ -52,7 +51,7 @@ def test_a_folder_gets_a_file_a_seed(capsys: pytest.CaptureFixture[str]) -> None
 def test_sheets() -> None:
     assert run("generate", "p.safetensors", "-o", "sheet.png", "--seeds", "0-9", "--columns", "5", "--quiet") == 0
     assert size("sheet.png") == (5 * 20 - 4, 2 * 20 - 4)
-    assert run("generate", "g.safetensors", "-o", "sheet.png", "--seeds", "0-1", "--psi", "1:-1:5") == 0
+    assert run("generate", "g.safetensors", "-o", "sheet.png", "--seeds", "0-1", "--psi", "1:-1:5", "--overwrite") == 0
     assert size("sheet.png") == (5 * 20 - 4, 2 * 20 - 4)
     assert run("mix", "g.safetensors", "-o", "mix.png", "--rows", "1-2", "--cols", "3,4,5", "--layers", "0-2") == 0
     assert size("mix.png") == (4 * 20 - 4, 3 * 20 - 4)
@@ -72,7 +71,7 @@ def test_films_and_figures() -> None:
     assert run("generate", "g.safetensors", "-o", "walk.gif", "--seeds", "1-2", "--frames", "3", "--space", "z") == 0
     with Image.open("walk.gif") as film:
         assert film.n_frames == 6  # type: ignore[attr-defined]
-    assert run("generate", "g.safetensors", "-o", "walk.gif", "--seeds", "1-2", "--frames", "3", "--once") == 0
+    assert run("generate", "g.safetensors", "-o", "walk.gif", "--seeds", "1-2", "--frames", "3", "--once", "--overwrite") == 0
     with Image.open("walk.gif") as film:
         assert film.n_frames == 4  # type: ignore[attr-defined]
     pytest.importorskip("av")
@@ -88,10 +87,10 @@ def test_films_and_figures() -> None:
 
 def test_classes_and_grey_pictures() -> None:
     for arguments in (["--psi", "1:0:3"], ["--figure", "noise"], ["--seeds", "1-3"]):
-        assert run("generate", "classes.safetensors", "-o", "c.png", "--label", "1", *arguments) == 0
+        assert run("generate", "classes.safetensors", "-o", "c.png", "--label", "1", "--overwrite", *arguments) == 0
     assert run("mix", "classes.safetensors", "-o", "c.png", "--label", "1") == 0
     assert run("generate", "grey.safetensors", "-o", "grey", "--seeds", "1,1,2") == 0
-    assert len(list(Path("grey").iterdir())) == 2
+    assert len(list(Path("grey").glob("*.png"))) == 2
     assert run("generate", "grey.safetensors", "-o", "grey.gif", "--seeds", "1,2", "--frames", "2") == 0
 
 

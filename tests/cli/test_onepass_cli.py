@@ -1,12 +1,11 @@
 """One-pass methods, training and conversion from the command line."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from benchmarks.public_networks import ExamplesNet
-from tests.cli.program import run
+from tests.cli.program import outcome, run
 
 import styleloom as sl
 from styleloom.blocks import images
@@ -28,8 +27,8 @@ def photos() -> str:
 def test_train_and_stylize_with_adain(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", "adain", photos, "--style", photos, "--out", "run", "--json", *TINY]
     assert run(*command) == 0
-    outcome = json.loads(capsys.readouterr().out)
-    assert outcome["steps"] == 2 and outcome["damaged"] == ["photos/broken.png"]
+    told = outcome(capsys)
+    assert told["steps"] == 2 and told["damaged"] == ["photos/broken.png"]
     assert run(*command) == 2
     assert "run holds a run already; resume it, or choose another folder" in capsys.readouterr().err
     assert run(*command, "--resume", "--style-weight", "7") == 2
@@ -38,7 +37,7 @@ def test_train_and_stylize_with_adain(photos: str, capsys: pytest.CaptureFixture
     capsys.readouterr()
     painting = ["stylize", "photo.png", "style.png", "--method", "adain", "--model", "run/model.safetensors", "--device", "cpu"]
     assert run(*painting, "-o", "out.png", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["method"] == "adain"
+    assert outcome(capsys)["method"] == "adain"
     assert images.read("out.png").shape == images.read("photo.png").shape
     assert run(*painting, "-o", "tiled.png", "--tile", "32") == 0
     assert (images.read("tiled.png") - images.read("out.png")).abs().mean() < 1 / 255
@@ -66,7 +65,7 @@ def test_folder_is_painted_in_batches(photos: str, capsys: pytest.CaptureFixture
     images.write(torch.rand(1, 3, 30, 40), "photos/2.png")
     command = ["stylize", photos, "style.png", "--method", "adain", "--device", "cpu"]
     assert run(*command, "-o", "many", "--json") == 0
-    assert [Path(each["out"]).name for each in json.loads(capsys.readouterr().out)["pictures"]] == ["0.png", "1.png", "2.png"]
+    assert [Path(each["out"]).name for each in outcome(capsys)["pictures"]] == ["0.png", "1.png", "2.png"]
     assert run(*command, "-o", "single", "--batch", "1", "--quiet") == 0
     for index in range(3):
         one, other = (images.read(f"{folder}/{index}.png") for folder in ("many", "single"))
@@ -84,7 +83,7 @@ def test_film(capsys: pytest.CaptureFixture[str]) -> None:
             film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         film.mux(stream.encode(None))
     assert run("stylize", "film.mp4", "style.png", "-o", "out.mp4", "--method", "adain", "--json", "--device", "cpu") == 0
-    assert json.loads(capsys.readouterr().out)["pictures"][0]["frames"] == 5
+    assert outcome(capsys)["pictures"][0]["frames"] == 5
     with av.open("out.mp4") as film:
         assert [(frame.width, frame.height) for frame in film.decode(video=0)] == [(64, 48)] * 5
     for arguments, message in (
@@ -113,14 +112,14 @@ def test_upscaler_is_trained_used_and_exported(photos: str, capsys: pytest.Captu
 def test_convert_stylegan2(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = shared / "oracles" / "nv_uncond64" / "network-nosrc.pkl"
     assert run("convert", str(source), "-o", "model.safetensors", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["kind"] == "stylegan2"
+    assert outcome(capsys)["kind"] == "stylegan2"
     assert isinstance(sl.load("model.safetensors"), sl.stylegan2.Generator)
 
 
 def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(ExamplesNet().state_dict(), "candy.pth")
     assert run("convert", "candy.pth", "-o", "candy.safetensors", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["kind"] == "johnson"
+    assert outcome(capsys)["kind"] == "johnson"
     assert run("stylize", "photo.png", "candy.safetensors", "--method", "johnson", "-o", "out.png", "--device", "cpu") == 0
     capsys.readouterr()
     for arguments, message in (
@@ -128,7 +127,10 @@ def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
         (["convert", "candy.pth", "-o", "x.pth"], "a model file is called .safetensors"),
         (["convert", "nowhere.pth", "-o", "x.safetensors"], "no such file"),
         (["stylize", "photo.png", "style.png", "--method", "johnson", "-o", "x.png"], "style.png"),
-        (["stylize", "photo.png", "wave", "--method", "adain", "--resume", "-o", "x.png"], "adain paints in one pass"),
+        (
+            ["stylize", "photo.png", "wave", "--method", "adain", "--start", "photo.png", "-o", "x.png"],
+            "adain paints in one pass",
+        ),
         (["train", "adain", "nowhere", "--style", "nowhere", "--out", "r"], "no such folder or file: nowhere"),
         (["train", "johnson", ".", "--style", "style.png", "--out", "r", "--recipe", "best"], "unknown preset 'best'"),
     ):
@@ -143,7 +145,7 @@ def test_average(capsys: pytest.CaptureFixture[str]) -> None:
         torch.save(ExamplesNet().state_dict(), f"{name}.pth")
         assert run("convert", f"{name}.pth", "-o", f"{name}.safetensors", "--quiet") == 0
     assert run("average", "a.safetensors", "b.safetensors", "-o", "mean.safetensors", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["numbers"] == sum(p.numel() for p in johnson.load("mean.safetensors").parameters())
+    assert outcome(capsys)["numbers"] == sum(p.numel() for p in johnson.load("mean.safetensors").parameters())
     weights = [next(johnson.load(f"{name}.safetensors").parameters()) for name in ("a", "b", "mean")]
     torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2)
     assert run("average", "a.safetensors", "b.safetensors", "-o", "a.safetensors") == 2

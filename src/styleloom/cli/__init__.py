@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
+import threading
 
 import typer
 from typer.exceptions import TyperException
@@ -21,7 +24,7 @@ from .export import export
 from .generate import generate, mix
 from .invert import invert
 from .options import command
-from .report import first_process
+from .report import SOME_FAILED, SomeFailed, first_process
 from .stylize import stylize
 from .upscale import upscale
 from .zoo import zoo
@@ -64,14 +67,26 @@ def _program() -> typer.Typer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program: exit status 0, 2 with one line on stderr for a mistake, 130 when interrupted."""
+    """Run the program.
+
+    Exit status 0; 2 with one line on stderr for a mistake, or where the only input cannot be done; 3 where some or all of several
+    cannot; 130 when interrupted.
+    """
     keep_memory()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is kept to go on with
+    json_asked = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
+    except SomeFailed:
+        sys.exit(SOME_FAILED)
     except (StyleLoomError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
+        message = " ".join(message.split())
         if first_process():
-            print("error:", " ".join(message.split()), file=sys.stderr)
+            print("error:", message, file=sys.stderr)
+            if json_asked:
+                print(json.dumps(dict(event="error", reason=message)))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

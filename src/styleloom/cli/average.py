@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from styleloom.blocks import checkpoint
+from styleloom.tasks.jobs.engine import check_apart
 
-from .inputs import check_apart
 from .options import Common
 from .report import Report
 

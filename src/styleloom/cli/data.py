@@ -18,9 +18,10 @@ from styleloom.blocks.archives import survey, write_archive
 from styleloom.blocks.data import Pictures, labels_of, squared
 from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
 from styleloom.blocks.files import check_folder
+from styleloom.tasks import jobs
+from styleloom.tasks.jobs import ItemDone
 
-from .inputs import check_apart
-from .options import Common
+from .options import Common, Existing
 from .report import Report
 
 
@@ -67,6 +68,7 @@ def prepare(
     skip: int = 0,
     count: int | None = None,
     conditional: bool = False,
+    existing: Existing,
     common: Common,
 ) -> None:
     """Make a data set to train on: squares of one size in a zip, without loss, as NVIDIA's dataset_tool does.
@@ -81,30 +83,15 @@ def prepare(
         conditional: keep classes, of dataset.json or of sub-folders.
     """
     report = Report(common)
-    for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
-        check_limits(name, number, least, math.inf)
-    check_apart([out], source)
-    every = Pictures(source)
-    labels, names = labels_of(every) if conditional else ([], [])
-    chosen = range(len(every))[skip:][:count]
-    if not chosen:
-        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} pictures")
+    events = jobs.prepare(
+        source, out=out, size=size, square=square, skip=skip, count=count, conditional=conditional, **existing.options()
+    )
 
-    def squares() -> Iterator[tuple[Tensor, int | None]]:
-        for index in chosen:
-            picture = every.read(index)
-            if picture is not None:
-                yield squared(picture, size, square.value), labels[index] if conditional else None
-        if len(every.damaged) == len(every):
-            raise every.unreadable()
+    def tell(event: ItemDone) -> str:
+        lines = [f"passed over {name}: {reason}" for name, reason in event.values["damaged"].items()]
+        return "\n".join([*lines, f"wrote {out}: {event.values['pictures']} pictures of {size} x {size}"])
 
-    written = 0
-    for tick in report.watch(write_archive(out, squares(), len(chosen)), title="prepare"):
-        written = tick.index
-    for name, reason in every.damaged.items():
-        report.say(f"passed over {name}: {reason}")
-    report.say(f"wrote {out}: {written} pictures of {size} x {size}")
-    report.outcome(out=str(out), pictures=written, size=size, classes=names, damaged=dict(every.damaged))
+    report.follow(events, tell, lambda finished: "")
 
 
 def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool = False, common: Common) -> None:

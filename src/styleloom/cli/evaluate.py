@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
-
-from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.vgg import EMBEDDED
-from styleloom.evaluation import LABELLER, METRICS
-from styleloom.evaluation import evaluate as evaluation
+from styleloom.evaluation import LABELLER
+from styleloom.tasks import jobs
+from styleloom.tasks.jobs import Finished
 
-from .generate import loaded, numbers
+from .generate import numbers
 from .options import Common
 from .report import Report
 
@@ -39,38 +37,29 @@ def evaluate(
         attributes: the network that tells attributes, for separability.
     """
     report = Report(common)
-    generator = loaded(model, common)
-    chosen = [name.strip() for name in metrics.split(",") if name.strip()]
-    if not chosen:
-        raise StyleLoomError(f"--metrics is empty; choose some of {', '.join(METRICS)}")
-    runs: list[dict[str, float]] = []
-    for seed in numbers(seeds):
-        loop = evaluation(
-            generator,
-            data or None,
-            chosen,
-            samples=samples,
-            truncation_psi=psi,
-            features=features,
-            attributes=attributes,
-            seed=seed,
-        )
-        *_, last = report.watch(loop, title=f"seed {seed}")
-        runs.append(last.figures)
-    told = {name: [run[name] for run in runs if name in run] for name in runs[0]}
-    for name, values in told.items():
-        spread = f"  ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
-        report.say(f"{name:32} {statistics.mean(values):.4g}{spread}")
-    if last.features:
-        report.say(f"compared by {last.features}; {samples} samples at psi {psi:g}, {last.pictures} real pictures")
-    if last.perceptual:
-        report.say(f"path lengths by {last.perceptual}")
-    report.outcome(
-        model=model,
+    events = jobs.evaluate(
+        model,
+        data or None,
+        metrics=[name.strip() for name in metrics.split(",") if name.strip()],
         samples=samples,
-        psi=psi,
-        pictures=last.pictures,
-        features=last.features,
-        perceptual=last.perceptual,
-        figures=told,
+        truncation_psi=psi,
+        seeds=numbers(seeds),
+        features=features,
+        attributes=attributes,
+        device=common.torch_device(),
     )
+
+    def outcome(finished: Finished) -> str:
+        values = finished.values
+        lines = []
+        for name, figures in values.get("figures", {}).items():
+            spread = f"  ({min(figures):.4g} to {max(figures):.4g})" if len(figures) > 1 else ""
+            lines.append(f"{name:32} {values['means'][name]:.4g}{spread}")
+        if values.get("features"):
+            real = values["pictures"]
+            lines.append(f"compared by {values['features']}; {samples} samples at psi {psi:g}, {real} real pictures")
+        if values.get("perceptual"):
+            lines.append(f"path lengths by {values['perceptual']}")
+        return "\n".join(lines)
+
+    report.follow(events, lambda event: f"seed {event.item}: {event.seconds:.1f} s", outcome)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from enum import StrEnum
 from pathlib import Path
 
-import torch
-
-from styleloom import api, sampling
+from styleloom import sampling
 from styleloom.blocks import images, video
-from styleloom.blocks.errors import StyleLoomError, check_limits
-from styleloom.blocks.files import check_folder
-from styleloom.blocks.generators import Generator
-from styleloom.blocks.precision import precision_on
-from styleloom.papers import stylegan2
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.tasks import jobs
+from styleloom.tasks.jobs import Finished
+from styleloom.tasks.jobs.generate import load_generator
 
-from .options import Common
+from .options import Common, Existing
 from .report import Report
 
 
@@ -78,23 +73,6 @@ def steps(text: str) -> list[float]:
     raise StyleLoomError(f"{text!r} is no truncation; write a number from -10 to 10, or 1:0:5 for five from 1 to 0")
 
 
-def loaded(model: str, common: Common, precision: str = "fp32") -> Generator:
-    """A generator on the device asked for, to be computed in fp32 or, its four highest resolutions, in bf16.
-
-    Raises:
-        StyleLoomError: no such model, one that is no generator, or bf16 where that cannot be had.
-    """
-    dtype = precision_on(common.torch_device(), precision)
-    generator = api.load(model)
-    if not isinstance(generator, Generator):
-        raise StyleLoomError(f"{model} is no generator of pictures; choose a progan, stylegan or stylegan2 model")
-    if dtype != torch.float32:
-        if not isinstance(generator, stylegan2.Generator):
-            raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
-        stylegan2.reduce_precision(generator.synthesis, dtype)
-    return generator.to(common.torch_device())
-
-
 def generate(
     model: str,
     *,
@@ -111,6 +89,7 @@ def generate(
     once: bool = False,
     figure: Figure | None = None,
     precision: str = "fp32",
+    existing: Existing,
     common: Common,
 ) -> None:
     """Make pictures of seeds: a folder of them, a sheet, or a film that goes from seed to seed.
@@ -134,51 +113,32 @@ def generate(
         precision: fp32, or bf16 for the four highest resolutions of a StyleGAN2, where the processor is fast at it.
     """
     report = Report(common)
-    chosen, psis = numbers(seeds), steps(psi)
+    events = jobs.generate(
+        model,
+        numbers(seeds),
+        out=out,
+        truncation_psi=steps(psi),
+        truncation_cutoff=cutoff,
+        label=label,
+        noise_mode=noise,
+        columns=columns,
+        frames=frames,
+        rate=rate,
+        space=space,
+        loop=not once,
+        figure=figure,
+        precision=precision,
+        device=common.torch_device(),
+        **existing.options(),
+    )
     film = out.suffix.lower() == ".gif" or video.is_film(out)
-    if len(psis) > 1 and (film or out.suffix.lower() not in images.WRITABLE):
-        raise StyleLoomError(f"several truncations make a sheet; give a picture to write, not {out}")
-    if film and out.suffix.lower() != ".gif":
-        video.check_film(out)
-    elif (out.suffix or figure is not None) and not film:
-        images.check_writable(out)
-    if columns is not None:
-        check_limits("--columns", columns, 1, math.inf)
-    generator = loaded(model, common, precision)
-    mark = time.perf_counter()
-    options = dict(truncation_psi=psis[0], truncation_cutoff=cutoff)
-    if figure is Figure.mean:
-        images.write(sampling.mean_picture(generator, noise_mode=noise), out)
-        count = 1
-    elif figure is Figure.noise:
-        picture = sampling.noise_figure(generator, chosen[0], label, truncation_psi=psis[0])
-        images.write(picture, out)
-        count = 1
-    elif film:
-        ways = sampling.walk(generator, chosen, label, frames=frames, space=space, loop=not once, **options)  # type: ignore[arg-type]
-        pictures = (next(generator.render(ws, noise_mode=noise)) for ws in ways)
-        count = 0
-        for done in report.watch(video.write_film(pictures, out, rate=rate), "frames"):
-            count = done.index
-    elif out.suffix:
-        if len(psis) > 1:
-            sheet = sampling.truncation_sheet(generator, chosen, psis, label, truncation_cutoff=cutoff, noise_mode=noise)
-        else:
-            made = generator.generate(chosen, label, noise_mode=noise, **options)  # type: ignore[arg-type]
-            wide = columns or min(8, len(chosen))
-            sheet = images.grid(list(made.split(wide)))
-        images.write(sheet, out)
-        count = len(chosen) * len(psis)
-    else:
-        chosen = list(dict.fromkeys(chosen))
-        ws = generator.map(chosen, label, **options)  # type: ignore[arg-type]
-        for seed, made in zip(chosen, generator.render(ws, noise_mode=noise, seeds=chosen), strict=True):
-            images.write(made, check_folder(out) / f"seed{seed:04d}.png")
-        count = len(chosen)
-    seconds = time.perf_counter() - mark
-    what = "frame" if film else "picture"
-    report.say(f"wrote {out}  ({count} {what}{'s' * (count != 1)} of {generator.resolution} px, {seconds:.2f} s)")
-    report.outcome(out=str(out), count=count, seconds=round(seconds, 3), resolution=generator.resolution)
+
+    def outcome(finished: Finished) -> str:
+        count, side = (finished.values.get(name) for name in ("count", "resolution"))
+        what = "frame" if film else "picture"
+        return f"wrote {out}  ({count} {what}{'s' * (count != 1)} of {side} px, {finished.seconds:.2f} s)"
+
+    report.follow(events, lambda event: "", outcome)
 
 
 def mix(
@@ -210,7 +170,7 @@ def mix(
     psis = steps(psi)
     if len(psis) > 1:
         raise StyleLoomError(f"--psi {psi} are several truncations; a sheet of mixing has one")
-    generator = loaded(model, common)
+    generator = load_generator(model, common.torch_device())
     sources = (numbers(rows), numbers(cols))
     found = sampling.mixing_rows(generator, *sources, layers, label, truncation_psi=psis[0], noise_mode=noise)
     sheet = images.grid(found)

@@ -47,6 +47,32 @@ class Common:
         return device
 
 
+@dataclass(frozen=True)
+class Existing:
+    """What happens to outputs that are there already; what the same command made is done, and is passed over.
+
+    Args:
+        overwrite: replace them, and do everything anew.
+        skip_existing: keep them, whatever made them.
+        resume: go on from where the same command stopped; it does so without being told, too.
+    """
+
+    overwrite: bool = False
+    skip_existing: bool = False
+    resume: bool = False
+
+    def options(self) -> dict[str, bool]:
+        """As the jobs take them.
+
+        Raises:
+            StyleLoomError: two that exclude each other.
+        """
+        if self.overwrite and (self.skip_existing or self.resume):
+            other = "--skip-existing" if self.skip_existing else "--resume"
+            raise StyleLoomError(f"--overwrite does everything anew and {other} keeps what is there; give one of them")
+        return dict(overwrite=self.overwrite, skip_existing=self.skip_existing)
+
+
 def command(app: typer.Typer, function: Callable[..., None]) -> None:
     """Add a verb to the program.
 

@@ -1,21 +1,28 @@
-"""What the program says: a progress bar with losses and ETA, lines of text, or one JSON object."""
+"""What the program says: a progress bar with losses and ETA and lines of text, or one JSON object a line."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from styleloom.blocks.descend import Progress as LoopProgress
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.tasks.jobs import Event, Finished, ItemDone, Progressed
 
 from .options import Common
 
-Item = TypeVar("Item", bound=LoopProgress)
+SOME_FAILED = 3  # exit status where some or all of several items could not be done
+Loop = TypeVar("Loop", bound=LoopProgress)
+
+
+class SomeFailed(Exception):
+    """Some of several items could not be done, which was said already."""
 
 
 def first_process() -> bool:
@@ -24,7 +31,7 @@ def first_process() -> bool:
 
 
 class Report:
-    """Speaks as ``--quiet`` and ``--json`` ask: text and bars on stderr, the JSON object on stdout."""
+    """Speaks as ``--quiet`` and ``--json`` ask: text and bars on stderr, JSON on stdout."""
 
     def __init__(self, common: Common) -> None:
         self.common = common
@@ -34,14 +41,73 @@ class Report:
         """Print a line of text."""
         self.console.print(text, markup=False)
 
-    def outcome(self, **values: Any) -> None:
-        """Print the JSON object, when it was asked for."""
+    def json(self, values: dict[str, Any]) -> None:
+        """Print a JSON object on a line, when that was asked for."""
         if self.common.json:
-            json.dump(values, sys.stdout)
-            sys.stdout.write("\n")
+            print(json.dumps(values), flush=True)
 
-    def watch(self, loop: Iterable[Item], title: str) -> Iterator[Item]:
+    def outcome(self, **values: Any) -> None:
+        """Print the JSON object about the outcome, when it was asked for."""
+        self.json(values)
+
+    def watch(self, loop: Iterable[Loop], title: str) -> Iterator[Loop]:
         """Pass a loop's items on and show how far it is, its losses and its ETA."""
+        with self._bar() as bar:
+            task = bar.add_task(title, total=None, losses="")
+            for item in loop:
+                self._advance(bar, task, item, getattr(item, "rate", 0))
+                yield item
+
+    def follow(self, events: Iterable[Event], tell: Callable[[ItemDone], str], outcome: Callable[[Finished], str]) -> Finished:
+        """Draw the events of a job.
+
+        Args:
+            events: of the job.
+            tell: a line about an item that is done.
+            outcome: a line about the whole, or nothing.
+
+        Raises:
+            StyleLoomError: the only item could not be done.
+            SomeFailed: some of several could not.
+        """
+        last: Progressed | None = None
+        finished = Finished(0, 0, {}, 0.0)
+        try:
+            with self._bar() as bar:
+                task = bar.add_task("", total=None, losses="")
+                for event in events:
+                    if not isinstance(event, Finished):
+                        self.json(event.as_dict())
+                    if isinstance(event, Progressed):
+                        last = event
+                        bar.update(task, description=event.item)
+                        self._advance(bar, task, event)
+                    elif isinstance(event, ItemDone):
+                        last = None
+                        self.say(f"{event.item}: done before" if event.skipped else tell(event))
+                    elif isinstance(event, Finished):
+                        finished = event
+        except KeyboardInterrupt:
+            where = f" at step {last.index} of {last.total}" if last is not None else ""
+            self.say(f"stopped{where}; the same command goes on from there")
+            raise
+        return self._conclude(finished, outcome)
+
+    def _conclude(self, finished: Finished, outcome: Callable[[Finished], str]) -> Finished:
+        if finished.failed and finished.done + finished.skipped == 0 and len(finished.failed) == 1:
+            raise StyleLoomError(next(iter(finished.failed.values())))
+        if text := outcome(finished):
+            self.say(text)
+        self.json(finished.as_dict())
+        if finished.failed:
+            total = finished.done + finished.skipped + len(finished.failed)
+            for name, reason in finished.failed.items():
+                print(f"failed: {name}: {' '.join(reason.split())}", file=sys.stderr)
+            print(f"error: {len(finished.failed)} of {total} could not be done", file=sys.stderr)
+            raise SomeFailed
+        return finished
+
+    def _bar(self) -> Progress:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -50,11 +116,9 @@ class Report:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
         )
-        with Progress(*columns, console=self.console, disable=self.console.quiet or not self.console.is_terminal) as bar:
-            task = bar.add_task(title, total=None, losses="")
-            for item in loop:
-                losses = "  ".join(f"{name} {value:.4g}" for name, value in item.losses.items())
-                if rate := getattr(item, "rate", 0):
-                    losses = f"{rate:.3g} pictures/s  {losses}"
-                bar.update(task, completed=item.index, total=item.total, losses=losses)
-                yield item
+        return Progress(*columns, console=self.console, disable=self.console.quiet or not self.console.is_terminal)
+
+    def _advance(self, bar: Progress, task: Any, step: LoopProgress | Progressed, rate: float = 0.0) -> None:
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
+        losses = f"{rate:.3g} pictures/s  {losses}" if rate else losses
+        bar.update(task, completed=step.index, total=step.total, losses=losses)

@@ -29,9 +29,10 @@ from styleloom.papers import stylegan as stylegan_
 from styleloom.papers import stylegan2 as stylegan2_
 from styleloom.papers import super_resolution
 from styleloom.papers.image2stylegan_objective import LAYERS, Weights
+from styleloom.tasks.jobs.engine import check_apart
+from styleloom.tasks.jobs.generate import load_generator
+from styleloom.tasks.jobs.inputs import find, open_picture
 
-from .generate import loaded
-from .inputs import check_apart, find, open_picture
 from .options import Common
 from .report import Report, first_process
 
@@ -256,7 +257,7 @@ def encoder(
         licence: what the model may be used for, noted in it.
     """
     chosen = configured(indomain_.RECIPES, recipe, settings)
-    network = loaded(generator, common)
+    network = load_generator(generator, common.torch_device())
     judge = api.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
     hardware = launch.hardware(common)
     loop = indomain_.train(data, network, chosen, out=out, judge=judge, licence=licence, hardware=hardware, resume=launch.resume)
@@ -294,7 +295,7 @@ def eigenbasis(
     check_limits("--keep", keep, 0, 10**6)
     check_apart([out], [generator])
     check_model_path(out)
-    network = loaded(generator, common).requires_grad_(False)
+    network = load_generator(generator, common.torch_device()).requires_grad_(False)
     features = load_features().prepare(network.device, torch.float32)
     read = eigenbasis_.readings(features, list(LAYERS), weights.pixel, weights.perceptual / len(LAYERS))
     loop = eigenbasis_.eigenbasis(network, read, samples=samples, keep=keep or None, seed=seed)
@@ -337,7 +338,7 @@ def learned_optimizer(
         licence: what the model may be used for, noted in it.
     """
     chosen = configured(learned_optimizer_.RECIPES, recipe, settings)
-    network = loaded(generator, common)
+    network = load_generator(generator, common.torch_device())
     tools = tools_of(network, basis=basis, encoder=encoder)
     own_basis = base is not None and basis is None  # the one that it was trained in
     loop = learned_optimizer_.train(

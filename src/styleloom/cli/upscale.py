@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from styleloom.blocks import images
-from styleloom.papers import super_resolution
+from styleloom.tasks import jobs
 
-from .inputs import find, open_picture, targets_of
-from .options import Common
+from .options import Common, Existing
 from .report import Report
+from .stylize import pictures_done
 
 
 def upscale(
@@ -20,6 +19,7 @@ def upscale(
     model: str = "upscale-x4",
     tile: int = 256,
     max_pixels: int = images.MAX_PIXELS // 4,
+    existing: Existing,
     common: Common,
 ) -> None:
     """Enlarge a picture four times, by a network that draws detail (Johnson 2016).
@@ -32,15 +32,10 @@ def upscale(
         max_pixels: refuse pictures of more pixels.
     """
     report, device = Report(common), common.torch_device()
-    contents = find(content)
-    network = super_resolution.load(model)
-    outcomes = []
-    for source, target in zip(contents, targets_of(contents, content, out), strict=True):
-        picture = open_picture(source, max_pixels, as_bytes=True).to(device)
-        mark = time.perf_counter()
-        large = super_resolution.upscale(picture, network, tile=tile)
-        seconds = time.perf_counter() - mark
-        images.write(large, target)
-        report.say(f"wrote {target}  ({large.shape[3]} x {large.shape[2]}, {seconds:.2f} s on {device})")
-        outcomes.append(dict(content=source, out=str(target), seconds=round(seconds, 3)))
-    report.outcome(device=str(device), pictures=outcomes)
+    options = existing.options()
+    events = jobs.upscale(content, out=out, model=model, tile=tile, max_pixels=max_pixels, device=device, **options)
+    report.follow(
+        events,
+        lambda event: f"wrote {event.out[0]}  ({event.values['size']}, {event.seconds:.2f} s on {device})",
+        pictures_done,
+    )

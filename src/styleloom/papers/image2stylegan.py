@@ -24,7 +24,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleloom.blocks import images
 from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
 from styleloom.blocks.descend import Losses, Progress, descend
 from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis
@@ -241,7 +240,7 @@ def steps(
 
     Args:
         generator: of any paper, without classes; it is frozen, and laid out channels last.
-        targets: [N, 3, H, W] in [0, 1]; sides other than the generator's are resized.
+        targets: [N, 3, R, R] in [0, 1], R being the generator's side.
         config: see :class:`Config` and ``PRESETS``.
         features: perceptual network, instead of the bundled one.
         optimizer: instead of ``config.optimizer``.
@@ -261,9 +260,13 @@ def steps(
             at a time given several, a loss that is not finite at the start, or a state of another run.
     """
     check_pictures(generator, targets)
-    device = generator.device
-    side = generator.resolution
-    targets = images.resize(targets.detach().to(device, torch.float32), (side, side))
+    device, side = generator.device, generator.resolution
+    if tuple(targets.shape[-2:]) != (side, side):
+        height, width = targets.shape[-2:]
+        raise StyleLoomError(
+            f"targets are {width} x {height} px; this generator's pictures are {side} x {side}: frame them first"
+        )
+    targets = targets.detach().to(device, torch.float32)
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
     basis = basis.to(device) if basis is not None else None

@@ -1,0 +1,1 @@
+"""Every verb once: on tensors, and on many files as jobs."""

@@ -1,0 +1,329 @@
+"""Many files in, events out: what terminal, studio and cluster have in common.
+
+A job lists its items, each an input and the files that become of it. :func:`run` checks these before any work, passes over what a
+manifest says is done, and goes on when one item fails. The manifest lies in the folder of the outputs and is written after each
+item, so a job that is stopped, or killed, goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from styleloom.blocks.checkpoint import fingerprint
+from styleloom.blocks.descend import Progress
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.blocks.files import check_folder
+
+Step = TypeVar("Step", bound=Progress)
+MANIFEST = ".styleloom.jsonl"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a job."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, with the kind of event under ``"event"``."""
+        kind = re.sub("(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        return {"event": kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The job begins.
+
+    Attributes:
+        verb: what is done.
+        total: items in all.
+        pending: how many of these are not done yet.
+    """
+
+    verb: str
+    total: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class Progressed(Event):
+    """Where the work on one item, or on several at once, stands.
+
+    Attributes:
+        item: its name, or what is worked on.
+        index: steps done.
+        total: steps in all.
+        losses: terms of a loss, by name.
+        seconds: since the work on it began.
+    """
+
+    item: str
+    index: int
+    total: int
+    losses: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ItemDone(Event):
+    """An item is done and its files are written.
+
+    Attributes:
+        item: its name.
+        out: the files.
+        seconds: that it took.
+        values: what else there is to tell of it.
+        skipped: it was done before.
+    """
+
+    item: str
+    out: tuple[str, ...] = ()
+    seconds: float = 0.0
+    values: dict[str, Any] = field(default_factory=dict)
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class ItemFailed(Event):
+    """An item could not be done; the others go on.
+
+    Attributes:
+        item: its name.
+        reason: in one line.
+    """
+
+    item: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The job is over.
+
+    Attributes:
+        done: items that were done now.
+        skipped: items that had been done before.
+        failed: names of the others, with reasons.
+        seconds: of the whole job.
+        values: what there is to tell of all items together.
+    """
+
+    done: int
+    skipped: int
+    failed: dict[str, str]
+    seconds: float
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input and the files that become of it.
+
+    Attributes:
+        name: what it is called in events: a file, a bundled name, a seed.
+        targets: the files to write.
+    """
+
+    name: str
+    targets: tuple[Path, ...] = ()
+
+
+Work = Callable[[Sequence[Item]], Iterator[Event]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A verb and what it is done on, all resolved: models, options and names of files.
+
+    Attributes:
+        verb: its name.
+        items: all of them.
+        work: does some of the items, one after the other or several at once; yields :class:`Progressed`, :class:`ItemDone` and
+            :class:`ItemFailed`.
+        settings: digest of everything but the items that the outputs depend on.
+        folder: of the outputs, where there are several; it gets the manifest.
+        sources: files that are read, which no output may overwrite.
+        state: of a target, the file in which unfinished work is kept.
+        summary: makes ``values`` of :class:`Finished`, of the items that are done.
+    """
+
+    verb: str
+    items: Sequence[Item]
+    work: Work
+    settings: str = ""
+    folder: Path | None = None
+    sources: Sequence[str | Path] = ()
+    state: Callable[[Path], Path] | None = None
+    summary: Callable[[Sequence[ItemDone]], dict[str, Any]] = lambda done: {}
+
+
+def digest(*settings: Any, tensors: Iterable[Tensor] = ()) -> str:
+    """A short digest of plain values and tensors."""
+    return fingerprint([json.loads(json.dumps(each, default=str)) for each in settings], list(tensors))
+
+
+def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> Iterator[Event]:
+    """Do what of a job is not done yet.
+
+    Args:
+        job: see :class:`Job`.
+        overwrite: do everything anew, over whatever is there.
+        skip_existing: pass over items whose files exist, whatever made them.
+
+    Yields:
+        Events: one :class:`Started`, those of the work, one :class:`Finished`.
+
+    Raises:
+        StyleLoomError: outputs that would overwrite a source, each other, or files that this job did not make; and in the end,
+            where the only item could not be done, or none of them for one and the same reason.
+    """
+    began = time.perf_counter()
+    check_apart([target for item in job.items for target in item.targets], job.sources)
+    manifest = _Manifest(job, overwrite)
+    if overwrite and job.state is not None:
+        for item in job.items:
+            for target in item.targets:
+                job.state(target).unlink(missing_ok=True)
+    finished: dict[str, ItemDone] = {}
+    pending: list[Item] = []
+    for item in job.items:
+        if (before := manifest.finished(item)) is not None:
+            finished[item.name] = before
+        elif skip_existing and item.targets and all(target.exists() for target in item.targets):
+            finished[item.name] = ItemDone(item.name, tuple(map(str, item.targets)), skipped=True)
+        else:
+            pending.append(item)
+    if not overwrite:
+        _check_free(job, pending)
+    yield Started(job.verb, len(job.items), len(pending))
+    yield from finished.values()
+    found = dict(finished)
+    failed: dict[str, str] = {}
+    with _folder(job.folder if pending else None):
+        for event in job.work(pending) if pending else ():
+            if isinstance(event, ItemDone):
+                found[event.item] = event
+                manifest.add(event)
+            elif isinstance(event, ItemFailed):
+                failed[event.item] = event.reason
+            yield event
+    if failed and not found and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
+        raise StyleLoomError(next(iter(failed.values())))
+    told = job.summary([found[item.name] for item in job.items if item.name in found])
+    yield Finished(len(found) - len(finished), len(finished), failed, round(time.perf_counter() - began, 3), told)
+
+
+@contextmanager
+def _folder(path: Path | None) -> Iterator[None]:
+    """Make a folder for outputs; one that was made for nothing goes again."""
+    made = path is not None and not path.exists()
+    if path is not None:
+        check_folder(path)
+    try:
+        yield
+    finally:
+        if path is not None and made and not any(path.iterdir()):
+            path.rmdir()
+
+
+def watched(item: str, loop: Iterable[Step]) -> Generator[Event, None, Step]:
+    """A loop's progress as events; the value of ``yield from`` is the last step.
+
+    Raises:
+        StyleLoomError: the loop had no step.
+    """
+    step: Step | None = None
+    for step in loop:
+        yield Progressed(item, step.index, step.total, dict(step.losses), round(step.seconds, 3))
+    if step is None:
+        raise StyleLoomError(f"{item}: there was nothing to do")
+    return step
+
+
+def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:
+    """Raise StyleLoomError where a file would be written twice, or over one that is read, through links too."""
+    read = {Path(source).resolve() for source in sources}
+    places: set[Path] = set()
+    for target in targets:
+        place = target.resolve()
+        if place in read or any(_same(target, source) for source in sources):
+            raise StyleLoomError(f"{target} is among the sources and would be overwritten; write to another place")
+        if place in places:
+            raise StyleLoomError(f"{target} would be written twice; rename the sources")
+        places.add(place)
+
+
+def _same(target: Path, source: str | Path) -> bool:
+    """Whether two names are one file, a hard link say."""
+    try:
+        return target.samefile(source)
+    except OSError:
+        return False
+
+
+def _check_free(job: Job, pending: Sequence[Item]) -> None:
+    """Raise StyleLoomError where something is in the way of an output that this job did not begin."""
+    begun = [item for item in pending if job.state and any(job.state(target).exists() for target in item.targets)]
+    taken = [target for item in pending if item not in begun for target in item.targets if target.exists()]
+    if taken:
+        others = f", and {len(taken) - 1} more," if len(taken) > 1 else ""
+        raise StyleLoomError(
+            f"{taken[0]}{others} exists already; write to another place, replace it with --overwrite, or keep it with "
+            "--skip-existing"
+        )
+
+
+class _Manifest:
+    """What is done of a job: a line of JSON an item, added as it is done, in a file beside the outputs."""
+
+    def __init__(self, job: Job, overwrite: bool) -> None:
+        self.job = job
+        self.path = job.folder / MANIFEST if job.folder is not None else None
+        self.items: dict[str, Any] = {}
+        if self.path is None or not self.path.exists():
+            return
+        if overwrite:
+            self.path.unlink()
+            return
+        for line in self.path.read_text(errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                self.items[entry["item"]] = entry
+            except (ValueError, TypeError, KeyError):
+                continue  # a line that a full disk or a power cut left unfinished: that item is not done
+
+    def _key(self, name: str) -> str:
+        """Digest of the job and of the file that an item is read from."""
+        found = hashlib.sha256(f"{self.job.verb} {self.job.settings}".encode())
+        path = Path(name)
+        if path.is_file():
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+        return found.hexdigest()[:32]
+
+    def finished(self, item: Item) -> ItemDone | None:
+        """The event of an item that was done before, of the same file and settings, and whose outputs are still there."""
+        entry = self.items.get(item.name)
+        if entry is None or entry["out"] != [target.name for target in item.targets] or entry["job"] != self._key(item.name):
+            return None
+        if not all(target.exists() for target in item.targets):
+            return None
+        return ItemDone(item.name, tuple(map(str, item.targets)), entry["seconds"], entry["values"], skipped=True)
+
+    def add(self, event: ItemDone) -> None:
+        """Write down that an item is done."""
+        if self.path is None:
+            return
+        entry = dict(item=event.item, out=[Path(name).name for name in event.out], seconds=event.seconds, values=event.values)
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(entry | dict(job=self._key(event.item))) + "\n")
+        except OSError as error:
+            raise StyleLoomError(f"cannot write {self.path}: {error.strerror}") from error

@@ -1,0 +1,97 @@
+"""Pictures named by a user, and where what becomes of them goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from glob import glob
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleloom import samples
+from styleloom.blocks import images
+from styleloom.blocks.errors import StyleLoomError
+
+Source = str | Path
+
+
+def find(source: Source) -> list[str]:
+    """The pictures that a name stands for: a file or a bundled name gives itself, a folder or glob its pictures.
+
+    Hidden files, such as the resource forks that macOS puts beside pictures, and folders are no pictures.
+
+    Raises:
+        StyleLoomError: nothing there.
+    """
+    text = str(source)
+    path = Path(text)
+    if path.is_dir():
+        found = sorted(str(item) for item in path.iterdir() if is_picture(item))
+        if not found:
+            raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(images.SUFFIXES))})")
+        return found
+    if path.exists() or text in samples.NAMES:
+        return [text]
+    found = sorted(item for item in glob(text) if is_picture(Path(item)))  # noqa: PTH207 (absolute ones too)
+    if not found:
+        raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
+    return found
+
+
+def find_all(sources: Source | Sequence[Source]) -> list[str]:
+    """The pictures of one or several names, each once."""
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    return list(dict.fromkeys(path for source in several for path in find(source)))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path is a picture's by its name."""
+    return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def open_picture(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
+    """The picture [1, 3, H, W] behind a file name or a bundled name; a file wins."""
+    text = str(source)
+    if not Path(text).exists() and text in samples.NAMES:
+        return samples.sample(text)
+    return images.read(text, max_pixels=max_pixels, as_bytes=as_bytes)
+
+
+def open_mask(source: Source, max_pixels: int = images.MAX_PIXELS) -> Tensor:
+    """A mask [1, 1, H, W] from the brightness of a picture: white is 1."""
+    return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels))[:, :1].clamp(0, 1)
+
+
+def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:
+    """The style pictures that a tensor, a name, a folder or a glob stands for."""
+    if isinstance(style, Tensor):
+        return [style.to(device)]
+    return [open_picture(path, max_pixels).to(device) for path in find(style)]
+
+
+def targets_of(contents: Sequence[str], asked: Source | Sequence[Source], out: Path) -> tuple[list[Path], Path | None]:
+    """Where each picture goes, and the folder, where there are several; every name is checked, nothing is made.
+
+    Args:
+        contents: the pictures.
+        asked: what they were asked for by: a single file goes to a file, anything else into a folder.
+        out: the file, or the folder.
+    """
+    single = isinstance(asked, str | Path) and list(contents) == [str(asked)]
+    if single and not out.is_dir():
+        return [images.check_writable(out)], None
+    check_output_folder(out)
+    names = [Path(source).stem for source in contents]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
+    return [out / f"{name}.png" for name in names], out
+
+
+def check_output_folder(out: Path) -> None:
+    """Raise StyleLoomError where several outputs cannot go into ``out``: it is a file, or called like a picture."""
+    if out.exists() and not out.is_dir():
+        raise StyleLoomError(f"cannot make the folder {out}: a file is in the way")
+    if not out.is_dir() and out.suffix.lower() in images.SUFFIXES:
+        raise StyleLoomError(f"several pictures go into a folder, and {out} is called like a picture; give a folder")

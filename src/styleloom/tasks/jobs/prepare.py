@@ -1,0 +1,84 @@
+"""The job that makes a data set."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from styleloom.blocks.archives import write_archive
+from styleloom.blocks.data import Pictures, labels_of, squared
+from styleloom.blocks.errors import StyleLoomError, check_limits
+
+from .engine import Event, Item, ItemDone, ItemFailed, Job, run, watched
+from .inputs import Source
+
+
+def prepare(
+    sources: Source | Sequence[Source],
+    *,
+    out: Source,
+    size: int = 256,
+    square: str = "crop",
+    skip: int = 0,
+    count: int | None = None,
+    conditional: bool = False,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Make a data set to train on: squares of one size in a zip, without loss.
+
+    Args:
+        sources: folders, zips or pictures.
+        out: the .zip to write.
+        size: side in pixels.
+        square: crop, pad or stretch, see :func:`~styleloom.blocks.data.squared`.
+        skip: leave out so many pictures at the beginning.
+        count: take so many after these; all unless told.
+        conditional: keep classes, of dataset.json or of sub-folders.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.tasks.jobs.engine.Event`; pictures that cannot be read are in the values of the zip's
+        :class:`~styleloom.tasks.jobs.engine.ItemDone`, under ``"damaged"``.
+
+    Raises:
+        StyleLoomError: no picture in the sources, none that can be read, or classes that do not fit.
+    """
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    out = Path(out)
+    for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
+        check_limits(name, number, least, math.inf)
+    every = Pictures(several)
+    labels, names = labels_of(every) if conditional else ([], [])
+    chosen = range(len(every))[skip:][:count]
+    if not chosen:
+        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} pictures")
+
+    def squares() -> Iterator[tuple[Tensor, int | None]]:
+        for index in chosen:
+            picture = every.read(index)
+            if picture is not None:
+                yield squared(picture, size, square), labels[index] if conditional else None
+        if len(every.damaged) == len(every):
+            raise every.unreadable()
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        mark = time.perf_counter()
+        try:
+            last = yield from watched("prepare", write_archive(out, squares(), len(chosen)))
+        except StyleLoomError as error:
+            yield ItemFailed(str(out), str(error))
+            return
+        values = dict(pictures=last.index, size=size, classes=names, damaged=dict(every.damaged))
+        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
+
+    yield from run(
+        Job("prepare", [Item(str(out), (out,))], work, sources=several, summary=lambda done: dict(out=str(out)) | done[0].values),
+        overwrite=overwrite,
+        skip_existing=skip_existing,
+    )

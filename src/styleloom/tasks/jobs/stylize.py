@@ -1,0 +1,294 @@
+"""Jobs that make pictures of pictures: stylize, upscale."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom import api
+from styleloom.blocks import images, video
+from styleloom.blocks.descend import Progress
+from styleloom.blocks.errors import StyleLoomError
+from styleloom.convert.vgg import load_features
+from styleloom.papers import gatys, super_resolution
+
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
+from .inputs import Source, find, find_all, open_mask, open_picture, open_style, targets_of
+
+Paint = Callable[[Tensor], Tensor]
+
+
+def stylize(
+    content: Source | Sequence[Source],
+    style: Any,
+    *,
+    out: Source,
+    method: str = "gatys",
+    preset: str = "best",
+    weights: Sequence[float] | None = None,
+    mask: Sequence[Source] | None = None,
+    start: Source | None = None,
+    preview_every: int = 0,
+    batch: int = 8,
+    smooth: float = 0.6,
+    max_pixels: int = images.MAX_PIXELS,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    **settings: Any,
+) -> Iterator[Event]:
+    """Repaint photographs, folders of them, or a video.
+
+    Args:
+        content: photographs, folders or globs of them; or a video, for the methods of one pass.
+        style: one or several pictures [1, 3, H, W] in [0, 1], or names of picture files or bundled ones; for dumoulin names of
+            its styles, for johnson the name or file of a network.
+        out: picture or video to write; for several photographs a folder.
+        method: gatys, johnson, dumoulin, ghiasi or adain.
+        preset: where the settings start from.
+        weights: share of each style.
+        mask: a grey picture for each style, white where it is painted; one serves two styles.
+        start: picture to start from, for gatys.
+        preview_every: write the picture so far every so many steps, for gatys.
+        batch: pictures of one size that are painted at once, in one pass.
+        smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
+        max_pixels: refuse pictures of more pixels.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+        settings: of the method's ``Config``.
+
+    Yields:
+        :class:`~styleloom.tasks.jobs.engine.Event`; a gatys picture that is stopped goes on when the job is run again.
+
+    Raises:
+        StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
+    """
+    module = api.method_named(method)
+    device = torch.device(device)
+    if preview_every < 0:
+        raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
+    if method != "gatys" and (start or preview_every):
+        raise StyleLoomError(f"--start and --preview-every are for gatys; {method} paints in one pass")
+    config = module.configure(preset, **settings)
+    film = isinstance(content, str | Path) and video.is_film(content)
+    if film and method == "gatys":
+        raise StyleLoomError("gatys paints no films; use --method ghiasi, adain, dumoulin or johnson")
+    contents = [str(content)] if film else find_all(content)
+    targets, folder = ([video.check_film(out)], None) if film else targets_of(contents, content, Path(out))
+    several = style if isinstance(style, list | tuple) else [style]
+    named = method in api.NAMED
+    styles: list[Any] = [str(each) for each in several] if named else []
+    for each in [] if named else several:
+        styles += open_style(each, max_pixels, device)
+    masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
+    init = open_picture(start, max_pixels).to(device) if start else None
+    options: dict[str, Any] = dict(weights=weights or None, masks=masks)
+    read: list[Source] = [*contents, *(path for each in several if isinstance(each, str | Path) for path in _files(each, named))]
+    read += [*(mask or ()), *([start] if start else [])]
+    if method == "gatys":
+        options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
+
+        def work(items: Sequence[Item]) -> Iterator[Event]:
+            for item in items:
+                yield from _one_by_one(
+                    item, lambda item: _descend(item, styles, config, preview_every, max_pixels, device, options)
+                )
+
+    else:
+        paint = api.painter(method, styles, config, **options)
+
+        def work(items: Sequence[Item]) -> Iterator[Event]:
+            if film:
+                yield from _one_by_one(items[0], lambda item: _film(item, lambda frames: paint(frames.to(device)), smooth))
+            else:
+                yield from _passes(items, paint, batch, device, max_pixels)
+
+    job = Job(
+        "stylize",
+        [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],
+        work,
+        settings=digest(
+            method,
+            asdict(config),
+            weights,
+            smooth if film else 0,
+            [each for each in styles if isinstance(each, str)],
+            tensors=[
+                *(each for each in styles if isinstance(each, Tensor)),
+                *(masks or []),
+                *([init] if init is not None else []),
+            ],
+        ),
+        folder=folder,
+        sources=read,
+        state=state_of if method == "gatys" else None,
+        summary=lambda done: dict(method=method) | _pictures(done, device),
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _files(style: Source, named: bool) -> list[str]:
+    """The files that a style is read from."""
+    if named:
+        return [str(style)] if Path(style).is_file() else []
+    return find(style)
+
+
+def state_of(target: Path) -> Path:
+    """The file that an unfinished descent is kept in."""
+    return target.with_name(f"{target.name}.state")
+
+
+def _one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[Event]:
+    """The work on one item; what it refuses fails it."""
+    try:
+        yield from work(item)
+    except StyleLoomError as error:
+        yield ItemFailed(item.name, str(error))
+
+
+def _descend(
+    item: Item,
+    styles: list[Tensor],
+    config: gatys.Config,
+    preview_every: int,
+    max_pixels: int,
+    device: torch.device,
+    options: dict[str, Any],
+) -> Iterator[Event]:
+    """Paint one picture by descent; stopped, the best so far is written and the state is kept."""
+    (target,) = item.targets
+    picture = open_picture(item.name, max_pixels).to(device)
+    state = state_of(target)
+    step: gatys.Step | None = None
+
+    def steps() -> Iterator[Progress]:
+        nonlocal step
+        for step in gatys.steps(picture, styles, config, state=state, **options):
+            if preview_every and step.index % preview_every == 0:
+                images.write(step.image, target)
+            yield step
+
+    try:
+        yield from watched(target.name, steps())
+    except (KeyboardInterrupt, GeneratorExit):
+        if step is not None and state.exists():
+            images.write(step.image, target)
+        raise
+    assert step is not None  # a loop has at least one step
+    images.write(step.image, target)
+    state.unlink(missing_ok=True)
+    size = f"{step.size[1]} x {step.size[0]}"
+    yield ItemDone(item.name, (str(target),), round(step.seconds, 2), dict(size=size, steps=step.index, losses=step.losses))
+
+
+def _film(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
+    """Paint a video."""
+    (target,) = item.targets
+    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
+    yield ItemDone(item.name, (str(target),), round(last.seconds, 2), dict(frames=last.index))
+
+
+def _passes(items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int) -> Iterator[Event]:
+    """Paint and write pictures in one pass each, several of one size at once."""
+    waiting: list[tuple[Item, Tensor]] = []
+
+    def painted() -> Iterator[Event]:
+        if not waiting:
+            return
+        mark = time.perf_counter()
+        try:
+            results = paint(torch.cat([picture for _, picture in waiting]).to(device)).cpu()
+        except StyleLoomError as error:
+            yield from (ItemFailed(item.name, str(error)) for item, _ in waiting)
+        else:
+            seconds = (time.perf_counter() - mark) / len(waiting)
+            for (item, _), result in zip(waiting, results.split(1), strict=True):
+                yield from _one_by_one(item, lambda item, result=result: _written(item, result, seconds))  # type: ignore[misc]
+        waiting.clear()
+
+    for item in items:
+        try:
+            picture = open_picture(item.name, max_pixels, as_bytes=True)
+        except StyleLoomError as error:
+            yield ItemFailed(item.name, str(error))
+            continue
+        if waiting and (len(waiting) == batch or picture.shape != waiting[0][1].shape or picture.dtype != waiting[0][1].dtype):
+            yield from painted()
+        waiting.append((item, picture))
+    yield from painted()
+
+
+def _written(item: Item, image: Tensor, seconds: float) -> Iterator[Event]:
+    """Write a picture and say so."""
+    (target,) = item.targets
+    images.write(image, target)
+    yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
+
+
+def _pictures(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
+    """What there is to tell of all pictures."""
+    rows = [dict(content=each.item, out=each.out[0], seconds=each.seconds) | each.values for each in done]
+    return dict(device=str(device), pictures=rows)
+
+
+def upscale(
+    content: Source | Sequence[Source],
+    *,
+    out: Source,
+    model: Source = "upscale-x4",
+    tile: int = 256,
+    max_pixels: int = images.MAX_PIXELS // 4,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Enlarge pictures four times.
+
+    Args:
+        content: pictures, folders or globs of them.
+        out: picture to write; for several a folder.
+        model: upscale-x4 or a model file.
+        tile: pictures are enlarged in squares of so many pixels; 0: whole.
+        max_pixels: refuse pictures of more pixels.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.tasks.jobs.engine.Event`.
+
+    Raises:
+        StyleLoomError: no such model, or outputs that cannot be.
+    """
+    contents = find_all(content)
+    targets, folder = targets_of(contents, content, Path(out))
+    network = super_resolution.load(model).to(device)
+
+    def enlarge(item: Item) -> Iterator[Event]:
+        picture = open_picture(item.name, max_pixels, as_bytes=True).to(device)
+        mark = time.perf_counter()
+        large = super_resolution.upscale(picture, network, tile=tile)
+        yield from _written(item, large, time.perf_counter() - mark)
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        for item in items:
+            yield from _one_by_one(item, enlarge)
+
+    job = Job(
+        "upscale",
+        [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],
+        work,
+        settings=digest(tensors=network.state_dict().values()),
+        folder=folder,
+        sources=[*contents, model],
+        summary=lambda done: _pictures(done, device),
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
