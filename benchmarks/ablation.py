@@ -24,11 +24,11 @@ from typing import Any
 
 import torch
 
-from styleloom.blocks import images
-from styleloom.blocks.adversarial import Adversarial
-from styleloom.blocks.fit import MODEL, Hardware
-from styleloom.evaluation import METRICS, evaluate
+from styleloom.data import images
+from styleloom.loops.fit import MODEL, Hardware
+from styleloom.loops.gan import Adversarial
 from styleloom.papers import stylegan, stylegan2
+from styleloom.tasks.evaluate import METRICS, evaluate
 
 RESULTS = Path(__file__).parent / "results" / "ablation.json"
 SAMPLES = RESULTS.with_name("ablation_samples.jpg")

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recipes.vgg19_lite import read_photos, read_teachers
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from styleloom.blocks.features import Features
-from styleloom.blocks.images import fit, read, resize, write
-from styleloom.blocks.losses import gram_matrix
-from styleloom.convert.vgg import load_features
+from styleloom.data.images import fit, read, resize, write
+from styleloom.nn.losses import gram_matrix
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys
-from styleloom.zoo.train_vgg19_lite import read_photos, read_teachers
 
 RESULTS = Path(__file__).parent / "results"
 LAYERS = {"relu1_1": "true", "relu2_1": "true", "relu3_1": "true", "relu4_1": "teacher", "relu5_1": "teacher"}

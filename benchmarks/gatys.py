@@ -28,12 +28,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleloom.blocks.features import VGG19_CONVS, VGG_WIDTHS, Features
-from styleloom.blocks.images import fit, resize
-from styleloom.blocks.precision import bf16_is_fast
-from styleloom.convert.vgg import load_features
+from styleloom.core.precision import bf16_is_fast
+from styleloom.data.bundled import sample
+from styleloom.data.images import fit, resize
+from styleloom.nn.vgg import VGG19_CONVS, VGG_WIDTHS, Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys
-from styleloom.samples import sample
 
 RESULTS = Path(__file__).parent / "results"
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

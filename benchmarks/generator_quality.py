@@ -22,12 +22,12 @@ from typing import Any
 
 from torch import Tensor
 
-from styleloom import api
-from styleloom.blocks.data import Labelled
-from styleloom.blocks.distributions import frechet_distance, made_pictures, real_pictures
-from styleloom.blocks.generators import Generator
-from styleloom.convert.inception import load_embedding
-from styleloom.evaluation import COMPARING, compared, evaluate
+from styleloom import models
+from styleloom.data.datasets import Labelled
+from styleloom.metrics.distribution import frechet_distance, made_pictures, real_pictures
+from styleloom.metrics.inception import load_embedding
+from styleloom.nn.generator import Generator
+from styleloom.tasks.evaluate import COMPARING, compared, evaluate
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("all", "pictures", "latents"), default="all")
     parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="model files")
     options = parser.parse_args()
-    generator = api.load(options.model)
+    generator = models.load(options.model)
     assert isinstance(generator, Generator)
     result: dict[str, Any] = dict(model=Path(options.model).stem, samples=options.samples, seeds=SEEDS)
     if options.part != "latents":
@@ -102,7 +102,7 @@ def of_pictures(generator: Generator, options: argparse.Namespace) -> dict[str, 
     few = options.samples // 5
     result["earlier"] = {}
     for path in options.earlier:
-        earlier = api.load(path)
+        earlier = models.load(path)
         assert isinstance(earlier, Generator)
         made = embedding.of(made_pictures(earlier, few))
         result["earlier"][path.stem] = round(frechet_distance(real[:few], made), 3)

@@ -7,7 +7,7 @@
 The official layout (:mod:`benchmarks.official_stylegan2`) has a convolution a picture in one grouped convolution, NCHW,
 and is written plainly. Widths are paper256's, weights random. Each variant lives in a process of its own, since what one
 does with memory would help the others; they take turns, A B C A B C, and ratios are those of medians. ``memory kept`` is
-what ``styleloom train`` and the other commands do, see :mod:`styleloom.blocks.memory`; for the official layout, too, to
+what ``styleloom train`` and the other commands do, see :mod:`styleloom.core.memory`; for the official layout, too, to
 show how much of the gain that is. ``full step`` is a step of training as it is on the average: R1 in each 16th and the path
 length penalty in each 4th. Results go to ``results/generators_speed_<resolution>.json`` and
 ``results/generators_precision.json``.
@@ -31,7 +31,7 @@ from benchmarks import official_stylegan2 as official
 from benchmarks.gatys import processor
 from torch import Tensor
 
-from styleloom.blocks.memory import keep_memory
+from styleloom.core.memory import keep_memory
 from styleloom.papers import stylegan2
 from styleloom.papers.stylegan2 import Discriminator, Generator
 

@@ -27,7 +27,7 @@ from benchmarks.generators import networks
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.blocks.fit import Hardware
+from styleloom.loops.fit import Hardware
 from styleloom.papers import ghiasi, johnson, stylegan2
 
 BATCH = 32

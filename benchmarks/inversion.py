@@ -34,17 +34,17 @@ from numpy.random import RandomState
 from scipy.stats import wilcoxon
 from torch import Tensor
 
-from styleloom import inversion
-from styleloom.blocks.checkpoint import fingerprint
-from styleloom.blocks.data import Labelled
-from styleloom.blocks.eigenbasis import EigenAdam
-from styleloom.blocks.files import replacing
-from styleloom.blocks.generators import Generator
-from styleloom.blocks.memory import keep_memory
-from styleloom.inversion import Tools
+from styleloom.core.checkpoint import fingerprint
+from styleloom.core.files import replacing
+from styleloom.core.memory import keep_memory
+from styleloom.data.datasets import Labelled
+from styleloom.loops.eigenbasis import EigenAdam
+from styleloom.nn.generator import Generator
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
-from styleloom.papers.learned_optimizer_networks import Loom, Network
+from styleloom.papers.learned_optimizer.networks import Loom, Network
+from styleloom.tasks import invert as inversion
+from styleloom.tasks.invert import Tools
 from styleloom.tasks.jobs.generate import load_generator
 
 RESULTS = Path(__file__).parent / "results"

@@ -31,10 +31,10 @@ from benchmarks.inversion import (
     untouched,
 )
 
-from styleloom.blocks.fit import MODEL, Hardware
-from styleloom.inversion import Tools
+from styleloom.loops.fit import MODEL, Hardware
 from styleloom.papers import learned_optimizer
 from styleloom.papers.learned_optimizer import Recipe
+from styleloom.tasks.invert import Tools
 
 PICTURES = 32
 WHOLE = Recipe(num_steps=150, pairs=0.3, unroll_length=20, horizon=20, starts=("mean", "random"))

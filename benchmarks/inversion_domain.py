@@ -20,14 +20,14 @@ import torch
 from benchmarks.inversion import RESULTS, Contender, bootstrapped, case_of, factory_of, parser_of, settings_of, untouched
 from torch import Tensor
 
-from styleloom.blocks import labeller
-from styleloom.blocks.features import Features
-from styleloom.blocks.generators import Generator
-from styleloom.blocks.metrics import perceptual_distances
-from styleloom.convert.vgg import load_features
-from styleloom.inversion import Tools
+from styleloom.metrics.image import perceptual_distances
+from styleloom.nn import attributes as labeller
+from styleloom.nn.generator import Generator
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, Config, Factory
+from styleloom.tasks.invert import Tools
 
 SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
 

@@ -28,11 +28,11 @@ from benchmarks.inversion import (
 )
 from torch import Tensor
 
-from styleloom.blocks.eigenbasis import Eigenbasis
-from styleloom.convert.vgg import load_features
+from styleloom.loops.eigenbasis import Eigenbasis
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, Config
-from styleloom.papers.image2stylegan_objective import Objective, Weights, pictured
+from styleloom.papers.image2stylegan.objective import Objective, Weights, pictured
 
 BEFORE, AFTER = 20, 4  # steps of the learned optimizer, and of Gauss-Newton
 DAMPINGS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # shares of the largest curvature

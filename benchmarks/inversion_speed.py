@@ -5,7 +5,7 @@
 "Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
 grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step, as in-domain inversion's
 code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam, which
-keeps freed memory for the next feature map as ``styleloom`` itself does (``blocks/memory.py``); "public, memory kept" is the
+keeps freed memory for the next feature map as ``styleloom`` itself does (``core/memory.py``); "public, memory kept" is the
 public way with that alone. First losses agree, which is checked. ``bf16`` computes generator and perceptual network so, on
 processors that can. The variants take turns, each time in a process of its own; ratios are those of medians. Results go to
 ``results/inversion_speed.json``.
@@ -29,10 +29,10 @@ from benchmarks import official_stylegan2 as official
 from benchmarks.gatys import processor
 from torch import Tensor
 
-from styleloom.blocks.features import Features
-from styleloom.blocks.memory import keep_memory
-from styleloom.blocks.precision import bf16_is_fast
-from styleloom.convert.vgg import load_features
+from styleloom.core.memory import keep_memory
+from styleloom.core.precision import bf16_is_fast
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import stylegan2
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, steps
 

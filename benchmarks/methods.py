@@ -29,14 +29,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from benchmarks.gatys import processor
+from recipes.vgg19_lite import read_teachers
 from torch import Tensor
 
 import styleloom as sl
-from styleloom import api
-from styleloom.blocks.features import Features
-from styleloom.blocks.losses import content_loss, gram_loss, moments
+from styleloom.nn.losses import content_loss, gram_loss, moments
+from styleloom.nn.vgg import Features
 from styleloom.papers import adain, gatys
-from styleloom.zoo.train_vgg19_lite import read_teachers
+from styleloom.tasks import stylize as api
 
 RESULTS = Path(__file__).parent / "results"
 PAIRS = (("astronaut", "swirls"), ("coffee", "mosaic"))

@@ -22,8 +22,8 @@ from benchmarks.gatys import processor
 from benchmarks.public_networks import ExamplesNet, naoto_decoder, naoto_vgg
 from torch import Tensor
 
-from styleloom.blocks.features import Features
-from styleloom.convert.vgg import load_features
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import adain, johnson
 
 RESULTS = Path(__file__).parent / "results"

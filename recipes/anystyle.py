@@ -1,7 +1,7 @@
 """``anystyle``: any style in one pass, trained on paintings that are free to use and on the drawn styles.
 
-    python recipes/anystyle.py prepare paintings.zip drawn/ -o styles.zip
-    python recipes/anystyle.py train photos256.zip styles.zip --teachers teachers/ --out runs/anystyle
+    python -m recipes.anystyle prepare paintings.zip drawn/ -o styles.zip
+    python -m recipes.anystyle train photos256.zip styles.zip --teachers teachers/ --out runs/anystyle
 
 ``prepare`` puts each artist's paintings, and the drawings of each style, into a folder of their own: folders are as likely as
 one another. ``drawn/`` is what ``styleloom data styles --size 288 --variations 6 --seed 1 --out drawn`` makes. The loss is
@@ -21,11 +21,11 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from recipes.vgg19_lite import read_teachers
 from torch import Tensor, nn
 
-from styleloom.blocks.fit import Hardware
+from styleloom.loops.fit import Hardware
 from styleloom.papers import ghiasi
-from styleloom.zoo.train_vgg19_lite import read_teachers
 
 CHANGED = ("style_weight", "lr", "average")  # what may differ from the default recipe
 QUALITY = 85  # of the pictures that are packed
@@ -36,15 +36,14 @@ class Teachers(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(read_teachers(folder))
+        self.true, self.small = read_teachers(folder)
 
     def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """[N, 3, H, W] in [0, 1] -> activations by layer."""
-        true, small = self.networks
-        first = [layer for layer in layers if layer in true.layers]
-        found = true(image, first) if first else {}
+        first = [layer for layer in layers if layer in self.true.layers]
+        found: dict[str, Tensor] = self.true(image, first) if first else {}
         rest = [layer for layer in layers if layer not in first]
-        return found | (small(image, rest) if rest else {})
+        return found | (self.small(image, rest) if rest else {})
 
 
 def prepare(paintings: Path, drawn: Path, out: Path) -> None:
@@ -82,7 +81,7 @@ def train(arguments: argparse.Namespace) -> None:
             if tick.index == 320 or (tick.index > 210 and time.monotonic() - start > 0.05 * arguments.seconds):
                 rate = (tick.index - 200) / (time.monotonic() - start)
                 break
-        trial.close()
+        trial.close()  # type: ignore[attr-defined]
         recipe = replace(recipe, num_steps=int(rate * 0.93 * (arguments.seconds - (time.monotonic() - begin))))
         print(f"{rate:.2f} steps a second; {recipe.num_steps} steps", flush=True)
     recipe = replace(recipe, save_every=max(1, recipe.num_steps // 10), sample_every=max(1, recipe.num_steps // 10))

@@ -22,14 +22,14 @@ left=$((seconds - (SECONDS - begin) - 25))
 jobs=()
 if [ -f "$data/styles.zip" ] && [ -f "$data/photos256.zip" ]; then
     start=$base/anystyle.safetensors
-    timeout -s TERM -k 20 "$left" "$python" recipes/anystyle.py train "$data/photos256.zip" "$data/styles.zip" --teachers "$data/teachers" \
+    timeout -s TERM -k 20 "$left" "$python" -m recipes.anystyle train "$data/photos256.zip" "$data/styles.zip" --teachers "$data/teachers" \
         --out "$runs/anystyle" --device "$device" --batch "$style_batch" $([ -n "${STEPS:-}" ] && echo "--num-steps $STEPS" || echo "--seconds $left") \
         $([ -f "$start" ] && echo --base "$start") >"$out/anystyle.txt" 2>&1 &
     jobs+=($!)
 fi
 if [ -n "$portraits" ]; then
     start=$base/portraits-128.safetensors
-    timeout -s TERM -k 20 "$left" "$python" recipes/portraits_128.py "$portraits" --out "$runs/portraits-128" --device "$device" \
+    timeout -s TERM -k 20 "$left" "$python" -m recipes.portraits_128 "$portraits" --out "$runs/portraits-128" --device "$device" \
         --batch "$batch" --kimg "${KIMG:-25000}" \
         $([ -f "$start" ] && echo --base "$start") >"$out/portraits-128.txt" 2>&1 &
     jobs+=($!)

@@ -1,6 +1,6 @@
 """``portraits-128``: a StyleGAN2 with ADA of synthetic portraits, artflow.ai, CC BY 4.0 (the first 9,500 of 10,000).
 
-python recipes/portraits_128.py portraits128.zip --out runs/portraits-128 --device cuda --batch 64 --kimg 500
+python -m recipes.portraits_128 portraits128.zip --out runs/portraits-128 --device cuda --batch 64 --kimg 500
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from styleloom.blocks.fit import Hardware
+from styleloom.loops.fit import Hardware
 from styleloom.papers import stylegan2
 
 RECIPE = replace(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from styleloom.blocks.features import Features
+from styleloom.nn.vgg import Features
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import styleloom as sl
-from styleloom.blocks.fit import Hardware
-from styleloom.blocks.random import SampleRandom
-from styleloom.blocks.resample import convolved, fir
+from styleloom.core.random import SampleRandom
+from styleloom.loops.fit import Hardware
+from styleloom.nn.resample import convolved, fir
 from styleloom.papers import ghiasi
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA graphics card")

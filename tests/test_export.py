@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import styleloom as sl
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import Features
+from styleloom.core.errors import StyleLoomError
+from styleloom.nn.vgg import Features
 from styleloom.papers import adain, dumoulin, ghiasi, johnson, stylegan, stylegan2, super_resolution
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'styleloom[export]'")

@@ -24,13 +24,13 @@ PUBLIC += [
     for kind in ("progan", "stylegan", "stylegan2")
     for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save", "train")
 ]
-PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
+PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.data.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module, names in (
         (styleloom.image2stylegan, ("Config", "Objective", "Step", "configure", "steps")),
         (styleloom.indomain, ("Encoder", "Recipe", "load", "save", "train")),
-        (styleloom.inversion, ("Inversion", "Tools", "load_latents", "save_latents", "steps", "tools_of")),
+        (styleloom.tasks.invert, ("Inversion", "Tools", "load_latents", "save_latents", "steps", "tools_of")),
         (styleloom.learned_optimizer, ("Learned", "Recipe", "factory", "load", "save", "train")),
     )
     for name in names

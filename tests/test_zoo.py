@@ -5,19 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from recipes import toonfaces_attributes
 from torch import Tensor
 
 import styleloom
-from styleloom import inversion, toonfaces
-from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
-from styleloom.blocks.distributions import frechet_distance, made_pictures
-from styleloom.blocks.labeller import Labeller
-from styleloom.blocks.metrics import perceptual_distance
 from styleloom.cli.demo_inversion import TARGETS
-from styleloom.convert.inception import load_embedding
+from styleloom.core.checkpoint import read_tensors, resolve, zoo_names
+from styleloom.data import toonfaces
+from styleloom.metrics.distribution import frechet_distance, made_pictures
+from styleloom.metrics.image import perceptual_distance
+from styleloom.metrics.inception import load_embedding
+from styleloom.nn.attributes import Labeller
 from styleloom.papers import dumoulin, stylegan2, super_resolution
-from styleloom.papers.learned_optimizer_networks import Gate, Loom
-from styleloom.zoo import train_toonfaces_attributes
+from styleloom.papers.learned_optimizer.networks import Gate, Loom
+from styleloom.tasks import invert as inversion
 
 
 @pytest.mark.parametrize("name", zoo_names())
@@ -39,9 +40,9 @@ def test_all_models_together_are_small() -> None:
 def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:
     """R^2 of read-outs fitted on 12 and judged on 8 other held-out photographs: a small form of benchmarks/features.py."""
     from benchmarks.features import features_of, flat
+    from recipes.vgg19_lite import read_photos, read_teachers
 
-    from styleloom.convert.vgg import load_features
-    from styleloom.zoo.train_vgg19_lite import read_photos, read_teachers
+    from styleloom.nn.vgg_files import load_features
 
     _, held_out = read_photos(shared / "data" / "photos256.zip")
     true, student = read_teachers(shared / "teachers")[0], load_features("vgg19-lite")
@@ -83,7 +84,7 @@ def test_pastiche_knows_the_bundled_styles_and_they_differ() -> None:
 
 
 def test_bf16_is_within_a_grey_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("styleloom.blocks.precision.bf16_is_fast", lambda: True)
+    monkeypatch.setattr("styleloom.core.precision.bf16_is_fast", lambda: True)
     photo, painting = styleloom.resize(styleloom.sample("cat"), (96, 128)), styleloom.draw("wave", 128)
     for method, style in (("dumoulin", "mosaic"), ("adain", painting), ("johnson", "johnson-swirls")):
         full, half = (styleloom.stylize(photo, style, method, precision=precision) for precision in ("fp32", "bf16"))
@@ -104,7 +105,7 @@ def test_attributes_of_faces_that_were_not_seen_are_told() -> None:
     """A small form of what the training script measures on 5,000."""
     network = styleloom.load("toonfaces-attributes")
     assert isinstance(network, Labeller)
-    found = train_toonfaces_attributes.quality(network, range(2_000_000, 2_000_800))
+    found = toonfaces_attributes.quality(network, range(2_000_000, 2_000_800))
     assert len(found) == 22 and min(found.values()) > 0.95, found
 
 

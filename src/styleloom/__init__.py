@@ -5,17 +5,16 @@ Pictures are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``s
 
 from importlib.metadata import version
 
-from . import inversion, toonfaces
-from .api import METHODS, convert, load, stylize, stylize_film
-from .blocks.checkpoint import average
-from .blocks.errors import StyleLoomError
-from .blocks.features import Features
-from .blocks.images import fit, match_color, read, resize, write
-from .convert.vgg import load_features
-from .evaluation import evaluate
+from .core.checkpoint import average
+from .core.errors import StyleLoomError
+from .data import toonfaces
+from .data.bundled import sample
+from .data.images import fit, match_color, read, resize, write
+from .data.painterly import STYLES, draw
 from .export import export
-from .inversion import invert
-from .painterly import STYLES, draw
+from .models import convert, load
+from .nn.vgg import Features
+from .nn.vgg_files import load_features
 from .papers import (
     adain,
     dumoulin,
@@ -31,9 +30,12 @@ from .papers import (
     super_resolution,
 )
 from .papers.super_resolution import upscale
-from .samples import sample
-from .sampling import mix
+from .tasks import invert as inversion
 from .tasks import jobs
+from .tasks.evaluate import evaluate
+from .tasks.generate import mix
+from .tasks.invert import invert
+from .tasks.stylize import METHODS, stylize, stylize_film
 
 __version__ = version("styleloom")
 

@@ -1,5 +1,5 @@
 """``python -m styleloom``."""
 
-from styleloom.cli import main
+from .cli import main
 
 main()

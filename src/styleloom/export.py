@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from .blocks.errors import StyleLoomError
-from .blocks.files import check_parent, replacing
-from .blocks.generators import Generator
+from .core.errors import StyleLoomError
+from .core.files import check_parent, replacing
+from .nn.generator import Generator
 from .papers import adain, dumoulin, ghiasi, johnson, super_resolution
 
 SMALLEST = 32  # pixels a side that an exported network takes

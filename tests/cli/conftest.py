@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from styleloom.blocks import images
+from styleloom.data import images
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.cli.program import outcome, run
 
-from styleloom.blocks import images
+from styleloom.data import images
 
 FAST = ["--size", "64", "--first-size", "45", "--first-steps", "3", "--steps", "2", "--device", "cpu"]
 

@@ -9,9 +9,8 @@ import torch
 from PIL import Image
 from tests.cli.program import outcome, run
 
-from styleloom import toonfaces
-from styleloom.blocks import images
-from styleloom.blocks.data import Labelled
+from styleloom.data import images, toonfaces
+from styleloom.data.datasets import Labelled
 
 SMALL = ("--recipe", "32-small", "--channel-base", "128", "--channel-max", "16", "--z-dim", "16", "--quiet", "--batch", "4")
 STYLED = ("--w-dim", "16", "--mapping-layers", "2")

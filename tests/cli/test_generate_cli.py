@@ -10,7 +10,7 @@ from tests.cli.program import outcome, run
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.blocks.precision import bf16_is_fast
+from styleloom.core.precision import bf16_is_fast
 from styleloom.papers import progan, stylegan2
 
 

@@ -11,13 +11,14 @@ import torch
 from tests.cli.program import outcome
 from tests.cli.program import run as program
 
-from styleloom import inversion
-from styleloom.blocks import checkpoint, images
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.generators import identity
-from styleloom.blocks.metrics import ssim
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
+from styleloom.metrics.image import ssim
+from styleloom.nn.generator import identity
 from styleloom.papers import progan, stylegan2
 from styleloom.papers.image2stylegan import Step
+from styleloom.tasks import invert as inversion
 
 
 def run(*arguments: Any) -> int:

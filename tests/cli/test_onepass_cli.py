@@ -8,7 +8,7 @@ from benchmarks.public_networks import ExamplesNet
 from tests.cli.program import outcome, run
 
 import styleloom as sl
-from styleloom.blocks import images
+from styleloom.data import images
 from styleloom.papers import dumoulin, johnson
 
 TINY = ["--num-steps", "2", "--batch", "2", "--size", "32", "--device", "cpu"]

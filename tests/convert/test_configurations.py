@@ -14,8 +14,8 @@ from tests.convert.pickled import Network, _module, as_nvidia, write_tensorflow,
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.convert.pth import read_checkpoint
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.pth import read_checkpoint
 from styleloom.papers import stylegan2
 
 Numbers = dict[str, np.ndarray[Any, Any]]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from styleloom.blocks import checkpoint
-from styleloom.blocks.errors import StyleLoomError
 from styleloom.convert.official import convert_official
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError
 from styleloom.papers import stylegan2
 
 

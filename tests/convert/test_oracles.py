@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
 from styleloom.papers import stylegan, stylegan2
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from styleloom.blocks.features import Features
+from styleloom.nn.vgg import Features
 from styleloom.papers import stylegan2
 
 SIDE = 16

@@ -15,15 +15,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleloom import toonfaces
-from styleloom.blocks import images
-from styleloom.blocks.adversarial import begin_with, steps_of, transfer
-from styleloom.blocks.checkpoint import read_state
-from styleloom.blocks.data import Labelled
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.fit import MODEL, STATE, Tick
-from styleloom.blocks.resample import fir, upsampled
-from styleloom.blocks.run_log import LOG
+from styleloom.core.checkpoint import read_state
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images, toonfaces
+from styleloom.data.datasets import Labelled
+from styleloom.loops.fit import MODEL, STATE, Tick
+from styleloom.loops.gan import begin_with, steps_of, transfer
+from styleloom.loops.run_log import LOG
+from styleloom.nn.resample import fir, upsampled
 from styleloom.papers import progan, stylegan, stylegan2
 
 MODULES: dict[str, ModuleType] = {"progan": progan, "stylegan": stylegan, "stylegan2": stylegan2}
@@ -107,7 +106,7 @@ SHARED: dict[str, dict[str, Any]] = {
 def test_two_processes_are_one(name: str, faces: str, tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom styleloom.blocks.fit import Hardware\n"
+        "import sys\nfrom pathlib import Path\nfrom styleloom.loops.fit import Hardware\n"
         "from tests.papers.test_gan_training import SHARED, run\n"
         "name, faces, out, processes = sys.argv[1:]\n"
         "run(name, faces, Path(out), 0.06, hardware=Hardware('cpu', processes=int(processes)), **SHARED[name])\n"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import Features
-from styleloom.blocks.images import resize, rgb_to_yiq
+from styleloom.core.errors import StyleLoomError
+from styleloom.data.images import resize, rgb_to_yiq
+from styleloom.nn.vgg import Features
 from styleloom.papers import gatys
 
 CONFIG = gatys.configure(

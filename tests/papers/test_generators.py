@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from benchmarks import official_stylegan2 as official
 from torch import Tensor
 
-from styleloom.blocks import generators, resample
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.papers import progan, stylegan, stylegan2, stylegan2_networks
+from styleloom.core.errors import StyleLoomError
+from styleloom.nn import generator as generators
+from styleloom.nn import resample
+from styleloom.papers import progan, stylegan, stylegan2
+from styleloom.papers.stylegan2 import architecture as stylegan2_architecture
 
 SMALL: dict[str, Any] = dict(channel_base=64, channel_max=8)
 
@@ -160,7 +162,7 @@ def test_the_mean_w() -> None:
 @pytest.mark.parametrize("large", [2**24, 1])
 def test_stylegan2_is_the_official_layout(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, logits and all gradients, with pictures computed together and one by one."""
-    monkeypatch.setattr(stylegan2_networks, "LARGE", large)
+    monkeypatch.setattr(stylegan2_architecture, "LARGE", large)
     generator, judge = small(stylegan2)
     for network in (generator, judge):
         for p in network.parameters():
@@ -198,7 +200,7 @@ def test_explicit_noise_and_pictures_one_by_one(monkeypatch: pytest.MonkeyPatch)
     noise = [torch.randn(3, 1, side, side) for side in (4, 8, 8, 16, 16)]
     with torch.no_grad():
         together = generator.synthesis(ws, noise=noise)
-        monkeypatch.setattr(stylegan2_networks, "LARGE", 1)
+        monkeypatch.setattr(stylegan2_architecture, "LARGE", 1)
         torch.testing.assert_close(generator.synthesis(ws, noise=noise), together, atol=1e-4, rtol=0)
 
 
@@ -227,7 +229,7 @@ def test_demodulation_lets_no_spike_pass_and_a_norm_does() -> None:
     away = (slice(None), slice(None), slice(0, 4), slice(0, 4))
     with torch.no_grad():
         for normalization, share in (("demodulate", 1.0), ("instance", 0.05)):
-            layer = stylegan2_networks.SynthesisLayer(8, 8, 4, 16, normalization=normalization)
+            layer = stylegan2_architecture.SynthesisLayer(8, 8, 4, 16, normalization=normalization)
             layer.weight.copy_(weight)
             layer.affine.weight.zero_()
             plain, with_spike = (layer(each, torch.zeros(1, 4), None)[away] for each in (x, spiked))

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleloom.blocks.eigenbasis import Eigenbasis, eigenbasis
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import Features
+from styleloom.core.errors import StyleLoomError
+from styleloom.loops.eigenbasis import Eigenbasis, eigenbasis
+from styleloom.nn.vgg import Features
 from styleloom.papers import image2stylegan, stylegan2
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Objective, steps
-from styleloom.papers.image2stylegan_objective import noise_regularizer
+from styleloom.papers.image2stylegan.objective import noise_regularizer
 
 SIDE = 16
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleloom.blocks import images
-from styleloom.blocks.checkpoint import read_state
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.fit import MODEL, STATE
+from styleloom.core.checkpoint import read_state
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
+from styleloom.loops.fit import MODEL, STATE
 from styleloom.papers import indomain, stylegan2
 
 RECIPE = indomain.Recipe(num_steps=6, batch=4, channel_base=128, channel_max=16, log_every=1, sample_every=100, save_every=3)

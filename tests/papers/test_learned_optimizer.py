@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleloom.blocks.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import Features
-from styleloom.blocks.fit import Hardware
-from styleloom.blocks.generators import identity
+from styleloom.core.errors import StyleLoomError
+from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
+from styleloom.loops.fit import Hardware
+from styleloom.nn.generator import identity
+from styleloom.nn.vgg import Features
 from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Step, steps
-from styleloom.papers.image2stylegan_objective import Sight
+from styleloom.papers.image2stylegan.objective import Sight
 from styleloom.papers.learned_optimizer import Recipe, factory
-from styleloom.papers.learned_optimizer_networks import (
+from styleloom.papers.learned_optimizer.networks import (
     REST_BETAS,
     REST_RATE,
     REST_STEPS,

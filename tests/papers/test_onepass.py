@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import styleloom as sl
-from styleloom.blocks import images, precision
-from styleloom.blocks.checkpoint import read_tensors
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import Features
-from styleloom.blocks.fit import Tick
-from styleloom.blocks.onepass import by_tiles
+from styleloom.core import precision
+from styleloom.core.checkpoint import read_tensors
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
+from styleloom.data.tiles import by_tiles
+from styleloom.loops.fit import Tick
+from styleloom.nn.vgg import Features
 from styleloom.papers import adain, dumoulin, ghiasi, johnson
 
 

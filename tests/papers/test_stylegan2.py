@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
 from styleloom.papers import stylegan2
 from styleloom.papers.stylegan2 import Discriminator, Generator
 

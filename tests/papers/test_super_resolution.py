@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleloom.blocks import images
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import Features
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
+from styleloom.nn.vgg import Features
 from styleloom.papers import super_resolution
 from styleloom.papers.super_resolution import Recipe, Upscaler, upscale
 

@@ -10,8 +10,8 @@ import torch
 from tests.cli.program import outcome, run
 
 import styleloom as sl
-from styleloom.blocks import images
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
 from styleloom.tasks.jobs import Finished, ItemDone, ItemFailed, Started
 from styleloom.tasks.jobs.engine import MANIFEST, Item, Job, check_apart
 from styleloom.tasks.jobs.engine import run as run_job

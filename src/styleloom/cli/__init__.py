@@ -6,13 +6,15 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 from typer.exceptions import TyperException
 
 from styleloom import __version__
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.memory import keep_memory
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.memory import keep_memory
 
 from . import data as data_
 from . import train
@@ -66,6 +68,19 @@ def _program() -> typer.Typer:
     return app
 
 
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C is taken: what was begun is kept to go on with."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the program.
 
@@ -73,11 +88,10 @@ def main(arguments: list[str] | None = None) -> None:
     cannot; 130 when interrupted.
     """
     keep_memory()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was begun is kept to go on with
     json_asked = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
-        status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
+        with _sigterm_interrupts():
+            status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
     except SomeFailed:
         sys.exit(SOME_FAILED)
     except (StyleLoomError, TyperException) as error:

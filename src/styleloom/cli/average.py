@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from styleloom.blocks import checkpoint
+from styleloom.core import checkpoint
 from styleloom.tasks.jobs.engine import check_apart
 
 from .options import Common

@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from styleloom import api
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.files import check_parent
+from styleloom import models
 from styleloom.convert.nvidia import save_as_nvidia
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_parent
 
 from .options import Common
 from .report import Report
@@ -55,6 +55,6 @@ def convert(
         report.say(f"wrote {out}  ({' and '.join(written)}, under the names of stylegan2-ada-pytorch)")
         report.outcome(out=str(out), networks=written)
         return
-    found = api.convert(source, out, encoder=encoder, resolution=resolution, licence=licence)
+    found = models.convert(source, out, encoder=encoder, resolution=resolution, licence=licence)
     report.say(f"wrote {out}  ({found['kind']}, {found['numbers']:,} numbers)")
     report.outcome(out=str(out), kind=found["kind"], config=found["config"])

@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleloom import painterly
-from styleloom import toonfaces as toonfaces_
-from styleloom.blocks import images
-from styleloom.blocks.archives import survey, write_archive
-from styleloom.blocks.data import Pictures, labels_of, squared
-from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
-from styleloom.blocks.files import check_folder
+from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.files import check_folder
+from styleloom.data import images, painterly
+from styleloom.data import toonfaces as toonfaces_
+from styleloom.data.archives import survey, write_archive
+from styleloom.data.datasets import Pictures, labels_of, squared
 from styleloom.tasks import jobs
 from styleloom.tasks.jobs import ItemDone
 

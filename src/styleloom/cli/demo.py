@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom import api, painterly
-from styleloom.blocks import images
-from styleloom.blocks.features import Features
-from styleloom.blocks.files import check_folder
-from styleloom.convert.vgg import load_features
+from styleloom.core.files import check_folder
+from styleloom.data import images, painterly
+from styleloom.data.bundled import sample
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
-from styleloom.samples import sample
+from styleloom.tasks import stylize as api
 
 from . import demo_faces, demo_inversion
 from .options import Common

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from styleloom.convert.vgg import EMBEDDED
-from styleloom.evaluation import LABELLER
+from styleloom.nn.vgg_files import EMBEDDED
 from styleloom.tasks import jobs
+from styleloom.tasks.evaluate import LABELLER
 from styleloom.tasks.jobs import Finished
 
 from .generate import numbers

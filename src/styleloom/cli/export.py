@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from styleloom import api
+from styleloom import models
 from styleloom.export import export as export_
 
 from .options import Common
@@ -19,7 +19,7 @@ def export(model: str, *, out: Path, common: Common) -> None:
         out: file to write, a .onnx.
     """
     report = Report(common)
-    inputs = export_(api.load(model), out)
+    inputs = export_(models.load(model), out)
     told = ", ".join(f"{name} {shape}" for name, shape in inputs.items()).replace("'", "")
     report.say(f"wrote {out}  ({out.stat().st_size / 1e6:.1f} MB; takes {told})")
     report.outcome(out=str(out), inputs=inputs)

@@ -6,9 +6,9 @@ import re
 from enum import StrEnum
 from pathlib import Path
 
-from styleloom import sampling
-from styleloom.blocks import images, video
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images, video
+from styleloom.tasks import generate as sampling
 from styleloom.tasks import jobs
 from styleloom.tasks.jobs import Finished
 from styleloom.tasks.jobs.generate import load_generator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from styleloom import inversion
-from styleloom.blocks import images
+from styleloom.data import images
+from styleloom.tasks import invert as inversion
 from styleloom.tasks import jobs
 from styleloom.tasks.jobs import Finished, ItemDone
 

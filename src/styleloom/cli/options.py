@@ -13,7 +13,7 @@ import torch
 import typer
 from docstring_parser import parse
 
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
 
 
 @dataclass(frozen=True)

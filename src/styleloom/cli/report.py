@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from styleloom.blocks.descend import Progress as LoopProgress
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.progress import Progress as LoopProgress
 from styleloom.tasks.jobs import Event, Finished, ItemDone, Progressed
 
 from .options import Common

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from styleloom.blocks import images
+from styleloom.data import images
 from styleloom.papers import adain, dumoulin, gatys, ghiasi
 from styleloom.tasks import jobs
 from styleloom.tasks.jobs import Finished, ItemDone

@@ -10,14 +10,13 @@ from typing import Annotated, Any
 
 import torch
 
-from styleloom import api
-from styleloom.blocks import eigenbasis as eigenbasis_
-from styleloom.blocks.checkpoint import check_model_path, read_config
-from styleloom.blocks.errors import check_limits, check_seeds
-from styleloom.blocks.fit import MODEL, Hardware, Tick
-from styleloom.blocks.inputs import configured
-from styleloom.convert.vgg import load_features
-from styleloom.inversion import tools_of
+from styleloom import models
+from styleloom.core.checkpoint import check_model_path, read_config
+from styleloom.core.errors import check_limits, check_seeds
+from styleloom.core.settings import configured
+from styleloom.loops import eigenbasis as eigenbasis_
+from styleloom.loops.fit import MODEL, Hardware, Tick
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import adain as adain_
 from styleloom.papers import dumoulin as dumoulin_
 from styleloom.papers import ghiasi as ghiasi_
@@ -28,7 +27,8 @@ from styleloom.papers import progan as progan_
 from styleloom.papers import stylegan as stylegan_
 from styleloom.papers import stylegan2 as stylegan2_
 from styleloom.papers import super_resolution
-from styleloom.papers.image2stylegan_objective import LAYERS, Weights
+from styleloom.papers.image2stylegan.objective import LAYERS, Weights
+from styleloom.tasks.invert import tools_of
 from styleloom.tasks.jobs.engine import check_apart
 from styleloom.tasks.jobs.generate import load_generator
 from styleloom.tasks.jobs.inputs import find, open_picture
@@ -258,7 +258,7 @@ def encoder(
     """
     chosen = configured(indomain_.RECIPES, recipe, settings)
     network = load_generator(generator, common.torch_device())
-    judge = api.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
+    judge = models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
     hardware = launch.hardware(common)
     loop = indomain_.train(data, network, chosen, out=out, judge=judge, licence=licence, hardware=hardware, resume=launch.resume)
     _follow(loop, out, common, indomain_.KIND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from styleloom.blocks import images
+from styleloom.data import images
 from styleloom.tasks import jobs
 
 from .options import Common, Existing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from styleloom.blocks.checkpoint import read_tensors, resolve, zoo_names
+from styleloom.core.checkpoint import read_tensors, resolve, zoo_names
 
 from .options import Common
 from .report import Report

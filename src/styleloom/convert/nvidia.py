@@ -14,11 +14,11 @@ from typing import Any, TypeGuard
 from safetensors.torch import save_file
 from torch import Tensor
 
-from styleloom.blocks import checkpoint, generators
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.files import replacing
-
-from .pickles import Object, check_amount
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import replacing
+from styleloom.core.pickles import Object, check_amount
+from styleloom.nn import generator as generators
 
 KIND = "stylegan2"
 Converted = tuple[str, dict[str, Tensor], dict[str, Any]]
@@ -178,7 +178,7 @@ def save_as_nvidia(name: str | Path, path: Path) -> list[str]:
     The metadata ``init_kwargs`` has, as JSON, the arguments of the official ``Generator`` and ``Discriminator``.
 
     Args:
-        name: our model, see :func:`~styleloom.blocks.checkpoint.resolve`.
+        name: our model, see :func:`~styleloom.core.checkpoint.resolve`.
         path: a ``.safetensors``.
 
     Returns:

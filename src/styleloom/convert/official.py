@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.pickles import Object, read_pickle
+from styleloom.core.pth import read_checkpoint
 
 from . import nvidia, tensorflow
 from .nvidia import Converted
-from .pickles import Object, read_pickle
-from .pth import read_checkpoint
 from .rosinality import convert_checkpoint
 from .styles import convert_style
 

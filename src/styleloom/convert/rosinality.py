@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.blocks import generators
-from styleloom.blocks.equalized import GAIN
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.resample import fir
+from styleloom.core.errors import StyleLoomError
+from styleloom.nn import generator as generators
+from styleloom.nn.equalized import GAIN
+from styleloom.nn.resample import fir
 
 from .nvidia import Converted, judge_channels, taps
 

@@ -12,11 +12,10 @@ from typing import Any
 
 from torch import Tensor
 
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.features import VGG_WIDTHS, Features
-
-from .pth import read_state_dict
-from .vgg import load_features
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.pth import read_state_dict
+from styleloom.nn.vgg import VGG_WIDTHS, Features
+from styleloom.nn.vgg_files import load_features
 
 Converted = tuple[str, dict[str, Tensor], dict[str, Any]]
 """Kind, tensors and config of a model file."""

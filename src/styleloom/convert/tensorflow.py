@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styleloom.blocks import generators
-from styleloom.blocks.equalized import GAIN
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.resample import TAPS, fir
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.pickles import Object, check_amount
+from styleloom.nn import generator as generators
+from styleloom.nn.equalized import GAIN
+from styleloom.nn.resample import TAPS, fir
 
 from .nvidia import Converted, judge_channels
-from .pickles import Object, check_amount
 
 ALLOWED: dict[tuple[str, str], type] = {
     ("tfutil", "Network"): Object,

@@ -23,18 +23,22 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint, images
-from styleloom.blocks.data import Pictures, random_crop, recolored
-from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import check_choice
-from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
-from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
-from styleloom.blocks.losses import content_loss
-from styleloom.blocks.muon import OPTIMIZERS
-from styleloom.blocks.onepass import OnePass, Window, by_tiles, finished, floats, groups, thumbnail, windows
-from styleloom.convert.vgg import EMBEDDED, load_features
+from styleloom.core import checkpoint
+from styleloom.core.errors import check_choice
+from styleloom.core.progress import Losses
+from styleloom.core.settings import configured
+from styleloom.data import images
+from styleloom.data.datasets import Pictures, random_crop, recolored
+from styleloom.data.images import floats
+from styleloom.data.inputs import check_masks, check_pictures, shares_of
+from styleloom.data.tiles import Window, by_tiles, windows
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.one_pass import OnePass, finished, groups, thumbnail
+from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
+from styleloom.nn.losses import content_loss
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 KIND = "adain"
 CONTENT_LAYER = "relu4_1"
@@ -365,10 +369,10 @@ def train(
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.blocks.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_choice("decay", recipe.decay, DECAYS)
     check_choice("optimizer", recipe.optimizer, OPTIMIZERS)

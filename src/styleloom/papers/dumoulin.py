@@ -21,17 +21,19 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint, images
-from styleloom.blocks.data import Pictures, random_crop
-from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import StyleLoomError, check_choice
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit, warmed
-from styleloom.blocks.inputs import check_masks, configured, shares_of
-from styleloom.blocks.layers import Moment
-from styleloom.blocks.losses import Moments
-from styleloom.blocks.muon import OPTIMIZERS
-from styleloom.blocks.onepass import OnePass, overlaid, paint
-from styleloom.convert.vgg import load_features
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.progress import Losses
+from styleloom.core.settings import configured
+from styleloom.data import images
+from styleloom.data.datasets import Pictures, random_crop
+from styleloom.data.inputs import check_masks, shares_of
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit, warmed
+from styleloom.loops.one_pass import OnePass, overlaid, paint
+from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.nn.layers import Moment
+from styleloom.nn.losses import Moments
+from styleloom.nn.vgg_files import load_features
 
 from . import johnson
 
@@ -144,10 +146,10 @@ def train(
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.blocks.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()

@@ -27,15 +27,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleloom.blocks.checkpoint import fingerprint, read_run, save_state
-from styleloom.blocks.descend import Losses, Progress, carry_over, descend
-from styleloom.blocks.errors import StyleLoomError, check_choice
-from styleloom.blocks.features import POOLINGS, Features
-from styleloom.blocks.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
-from styleloom.blocks.inputs import check_masks, check_pictures, configured, shares_of
-from styleloom.blocks.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
-from styleloom.blocks.precision import PRECISIONS, precision_on
-from styleloom.convert.vgg import EMBEDDED, load_features
+from styleloom.core.checkpoint import fingerprint, read_run, save_state
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.precision import PRECISIONS, precision_on
+from styleloom.core.progress import Losses, Progress
+from styleloom.core.settings import configured
+from styleloom.data.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
+from styleloom.data.inputs import check_masks, check_pictures, shares_of
+from styleloom.loops.descend import carry_over, descend
+from styleloom.nn.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
+from styleloom.nn.vgg import POOLINGS, Features
+from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
 INITS = ("content", "noise")

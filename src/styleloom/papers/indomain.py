@@ -22,18 +22,19 @@ import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint, images
-from styleloom.blocks.data import Labelled
-from styleloom.blocks.descend import Losses
-from styleloom.blocks.equalized import FullyConnected
-from styleloom.blocks.errors import TINY, StyleLoomError, check_limits
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.generators import Generator, check_classless, identity, mixed_from, shown, widths
-from styleloom.convert.vgg import load_features
+from styleloom.core import checkpoint
+from styleloom.core.errors import TINY, StyleLoomError, check_limits
+from styleloom.core.progress import Losses
+from styleloom.data import images
+from styleloom.data.datasets import Labelled
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.nn.equalized import FullyConnected
+from styleloom.nn.generator import Generator, check_classless, identity, mixed_from, shown, widths
+from styleloom.nn.vgg_files import load_features
+from styleloom.papers.image2stylegan.objective import Objective, Weights, pictured
+from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
 
-from .image2stylegan_objective import Objective, Weights, pictured
 from .stylegan import discriminator_loss, generator_loss, r1_penalty
-from .stylegan2_networks import DiscriminatorBlock
 
 KIND = "encoder"
 
@@ -46,7 +47,7 @@ class Encoder(nn.Module):
         num_ws, w_dim: of the generator.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         iterations: how often it looks, each time at the picture and at what it has got so far; 1: at the picture alone.
-        generator: the generator's :func:`~styleloom.blocks.generators.identity`.
+        generator: the generator's :func:`~styleloom.nn.generator.identity`.
     """
 
     def __init__(
@@ -218,11 +219,11 @@ def train(
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.blocks.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
         StyleLoomError: a generator of classes, no discriminator where one is needed, folders without pictures, or what
-            :func:`~styleloom.blocks.fit.fit` refuses.
+            :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_classless(generator)
     if recipe.adversarial and judge is None:

@@ -22,18 +22,19 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint, images
-from styleloom.blocks.data import Pictures, random_crop
-from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import check_choice
-from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.inputs import configured
-from styleloom.blocks.layers import Conv, Moment, channel_moments, instance_norm
-from styleloom.blocks.losses import Moments, content_loss, gram_loss, moments, total_variation
-from styleloom.blocks.muon import OPTIMIZERS
-from styleloom.blocks.onepass import OnePass, paint
-from styleloom.convert.vgg import EMBEDDED, load_features
+from styleloom.core import checkpoint
+from styleloom.core.errors import check_choice
+from styleloom.core.progress import Losses
+from styleloom.core.settings import configured
+from styleloom.data import images
+from styleloom.data.datasets import Pictures, random_crop
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.one_pass import OnePass, paint
+from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
+from styleloom.nn.losses import Moments, content_loss, gram_loss, moments, total_variation
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 KIND = "johnson"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
@@ -306,10 +307,10 @@ def train(
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.blocks.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.blocks.fit.fit` refuses.
+        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
@@ -365,7 +366,7 @@ def load(name: str | Path) -> TransformNet:
 
 @dataclass(frozen=True)
 class Config(OnePass):
-    """How pictures are painted: see :class:`~styleloom.blocks.onepass.OnePass`."""
+    """How pictures are painted: see :class:`~styleloom.loops.one_pass.OnePass`."""
 
 
 PRESETS = {"best": Config()}

@@ -22,17 +22,19 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from styleloom.blocks import checkpoint, images
-from styleloom.blocks.data import Pictures, random_crop
-from styleloom.blocks.descend import Losses
-from styleloom.blocks.errors import StyleLoomError, check_choice
-from styleloom.blocks.features import Features
-from styleloom.blocks.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.blocks.layers import Conv
-from styleloom.blocks.losses import content_loss
-from styleloom.blocks.muon import OPTIMIZERS
-from styleloom.blocks.onepass import by_tiles, floats
-from styleloom.convert.vgg import EMBEDDED, load_features
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.progress import Losses
+from styleloom.data import images
+from styleloom.data.datasets import Pictures, random_crop
+from styleloom.data.images import floats
+from styleloom.data.tiles import by_tiles
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.nn.layers import Conv
+from styleloom.nn.losses import content_loss
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 KIND = "super-resolution"
 SCALE = 4
@@ -160,11 +162,11 @@ def train(
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.blocks.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
         StyleLoomError: folders without pictures, a recipe that measures nothing or a size that is no multiple of 4, or
-            what :func:`~styleloom.blocks.fit.fit` refuses.
+            what :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     if recipe.size % SCALE or recipe.size < SCALE * SMALLEST:

@@ -1,1 +1,1 @@
-"""Models shipped in the package: weights, a model card each, and the scripts that made them."""
+"""Models shipped in the package: weights and a model card each."""

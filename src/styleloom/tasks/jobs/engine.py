@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from styleloom.blocks.checkpoint import fingerprint
-from styleloom.blocks.descend import Progress
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.blocks.files import check_folder
+from styleloom.core.checkpoint import fingerprint
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_folder
+from styleloom.core.progress import Progress
 
 Step = TypeVar("Step", bound=Progress)
 MANIFEST = ".styleloom.jsonl"

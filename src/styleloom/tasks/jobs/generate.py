@@ -12,14 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom import api, evaluation, sampling
-from styleloom.blocks import images, video
-from styleloom.blocks.errors import StyleLoomError, check_choice, check_limits
-from styleloom.blocks.generators import Generator
-from styleloom.blocks.precision import precision_on
-from styleloom.convert.vgg import EMBEDDED
-from styleloom.evaluation import LABELLER, METRICS
+from styleloom import models
+from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.precision import precision_on
+from styleloom.data import images, video
+from styleloom.nn.generator import Generator
+from styleloom.nn.vgg_files import EMBEDDED
 from styleloom.papers import stylegan2
+from styleloom.tasks import evaluate as evaluation
+from styleloom.tasks import generate as sampling
+from styleloom.tasks.evaluate import LABELLER, METRICS
 
 from .engine import Event, Item, ItemDone, Job, digest, run, watched
 from .inputs import Source, check_output_folder
@@ -36,7 +38,7 @@ def load_generator(model: Source, device: str | torch.device = "cpu", precision:
         StyleLoomError: no such model, one that is no generator, or bf16 where that cannot be had.
     """
     dtype = precision_on(torch.device(device), precision)
-    generator = api.load(model)
+    generator = models.load(model)
     if not isinstance(generator, Generator):
         raise StyleLoomError(f"{model} is no generator of pictures; choose a progan, stylegan or stylegan2 model")
     if dtype != torch.float32:

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleloom import samples
-from styleloom.blocks import images
-from styleloom.blocks.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import bundled as samples
+from styleloom.data import images
 
 Source = str | Path
 

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom import inversion
-from styleloom.blocks import images, video
-from styleloom.blocks.errors import StyleLoomError, check_limits
-from styleloom.blocks.files import check_folder, replacing
-from styleloom.blocks.generators import Generator, identity
-from styleloom.inversion import Inversion, Tools
+from styleloom.core.errors import StyleLoomError, check_limits
+from styleloom.core.files import check_folder, replacing
+from styleloom.data import images, video
+from styleloom.nn.generator import Generator, identity
 from styleloom.papers import image2stylegan
+from styleloom.tasks import invert as inversion
+from styleloom.tasks.invert import Inversion, Tools
 
 from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, check_apart, digest, run
 from .generate import load_generator
@@ -55,7 +55,7 @@ def invert(
         model: a generator, or the name or file of one.
         photos: photographs, folders or globs of them; of each the square in the middle is taken.
         out: folder to write to.
-        preset: where the settings start from, see :func:`styleloom.inversion.configure`.
+        preset: where the settings start from, see :func:`styleloom.tasks.invert.configure`.
         encoder, basis, learned: made for this generator; the bundled ones unless told.
         mask: a grey picture, white where photographs are to be met.
         film: write NAME.mp4 of each descent.

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from styleloom.blocks.archives import write_archive
-from styleloom.blocks.data import Pictures, labels_of, squared
-from styleloom.blocks.errors import StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError, check_limits
+from styleloom.data.archives import write_archive
+from styleloom.data.datasets import Pictures, labels_of, squared
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, run, watched
 from .inputs import Source
@@ -35,7 +35,7 @@ def prepare(
         sources: folders, zips or pictures.
         out: the .zip to write.
         size: side in pixels.
-        square: crop, pad or stretch, see :func:`~styleloom.blocks.data.squared`.
+        square: crop, pad or stretch, see :func:`~styleloom.data.datasets.squared`.
         skip: leave out so many pictures at the beginning.
         count: take so many after these; all unless told.
         conditional: keep classes, of dataset.json or of sub-folders.

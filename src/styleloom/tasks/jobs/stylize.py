@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom import api
-from styleloom.blocks import images, video
-from styleloom.blocks.descend import Progress
-from styleloom.blocks.errors import StyleLoomError
-from styleloom.convert.vgg import load_features
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.progress import Progress
+from styleloom.data import images, video
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
+from styleloom.tasks import stylize as api
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
 from .inputs import Source, find, find_all, open_mask, open_picture, open_style, targets_of

@@ -1,0 +1,137 @@
+"""Train ``toonfaces-attributes``, which tells the attributes of a cartoon face, and judge it on faces that it did not see.
+
+python -m recipes.toonfaces_attributes --out runs/toonfaces-attributes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor
+
+from styleloom.data import images, toonfaces
+from styleloom.loops.fit import Hardware, Phase, Task, Training, cosine, fit, warmed
+from styleloom.nn import attributes as labeller
+from styleloom.nn.attributes import Labeller
+
+SIDE = 64
+HELD_OUT = range(1_000_000, 1_005_000)
+REDUCED, NOISY = 0.25, 0.5  # shares of pictures that are made worse
+
+
+@dataclass(frozen=True)
+class Recipe(Training):
+    """How it is trained.
+
+    Args:
+        faces: renders that it is trained on, of seeds from 0.
+        lr: AdamW's step size, which falls by a cosine.
+        decay: AdamW's weight decay.
+        noise: largest spread of noise on the pictures.
+    """
+
+    num_steps: int = 16_000
+    batch: int = 64
+    log_every: int = 100
+    sample_every: int = 10**9
+    save_every: int = 1_000
+    faces: int = 100_000
+    clip: float = 1.0
+    lr: float = 1.2e-3
+    decay: float = 1e-2
+    noise: float = 0.03
+
+
+def scaled(known: Mapping[str, Tensor]) -> Tensor:
+    """Numbers [N, len(RANGES)] from -1 to 1."""
+    ranges = toonfaces.RANGES
+    return torch.stack([2 * (known[name] - low) / (high - low) - 1 for name, (low, high) in ranges.items()], 1).float()
+
+
+def rendered(seeds: range) -> tuple[Tensor, Tensor, Tensor]:
+    """Faces of seeds as bytes [N, 3, S, S], their numbers, and the places of their choices [N, choices]."""
+    pictures, numbers, choices = [], [], []
+    for start in range(seeds.start, seeds.stop, 500):
+        faces = [toonfaces.attributes(seed) for seed in range(start, min(start + 500, seeds.stop))]
+        known = toonfaces.targets(faces)
+        pictures.append((toonfaces.render(faces, SIDE) * 255).round().byte())
+        numbers.append(scaled(known))
+        choices.append(torch.stack([known[name] for name in toonfaces.CHOICES], 1))
+    return torch.cat(pictures), torch.cat(numbers), torch.cat(choices)
+
+
+def losses(network: Labeller, image: Tensor, numbers: Tensor, choices: Tensor) -> dict[str, Tensor]:
+    """Squared error of the numbers, and cross-entropy of the choices."""
+    found, logits = network(image)
+    wrong = [F.cross_entropy(each, place) for each, place in zip(logits.values(), choices.unbind(1), strict=True)]
+    return {"numbers": 4 * F.mse_loss(found, numbers), "choices": torch.stack(wrong).mean()}
+
+
+@torch.inference_mode()
+def quality(network: Labeller, seeds: range = HELD_OUT) -> dict[str, float]:
+    """R^2 of each number and accuracy of each choice on faces of seeds."""
+    pictures, numbers, choices = rendered(seeds)
+    told = [network.told(part.float() / 255) for part in pictures.split(250)]
+    found = {name: torch.cat([each[name] for each in told]) for name in told[0]}
+    result = {}
+    for name, truth in zip(toonfaces.RANGES, numbers.unbind(1), strict=True):
+        result[name] = float(1 - (found[name] - truth).square().sum() / (truth - truth.mean()).square().sum())
+    for name, place in zip(toonfaces.CHOICES, choices.unbind(1), strict=True):
+        result[name] = float((found[name] == place).float().mean())
+    return {name: round(value, 4) for name, value in result.items()}
+
+
+def example(pictures: Tensor, numbers: Tensor, choices: Tensor, noise: float) -> Callable[[int, RandomState], Any]:
+    """A face, at times noisy or enlarged from half its size, so that pictures that are not drawn so cleanly can be told too."""
+
+    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor, Tensor]:
+        picture = pictures[index].float() / 255
+        if rng.rand() < REDUCED:
+            picture = images.resize(F.avg_pool2d(picture[None], 2), (SIDE, SIDE))[0]
+        if rng.rand() < NOISY:
+            picture = picture + noise * rng.rand() * torch.from_numpy(rng.standard_normal(picture.shape)).float()
+        return picture, numbers[index], choices[index]
+
+    return item
+
+
+def main() -> None:
+    """Train, resuming where the folder has a run, and write the quality on held-out faces beside the model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--precision", default="fp32")
+    options = parser.parse_args()
+    recipe = Recipe()
+    torch.manual_seed(recipe.seed)
+    network = Labeller(SIDE, list(toonfaces.RANGES), {name: list(each) for name, each in toonfaces.CHOICES.items()})
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pictures, numbers, choices = rendered(range(recipe.faces))
+    optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.decay)
+    task = Task(
+        networks={"network": network},
+        phases={"all": Phase(optimizer, lambda *fields: losses(network, *fields))},
+        item=example(pictures, numbers, choices, recipe.noise),
+        count=recipe.faces,
+        averages={"network": warmed(0.998)},
+        schedule=lambda step: cosine(step, recipe.num_steps),
+        export=lambda networks, path: labeller.save(networks["network"], path),  # type: ignore[arg-type]
+        settings=asdict(recipe),
+    )
+    for tick in fit(task, recipe, out=options.out, fabric=Hardware(precision=options.precision).launch(), resume=True):
+        if tick.stopped:
+            return
+    found = quality(labeller.load(options.out / "model.safetensors"))
+    (options.out / "quality.json").write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

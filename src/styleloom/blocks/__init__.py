@@ -1,1 +1,0 @@
-"""Mathematics and machinery that papers share; nothing here knows a paper."""

@@ -1,0 +1,27 @@
+"""Where a loop stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+Losses = dict[str, Tensor]
+"""Named scalar terms, already weighted; the objective is their sum."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a loop stands: what progress bars, logs and web pages show.
+
+    Attributes:
+        index: steps done, from 1.
+        total: steps in all.
+        losses: each weighted term of the objective and their sum under ``"total"``, before this step.
+        seconds: since the loop began.
+    """
+
+    index: int
+    total: int
+    losses: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0

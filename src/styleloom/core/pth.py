@@ -1,0 +1,142 @@
+"""PyTorch's own ``.pth`` files, read by restricted unpicklers that can build tensors and inert objects, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import tarfile
+import warnings
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .errors import StyleLoomError
+from .pickles import Object, Refused, check_archive, check_file
+
+MAGIC = {b"PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"\x89HDF": "an HDF5 file", b'{"': "a safetensors file"}
+
+
+def read_checkpoint(path: Path) -> Any:
+    """What a ``.pth`` file holds: tensors, plain values and the arguments of a program, in dictionaries and lists.
+
+    Raises:
+        StyleLoomError: no such file, a damaged or foreign one, or one that asks for code to be run.
+    """
+    check_file(path)
+    if tarfile.is_tarfile(path):
+        raise StyleLoomError(
+            f"{path} is in PyTorch's tar format of 2017; open it with an old PyTorch and torch.save its tensors again"
+        )
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head.startswith((b"PK", b"\x80")):  # a zip archive, or a bare pickle
+        kind = next((name for magic, name in MAGIC.items() if magic in head), "no PyTorch file")
+        raise StyleLoomError(f"{path} is {kind}; wanted a .pth of PyTorch")
+    try:
+        check_archive(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # how programs note their arguments
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Refused as error:
+        raise StyleLoomError(f"{path} is not opened: it is {error}, which no network needs") from error
+    except pickle.UnpicklingError as error:
+        if "not one of PyTorch" in str(error):
+            raise StyleLoomError(f"{path} is {error}; wanted a .pth of PyTorch") from error
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named and named[1].startswith(MODULES):
+            return _read_module(path)
+        asked = f" (it asks for {named[1]})" if named else ""
+        raise StyleLoomError(f"{path} holds more than tensors{asked}, so it is not opened; save its state_dict alone") from error
+    except Exception as error:  # hostile or damaged bytes may raise anything
+        raise StyleLoomError(f"cannot read {path}: damaged, or not a PyTorch file") from error
+
+
+MODULES = ("model.", "torch.nn.modules.")
+"""Where the classes of modules are from that were saved whole, as old programs did: they become inert objects."""
+
+
+class _Inert(Object):
+    """A module, or part of one, of which only the state is kept."""
+
+    dump_patches = False  # torch looks at it
+
+
+class _ModuleReader(pickle.Unpickler):
+    """For ``torch.load``: tensors are built, modules become objects, and nothing else is named."""
+
+    ALLOWED: ClassVar[dict[str, Any]] = {
+        "collections.OrderedDict": OrderedDict,
+        "builtins.set": set,
+        "__builtin__.set": set,
+        "torch._utils._rebuild_tensor": torch._utils._rebuild_tensor,
+        "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
+        "torch._utils._rebuild_parameter": torch._utils._rebuild_parameter,
+        "torch.nn.backends.thnn._get_thnn_function_backend": _Inert,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a global stands for, where it is allowed."""
+        if f"{module}.{name}" in self.ALLOWED:
+            return self.ALLOWED[f"{module}.{name}"]
+        if f"{module}.".startswith(MODULES):
+            return _Inert
+        raise Refused(f"{module}.{name}")
+
+
+class _Pickle:
+    """What ``torch.load`` takes for the module ``pickle``."""
+
+    Unpickler = _ModuleReader
+
+    @staticmethod
+    def load(file: Any, **options: Any) -> Any:
+        """Numbers and versions at the head of a file."""
+        return _ModuleReader(file).load()
+
+
+def _read_module(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a module that was saved whole."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("constants.pkl") for name in archive.namelist()):
+                raise StyleLoomError(f"{path} is a program of TorchScript, so it is not opened; save its state_dict alone")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the sources of modules have changed
+            found = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_Pickle)
+    except Refused as error:
+        raise StyleLoomError(f"{path} is not opened: it asks for {error}, which no network needs") from error
+    except Exception as error:  # hostile or damaged bytes may raise anything
+        raise StyleLoomError(f"cannot read {path}: damaged, or not a PyTorch file") from error
+    return _named(found) if isinstance(found, _Inert) else {}
+
+
+def _named(module: _Inert, prefix: str = "") -> dict[str, Tensor]:
+    """A module's parameters and buffers, and those of the modules in it, six deep, by their dotted names."""
+    found = {
+        f"{prefix}{name}": value.detach()
+        for part in ("_parameters", "_buffers")
+        for name, value in module.state.get(part, {}).items()
+        if isinstance(value, Tensor)
+    }
+    for name, child in module.state.get("_modules", {}).items() if prefix.count(".") < 6 else ():
+        found |= _named(child, f"{prefix}{name}.") if isinstance(child, _Inert) else {}
+    return found
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a ``.pth`` file; a ``state_dict`` wrapped in a checkpoint is found.
+
+    Raises:
+        StyleLoomError: as :func:`read_checkpoint`, or no named tensors.
+    """
+    content = read_checkpoint(path)
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise StyleLoomError(f"{path} holds no state_dict; wanted named tensors")
+    return {str(name): value for name, value in content.items()}

@@ -1,0 +1,48 @@
+"""Bundled pictures: four photographs from scikit-image's wheel, the sixteen drawn style pictures, and eight portraits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+
+from . import images
+from .painterly import STYLES, draw
+
+PHOTOGRAPHS = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}
+NAMES = (*PHOTOGRAPHS, *STYLES)
+
+
+def sample(name: str) -> Tensor:
+    """A bundled picture by name: a photograph as it is, or a style picture of 512 pixels.
+
+    Args:
+        name: one of ``NAMES``.
+
+    Returns:
+        [1, 3, H, W] in [0, 1].
+
+    Raises:
+        StyleLoomError: an unknown name.
+    """
+    if name in STYLES:
+        return draw(name)
+    if name not in PHOTOGRAPHS:
+        raise StyleLoomError(f"no bundled picture {name!r}; choose one of {', '.join(NAMES)}")
+    from skimage import data  # takes a second, and only photographs need it
+
+    array = np.array(getattr(data, PHOTOGRAPHS[name])(), dtype=np.float32)  # [H, W, 3]
+    return torch.from_numpy(array / 255).permute(2, 0, 1)[None].contiguous()
+
+
+def portraits() -> Tensor:
+    """Eight portraits that ``portraits-64`` and what belongs to it were not trained on: [8, 3, 64, 64] in [0, 1].
+
+    Synthetic people, artflow.ai, CC BY 4.0, reduced to 64 px.
+    """
+    sheet = images.read(Path(__file__).with_name("portraits.png"))
+    return torch.cat(sheet.split(sheet.shape[2], 3))

@@ -1,0 +1,322 @@
+"""Training pictures: folders and zips, read, cut and turned the same way in every run and on every worker.
+
+Which pictures make up batch t, and how each is cut, is a pure function of (seed, t, place in the batch). So a run resumes
+exactly from its step number alone, and however many processes share a batch, it is the same batch.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+
+from . import images
+
+Read = Callable[[], Tensor]
+Item = Callable[[int, RandomState], tuple[Tensor, ...]]
+CLASSES = 10_000  # that any set may have; larger ones as many as pictures
+KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
+
+
+class Pictures:
+    """Pictures [3, H, W] in [0, 1] of folders and zips, by number; damaged ones are counted, named and passed over.
+
+    Args:
+        sources: folders (searched in depth), ``.zip`` files or picture files.
+        shorter: reduce larger pictures to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
+
+    Raises:
+        StyleLoomError: a source that is not there, or no picture in any of them.
+
+    Attributes:
+        damaged: ``{name: reason}`` of the pictures that could not be read so far.
+        places: of each picture, its folder or zip and its name in there.
+    """
+
+    def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None) -> None:
+        self.shorter = shorter
+        self.damaged: dict[str, str] = {}
+        self.places: list[tuple[Path, str]] = []
+        self._readers: list[tuple[str, Read]] = []
+        self._kept: dict[int, Tensor] = {}
+        self._room = KEPT
+        sources = [sources] if isinstance(sources, str | Path) else list(sources)
+        for source in sources:
+            self._add(Path(source))
+        if not self._readers:
+            raise StyleLoomError(f"no picture in {', '.join(map(str, sources))}; wanted {', '.join(sorted(images.SUFFIXES))}")
+
+    def _add(self, source: Path) -> None:
+        if source.is_dir():
+            for path in sorted(source.rglob("*")):
+                if path.suffix.lower() in images.SUFFIXES:
+                    self._readers.append((str(path), lambda path=path: images.read(path)))  # type: ignore[misc]
+                    self.places.append((source, path.relative_to(source).as_posix()))
+        elif source.suffix.lower() == ".zip":
+            try:
+                archive = zipfile.ZipFile(source)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise StyleLoomError(f"cannot read {source}: {error}") from error
+            for name in sorted(archive.namelist()):
+                if Path(name).suffix.lower() in images.SUFFIXES:
+                    self._readers.append((f"{source}/{name}", _from_zip(archive, name)))
+                    self.places.append((source, name))
+        elif source.is_file():
+            self._readers.append((str(source), lambda: images.read(source)))
+            self.places.append((source.parent, source.name))
+        else:
+            raise StyleLoomError(f"no such folder or file: {source}")
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Picture [3, H, W]; in the place of a damaged one, the next that can be read."""
+        return self.find(index)[1]
+
+    def find(self, index: int) -> tuple[int, Tensor]:
+        """The number of the picture that is found at ``index``, and it."""
+        for offset in range(len(self)):
+            place = (index + offset) % len(self)
+            found = self.read(place)
+            if found is not None:
+                return place, found
+        raise self.unreadable()
+
+    def unreadable(self) -> StyleLoomError:
+        """What to say where none can be read."""
+        name, reason = next(iter(self.damaged.items()))
+        return StyleLoomError(f"none of the {len(self)} pictures can be read, for example {name}: {reason}")
+
+    def read(self, index: int) -> Tensor | None:
+        """Picture [3, H, W]; None where it is damaged."""
+        name, reader = self._readers[index]
+        if name in self.damaged:
+            return None
+        if index in self._kept:
+            return self._kept[index].float() / 255
+        try:
+            picture = reader()
+        except (StyleLoomError, OSError, zipfile.BadZipFile) as error:
+            self.damaged[name] = str(error)
+            return None
+        if self.shorter is None:
+            return picture[0]
+        height, width = picture.shape[-2:]
+        scale = min(1, self.shorter / min(height, width))
+        picture = images.resize(picture, (round(height * scale), round(width * scale)))
+        kept = torch.from_numpy(images.to_uint8(picture)).permute(2, 0, 1)
+        if self._room >= kept.numel():
+            self._room -= kept.numel()
+            self._kept[index] = kept
+        return kept.float() / 255
+
+
+class Labelled:
+    """Square pictures of one size, and the class of each.
+
+    Args:
+        sources: see :class:`Pictures`.
+        resolution: their side; the middle of others is cut out and resized.
+        conditional: read classes, from a source's ``dataset.json`` (``{"labels": [[name, class], ...]}``, as NVIDIA's
+            dataset_tool writes it) or else from the names of its sub-folders.
+
+    Raises:
+        StyleLoomError: what :class:`Pictures` refuses, or classes asked for that are not there for each picture.
+
+    Attributes:
+        classes: their names; none unless ``conditional``.
+        labels: each picture's class, by number.
+        damaged: see :class:`Pictures`.
+    """
+
+    def __init__(self, sources: Sequence[str | Path] | str | Path, resolution: int, *, conditional: bool = False) -> None:
+        self.pictures, self.resolution = Pictures(sources, shorter=resolution), resolution
+        self.damaged = self.pictures.damaged
+        self.classes: list[str] = []
+        self.labels: list[int] = []
+        if conditional:
+            self.labels, self.classes = labels_of(self.pictures)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Picture [3, resolution, resolution] in [0, 1]; in the place of a damaged one, the next that can be read."""
+        return squared(self.pictures[index], self.resolution)
+
+    def example(self, mirror: bool) -> Item:
+        """What makes a training example: picture [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its own."""
+
+        def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
+            place, picture = self.pictures.find(index)
+            picture = squared(picture, self.resolution) * 2 - 1
+            if mirror and rng.rand() < 0.5:
+                picture = picture.flip(2)
+            c = torch.zeros(len(self.classes))
+            if self.classes:
+                c[self.labels[place]] = 1
+            return picture, c, torch.tensor(rng.randint(2**31))
+
+        return item
+
+
+def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
+    """A picture [3, H, W] as a square [3, side, side].
+
+    Args:
+        picture: in [0, 1].
+        side: in pixels.
+        way: ``"crop"`` keeps the middle, ``"pad"`` repeats the border, ``"stretch"`` squeezes the longer side.
+    """
+    height, width = picture.shape[-2:]
+    if way == "crop":
+        short = min(height, width)
+        top, left = (height - short) // 2, (width - short) // 2
+        picture = picture[:, top : top + short, left : left + short]
+    elif way == "pad":
+        high, wide = max(0, width - height), max(0, height - width)
+        around = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
+        picture = F.pad(picture[None], around, mode="replicate")[0]
+    return images.resize(picture[None], (side, side))[0] if picture.shape[1:] != (side, side) else picture
+
+
+def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
+    """Each picture's class by number, and the classes' names; see :class:`Labelled`, also for what is refused."""
+    tables = {source: _table(source) for source, _ in pictures.places}
+    found: list[str | int] = []
+    for source, name in pictures.places:
+        table = tables[source]
+        label = table.get(name) if table is not None else Path(name).parts[0] if len(Path(name).parts) > 1 else None
+        if not isinstance(label, str | int):
+            told = f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
+            raise StyleLoomError(f"{source}: no class for {name}: {told}; give each picture one whole number, or a sub-folder")
+        found.append(label)
+    if all(isinstance(label, int) for label in found):
+        numbers = [int(label) for label in found]
+        most = max(len(numbers), CLASSES) - 1
+        if wrong := [number for number in numbers if not 0 <= number <= most]:
+            raise StyleLoomError(f"class {wrong[0]} in dataset.json; classes are numbered from 0, here to {most} at most")
+        return numbers, [str(number) for number in range(max(numbers) + 1)]
+    names = sorted({str(label) for label in found})
+    return [names.index(str(label)) for label in found], names
+
+
+def _table(source: Path) -> dict[str, Any] | None:
+    """The labels of a source's ``dataset.json`` by name, or None where there is no such file."""
+    wanted = 'wanted {"labels": [[name, class], ...]}'
+    try:
+        if source.suffix.lower() == ".zip":
+            with zipfile.ZipFile(source) as archive:
+                text = archive.read("dataset.json").decode() if "dataset.json" in archive.namelist() else ""
+        else:
+            path = source / "dataset.json"
+            text = path.read_text() if path.exists() else ""
+        whole = json.loads(text) if text else None
+        if whole is not None and not isinstance(whole, dict):
+            raise StyleLoomError(f"{source}: dataset.json is a {type(whole).__name__}; {wanted}")
+        return None if whole is None else dict(whole.get("labels") or {})
+    except (OSError, ValueError, TypeError) as error:
+        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {wanted}") from error
+
+
+def _from_zip(archive: zipfile.ZipFile, name: str) -> Read:
+    return lambda: images.read(io.BytesIO(archive.read(name)))
+
+
+def order(count: int, seed: int, first: int, many: int) -> list[int]:
+    """Places ``first .. first + many`` of an endless row of shuffled epochs of ``count`` items."""
+    found: list[int] = []
+    while len(found) < many:
+        epoch, start = divmod(first + len(found), count)
+        shuffled = RandomState([seed, epoch]).permutation(count)
+        found += shuffled[start : start + many - len(found)].tolist()
+    return found
+
+
+def random_crop(
+    picture: Tensor, size: int, rng: RandomState, *, flip: bool = True, smallest: float = 0.5, enlarge: bool = False
+) -> Tensor:
+    """A square of random place and of ``smallest`` to all of the shorter side, scaled to ``size``: [3, H, W] -> [3, S, S].
+
+    It is no smaller than ``size`` where the picture allows, but with ``enlarge``.
+    """
+    height, width = picture.shape[-2:]
+    shorter = min(height, width)
+    least = shorter * smallest if enlarge else max(size, shorter * smallest)
+    side = max(1, min(shorter, round(least + rng.uniform() * (shorter - least))))
+    top, left = rng.randint(0, height - side + 1), rng.randint(0, width - side + 1)
+    cut = picture[:, top : top + side, left : left + side]
+    cut = images.resize(cut[None], (size, size))[0] if side != size else cut
+    return cut.flip(2) if flip and rng.uniform() < 0.5 else cut
+
+
+def recolored(picture: Tensor, rng: RandomState) -> Tensor:
+    """The same picture in other colours: hues turned, saturation and contrast changed, at times inverted. [3, H, W]."""
+    angle, saturation, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.6), rng.uniform(0.7, 1.3)
+    yiq = images.rgb_to_yiq(picture[None])
+    turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=picture.dtype) * saturation
+    luma = yiq[:, :1] if rng.uniform() < 0.85 else 1 - yiq[:, :1]
+    luma = (luma - 0.5) * contrast + 0.5
+    colors = torch.einsum("ij,njhw->nihw", turn, yiq[:, 1:])
+    return images.yiq_to_rgb(torch.cat([luma, colors], 1)).clamp(0, 1)[0]
+
+
+def batches(
+    item: Item,
+    count: int,
+    places: Callable[[int], range],
+    *,
+    seed: int,
+    first: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 1,
+    pin: bool = False,
+) -> Iterator[tuple[Tensor, ...]]:
+    """Batches first, first + 1, ... without end: stacked fields of ``item(index, rng)``, this process's share of each.
+
+    A process takes every ``world``-th example, so that groups of a discriminator's minibatch spread are the same however
+    many processes there are.
+
+    Args:
+        item: makes one example, a tuple of tensors, of picture ``index``, with a random state of its own.
+        count: how many pictures there are.
+        places: of the examples of a batch, in the endless row of them.
+        workers: threads that make batches beforehand, each its own.
+        pin: put them where a GPU copies from without waiting.
+    """
+
+    def make(step: int) -> tuple[Tensor, ...]:
+        row = places(step)
+        chosen = order(count, seed, row.start, len(row))
+        own = list(zip(chosen, row, strict=True))[rank::world]
+        items = [item(index, RandomState([seed, place % 2**32])) for index, place in own]
+        stacked = tuple(torch.stack(parts) for parts in zip(*items, strict=True))
+        return tuple(part.pin_memory() for part in stacked) if pin else stacked
+
+    ahead = 2 * workers
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[Future[tuple[Tensor, ...]]] = [pool.submit(make, first + offset) for offset in range(ahead)]
+        step = first + ahead
+        try:
+            while True:
+                ready = waiting.pop(0)
+                waiting.append(pool.submit(make, step))
+                step += 1
+                yield ready.result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,320 @@
+"""Pictures in and out, and what is done to them as pictures: size, colour spaces, colour transfer.
+
+A picture is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. This module is the only user of Pillow.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_parent, replacing
+
+MAX_PIXELS = 100_000_000
+# Only formats that Pillow decodes by itself: no PostScript, no external program.
+READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+# Files of a folder that are taken for pictures.
+SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
+KEEP_COLOR = ("none", "luminance", "matching")
+
+# NTSC's luma and two colour differences, as in Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016.
+_RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.32134392], [0.21153661, -0.52273617, 0.31119955]])
+_bomb_limit = threading.Lock()
+
+
+def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes: bool = False) -> Tensor:
+    """Read a picture file.
+
+    EXIF rotation and an embedded ICC profile are applied, transparency is laid over white, grey is expanded, 16-bit
+    greys keep their precision, and of an animation the first frame is taken.
+
+    Args:
+        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
+        max_pixels: refuse pictures of more pixels than this before decoding them.
+        as_bytes: keep 8-bit numbers, a quarter of the memory.
+
+    Returns:
+        [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
+
+    Raises:
+        StyleLoomError: no such file, not a picture, damaged, or too large.
+    """
+    if isinstance(path, str | Path):
+        path = Path(path)
+        if not path.exists():
+            raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
+        if path.is_dir():
+            raise StyleLoomError(f"{path} is a folder; give the path of an image file")
+    try:
+        with _unlimited_by_pillow(), Image.open(path, formats=READABLE) as file:
+            width, height = file.size
+            if width * height > max_pixels:
+                raise StyleLoomError(
+                    f"{path} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
+                    f"raise the limit if you trust the file (max_pixels, --max-pixels where a command has it), or reduce it"
+                )
+            array = _to_rgb_array(file, as_bytes)
+    except StyleLoomError:
+        raise
+    except PermissionError as error:
+        raise StyleLoomError(f"cannot read {path}: permission denied") from error
+    except Exception as error:  # a decoder fed with hostile bytes may raise anything
+        reason = "not a picture that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
+        raise StyleLoomError(f"cannot read {path}: {reason}; wanted {', '.join(READABLE)}") from error
+    picture = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    return (picture * 255).round().to(torch.uint8) if as_bytes and picture.is_floating_point() else picture
+
+
+@contextmanager
+def _unlimited_by_pillow() -> Iterator[None]:
+    # Pillow's own limit is global, warns first and cannot be given by call; ours is checked before any decoding.
+    with _bomb_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
+    """A float32 array [H, W, 3] in [0, 1] of an opened picture; with ``as_bytes``, 8-bit numbers where it has only those."""
+    profile = file.info.get("icc_profile")
+    image = ImageOps.exif_transpose(file)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        grey = np.asarray(image, dtype=np.float32)
+        grey /= 65535 if image.mode != "F" or grey.max(initial=0) > 1 else 1
+        return np.repeat(grey.clip(0, 1)[..., None], 3, axis=2)
+    if image.mode in ("P", "PA") or (image.mode in ("L", "RGB") and "transparency" in image.info):
+        image = image.convert("RGBA")
+    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
+    color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
+    color = _to_srgb(color, profile)
+    if alpha is None and as_bytes:
+        return np.array(color)
+    array = np.asarray(color, dtype=np.float32) / 255
+    if alpha is None:
+        return array
+    opacity = np.asarray(alpha, dtype=np.float32)[..., None] / 255
+    return array * opacity + (1 - opacity)
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile and image.mode in ("RGB", "L", "CMYK"):
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            converted = None  # a broken profile is common and harmless: the numbers are taken as sRGB
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def check_writable(path: str | Path) -> Path:
+    """Raise StyleLoomError unless a picture can be written at ``path``; call it before hours of work.
+
+    Raises:
+        StyleLoomError: an unknown suffix, a missing or unwritable folder, or a folder in the file's place.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WRITABLE:
+        raise StyleLoomError(f"cannot write {path}: unknown picture format {path.suffix!r}; use one of {', '.join(WRITABLE)}")
+    if path.is_dir():
+        raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
+    check_parent(path)
+    if not os.access(path.parent, os.W_OK):
+        raise StyleLoomError(f"cannot write {path}: no permission to write in {path.parent}")
+    return path
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """Rounded 8-bit pixels: [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes already -> [H, W, 3].
+
+    Values outside are clipped.
+
+    Raises:
+        StyleLoomError: another shape, or values that are not finite.
+    """
+    picture = image[0] if image.ndim == 4 and image.shape[0] == 1 else image
+    if picture.ndim != 3 or picture.shape[0] != 3:
+        raise StyleLoomError(f"a picture of shape {list(image.shape)} cannot be written; wanted [1, 3, H, W]")
+    if picture.dtype == torch.uint8:
+        return picture.permute(1, 2, 0).cpu().contiguous().numpy()
+    if not torch.isfinite(picture).all():
+        raise StyleLoomError("the picture holds values that are not finite numbers, so nothing was written")
+    pixels = (picture.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return pixels.permute(1, 2, 0).cpu().contiguous().numpy()
+
+
+def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
+    """Write a picture whole or not at all: into a file beside ``path`` first, which then takes its name.
+
+    Args:
+        image: [1, 3, H, W] or [3, H, W] in [0, 1]; rounded to 8 bits.
+        path: the suffix chooses among PNG, JPEG, WebP, TIFF and BMP.
+        quality: 1 to 100, for JPEG and WebP.
+
+    Raises:
+        StyleLoomError: a path that cannot be written, a full disk, or a tensor that is no picture.
+    """
+    path = check_writable(path)
+    picture = Image.fromarray(to_uint8(image))
+    with replacing(path) as beside:
+        picture.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
+
+
+def encoded(image: Tensor) -> bytes:
+    """A picture [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes, as a PNG file's content."""
+    file = BytesIO()
+    Image.fromarray(to_uint8(image)).save(file, format="PNG", compress_level=6)
+    return file.getvalue()
+
+
+def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
+    """Write pictures [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colours a frame.
+
+    Raises:
+        StyleLoomError: as :func:`write`, or no pictures.
+    """
+    path = Path(path)
+    check_parent(path)
+    if not frames:
+        raise StyleLoomError(f"cannot write {path}: no pictures")
+    first, *others = [Image.fromarray(to_uint8(frame)) for frame in frames]
+    with replacing(path) as beside:
+        first.save(beside, format="GIF", save_all=True, append_images=others, duration=max(20, round(100 / rate) * 10), loop=0)
+
+
+def resize(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Resample with an antialiased bicubic filter.
+
+    Args:
+        image: [N, 3, h, w] in [0, 1].
+        size: (H, W) in pixels.
+
+    Returns:
+        [N, 3, H, W] in [0, 1].
+    """
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image, tuple(size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:
+    """(H, W) of the picture with its longer side at ``longest`` pixels and its proportions kept."""
+    height, width = image.shape[-2:]
+    scale = longest / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def fit(image: Tensor, longest: int) -> Tensor:
+    """Resample to a longer side, with proportions kept.
+
+    Args:
+        image: [N, 3, h, w] in [0, 1].
+        longest: pixels of the longer side.
+
+    Returns:
+        [N, 3, H, W] in [0, 1].
+    """
+    return resize(image, fitted_size(image, longest))
+
+
+def rgb_to_yiq(image: Tensor) -> Tensor:
+    """[N, 3, H, W] RGB in [0, 1] -> luma in [0, 1] and the colour differences I in [-.596, .596], Q in [-.523, .523]."""
+    return torch.einsum("ij,njhw->nihw", _RGB_TO_YIQ.to(image), image)
+
+
+def yiq_to_rgb(image: Tensor) -> Tensor:
+    """The inverse of :func:`rgb_to_yiq`: [N, 3, H, W] -> [N, 3, H, W], unclipped."""
+    return torch.einsum("ij,njhw->nihw", torch.linalg.inv(_RGB_TO_YIQ.double()).to(image), image)
+
+
+def keep_luminance(painted: Tensor, content: Tensor) -> Tensor:
+    """The painted picture's luma with the content's colours: both [N, 3, H, W] in [0, 1], of one size."""
+    luma, colors = rgb_to_yiq(painted)[:, :1], rgb_to_yiq(content)[:, 1:]
+    return yiq_to_rgb(torch.cat([luma, colors], dim=1)).clamp(0, 1)
+
+
+def match_color(image: Tensor, reference: Tensor) -> Tensor:
+    """Give ``image`` the mean and covariance of ``reference``'s colours by the linear map nearest to the identity.
+
+    x -> A (x - mean_x) + mean_y with A = Cx^-1/2 (Cx^1/2 Cy Cx^1/2)^1/2 Cx^-1/2, the optimal transport between two
+    Gaussians, as "image analogies" matching in Gatys et al. 2016 (arXiv:1606.05897) but with a symmetric A.
+
+    Args:
+        image: [N, 3, H, W] in [0, 1].
+        reference: [1 or N, 3, h, w] in [0, 1].
+
+    Returns:
+        [N, 3, H, W] in [0, 1]; colours that would leave the range are clipped.
+    """
+    pixels, target = image.double().flatten(2), reference.double().flatten(2)
+    mean, target_mean = pixels.mean(2, keepdim=True), target.mean(2, keepdim=True)
+    ridge = 1e-6 * torch.eye(3, dtype=torch.float64, device=image.device)  # a flat picture has no covariance to invert
+    covariance = (pixels - mean) @ (pixels - mean).mT / pixels.shape[2] + ridge
+    wanted = (target - target_mean) @ (target - target_mean).mT / target.shape[2] + ridge
+    root, inverse_root = _symmetric_power(covariance, 0.5), _symmetric_power(covariance, -0.5)
+    transform = inverse_root @ _symmetric_power(root @ wanted @ root, 0.5) @ inverse_root
+    return (transform @ (pixels - mean) + target_mean).view_as(image).to(image.dtype).clamp(0, 1)
+
+
+def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -> tuple[Tensor, list[Tensor]]:
+    """What is painted, and in what styles, so that the content's colours survive (Gatys et al. 2016, arXiv:1606.05897).
+
+    "luminance": luma by luma, of equal mean and spread; :func:`keep_luminance` gives the colours back at the end.
+    "matching": the styles take the content's palette.
+    """
+    if keep_color == "luminance":
+        content = _grey(content)
+        return content, [match_color(_grey(style), content) for style in styles]
+    if keep_color == "matching":
+        return content, [match_color(style, content) for style in styles]
+    return content, list(styles)
+
+
+def _grey(image: Tensor) -> Tensor:
+    return rgb_to_yiq(image)[:, :1].expand(-1, 3, -1, -1).contiguous()
+
+
+def grid(rows: Sequence[Tensor], gap: int = 4) -> Tensor:
+    """Rows of pictures of one size, [N, 3, H, W] each -> one sheet [1, 3, H', W'] on white."""
+    height, width = rows[0].shape[-2:]
+    columns = max(len(row) for row in rows)
+    sheet = torch.ones(1, 3, len(rows) * (height + gap) - gap, columns * (width + gap) - gap)
+    for top, row in enumerate(rows):
+        for left, picture in enumerate(row.clamp(0, 1).cpu()):
+            y, x = top * (height + gap), left * (width + gap)
+            sheet[0, :, y : y + height, x : x + width] = picture
+    return sheet
+
+
+def _symmetric_power(matrix: Tensor, exponent: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors @ torch.diag_embed(values.clamp_min(1e-12) ** exponent) @ vectors.mT
+
+
+def floats(picture: Tensor) -> Tensor:
+    """A picture or a part of one in [0, 1], from 8-bit numbers where it is kept so."""
+    return picture.float() / 255 if picture.dtype == torch.uint8 else picture
+
+
+def like(painted: Tensor, picture: Tensor) -> Tensor:
+    """Clipped to [0, 1] and of the dtype of ``picture``: rounded to 8 bits where that is."""
+    painted = painted.clamp(0, 1)
+    return (painted * 255).round().to(torch.uint8) if picture.dtype == torch.uint8 else painted

@@ -1,0 +1,62 @@
+"""What style transfer is given, checked before anything is computed: pictures, masks and shares of several styles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+
+
+def check_pictures(content: Tensor, styles: Sequence[Tensor], init: Tensor | None = None) -> None:
+    """Raise StyleLoomError unless every one is a float [1, 3, H, W] and there is at least one style."""
+    if not styles:
+        raise StyleLoomError("no style picture; give at least one")
+    named = [("content", content), *((f"style {index}", style) for index, style in enumerate(styles, 1))]
+    for name, picture in [*named, *([("init", init)] if init is not None else [])]:
+        if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[1] != 3 or not picture.is_floating_point():
+            raise StyleLoomError(
+                f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]"
+            )
+
+
+def check_masks(
+    masks: Sequence[Tensor] | None, num_styles: int, content: Tensor, size: tuple[int, ...] | None = None
+) -> list[Tensor] | None:
+    """One mask [1, 1, H, W] a style, on the content's device and of its size (or ``size``); a single one serves two styles.
+
+    Raises:
+        StyleLoomError: the wrong number or size of masks, or one that is empty or negative.
+    """
+    if masks is None:
+        return None
+    if len(masks) == 1 and num_styles == 2:
+        masks = [masks[0], 1 - masks[0]]
+    if len(masks) != num_styles:
+        raise StyleLoomError(f"{len(masks)} masks for {num_styles} styles; give one mask a style")
+    height, width = size or content.shape[-2:]
+    for index, mask in enumerate(masks, 1):
+        if tuple(mask.shape) != (1, 1, height, width):
+            raise StyleLoomError(
+                f"mask {index} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size"
+            )
+        if not mask.min() >= 0 or not mask.max() > 0:
+            raise StyleLoomError(f"mask {index} is empty or negative; it must be above 0 where its style is to be painted")
+    return [mask.to(content.device, torch.float32) for mask in masks]
+
+
+def shares_of(weights: Sequence[float], name: str, count: int | None = None) -> list[float]:
+    """Weights scaled to sum to 1.
+
+    Raises:
+        StyleLoomError: not ``count`` of them, a negative one, or all of them 0.
+    """
+    if count is not None and len(weights) != count:
+        raise StyleLoomError(f"{len(weights)} {name} for {count} styles; give one a style")
+    total = sum(weights)
+    if not all(0 <= weight < math.inf for weight in weights) or not total > 0:
+        raise StyleLoomError(f"{name} {list(weights)} must be 0 or above, and not all 0")
+    return [weight / total for weight in weights]

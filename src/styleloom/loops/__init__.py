@@ -1,0 +1,1 @@
+"""Descent on a tensor, training of networks, painting in one pass."""

@@ -1,0 +1,211 @@
+"""The directions of latent space that pictures depend on most, and Adam run along them.
+
+A step of w changes the picture by J times it. E[J^T J], the average Gauss-Newton matrix of the generator, has few large
+eigenvalues: most of what a picture shows depends on few directions, each a mixture of layers and channels. Adam scales each
+coordinate by itself, so it does well where coordinates matter one by one: in the eigenbasis. (Soap, Vyas et al. 2024, does this
+with matrices of gradients met on the way; a generator's own can be had beforehand, in minutes.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.progress import Progress
+from styleloom.nn.generator import Generator, identity, mixed_from
+from styleloom.nn.vgg import Features
+
+KIND = "eigenbasis"
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Eigenbasis:
+    """Eigenvectors of E[J^T J], the largest eigenvalue first.
+
+    Attributes:
+        vectors: [num_ws * w_dim, K], a column each.
+        values: [K] eigenvalues.
+        spread: [K] standard deviation of the prior's w along each.
+        num_ws, w_dim: of the generator.
+        generator: its :func:`~styleloom.nn.generator.identity`.
+    """
+
+    vectors: Tensor
+    values: Tensor
+    spread: Tensor
+    num_ws: int
+    w_dim: int
+    generator: str = ""
+
+    def rotate(self, ws: Tensor) -> Tensor:
+        """[N, num_ws, w_dim] -> [N, K]."""
+        return ws.flatten(1) @ self.vectors
+
+    def back(self, coordinates: Tensor) -> Tensor:
+        """[N, K] -> [N, num_ws, w_dim]."""
+        return (coordinates @ self.vectors.T).view(-1, self.num_ws, self.w_dim)
+
+    def to(self, device: torch.device) -> Eigenbasis:
+        """The same on another device."""
+        vectors, values, spread = (each.to(device) for each in (self.vectors, self.values, self.spread))
+        return Eigenbasis(vectors, values, spread, self.num_ws, self.w_dim, self.generator)
+
+    def save(self, path: Path, licence: str = "Apache-2.0") -> None:
+        """Write a model file, the vectors in half precision."""
+        tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, spread=self.spread)
+        config = dict(num_ws=self.num_ws, w_dim=self.w_dim, generator=self.generator)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+
+
+def load(name: str | Path) -> Eigenbasis:
+    """A basis from a name in the zoo, a path or ``hf://owner/repo/file``.
+
+    Raises:
+        StyleLoomError: no such file, or one of another kind.
+    """
+    tensors, config = checkpoint.read_model(name, KIND)
+    vectors, values, spread = (tensors[name].float() for name in ("vectors", "values", "spread"))
+    return Eigenbasis(vectors, values, spread, **config)
+
+
+def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
+    """ws [N, num_ws, w_dim] of the generator's own; a share of them mixed of two at a random layer."""
+    chance = np.random.RandomState(seeds[0])
+    num_ws = generator.num_ws
+    cut = [chance.randint(1, num_ws) if num_ws > 1 and chance.rand() < mixing else num_ws for _ in seeds]
+    ws, others = generator.map(seeds), generator.map([seed + 2**31 for seed in seeds])
+    return mixed_from(ws, others, torch.tensor(cut, device=ws.device))
+
+
+@dataclass(frozen=True)
+class Estimate(Progress):
+    """Progress of an estimate.
+
+    Attributes:
+        basis: at the end.
+        trace: the sum of all eigenvalues, also of those that are not kept.
+    """
+
+    basis: Eigenbasis | None = None
+    trace: float = 0.0
+
+
+def eigenbasis(
+    generator: Generator,
+    read: Callable[[Tensor], list[tuple[Tensor, float]]],
+    *,
+    samples: int = 2_000,
+    keep: int | None = None,
+    seed: int = 0,
+) -> Iterator[Estimate]:
+    """Estimate E[J^T J] of what is read from pictures, from random residuals: one backward pass for each sample.
+
+    Args:
+        generator: whose latent space.
+        read: what pictures [N, 3, H, W] in [0, 1] are compared by: readings [N, ...] and the weight of the sum of their squared
+            differences.
+        samples: backward passes.
+        keep: how many of the leading eigenvectors; all unless told.
+        seed: of residuals.
+
+    Yields:
+        :class:`Estimate` after each batch, and with the basis at the end.
+    """
+    began = time.perf_counter()
+    size = generator.num_ws * generator.w_dim
+    gauss_newton = torch.zeros(size, size, dtype=torch.float64)
+    draw = torch.Generator(generator.device).manual_seed(seed)
+    seen = []
+    for start in range(0, samples, BATCH):
+        ws = prior(generator, range(start, min(start + BATCH, samples))).requires_grad_(True)
+        image = generator.synthesis(ws, noise_mode="const").add(1).div(2)
+        parts = []
+        for reading, weight in read(image):
+            residual = torch.randn(reading.shape, generator=draw, device=reading.device)
+            parts.append(weight**0.5 * (reading * residual).sum())
+        (gradient,) = torch.autograd.grad(torch.stack(parts).sum(), ws)
+        rows = gradient.flatten(1).cpu().double()
+        gauss_newton += rows.T @ rows
+        seen.append(ws.detach().flatten(1).cpu())
+        yield Estimate(min(start + BATCH, samples), samples, {}, time.perf_counter() - began)
+    values, vectors = torch.linalg.eigh(gauss_newton / samples)
+    trace = float(values.sum())
+    values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
+    spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
+    spread = spread.clamp(min=1e-3 * float(spread.max()))  # of what the prior never does, too
+    found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
+    basis = Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
+    yield Estimate(samples, samples, {}, time.perf_counter() - began, basis, trace)
+
+
+class EigenAdam(torch.optim.Optimizer):
+    """Adam (Kingma and Ba 2015) on coordinates in an eigenbasis, each coordinate's step scaled by W's spread along it.
+
+    Args:
+        params: latents [num_ws, w_dim], one an image.
+        basis: whose eigenvectors are the coordinates; what lies outside of them is not moved.
+        lr: step, in standard deviations of the prior.
+        betas: decays of the running means of gradient and of its square.
+        eps: as in Adam.
+    """
+
+    def __init__(
+        self, params: Any, basis: Eigenbasis, *, lr: float = 0.3, betas: tuple[float, float] = (0.8, 0.95), eps: float = 1e-12
+    ) -> None:
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps))
+        self.basis = basis
+        wrong = [p.shape for group in self.param_groups for p in group["params"] if p.shape != (basis.num_ws, basis.w_dim)]
+        if wrong:
+            raise StyleLoomError(
+                f"latents of shape {list(wrong[0])}; this basis takes [{basis.num_ws}, {basis.w_dim}]: use space w_plus"
+            )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every latent that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            gradient = self.basis.rotate(torch.stack([p.grad for p in params]))
+            (beta1, beta2), steps = group["betas"], []
+            for p, g in zip(params, gradient, strict=True):
+                state = self.state[p]
+                if not state:
+                    state |= dict(step=torch.zeros(()), exp_avg=torch.zeros_like(g), exp_avg_sq=torch.zeros_like(g))
+                state["step"] += 1
+                state["exp_avg"].lerp_(g, 1 - beta1)
+                state["exp_avg_sq"].lerp_(g * g, 1 - beta2)
+                age = float(state["step"])
+                mean, square = state["exp_avg"] / (1 - beta1**age), state["exp_avg_sq"] / (1 - beta2**age)
+                steps.append(mean / (square.sqrt() + group["eps"]))
+            moved = self.basis.back(torch.stack(steps) * self.basis.spread)
+            for p, step in zip(params, moved, strict=True):
+                p.add_(step, alpha=-group["lr"])
+        return loss
+
+
+def readings(
+    features: Features, layers: list[str], pixel: float, perceptual: float
+) -> Callable[[Tensor], list[tuple[Tensor, float]]]:
+    """What the objective of an inversion compares: the pixels and features of named layers, each mean weighted."""
+
+    def read(image: Tensor) -> list[tuple[Tensor, float]]:
+        found = [(image, pixel / image[0].numel())]
+        return found + [(each, perceptual / each[0].numel()) for each in features(image, layers).values()]
+
+    return read

@@ -1,0 +1,441 @@
+"""The loop over networks: what every training here has in common.
+
+One process, several, several GPUs or several nodes run the same loop, launched by Lightning Fabric. Examples are pure
+functions of (seed, step) (see ``data``) and torch's own random numbers are seeded anew at each step, so the state of a run
+is its step number, its networks, averages and optimizers, and a resumed run ends bit for bit where an uninterrupted
+one does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from styleloom.core.checkpoint import read_state, save_state
+from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.files import check_folder
+from styleloom.core.memory import keep_memory
+from styleloom.core.precision import precision_on
+from styleloom.core.progress import Losses, Progress
+from styleloom.data import datasets as data
+
+from .run_log import RunLog
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+MODEL = "model.safetensors"
+STATE = "state.safetensors"
+PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is the same in every recipe.
+
+    Args:
+        num_steps: updates in all.
+        batch: examples an update, of all processes together.
+        accumulate: parts that a process works through its share of a batch in: less memory, the same update.
+        clip: longest gradient, by its L2 norm; longer ones are scaled down. 0: none.
+        seed: of weights, of the order of the pictures and of all that is random.
+        log_every: steps between two lines of the log.
+        sample_every: steps between two sheets of samples.
+        save_every: steps between two checkpoints.
+        measure_every: steps between two measurements of quality, in methods that have them; 0: none.
+    """
+
+    num_steps: int = 40_000
+    batch: int = 4
+    accumulate: int = 1
+    clip: float = 0.0
+    seed: int = 0
+    log_every: int = 50
+    sample_every: int = 500
+    save_every: int = 500
+    measure_every: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch", "accumulate", "log_every", "sample_every", "save_every"):
+            check_limits(name, getattr(self, name), 1, math.inf)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run is computed on.
+
+    Args:
+        device: cpu, cuda, cuda:1 (of one process), mps, or auto for the best there is.
+        processes: processes, or GPUs, on each machine.
+        nodes: machines; start the same command on each with the MASTER_ADDR, MASTER_PORT and NODE_RANK of Lightning.
+        precision: fp32, or bf16 for mixed precision.
+    """
+
+    device: str = "auto"
+    processes: int = 1
+    nodes: int = 1
+    precision: str = "fp32"
+
+    def launch(self) -> Fabric:
+        """Start the processes; everything after this line runs in each of them.
+
+        Raises:
+            StyleLoomError: an unknown precision, one GPU by number for several processes, or bf16 on a processor without
+                instructions for it.
+        """
+        from lightning_fabric import Fabric  # seconds to import, and only training needs it
+
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
+        precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+        check_choice("precision", self.precision, precisions)
+        check_limits("processes", self.processes, 1, math.inf)
+        check_limits("nodes", self.nodes, 1, math.inf)
+        several = self.processes * self.nodes > 1
+        kind, _, number = self.device.partition(":")
+        if number and several:
+            raise StyleLoomError(f"several processes cannot share {self.device}; use device {kind}, of which each takes one")
+        fabric = Fabric(
+            accelerator=kind,
+            devices=[int(number)] if number else self.processes,
+            num_nodes=self.nodes,
+            strategy="ddp" if several else "auto",
+            precision=precisions[self.precision],
+        )
+        precision_on(fabric.device, self.precision)
+        fabric.launch()
+        return fabric
+
+
+ONE_PROCESS = Hardware()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One of the updates that make up a step, such as a discriminator's.
+
+    Attributes:
+        optimizer: over the parameters that are updated; several updates may share one.
+        loss: weighted, named terms of a batch's fields; their sum is descended on.
+        every: take this update each so many steps.
+    """
+
+    optimizer: torch.optim.Optimizer
+    loss: Callable[..., Losses]
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and on what.
+
+    Attributes:
+        networks: trained networks, by name, on their device.
+        phases: the updates of a step, by name, in their order.
+        item: makes one example, a tuple of tensors, of the number of a picture and a random state of its own.
+        count: how many pictures there are.
+        averages: ``{name of a network: decay at a step}`` of exponential moving averages of weights, see :func:`warmed`.
+        schedule: factor of every learning rate at a step, counted from 0.
+        begin: called with each step before it is taken; what it decides on must be in the networks' buffers, which are saved
+            and, of several processes, averaged after each step. Returns figures for the log.
+        places: of a step's examples in the endless row of them; step * batch and so on unless told.
+        measure: of the networks, averaged where they are, named figures of quality.
+        sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
+        export: writes a model file of the networks, averaged where they are.
+        settings: plain values that a resumed run must share.
+        free: names of settings that it need not share.
+        damaged: of each set of pictures, those that could not be read so far, with reasons.
+    """
+
+    networks: Mapping[str, nn.Module]
+    phases: Mapping[str, Phase]
+    item: data.Item
+    count: int
+    averages: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
+    schedule: Callable[[int], float] = lambda step: 1.0
+    begin: Callable[[int], dict[str, float]] = lambda step: {}
+    places: Callable[[int], range] | None = None
+    measure: Callable[[Mapping[str, nn.Module]], dict[str, float]] | None = None
+    sample: Callable[[Mapping[str, nn.Module]], Tensor] | None = None
+    export: Callable[[Mapping[str, nn.Module], Path], None] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    free: Sequence[str] = ()
+    damaged: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Tick(Progress):
+    """Progress of a training.
+
+    Attributes:
+        rate: examples a second, of all processes together.
+        pictures: examples seen, since the run's beginning.
+        skipped: updates passed over since this process's start because a loss or gradient was not finite.
+        damaged: names of pictures passed over so far.
+        stopped: the run was asked to stop, has saved its state, and this is its last tick.
+    """
+
+    rate: float = 0.0
+    pictures: int = 0
+    skipped: int = 0
+    damaged: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+def cosine(step: int, steps: int) -> float:
+    """A schedule from 1 to 0.02 over a run."""
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def warmed(decay: float) -> Callable[[int], float]:
+    """A moving average's decay at a step: shorter at the start, so that the first weights are forgotten."""
+    return lambda step: min(decay, (1 + step) / (10 + step))
+
+
+def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[Tick]:
+    """Train, a step at a time; SIGINT and SIGTERM end the loop after the present step, with everything saved.
+
+    Into the folder ``out`` go ``state.safetensors``, ``model.safetensors``, ``log.jsonl``, ``samples/`` and, where
+    tensorboard is installed, its event files.
+
+    Args:
+        task: what is trained.
+        training: cadence and sizes.
+        out: folder of the run.
+        fabric: from :meth:`Hardware.launch`.
+        resume: go on from the state in ``out``, if there is one.
+
+    Yields:
+        :class:`Tick` after each step.
+
+    Raises:
+        StyleLoomError: a run is in ``out`` already, it had other settings, a batch that processes or parts cannot share,
+            a disk that is full, or gradients that stay infinite.
+    """
+    keep_memory()
+    batch_size = training.batch
+    places = task.places or (lambda step: range(step * batch_size, (step + 1) * batch_size))
+    averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
+    rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
+    settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
+    done = _restore(task, averages, settings, out, resume)
+    shown = {**task.networks, **averages}
+    chief = fabric.is_global_zero
+    log = RunLog(out, done, training.log_every) if chief else None
+    rank, world = fabric.global_rank, fabric.world_size
+    gpu = fabric.device.type == "cuda"
+    source = data.batches(
+        task.item, task.count, places, seed=training.seed, first=done, rank=rank, world=world, workers=8 if gpu else 1, pin=gpu
+    )
+    start, skipped = time.perf_counter(), 0
+    misses = dict.fromkeys(task.phases, 0)
+    seen = places(done).start
+    with _stop_signals() as asked_to_stop:
+        for step, batch in zip(range(done, training.num_steps), source, strict=False):
+            _check_shares(len(places(step)), world, training.accumulate)
+            told = task.begin(step)
+            torch.manual_seed(mixed_seed(training.seed, step, rank))
+            batch = tuple(part.to(fabric.device, non_blocking=True) for part in batch)
+            losses: dict[str, float] = {}
+            for name, phase in task.phases.items():
+                if step % phase.every:
+                    continue
+                for group, lr in zip(phase.optimizer.param_groups, rates[name], strict=True):
+                    group["lr"] = lr * task.schedule(step)
+                found = _gradients(phase, batch, training.accumulate, fabric)
+                losses |= found
+                if all(math.isfinite(value) for value in found.values()) and _clip(phase.optimizer, training.clip):
+                    phase.optimizer.step()
+                    misses[name] = 0
+                else:
+                    misses[name] += 1
+                    skipped += 1
+            if lost := [name for name, count in misses.items() if count >= PATIENCE]:
+                raise StyleLoomError(
+                    f"no finite gradient in {PATIENCE} updates of {lost[0]} in a row, at step {step + 1}; the last checkpoint is "
+                    f"in {out}: use a smaller learning rate, clip gradients, or precision fp32"
+                )
+            _share_buffers(task.networks.values(), fabric)
+            for name, decay in task.averages.items():
+                _average(averages[name], task.networks[name], decay(step))
+            stopped = _anyone(asked_to_stop(), fabric)
+            last = stopped or step + 1 == training.num_steps
+            seconds = time.perf_counter() - start
+            pictures = places(step).stop
+            rate = (pictures - seen) / seconds
+            damaged = tuple(dict.fromkeys(name for found in task.damaged for name in found))
+            tick = Tick(step + 1, training.num_steps, losses | told, seconds, rate, pictures, skipped, damaged, stopped)
+            if log is not None:
+                log.write(tick, last)
+                if task.measure is not None and training.measure_every and ((step + 1) % training.measure_every == 0 or last):
+                    with _evaluating(shown.values()), torch.no_grad():
+                        log.measured(step + 1, task.measure(shown))
+                if task.sample is not None and ((step + 1) % training.sample_every == 0 or last):
+                    with _evaluating(shown.values()), torch.no_grad():
+                        log.picture(task.sample(shown), step + 1)
+                if (step + 1) % training.save_every == 0 or last:
+                    state = dict(step=step + 1, settings=settings) | _states(task, averages)
+                    save_state(out / STATE, state)
+                    if task.export is not None:
+                        task.export(shown, out / MODEL)
+            yield tick
+            if stopped:
+                break
+    fabric.barrier()
+
+
+def _check_shares(batch: int, world: int, parts: int) -> None:
+    if batch % (world * parts):
+        raise StyleLoomError(
+            f"a batch of {batch} cannot be shared by {world} processes in {parts} parts; use a multiple of {world * parts}"
+        )
+
+
+def _share_buffers(networks: Iterable[nn.Module], fabric: Fabric) -> None:
+    """Average floating-point buffers over the processes: what each found on its share becomes what all found."""
+    buffers = [each for network in networks for each in network.buffers() if each.is_floating_point()]
+    if fabric.world_size > 1 and buffers:
+        flat = fabric.all_reduce(torch.cat([each.flatten() for each in buffers]), reduce_op="mean")
+        for buffer, piece in zip(buffers, flat.split([each.numel() for each in buffers]), strict=True):  # type: ignore[union-attr]
+            buffer.copy_(piece.view(buffer.shape))
+
+
+def _gradients(phase: Phase, batch: tuple[Tensor, ...], accumulate: int, fabric: Fabric) -> dict[str, float]:
+    """Leave the whole batch's gradient in the optimizer's parameters; the mean of each loss."""
+    parameters = [parameter for group in phase.optimizer.param_groups for parameter in group["params"]]
+    phase.optimizer.zero_grad()
+    sums: dict[str, Tensor] = {}
+    parts = [tuple(field[start::accumulate] for field in batch) for start in range(accumulate)]
+    for part in parts:
+        with fabric.autocast():
+            terms = phase.loss(*part)
+        fabric.backward(torch.stack([term.float() for term in terms.values()]).sum() / len(parts))
+        for name, term in terms.items():
+            sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + term.detach().float() / len(parts)
+    if fabric.world_size > 1:
+        # One vector of everything: a single exchange, and no wrapper around networks that have more than a forward. What a
+        # loss does not depend on has no gradient in any process, and Adam passes it over.
+        reached = [parameter for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([p.grad.flatten() for p in reached if p.grad is not None] + [torch.stack(list(sums.values()))])
+        flat = fabric.all_reduce(flat, reduce_op="mean")  # type: ignore[assignment]
+        for parameter, piece in zip(reached, flat.split([p.numel() for p in reached] + [len(sums)]), strict=False):
+            parameter.grad = piece.view(parameter.shape)
+        sums = dict(zip(sums, flat[-len(sums) :], strict=True))
+    return {name: value.item() for name, value in sums.items()}
+
+
+def _clip(optimizer: torch.optim.Optimizer, longest: float) -> bool:
+    """Shorten the gradient where asked to; whether it is finite."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if longest and norm > longest:
+        torch._foreach_mul_(gradients, longest / norm)
+    return bool(norm.isfinite())
+
+
+@torch.no_grad()
+def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    for copy, original in zip(average.buffers(), network.buffers(), strict=True):
+        copy.copy_(original)
+
+
+def _states(task: Task, averages: Mapping[str, nn.Module]) -> dict[str, Any]:
+    return dict(
+        networks={name: network.state_dict() for name, network in task.networks.items()},
+        averages={name: network.state_dict() for name, network in averages.items()},
+        optimizers={name: optimizer.state_dict() for name, optimizer in _optimizers(task).items()},
+    )
+
+
+def _optimizers(task: Task) -> dict[str, torch.optim.Optimizer]:
+    """Each optimizer once, by the first phase that has it."""
+    found: dict[str, torch.optim.Optimizer] = {}
+    for name, phase in task.phases.items():
+        if not any(phase.optimizer is other for other in found.values()):
+            found[name] = phase.optimizer
+    return found
+
+
+def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, Any], out: Path, resume: bool) -> int:
+    """Make the run's folder, or put its state in place; the number of steps done."""
+    state = out / STATE
+    if not state.exists():
+        check_folder(out)
+        return 0
+    if not resume:
+        raise StyleLoomError(f"{out} holds a run already; resume it, or choose another folder")
+    saved = read_state(state)
+    # A longer run, and other cadences, change no step that was taken.
+    free = {"num_steps", "log_every", "sample_every", "save_every", "measure_every", *task.free}
+    before = saved["settings"]
+    changed = [name for name in sorted({*before, *settings} - free) if before.get(name) != settings.get(name)]
+    changed = ["method"] if "method" in changed else changed  # others have other settings
+    if changed:
+        told = "; ".join(f"{name} was {before.get(name)!r}, now {settings.get(name)!r}" for name in changed)
+        raise StyleLoomError(f"{out} was begun with other settings: {told}; use the same ones, or another folder")
+    for name, network in task.networks.items():
+        network.load_state_dict(saved["networks"][name])
+    for name, network in averages.items():
+        network.load_state_dict(saved["averages"][name])
+    for name, optimizer in _optimizers(task).items():
+        optimizer.load_state_dict(saved["optimizers"][name])
+    step: int = saved["step"]
+    return step
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; a second one acts as usual."""
+    asked: list[int] = []
+    before: dict[int, Any] = {}
+
+    def take(number: int, frame: Any) -> None:
+        asked.append(number)
+        signal.signal(number, before[number])
+
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _evaluating(networks: Any) -> Iterator[None]:
+    modes = [(network, network.training) for network in networks]
+    for network, _ in modes:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network, training in modes:
+            network.train(training)
+
+
+def _anyone(asked: bool, fabric: Fabric) -> bool:
+    if fabric.world_size == 1:
+        return asked
+    return bool(fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum") > 0)  # type: ignore[operator]
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One 63-bit seed of several numbers."""
+    mixed = 0
+    for number in numbers:
+        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % 2**63
+    return mixed

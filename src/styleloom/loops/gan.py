@@ -1,0 +1,342 @@
+"""A generator trained against a discriminator: what the recipes of ProGAN, StyleGAN and StyleGAN2 share.
+
+Every random number belongs to one picture: it is drawn from a seed that comes with the picture's place in the endless row
+of examples. So a batch is the same in one process or in several, in one part or in many, and in a resumed run.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from styleloom.core import checkpoint
+from styleloom.core.errors import TINY, StyleLoomError, check_limits
+from styleloom.core.precision import precision_on
+from styleloom.data import images
+from styleloom.data.datasets import Labelled
+from styleloom.metrics.distribution import Distance, Embedding
+from styleloom.nn.generator import Generator, ModelFiles
+
+from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
+
+SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
+SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
+LIMITS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("kimg", "average_kimg", "augment_kimg"), (TINY, 1e9)),
+    **dict.fromkeys(("fade_kimg", "stable_kimg", "average_rampup"), (0, 1e9)),
+    **dict.fromkeys(("gradient_penalty", "drift", "r1_gamma", "pl_weight"), (0, 1e9)),
+    **dict.fromkeys(("r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval"), (1, math.inf)),
+    **dict.fromkeys(("resolution", "channel_base", "channel_max", "z_dim", "w_dim", "batch"), (1, math.inf)),
+    **dict.fromkeys(("mapping_layers", "minibatch_std", "freeze", "measure_every"), (0, math.inf)),
+    **dict.fromkeys(("mixing_prob", "w_avg_beta", "average_decay", "pl_decay"), (0, 1)),
+    "augment_target": (-1, 1),
+    "lr": (TINY, 1),
+    "measure_pictures": (2, math.inf),
+    "seed": (0, 2**32 - 1),
+}
+"""Least and most of the numbers of recipes, by name."""
+PASSED = ("kimg", "log_every", "sample_every", "save_every", "measure_every", "measure_pictures")
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """What is the same in every recipe of a generator.
+
+    Args:
+        resolution: side of the pictures, a power of two.
+        kimg: thousands of real pictures shown to the discriminator in all.
+        mirror: show each picture as its mirror image half of the time.
+        conditional: learn the classes of ``dataset.json`` or of sub-folders.
+        freeze: how many of the discriminator's highest resolutions keep their weights, to fine-tune on few pictures
+            (Mo et al. 2020, FreezeD).
+        accumulate: parts that a process works through its share of a batch in: less memory, the same update.
+        seed: of weights, of the order of the pictures and of all that is random.
+        log_every: steps between two lines of the log.
+        sample_every: steps between two sheets of samples.
+        save_every: steps between two checkpoints.
+        measure_every: steps between two Fréchet distances, by the bundled features; 0: none.
+        measure_pictures: how many real and made pictures they compare.
+    """
+
+    resolution: int = 256
+    kimg: float = 25_000.0
+    mirror: bool = False
+    conditional: bool = False
+    freeze: int = 0
+    accumulate: int = 1
+    seed: int = 0
+    log_every: int = 50
+    sample_every: int = 500
+    save_every: int = 500
+    measure_every: int = 0
+    measure_pictures: int = 2_000
+
+    def __post_init__(self) -> None:
+        for name, limits in LIMITS.items():
+            value = getattr(self, name, None)
+            for each in value if isinstance(value, tuple) else () if value is None else (value,):
+                check_limits(name, each, *limits)
+
+
+class Memory(nn.Module):
+    """What a training remembers between steps, in buffers: numbers, and means of what the pictures of a step showed.
+
+    Args:
+        means: ``{name: shape}`` of the means that are gathered.
+        numbers: ``{name: value}`` at the start.
+    """
+
+    def __init__(self, means: Mapping[str, Sequence[int]], numbers: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        for name, shape in means.items():
+            self.register_buffer(f"{name}_sum", torch.zeros(tuple(shape)))
+            self.register_buffer(f"{name}_count", torch.zeros(()))
+        for name, value in (numbers or {}).items():
+            self.register_buffer(name, torch.tensor(value))
+
+    @torch.no_grad()
+    def add(self, name: str, found: Tensor) -> None:
+        """Gather what each picture showed: [N, *shape]."""
+        self.get_buffer(f"{name}_sum").add_(found.detach().sum(0))
+        self.get_buffer(f"{name}_count").add_(len(found))
+
+    def take(self, name: str) -> Tensor | None:
+        """The mean of what was gathered, which is forgotten then; None where there is nothing, or nothing finite."""
+        total, count = self.get_buffer(f"{name}_sum"), self.get_buffer(f"{name}_count")
+        mean = total / count
+        total.zero_()
+        count.zero_()
+        return mean if mean.isfinite().all() else None
+
+
+@dataclass(frozen=True)
+class Game:
+    """A paper's part of a training.
+
+    Attributes:
+        generator, judge: the two networks.
+        memory: what is remembered between steps.
+        phases: the updates of a step; their losses take real pictures [N, C, H, W] in [-1, 1], classes [N, c_dim] and seeds [N].
+        average: decay of the generator's running mean at a step.
+        begin: see :class:`~styleloom.loops.fit.Task`.
+        batch: real pictures a step, the fewest where that changes ...
+        places: ... as it says, see :class:`~styleloom.loops.fit.Task`.
+        schedule: likewise.
+    """
+
+    generator: Generator
+    judge: nn.Module
+    memory: Memory
+    phases: Mapping[str, Phase]
+    average: Callable[[int], float]
+    begin: Callable[[int], dict[str, float]]
+    batch: int
+    places: Callable[[int], range] | None = None
+    schedule: Callable[[int], float] = lambda step: 1.0
+
+
+def steps_of(game: Game, kimg: float) -> int:
+    """Steps until so many thousands of pictures were seen."""
+    most = max(1, math.ceil(1000 * kimg / game.batch))
+    if game.places is None:
+        return most
+    return 1 + bisect.bisect_left(range(most), 1000 * kimg, key=lambda step: game.places(step).stop)  # type: ignore[misc]
+
+
+def trainer(
+    files: ModelFiles[Any, Any],
+    networks: Callable[[Any, int], tuple[Any, Any]],
+    rules: Callable[[Any, Any, Any], Game],
+    default: Adversarial,
+    embedding: Callable[..., Embedding],
+    reduce_precision: Callable[[Any, torch.dtype], None] | None = None,
+) -> Callable[..., Iterator[Tick]]:
+    """A paper's ``train``.
+
+    Args:
+        files: the paper's model files.
+        networks: makes generator and discriminator of a recipe and a number of classes.
+        rules: makes the :class:`Game` of a recipe and the two, on their device.
+        default: recipe of those who give none.
+        embedding: loads the features that quality is measured by.
+        reduce_precision: lets a network compute in a 16-bit type; unless given, torch's mixed precision does.
+    """
+
+    def train(
+        data: str | Path | Sequence[str | Path],
+        recipe: Any = default,
+        *,
+        out: str | Path,
+        base: str | Path | None = None,
+        licence: str = "unknown",
+        hardware: Hardware = ONE_PROCESS,
+        resume: bool = False,
+    ) -> Iterator[Tick]:
+        """Train a generator, a step at a time; the model, averaged and with its discriminator, is ``out/model.safetensors``.
+
+        Args:
+            data: folders or zips of pictures.
+            recipe: the paper's ``Recipe``.
+            out: folder of the run.
+            base: begin with this model's weights, wherever names and shapes are the same, instead of random ones.
+            licence: what the model may be used for, noted in it.
+            hardware: what it is computed on.
+            resume: go on from the state in ``out``.
+
+        Yields:
+            :class:`~styleloom.loops.fit.Tick` after each step.
+
+        Raises:
+            StyleLoomError: folders without pictures, classes that do not fit, or what :func:`~styleloom.loops.fit.fit` refuses.
+        """
+        if not isinstance(recipe, type(default)):
+            raise StyleLoomError(f"recipe is {recipe!r:.60}; wanted {type(default).__module__}.Recipe, such as PRESETS has")
+        loop = replace(hardware, precision="fp32") if reduce_precision is not None else hardware
+        fabric = loop.launch()
+        pictures = Labelled(data, recipe.resolution, conditional=recipe.conditional)
+        torch.manual_seed(recipe.seed)
+        generator, judge = networks(recipe, len(pictures.classes))
+        check_limits("freeze", recipe.freeze, 0, len(resolutions_of(judge)) - 1)
+        if base is not None:
+            begin_with(files, base, generator, judge)
+        dtype = precision_on(fabric.device, hardware.precision)
+        for network in (generator, judge):
+            network.to(fabric.device, memory_format=torch.channels_last)
+        if reduce_precision is not None:
+            reduce_precision(generator.synthesis, dtype)
+            reduce_precision(judge, dtype)
+        game = rules(recipe, generator, judge)
+        _check_groups(judge, game.batch, fabric.world_size * recipe.accumulate)
+        settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=pictures.classes)
+        task, training = _task(recipe, files, game, pictures, embedding, licence, settings)
+        yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
+
+    return train
+
+
+def _task(
+    recipe: Any,
+    files: ModelFiles[Any, Any],
+    game: Game,
+    pictures: Labelled,
+    embedding: Callable[..., Embedding],
+    licence: str,
+    settings: Mapping[str, Any],
+) -> tuple[Task, Training]:
+    """A game as the loop over networks takes it."""
+    generator: Any = game.generator
+    judge: Any = game.judge
+
+    def current(networks: Mapping[str, nn.Module]) -> Generator:
+        """The averaged generator, grown as far as the one that learns."""
+        average: Any = networks["G"]
+        for network in (average.synthesis, judge):
+            if hasattr(network, "lod"):
+                network.lod = generator.synthesis.lod
+                average.config["synthesis_kwargs"]["lod"] = judge.config["lod"] = network.lod
+        return cast(Generator, average)
+
+    distance: list[Any] = []
+
+    def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
+        if not distance:  # read the pictures when they are first compared with
+            distance.append(Distance(pictures, recipe.measure_pictures, embedding(device=generator.device)))
+        return {"fid": distance[0](current(networks))}
+
+    task = Task(
+        networks={"G": generator, "D": judge, "memory": game.memory},
+        phases=game.phases,
+        item=pictures.example(recipe.mirror),
+        count=len(pictures),
+        averages={"G": game.average},
+        schedule=game.schedule,
+        begin=game.begin,
+        places=game.places,
+        measure=measure,
+        sample=lambda networks: sheet(current(networks)),
+        export=lambda networks, path: files.save(current(networks), path, judge, licence),
+        settings=settings,
+        free=PASSED,
+        damaged=[pictures.damaged],
+    )
+    cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every", "measure_every")
+    training = Training(
+        num_steps=steps_of(game, recipe.kimg), batch=game.batch, **{name: getattr(recipe, name) for name in cadence}
+    )
+    return task, training
+
+
+def _check_groups(judge: nn.Module, batch: int, parts: int) -> None:
+    """Raise StyleLoomError where a part of a batch is less than a group of pictures whose spread the discriminator sees."""
+    spreading: list[Any] = [module for module in judge.modules() if getattr(module, "num_channels", 0)]
+    group = min(max([module.group_size or batch for module in spreading], default=1), batch)
+    if parts > 1 and batch // parts % group:
+        raise StyleLoomError(
+            f"a batch of {batch} in {parts} parts leaves {batch // parts} pictures to groups of {group}, whose spread the "
+            f"discriminator sees; use a batch of {group * parts}, or fewer processes or parts"
+        )
+
+
+def resolutions_of(judge: nn.Module) -> list[int]:
+    """The sides of a discriminator's blocks, the highest first."""
+    return sorted((int(name[1:]) for name, _ in judge.named_children() if name[1:].isdigit()), reverse=True)
+
+
+def trained(judge: nn.Module, freeze: int) -> list[nn.Parameter]:
+    """A discriminator's parameters but for those of its ``freeze`` highest resolutions."""
+    kept = tuple(f"b{side}." for side in resolutions_of(judge)[:freeze])
+    return [parameter for name, parameter in judge.named_parameters() if not name.startswith(kept)]
+
+
+def only(parameters: Iterable[nn.Parameter], *networks: nn.Module) -> None:
+    """Let gradients reach these parameters of the networks and no others."""
+    for network in networks:
+        network.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+
+
+def transfer(network: nn.Module, other: nn.Module) -> None:
+    """Copy the parameters and buffers of another network that have the same name and shape.
+
+    Raises:
+        StyleLoomError: there are none.
+    """
+    own, theirs = network.state_dict(), other.state_dict()
+    fitting = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise StyleLoomError(f"nothing of the {type(other).__module__} network given fits into the one to train")
+    network.load_state_dict(own | fitting)
+
+
+def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Module, judge: nn.Module) -> None:
+    """Start from a model file's generator and, where it has one, its discriminator.
+
+    Raises:
+        StyleLoomError: no such model, or one of which nothing fits.
+    """
+    tensors, config = checkpoint.read_model(base, files.kind)
+    source = files.build(base, "G", tensors, config)
+    transfer(generator, source)
+    theirs = source.state_dict()
+    for name, block in generator.named_modules():
+        if getattr(block, "architecture", "") == "skip" and f"{name}.torgb.weight" not in theirs:
+            block.get_parameter("torgb.weight").data.zero_()  # a finer picture that is added: nothing, at first
+    if config.get("D"):
+        transfer(judge, files.build(base, "D", tensors, config))
+
+
+def sheet(generator: Generator) -> Tensor:
+    """Samples at psi 1, and below, of the first of them, a sweep of truncations: [1, 3, H, W]."""
+    classes = [place % generator.c_dim for place in range(SHOWN)] if generator.c_dim else None
+    made = generator.generate(range(SHOWN), classes)
+    first = classes[:COLUMNS] if classes else None
+    swept = [generator.generate(range(COLUMNS), first, truncation_psi=psi) for psi in SWEEP]
+    return images.grid([*made.split(COLUMNS), *swept])

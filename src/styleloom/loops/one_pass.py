@@ -1,0 +1,142 @@
+"""What methods that paint in one pass have in common: size, colours, strength, and tiles where a picture is large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.precision import PRECISIONS, precision_on
+from styleloom.data import images
+from styleloom.data.images import floats, like
+from styleloom.data.tiles import MULTIPLE, Window, by_tiles
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class OnePass:
+    """Settings of every method that paints in one pass.
+
+    Args:
+        size: longer side of the result in pixels; 0: that of the content.
+        alpha: strength of the style, 0 to 1.
+        keep_color: "none", "luminance" (paint brightness only) or "matching" (AdaIN: recolour the style first).
+        precision: "fp32", or "bf16" where the processor is fast at it; statistics and colours stay in fp32.
+        tile: pictures of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
+    """
+
+    size: int = 0
+    alpha: float = 1.0
+    keep_color: str = "none"
+    precision: str = "fp32"
+    tile: int = 1024
+
+    def __post_init__(self) -> None:
+        check_limits("alpha", self.alpha, 0, 1)
+        if self.size < 0:
+            raise StyleLoomError(f"size is {self.size}; it must be 0 or above")
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("keep_color", self.keep_color, images.KEEP_COLOR)
+        if self.tile < 0 or self.tile % MULTIPLE:
+            raise StyleLoomError(f"tile is {self.tile}; it must be a multiple of {MULTIPLE}, or 0 for none")
+
+    def ready(self, network: Network, device: torch.device) -> Network:
+        """The network on a device; in another precision a copy, whose convolutions alone compute in it.
+
+        Raises:
+            StyleLoomError: bf16 on a processor without instructions for it.
+        """
+        dtype = precision_on(device, self.precision)
+        if dtype != torch.float32:
+            network = deepcopy(network)
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                    module.to(dtype)
+        return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def fits(self, picture: Tensor) -> bool:
+        """Whether a picture is painted as a whole."""
+        return not self.tile or picture.shape[-2] * picture.shape[-1] <= self.tile**2
+
+
+THUMBNAIL = 1024  # longer side of what a large picture's statistics are taken from
+
+
+def thumbnail(picture: Tensor) -> Tensor:
+    """Pictures as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1]."""
+    stride = max(1, max(picture.shape[-2:]) // (2 * THUMBNAIL))
+    small = floats(picture[..., ::stride, ::stride])
+    return images.fit(small, min(THUMBNAIL, max(small.shape[-2:])))
+
+
+def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
+    """Pictures of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colours are looked at."""
+    height, width = images.fitted_size(content, config.size) if config.size else content.shape[-2:]
+    several = 1 if config.keep_color != "none" else max(1, config.tile**2 // (height * width))
+    for part in content.split(several):
+        yield part if tuple(part.shape[-2:]) == (height, width) else like(images.resize(floats(part), (height, width)), part)
+
+
+def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1.0) -> Tensor:
+    """Colours and strength as asked for: painted and content [N, 3, H, W] in [0, 1] -> the same."""
+    painted = painted.clamp(0, 1)
+    if keep_color == "luminance":
+        painted = images.keep_luminance(painted, content)
+    return torch.lerp(content, painted, alpha) if alpha < 1 else painted
+
+
+def overlaid(layers: Sequence[Tensor], regions: Sequence[Tensor], shares: Sequence[float], content: Tensor) -> Tensor:
+    """Pictures painted whole, laid over one another by region; where none is asked for, the content stays.
+
+    Args:
+        layers: [N, 3, H', W'] each, as ``content``.
+        regions: [1, 1, H, W] in [0, 1] each.
+        shares: of each layer.
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
+
+    Returns:
+        [N, 3, H', W'], as ``content``.
+    """
+    height, width = layers[0].shape[-2:]
+    areas = [images.resize(region, (height, width)) * share for region, share in zip(regions, shares, strict=True)]
+    whole = torch.stack(areas).sum(0)
+    original = like(images.resize(floats(content), (height, width)), content)
+    mixed = torch.stack([floats(layer) * area for layer, area in zip(layers, areas, strict=True)]).sum(0) / whole.clamp_min(1e-6)
+    return like(torch.where(whole > 1e-6, mixed, floats(original)), content)
+
+
+@torch.inference_mode()
+def paint(
+    content: Tensor,
+    config: OnePass,
+    margin: int,
+    network: Callable[[Tensor], Tensor],
+    prepared: Callable[[Tensor], Callable[[Tensor], Tensor]],
+) -> Tensor:
+    """Repaint pictures with a network whose statistics a large picture takes from a thumbnail of it.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
+        config: see :class:`OnePass`.
+        margin: reach of the network in pixels, a multiple of 8.
+        network: [n, 3, H, W] -> the same, each by its own statistics.
+        prepared: the same with the statistics of the picture given.
+    """
+    painted = []
+    for picture in groups(content, config):
+        whole = config.fits(picture)
+        run = network if whole else prepared(images.prepare_colors(thumbnail(picture), [], config.keep_color)[0])
+
+        def part(window: Window, picture: Tensor = picture, run: Callable[[Tensor], Tensor] = run) -> Tensor:
+            source = floats(window.cut(picture))
+            result = run(images.prepare_colors(source, [], config.keep_color)[0])
+            return finished(result, source, config.keep_color, config.alpha)
+
+        painted.append(by_tiles(part, picture, 0 if whole else config.tile, margin))
+    return torch.cat(painted)

@@ -1,0 +1,185 @@
+"""How far made pictures are from real ones as sets: Fréchet and kernel distance, precision and recall.
+
+All of them compare features, [N, D] a set; numbers of different features must not be compared. Distances are torchmetrics' own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.data.datasets import Labelled
+from styleloom.data.images import resize
+from styleloom.nn.generator import Generator, shown
+from styleloom.nn.vgg import Features
+
+LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
+BATCH = 32
+CPU = torch.device("cpu")
+NEIGHBORS = 3
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A network whose features are compared.
+
+    Attributes:
+        name: stands beside every number.
+        network: pictures [N, 3, H, W] in [0, 1] to features [N, D].
+        num_features: D.
+        device: where it computes.
+    """
+
+    name: str
+    network: Callable[[Tensor], Tensor]
+    num_features: int
+    device: torch.device = CPU
+
+    @torch.inference_mode()
+    def of(self, pictures: Iterable[Tensor]) -> Tensor:
+        """Features [N, D] of pictures that come a few at a time."""
+        found = [self.network(part.to(self.device)).float().cpu() for part in pictures]
+        if not found:
+            raise StyleLoomError("no pictures to compare")
+        return torch.cat(found).clone()
+
+
+def layer_means(features: Features, name: str, *, smallest: int = 64, largest: int = 128) -> Embedding:
+    """The means over each picture of a perceptual network's activations, which have unit mean square at each position.
+
+    Args:
+        features: the network.
+        name: its name.
+        smallest, largest: pictures of smaller or larger sides are resized to these.
+    """
+
+    def embed(picture: Tensor) -> Tensor:
+        side = min(max(picture.shape[-1], smallest), largest)
+        taps = features(resize(picture, (side, side)) if picture.shape[-1] != side else picture, LAYERS)
+        unit = [taps[layer] * (taps[layer].square().mean(1, keepdim=True) + 1e-8).rsqrt() for layer in LAYERS]
+        return torch.cat([each.mean((2, 3)) for each in unit], 1)
+
+    widths = {layer: features.convs[layer[4:]].out_channels for layer in LAYERS}
+    device = next(features.parameters()).device
+    return Embedding(f"{name} ({', '.join(LAYERS)}: means)", embed, sum(widths.values()), device)
+
+
+def real_pictures(pictures: Labelled, count: int, seed: int = 0) -> Iterator[Tensor]:
+    """``count`` pictures of a set, or all, in a random order: [n, 3, H, W] in [0, 1] at a time."""
+    order = RandomState(seed).permutation(len(pictures))[:count].tolist()
+    for start in range(0, len(order), BATCH):
+        yield torch.stack([pictures[index] for index in order[start : start + BATCH]])
+
+
+@torch.no_grad()
+def made_pictures(generator: Generator, count: int, *, truncation_psi: float = 1.0, seed: int = 0) -> Iterator[Tensor]:
+    """``count`` pictures of a generator, with random noise, classes in turn: [n, 3, H, W] in [0, 1] at a time."""
+    for z, c, noise in latent_batches(generator, count, seed):
+        ws = generator.mapping(z, c, truncation_psi)
+        yield shown(generator.synthesis(ws, noise_mode="random", generator=noise))
+
+
+def latent_batches(generator: Generator, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:
+    """z [n, z_dim], classes [n, c_dim] in turn and a source of noise, until there were ``count`` of them."""
+    draw, noise = RandomState(seed), torch.Generator(generator.device).manual_seed(seed)
+    for start in range(0, count, BATCH):
+        many = min(BATCH, count - start)
+        z = torch.from_numpy(draw.randn(many, generator.z_dim)).float().to(generator.device)
+        classes = [(start + place) % generator.c_dim for place in range(many)] if generator.c_dim else None
+        yield z, generator.one_hot(classes, many), noise
+
+
+class _Given(nn.Module):
+    """In the place of torchmetrics' network: features that are there already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def frechet_distance(real: Tensor, made: Tensor) -> float:
+    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two sets of features, [N, D] each.
+
+    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017: FID.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
+
+    _check(real, made, 2)
+    metric = FrechetInceptionDistance(_Given(real.shape[1])).set_dtype(torch.float64)
+    metric.update(real.double(), real=True)
+    metric.update(made.double(), real=False)
+    return max(0.0, float(metric.compute()))
+
+
+def kernel_distance(real: Tensor, made: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> float:
+    """Mean squared discrepancy under the kernel (x.y / D + 1)^3, of random subsets of two sets of features [N, D].
+
+    Binkowski et al., "Demystifying MMD GANs", ICLR 2018: KID. It has no bias, and may be below 0.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    _check(real, made, 2)
+    size = min(subset_size, len(real), len(made))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it keeps all features, which are there already
+        metric = KernelInceptionDistance(_Given(real.shape[1]), subsets=subsets, subset_size=size)
+    metric.update(real, real=True)
+    metric.update(made, real=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return float(metric.compute()[0])
+
+
+def precision_recall(real: Tensor, made: Tensor, neighbors: int = NEIGHBORS) -> tuple[float, float]:
+    """The share of made pictures near real ones, and of real pictures near made ones, of features [N, D].
+
+    Kynkaanniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019: near is closer to
+    one of the others than that one's k-th neighbour among its own.
+    """
+    _check(real, made, neighbors + 1)
+    real, made = real.float(), made.float()
+    return _covered(real, made, neighbors), _covered(made, real, neighbors)
+
+
+def _covered(support: Tensor, points: Tensor, neighbors: int) -> float:
+    """The share of points within the k-th neighbour's distance of a member of the support."""
+    radii = torch.cat([_apart(part, support).kthvalue(neighbors + 1, 1).values for part in support.split(1000)])
+    inside = [(_apart(part, support) <= radii).any(1) for part in points.split(1000)]
+    return float(torch.cat(inside).double().mean())
+
+
+def _apart(first: Tensor, second: Tensor) -> Tensor:
+    return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _check(real: Tensor, made: Tensor, least: int) -> None:
+    if min(len(real), len(made)) < least or real.ndim != 2 or real.shape[1:] != made.shape[1:]:
+        raise StyleLoomError(
+            f"features of shapes {list(real.shape)} and {list(made.shape)}; wanted two sets [N, D] of at least {least} pictures"
+        )
+
+
+class Distance:
+    """The Fréchet distance of a generator's pictures to those of a set, whose features are computed once.
+
+    Args:
+        pictures: real ones.
+        count: how many are compared with as many made ones.
+        embedding: the features.
+    """
+
+    def __init__(self, pictures: Labelled, count: int, embedding: Embedding) -> None:
+        self.embedding = embedding
+        self.real = embedding.of(real_pictures(pictures, count))
+
+    def __call__(self, generator: Generator) -> float:
+        return frechet_distance(self.real, self.embedding.of(made_pictures(generator, len(self.real))))

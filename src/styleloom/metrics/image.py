@@ -1,0 +1,54 @@
+"""How far a picture is from the true one: PSNR, SSIM, and a distance between features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from styleloom.nn.vgg import Features
+
+
+def psnr(image: Tensor, truth: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of one picture: [1, 3, H, W] in [0, 1] each."""
+    from skimage.metrics import peak_signal_noise_ratio  # takes a second to import
+
+    return float(peak_signal_noise_ratio(truth.cpu().numpy(), image.cpu().numpy(), data_range=1))
+
+
+def ssim(image: Tensor, truth: Tensor) -> float:
+    """Structural similarity of one picture, up to 1: [1, 3, H, W] in [0, 1] each.
+
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, with its Gaussian window.
+    """
+    from skimage.metrics import structural_similarity
+
+    first, second = (each[0].permute(1, 2, 0).cpu().numpy() for each in (image, truth))
+    return float(
+        structural_similarity(
+            first, second, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+    )
+
+
+def perceptual_distance(features: Features, image: Tensor, truth: Tensor, layers: Sequence[str]) -> float:
+    """The mean of :func:`perceptual_distances`: [N, 3, H, W] in [0, 1] each."""
+    return float(perceptual_distances(features, image, truth, layers).mean())
+
+
+@torch.inference_mode()
+def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layers: Sequence[str]) -> Tensor:
+    """Squared difference of features of unit length at each position, summed over layers: [N, 3, H, W] in [0, 1] each -> [N].
+
+    Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1, with equal weights
+    for all channels (their "uncalibrated" distance).
+    """
+    found, wanted = features(image, layers), features(truth, layers)
+    parts = [(unit(found[layer]) - unit(wanted[layer])).square().sum(1).mean((1, 2)) for layer in layers]
+    return torch.stack(parts).sum(0)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Features [N, C, H, W] at unit length; where there are none, 0, and so is the gradient."""
+    return x / x.square().sum(1, keepdim=True).add(1e-20).sqrt()

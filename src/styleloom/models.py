@@ -1,0 +1,94 @@
+"""Model files of every kind: loaded, and converted from other projects'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from styleloom.convert.official import convert_official
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError
+from styleloom.nn import attributes
+from styleloom.nn.vgg_files import load_features
+from styleloom.papers import (
+    adain,
+    dumoulin,
+    ghiasi,
+    indomain,
+    johnson,
+    learned_optimizer,
+    progan,
+    stylegan,
+    stylegan2,
+    super_resolution,
+)
+
+GENERATORS: dict[str, ModuleType] = {module.KIND: module for module in (progan, stylegan, stylegan2)}
+LOADERS: dict[str, Callable[[Path], nn.Module]] = {
+    "features": load_features,
+    **{module.KIND: module.load for module in (johnson, dumoulin, ghiasi, adain, super_resolution)},
+    **{module.KIND: module.load for module in GENERATORS.values()},
+    attributes.KIND: attributes.load,
+    indomain.KIND: indomain.load,
+    learned_optimizer.KIND: learned_optimizer.load,
+}
+"""What rebuilds a network from its model file, by the kind that is noted in it."""
+
+
+def load(name: str | Path) -> nn.Module:
+    """A network, of whatever kind, from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such model, or not one of StyleLoom's.
+    """
+    path = checkpoint.resolve(name)
+    kind = checkpoint.read_tensors(path)[1].get("kind")
+    if kind not in LOADERS:
+        raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
+    return LOADERS[kind](path)
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    encoder: str | Path | None = None,
+    resolution: int | None = None,
+    licence: str = "unknown",
+) -> dict[str, Any]:
+    """Write a network of another project as a model file.
+
+    Nothing in the source is ever run; a file that asks for more than tensors is refused.
+
+    Args:
+        source: a ``.pkl`` of NVIDIA's ProGAN, StyleGAN or StyleGAN2, a checkpoint of rosinality's repositories, or a style
+            network of pytorch/examples, rrmina or naoto0804.
+        out: a ``.safetensors``.
+        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
+        resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
+        licence: what the file may be used for, noted in the model.
+
+    Returns:
+        ``kind``, ``config`` and ``numbers``, how many there are.
+
+    Raises:
+        StyleLoomError: no such file, a damaged, foreign or hostile one, another network, or another suffix.
+    """
+    out = Path(out)
+    checkpoint.check_model_path(out)
+    kind, tensors, config = convert_official(Path(source), encoder=Path(encoder) if encoder else None, resolution=resolution)
+    if kind in GENERATORS:
+        estimate = "G.mapping.w_avg" not in tensors  # in files of projects that estimate it each time
+        if estimate:
+            tensors["G.mapping.w_avg"] = torch.zeros(config["G"].get("w_dim", 0))
+        files = GENERATORS[kind].FILES
+        built = {key: files.build(source, key, tensors, config) for key in "GD" if config.get(key)}
+        if estimate:
+            tensors["G.mapping.w_avg"] = built["G"].estimate_w_avg()
+    checkpoint.save_model(out, tensors, kind=kind, config=config, licence=licence)
+    return dict(kind=kind, config=config, numbers=sum(tensor.numel() for tensor in tensors.values()))

@@ -1,0 +1,563 @@
+"""The networks of StyleGAN2, see :mod:`styleloom.papers.stylegan2`.
+
+Parameters have the names of NVIDIA's stylegan2-ada-pytorch, whose files load as they are.
+
+Differs from the official code:
+    - inputs are scaled before one convolution that all pictures share, and outputs after it, instead of weights of each
+      picture's own in a grouped convolution: equal, and faster on a CPU;
+    - plain torch operators, without compiled kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.nn import generator as generators
+from styleloom.nn.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized, with_minibatch_std
+from styleloom.nn.resample import TAPS, convolved, downsampled, fir, upsampled
+from styleloom.papers.stylegan.architecture import truncated
+
+ARCHITECTURES = ("orig", "skip", "resnet")
+NORMALIZATIONS = ("demodulate", "instance", "none")
+LARGE = 2**24
+"""Bytes of a batch's feature map from which on it goes on picture by picture: fresh memory comes slower than arithmetic
+is done, and the maps of one picture stay in the processor's cache and with the allocator."""
+HALF = math.sqrt(0.5)  # of each of two branches that are added
+
+
+def modulated_conv(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    kernel: Tensor,
+    *,
+    demodulate: bool = True,
+    up: int = 1,
+    bias: Tensor | None = None,
+    gain: float = 1.0,
+) -> Tensor:
+    """Convolution with weights scaled by styles, and divided by the spread that these give the outputs.
+
+    Args:
+        x: [N, I, H, W].
+        weight: [O, I, k, k].
+        styles: [N, I].
+        kernel: low-pass filter, see :func:`~styleloom.nn.resample.fir`.
+        demodulate: divide by the expected spread.
+        up: 2 doubles the resolution.
+        bias: [O], added in the end.
+        gain: factor of the result, bias included.
+
+    Returns:
+        [N, O, up H, up W].
+    """
+    # Eq. 1: w'_ijk = s_i w_ijk. Eq. 3: w''_ijk = w'_ijk / sqrt(sum_ik w'_ijk^2).
+    scale = styles.new_full((), gain)
+    if demodulate:
+        scale = gain * (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # [N, O]
+    bias = (bias * gain).to(x.dtype) if bias is not None else None
+    # Weights of a picture's own want a gradient of their own, which costs twice the convolution: not where only ws are learned.
+    own_pays = x.shape[0] == 1 and weight.numel() < x.numel() and (weight.requires_grad or not styles.requires_grad)
+    if own_pays and not torch.compiler.is_compiling():
+        own = weight * styles[0, :, None, None] * scale.reshape(-1, 1, 1, 1)
+        return convolved(x, own.to(x.dtype), kernel, up=up, bias=bias)
+    # To scale a kernel's inputs and outputs is to scale those of the convolution, which all pictures then share.
+    found = convolved(x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype), kernel, up=up)
+    found = found * scale.to(x.dtype).reshape(*scale.shape, 1, 1)
+    return found.add_(bias.view(-1, 1, 1)) if bias is not None else found
+
+
+class MappingNetwork(nn.Module):
+    """z, and the embedding of a class, to w.
+
+    Args:
+        z_dim: size of z; 0: none.
+        c_dim: number of classes; 0: none.
+        w_dim: size of w.
+        num_ws: copies of w that are given out, or None for [N, w_dim] and no truncation.
+        num_layers: dense layers.
+        embed_features: size of a class's embedding, w_dim unless told.
+        layer_features: size of the layers between, w_dim unless told.
+        lr_multiplier: how much slower than the others these layers learn.
+        w_avg_beta: decay of the running mean of w; None: none is kept.
+        joint: bring z and the class's embedding to unit length together, not each by itself.
+    """
+
+    def __init__(
+        self,
+        z_dim: int,
+        c_dim: int,
+        w_dim: int,
+        num_ws: int | None,
+        *,
+        num_layers: int = 8,
+        embed_features: int | None = None,
+        layer_features: int | None = None,
+        lr_multiplier: float = 0.01,
+        w_avg_beta: float | None = 0.995,
+        joint: bool = False,
+    ) -> None:
+        super().__init__()
+        self.w_avg: Tensor
+        self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, num_layers
+        self.w_avg_beta, self.joint = w_avg_beta, joint
+        embedded = (embed_features or w_dim) if c_dim else 0
+        if c_dim:
+            self.embed = FullyConnected(c_dim, embedded)
+        sizes = [z_dim + embedded, *[layer_features or w_dim] * (num_layers - 1), w_dim]
+        for index in range(num_layers):
+            layer = FullyConnected(sizes[index], sizes[index + 1], lr_multiplier=lr_multiplier, activate=True)
+            self.add_module(f"fc{index}", layer)
+        if num_ws is not None and w_avg_beta is not None:
+            self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self,
+        z: Tensor | None,
+        c: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """[N, z_dim] and [N, c_dim] -> ws [N, num_ws, w_dim], drawn to the mean by ``truncation_psi`` in the first layers."""
+        parts = [z.float()] if self.z_dim and z is not None else []
+        if self.c_dim:
+            if c is None:
+                raise StyleLoomError(f"this network wants a class, [N, {self.c_dim}]")
+            parts.append(self.embed(c.float()))
+        x = normalized(torch.cat(parts, 1)) if self.joint else torch.cat([normalized(part) for part in parts], 1)
+        for index in range(self.num_layers):
+            x = self.get_submodule(f"fc{index}")(x)
+        if self.num_ws is None:
+            return x
+        ws = x[:, None].expand(-1, self.num_ws, -1)
+        if self.w_avg_beta is None:
+            return ws
+        return truncated(ws, self.w_avg, truncation_psi, truncation_cutoff)
+
+
+Noise = Sequence[Tensor | None]
+"""A map [1 or N, 1, H, W], or none, for each convolution."""
+
+
+class SynthesisLayer(nn.Module):
+    """A modulated convolution, noise, bias and leaky ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        *,
+        up: int = 1,
+        clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
+        use_noise: bool = True,
+        normalization: str = "demodulate",
+    ) -> None:
+        super().__init__()
+        self.resample_filter: Tensor
+        self.noise_const: Tensor
+        self.up, self.clamp, self.use_noise, self.normalization = up, clamp, use_noise, normalization
+        self.register_buffer("resample_filter", fir(filter))
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        if use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
+        """[N, inputs, H, W], w [N, w_dim] and noise [1 or N, 1, up H, up W] -> [N, outputs, up H, up W]."""
+        total = GAIN * gain
+        styles = self.affine(w)
+        if self.normalization == "instance":  # StyleGAN's norm in this network, to compare
+            x = modulated_conv(x, self.weight, styles, self.resample_filter, up=self.up, demodulate=False)
+            x = F.group_norm(x, x.shape[1], eps=1e-8).mul(total).add_((self.bias * total).to(x.dtype).view(-1, 1, 1))
+        else:
+            demodulate = self.normalization == "demodulate"
+            styles = styles if demodulate else styles / math.sqrt(self.weight[0].numel())
+            options: dict[str, Any] = dict(demodulate=demodulate, up=self.up, bias=self.bias, gain=total)
+            x = modulated_conv(x, self.weight, styles, self.resample_filter, **options)
+        if noise is not None and self.use_noise:
+            x = x.add_((noise * (self.noise_strength * total)).to(x.dtype))
+        return leaky_relu_(x, self.clamp * gain if self.clamp is not None else None)
+
+
+class ToRGB(nn.Module):
+    """Features to a picture: modulated, not demodulated."""
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, *, clamp: float | None = None) -> None:
+        super().__init__()
+        self.clamp = clamp
+        self.affine = FullyConnected(w_dim, inputs, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight_gain = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """[N, inputs, H, W], [N, w_dim] -> [N, outputs, H, W]."""
+        styles = self.affine(w) * self.weight_gain
+        x = modulated_conv(x, self.weight, styles, self.weight.new_ones(1, 1), demodulate=False, bias=self.bias)
+        return x.clamp_(-self.clamp, self.clamp) if self.clamp is not None else x
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one resolution: two convolutions (one at 4 px), and a picture where the architecture has one."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int,
+        *,
+        is_last: bool,
+        architecture: str = "skip",
+        clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
+        **layer: Any,
+    ) -> None:
+        super().__init__()
+        self.resample_filter: Tensor
+        self.inputs, self.architecture = inputs, architecture
+        self.dtype = torch.float32
+        self.register_buffer("resample_filter", fir(filter))
+        layer |= dict(clamp=clamp)
+        if inputs:
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2, filter=filter, **layer)
+        else:
+            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, **layer)
+        self.num_conv = 2 if inputs else 1
+        self.num_torgb = int(is_last or architecture == "skip")
+        if self.num_torgb:
+            self.torgb = ToRGB(outputs, img_channels, w_dim, clamp=clamp)
+        if inputs and architecture == "resnet":
+            self.skip = Conv2d(inputs, outputs, 1, bias=False, up=2, filter=filter)
+
+    def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor | None]:
+        """Features and picture of half the resolution, ws [N, num_conv + num_torgb, w_dim] -> features and picture."""
+        w, first, last = iter(ws.unbind(1)), noise[0], noise[-1]
+        if x is None:
+            x = self.const.to(self.dtype).expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.conv1(x, next(w), last)
+        elif self.architecture == "resnet":
+            x = x.to(self.dtype)
+            y = self.skip(x, gain=HALF)
+            x = self.conv0(x, next(w), first)
+            x = y + self.conv1(x, next(w), last, gain=HALF)
+        else:
+            x = self.conv1(self.conv0(x.to(self.dtype), next(w), first), next(w), last)
+        if image is not None:
+            image = upsampled(image, self.resample_filter)
+        if self.num_torgb:
+            y = self.torgb(x, next(w)).float()
+            image = image + y if image is not None else y
+        return x, image
+
+
+class SynthesisNetwork(nn.Module):
+    """ws to pictures.
+
+    Args:
+        w_dim: size of w.
+        img_resolution: side of the pictures, a power of two from 4.
+        img_channels: channels of the pictures.
+        channel_base, channel_max: channels are min(channel_base / resolution, channel_max) ...
+        channels: ... or these, for each resolution from 4 px upwards.
+        architecture: ``"skip"`` (pictures of all resolutions are added), ``"resnet"`` or ``"orig"`` (Figure 7).
+        conv_clamp: largest magnitude of activations, which 16-bit numbers need.
+        resample_filter: one row of the low-pass filter.
+        use_noise: noise at each pixel.
+        normalization: ``"demodulate"``, ``"instance"``: StyleGAN's norm, or ``"none"``.
+    """
+
+    def __init__(
+        self,
+        w_dim: int,
+        img_resolution: int,
+        img_channels: int = 3,
+        *,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        channels: Sequence[int] | None = None,
+        architecture: str = "skip",
+        conv_clamp: float | None = None,
+        resample_filter: Sequence[float] = TAPS,
+        use_noise: bool = True,
+        normalization: str = "demodulate",
+    ) -> None:
+        super().__init__()
+        check_choice("architecture", architecture, ARCHITECTURES)
+        check_choice("normalization", normalization, NORMALIZATIONS)
+        self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
+        self.resolutions = list(width)
+        self.places: dict[int, int] = {}  # of a block's first w
+        self.num_ws = 1  # of the last picture
+        for resolution in self.resolutions:
+            block = SynthesisBlock(
+                width[resolution // 2] if resolution > 4 else 0,
+                width[resolution],
+                w_dim,
+                resolution,
+                img_channels,
+                is_last=resolution == img_resolution,
+                architecture=architecture,
+                clamp=conv_clamp,
+                filter=resample_filter,
+                use_noise=use_noise,
+                normalization=normalization,
+            )
+            self.places[resolution] = self.num_ws - 1
+            self.num_ws += block.num_conv
+            self.add_module(f"b{resolution}", block)
+
+    def forward(
+        self,
+        ws: Tensor,
+        noise_mode: str = "random",
+        generator: torch.Generator | None = None,
+        *,
+        noise: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """[N, num_ws, w_dim] -> [N, C, H, W], nominally in [-1, 1].
+
+        Args:
+            ws: a w for each layer; a picture's own layer shares that of the next block's first.
+            noise_mode: ``"const"`` for the noise that the network holds, ``"random"`` or ``"none"``.
+            generator: of random noise.
+            noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
+        """
+        check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
+        generators.check_ws(ws, self.num_ws)
+        count, layers = ws.shape[0], 2 * len(self.resolutions) - 1
+        if noise is not None and len(noise) != layers:
+            raise StyleLoomError(f"{len(noise)} maps of noise; wanted one for each of {layers} convolutions")
+        maps = list(noise) if noise is not None else self._noise(count, noise_mode, generator, ws.device)
+        alone = _alone(self, count)
+        x, image = self._blocks(self.resolutions[: len(self.resolutions) - len(alone)], None, None, ws, maps)
+        if alone:
+            images = image.split(1) if image is not None else [None] * count
+            own = [each.split(1) if each is not None and len(each) > 1 else [each] * count for each in maps]
+            parts = zip(x.split(1), images, ws.split(1), zip(*own, strict=True), strict=True)
+            image = torch.cat([cast(Tensor, self._blocks(alone, *part)[1]) for part in parts])
+        return cast(Tensor, image)
+
+    def _noise(self, count: int, noise_mode: str, generator: torch.Generator | None, device: torch.device) -> Noise:
+        """Noise of a mode for each convolution."""
+        layers = [layer for layer in self.modules() if isinstance(layer, SynthesisLayer)]
+        if noise_mode == "none" or not layers[0].use_noise:
+            return [None] * len(layers)
+        if noise_mode == "const":
+            return [layer.noise_const[None, None] for layer in layers]
+        shapes = [(count, 1, *layer.noise_const.shape) for layer in layers]
+        return [torch.randn(shape, generator=generator, device=device) for shape in shapes]
+
+    def _blocks(
+        self, resolutions: Sequence[int], x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise
+    ) -> tuple[Tensor, Tensor | None]:
+        """Go on through some of the resolutions."""
+        for resolution in resolutions:
+            block = cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
+            place = self.places[resolution]  # of its first w, and of its first convolution
+            own = ws[:, place : place + block.num_conv + block.num_torgb]
+            x, image = block(x, image, own, noise[place : place + block.num_conv])
+        return cast(Tensor, x), image
+
+
+def _alone(network: SynthesisNetwork | Discriminator, count: int) -> list[int]:
+    """Resolutions above 4 px, in the network's order, at which ``count`` pictures are computed one by one."""
+    if torch.compiler.is_compiling() or next(network.parameters()).device.type != "cpu":  # compilers want batches of any size
+        return []
+    blocks = {r: cast("SynthesisBlock | DiscriminatorBlock", network.get_submodule(f"b{r}")) for r in network.resolutions}
+    size = {r: count * network.widths[r] * r**2 * block.dtype.itemsize for r, block in blocks.items()}
+    least = min((r for r in network.resolutions if count > 1 and size[r] > LARGE), default=math.inf)
+    return [r for r in network.resolutions if r >= max(least, 8)]
+
+
+class Generator(generators.Generator):
+    """Mapping and synthesis network; see them for the arguments."""
+
+    synthesis: SynthesisNetwork
+
+    def __init__(
+        self,
+        z_dim: int = 512,
+        c_dim: int = 0,
+        w_dim: int = 512,
+        img_resolution: int = 256,
+        img_channels: int = 3,
+        *,
+        mapping_kwargs: Mapping[str, Any] | None = None,
+        synthesis_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        config = generators.arguments(locals())
+        synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **(synthesis_kwargs or {}))
+        super().__init__(config, z_dim=z_dim, c_dim=c_dim, w_dim=w_dim, num_ws=synthesis.num_ws, resolution=img_resolution)
+        self.synthesis = synthesis
+        self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, **(mapping_kwargs or {}))
+
+
+class DiscriminatorBlock(nn.Module):
+    """The layers of one resolution, ending at half of it."""
+
+    def __init__(
+        self,
+        inputs: int,
+        middle: int,
+        outputs: int,
+        img_channels: int,
+        *,
+        architecture: str,
+        clamp: float | None = None,
+        filter: Sequence[float] = TAPS,
+    ) -> None:
+        super().__init__()
+        self.resample_filter: Tensor
+        self.architecture = architecture
+        self.register_buffer("resample_filter", fir(filter))
+        self.reads = not inputs or architecture == "skip"
+        self.dtype = torch.float32
+        if self.reads:
+            self.fromrgb = Conv2d(img_channels, middle, 1, activate=True, clamp=clamp)
+        self.conv0 = Conv2d(middle, middle, 3, activate=True, clamp=clamp)
+        self.conv1 = Conv2d(middle, outputs, 3, activate=True, down=2, clamp=clamp, filter=filter)
+        if architecture == "resnet":
+            self.skip = Conv2d(middle, outputs, 1, bias=False, down=2, filter=filter)
+
+    def forward(self, x: Tensor | None, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Features, and the picture of this resolution -> features and picture of half of it."""
+        x = x.to(self.dtype) if x is not None else None
+        if self.reads:
+            y = self.fromrgb(image.to(self.dtype, memory_format=torch.channels_last))
+            x = x + y if x is not None else y
+        if self.architecture == "skip":
+            image = downsampled(image, self.resample_filter)
+        if self.architecture == "resnet":
+            y = self.skip(x, gain=HALF)
+            return y + self.conv1(self.conv0(x), gain=HALF), image
+        return self.conv1(self.conv0(x)), image
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """Minibatch spread, a last convolution and two dense layers, at 4 px."""
+
+    def __init__(
+        self,
+        inputs: int,
+        cmap_dim: int,
+        img_channels: int,
+        *,
+        architecture: str,
+        mbstd_group_size: int | None = 4,
+        mbstd_num_channels: int = 1,
+        clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture, self.cmap_dim = architecture, cmap_dim
+        self.group_size, self.num_channels = mbstd_group_size, mbstd_num_channels
+        if architecture == "skip":
+            self.fromrgb = Conv2d(img_channels, inputs, 1, activate=True)
+        self.conv = Conv2d(inputs + mbstd_num_channels, inputs, 3, activate=True, clamp=clamp)
+        self.fc = FullyConnected(inputs * 16, inputs, activate=True)
+        self.out = FullyConnected(inputs, cmap_dim or 1)
+
+    def forward(self, x: Tensor, image: Tensor, cmap: Tensor | None) -> Tensor:
+        """[N, inputs, 4, 4] -> [N, 1]."""
+        x = x.float()
+        if self.architecture == "skip":
+            x = x + self.fromrgb(image)
+        if self.num_channels:
+            x = with_minibatch_std(x, self.group_size, self.num_channels)
+        x = self.out(self.fc(self.conv(x).flatten(1)))
+        return (x * cmap).sum(1, keepdim=True) / math.sqrt(self.cmap_dim) if cmap is not None else x
+
+
+class Discriminator(nn.Module):
+    """Pictures to logits: real above 0, made below.
+
+    Args:
+        c_dim: number of classes; 0: none.
+        img_resolution, img_channels, channel_base, channel_max, channels: see :class:`SynthesisNetwork`.
+        conv_clamp, resample_filter: likewise.
+        architecture: ``"resnet"``, ``"skip"`` or ``"orig"``.
+        cmap_dim: size of the projection of a class, the channels at 4 px unless told.
+        mapping_kwargs: of the classes' :class:`MappingNetwork`.
+        epilogue_kwargs: ``mbstd_group_size`` and ``mbstd_num_channels``.
+    """
+
+    def __init__(
+        self,
+        c_dim: int = 0,
+        img_resolution: int = 256,
+        img_channels: int = 3,
+        *,
+        architecture: str = "resnet",
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        channels: Sequence[int] | None = None,
+        conv_clamp: float | None = None,
+        resample_filter: Sequence[float] = TAPS,
+        cmap_dim: int | None = None,
+        mapping_kwargs: Mapping[str, Any] | None = None,
+        epilogue_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = generators.arguments(locals())
+        check_choice("architecture", architecture, ARCHITECTURES)
+        self.c_dim = c_dim
+        self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
+        self.resolutions = sorted(width, reverse=True)[:-1]  # down to 8
+        cmap_dim = (width[4] if cmap_dim is None else cmap_dim) if c_dim else 0
+        common: dict[str, Any] = dict(architecture=architecture, clamp=conv_clamp)
+        for resolution in self.resolutions:
+            inputs = width[resolution] if resolution < img_resolution else 0
+            block = DiscriminatorBlock(
+                inputs, width[resolution], width[resolution // 2], img_channels, filter=resample_filter, **common
+            )
+            self.add_module(f"b{resolution}", block)
+        if c_dim:
+            self.mapping = MappingNetwork(0, c_dim, cmap_dim, None, w_avg_beta=None, **(mapping_kwargs or {}))
+        self.b4 = DiscriminatorEpilogue(width[4], cmap_dim, img_channels, **common, **(epilogue_kwargs or {}))
+
+    def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
+        """[N, C, H, W] in [-1, 1] -> [N, 1]."""
+        if tuple(image.shape[2:]) != (self.resolutions[0],) * 2:
+            raise StyleLoomError(f"pictures of {tuple(image.shape[2:])} px; this discriminator takes {self.resolutions[0]} px")
+        alone = _alone(self, image.shape[0])
+        x = None
+        if alone:
+            parts = [self._blocks(alone, None, each) for each in image.split(1)]
+            x, image = (torch.cat(each) for each in zip(*parts, strict=True))
+        x, image = self._blocks(self.resolutions[len(alone) :], x, image)
+        logits: Tensor = self.b4(x, image, self.mapping(None, c) if self.c_dim else None)
+        return logits
+
+    def _blocks(self, resolutions: Sequence[int], x: Tensor | None, image: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Go on through some of the resolutions."""
+        for resolution in resolutions:
+            x, image = self.get_submodule(f"b{resolution}")(x, image)
+        return x, image
+
+
+def reduce_precision(
+    network: SynthesisNetwork | Discriminator, dtype: torch.dtype = torch.bfloat16, num_resolutions: int = 4
+) -> None:
+    """Compute the convolutions of the highest resolutions in ``dtype``; styles, demodulation and pictures stay in fp32.
+
+    Args:
+        network: is changed in place; torch.float32 undoes it.
+        dtype: bfloat16, or float16 for networks with ``conv_clamp``.
+        num_resolutions: how many of the highest.
+    """
+    for resolution in sorted(network.resolutions, reverse=True)[:num_resolutions]:
+        network.get_submodule(f"b{resolution}").dtype = dtype  # type: ignore[assignment]

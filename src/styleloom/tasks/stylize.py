@@ -1,0 +1,161 @@
+"""Verbs that are the same for several papers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.progress import Progress
+from styleloom.data.video import repaint
+from styleloom.papers import (
+    adain,
+    dumoulin,
+    gatys,
+    ghiasi,
+    johnson,
+)
+
+METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
+NAMED = ("johnson", "dumoulin")
+"""Methods whose styles are names that a network was trained for, not pictures."""
+
+
+def method_named(name: str) -> ModuleType:
+    """The module of a method.
+
+    Raises:
+        StyleLoomError: there is none of that name.
+    """
+    check_choice("method", name, METHODS)
+    return METHODS[name]
+
+
+def stylize(
+    content: Tensor,
+    style: Tensor | str | Sequence[Tensor] | Sequence[str],
+    method: str = "gatys",
+    *,
+    preset: str = "best",
+    weights: Sequence[float] | None = None,
+    mask: Tensor | Sequence[Tensor] | None = None,
+    keep_color: bool | str = False,
+    **options: Any,
+) -> Tensor:
+    """Repaint pictures in the style of others.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1]; each picture is painted by itself.
+        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or several of any sizes; for
+            ``"dumoulin"`` one or several of its network's style names; for ``"johnson"`` the name or file of a network.
+        method: ``"gatys"`` descends on the pixels, for minutes; the others take one pass.
+        preset: a named set of the method's settings, e.g. ``gatys.PRESETS``.
+        weights: share of each style; equal when not given.
+        mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
+            the second is painted where the first is not.
+        keep_color: ``True`` or ``"luminance"`` keeps the content's colours and paints brightness only; ``"matching"``
+            gives the style the content's palette first.
+        **options: any setting of the method, e.g. ``size=1024`` (see its ``Config``), or ``init``, ``features`` and
+            ``model`` of its own ``stylize``.
+
+    Returns:
+        [N, 3, H', W'] in [0, 1].
+
+    Raises:
+        StyleLoomError: unknown method, preset or setting, or what the method itself refuses.
+
+    Source: the module of the method names its paper.
+    """
+    module = method_named(method)
+    inputs: dict[str, Any] = {name: options.pop(name) for name in ("init", "features") if name in options}
+    if isinstance(options.get("model"), torch.nn.Module):
+        inputs["model"] = options.pop("model")
+    if keep_color:
+        options["keep_color"] = "luminance" if keep_color is True else keep_color
+    masks = [mask] if isinstance(mask, Tensor) else mask
+    config = module.configure(preset, **options)
+    if method != "gatys":
+        return painter(method, style, config, weights=weights, masks=masks, **inputs)(content)
+    check_styles(method, style, mixed=weights is not None or masks is not None)
+    return gatys.stylize(content, style, config, weights=weights, masks=masks, **inputs)  # type: ignore[arg-type]
+
+
+def painter(
+    method: str,
+    style: Any,
+    config: Any,
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    model: Any = None,
+) -> Callable[[Tensor], Tensor]:
+    """A one-pass method ready to paint: its network is loaded once, whatever is painted then.
+
+    Args:
+        method: johnson, dumoulin, ghiasi or adain.
+        style, weights, masks: see :func:`stylize`.
+        config: from the method's own ``configure``.
+        model: a network, instead of loading the one that ``config`` or the style names.
+
+    Returns:
+        What makes pictures [N, 3, H', W'] of pictures [N, 3, H, W], in floats or 8-bit numbers.
+    """
+    check_styles(method, style, mixed=weights is not None or masks is not None)
+    if method == "johnson":
+        network = model or johnson.load(style if isinstance(style, str) else style[0])
+        return lambda content: johnson.stylize(content, network, config)
+    module = METHODS[method]
+    network = model or module.load(config.model)
+    return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=network)
+
+
+def stylize_film(
+    source: str | Path,
+    out: str | Path,
+    style: Tensor | str | Sequence[Tensor] | Sequence[str],
+    method: str = "adain",
+    *,
+    smooth: float = 0.6,
+    weights: Sequence[float] | None = None,
+    **options: Any,
+) -> Iterator[Progress]:
+    """Repaint a film in the style of pictures, steadied along the motion in it, with its sound; needs PyAV.
+
+    A loop over it shows how far it is; one that is left early leaves the part that was painted as a whole film.
+
+    Args:
+        source: film to read.
+        out: film to write: .mp4, .mov, .mkv or .webm.
+        style: see :func:`stylize`, with pictures [1, 3, H, W].
+        method: ``"ghiasi"``, ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
+        smooth: see :func:`styleloom.data.video.repaint`.
+        weights: share of each style.
+        options: settings of the method.
+
+    Yields:
+        Progress after each frame.
+
+    Raises:
+        StyleLoomError: a film that cannot be read or written, or what the method refuses.
+    """
+    check_choice("method of films", method, [name for name in METHODS if name != "gatys"])
+    config = METHODS[method].configure(**options)
+    yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth)
+
+
+def check_styles(method: str, style: Any, *, mixed: bool) -> None:
+    """Raise StyleLoomError unless the styles are what the method takes: names or pictures, several and ``mixed`` or not."""
+    styles = list(style) if isinstance(style, list | tuple) else [style]
+    if method in NAMED and any(isinstance(each, Tensor) for each in styles):
+        raise StyleLoomError(f"{method} has styles of its own, by name; for any picture use gatys, ghiasi or adain")
+    if method not in NAMED and any(isinstance(each, str) for each in styles):
+        raise StyleLoomError(f"{method} takes style pictures; read them first, or use draw() for a bundled one")
+    if method == "johnson" and len(styles) != 1:
+        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, ghiasi, adain or gatys")
+    if method == "johnson" and mixed:
+        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, ghiasi, adain or gatys")

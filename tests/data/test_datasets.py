@@ -1,0 +1,189 @@
+"""Training pictures: what is read, passed over and refused; the order; crops."""
+
+import json
+import zipfile
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from numpy.random import RandomState
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
+from styleloom.data.archives import survey, write_archive
+from styleloom.data.datasets import Labelled, Pictures, batches, order, random_crop, recolored, squared
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures of one grey each, one of them in a sub-folder, and a damaged one."""
+    (tmp_path / "pictures" / "sub").mkdir(parents=True)
+    for name, grey in (("a.png", 0.2), ("c.jpg", 0.6), ("sub/d.png", 0.8)):
+        images.write(torch.full((1, 3, 20, 30), grey), tmp_path / "pictures" / name)
+    (tmp_path / "pictures" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+    return tmp_path / "pictures"
+
+
+def test_damaged_pictures_are_named_and_passed_over(folder: Path) -> None:
+    pictures = Pictures(folder)
+    assert len(pictures) == 4
+    greys = [round(pictures[index].mean().item(), 1) for index in range(4)]
+    assert greys == [0.2, 0.6, 0.6, 0.8]  # in the place of the damaged one, the next
+    assert list(pictures.damaged) == [str(folder / "b.png")]
+
+
+def test_zips_and_reduced_copies(folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(folder / "a.png", "x/a.png")
+    pictures = Pictures([tmp_path / "set.zip", folder / "c.jpg"], shorter=10)
+    assert pictures[0].shape == (3, 10, 15) and len(pictures) == 2
+    torch.testing.assert_close(pictures[0], pictures[0])
+    assert abs(pictures[1].mean().item() - 0.6) < 0.01
+
+
+def test_refusals(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StyleLoomError, match="no picture in"):
+        Pictures(tmp_path / "empty")
+    with pytest.raises(StyleLoomError, match="no such folder"):
+        Pictures(tmp_path / "nowhere")
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    with pytest.raises(StyleLoomError, match="cannot read"):
+        Pictures(tmp_path / "bad.zip")
+    (tmp_path / "empty" / "x.png").write_bytes(b"no picture")
+    with pytest.raises(StyleLoomError, match="none of the 1 pictures"):
+        Pictures(tmp_path / "empty")[0]
+
+
+def test_order_is_shuffled_epochs() -> None:
+    whole = order(5, seed=1, first=0, many=15)
+    assert [sorted(whole[i : i + 5]) for i in (0, 5, 10)] == [[0, 1, 2, 3, 4]] * 3
+    assert whole[:5] != whole[5:10]
+    assert order(5, seed=1, first=3, many=6) == whole[3:9]
+
+
+def test_batches_resume_and_are_shared() -> None:
+    def item(index: int, rng: RandomState) -> tuple[torch.Tensor, ...]:
+        return torch.tensor(float(index)), torch.tensor(rng.uniform())
+
+    def take(**options: Any) -> list[tuple[torch.Tensor, ...]]:
+        return list(islice(batches(item, 5, lambda step: range(4 * step, 4 * step + 4), seed=2, **options), 3))
+
+    whole = take()
+    for later, wanted in zip(take(first=1), whole[1:], strict=False):
+        assert torch.equal(later[0], wanted[0]) and torch.equal(later[1], wanted[1])
+    for step, (left, right) in enumerate(zip(take(rank=0, world=2), take(rank=1, world=2), strict=True)):
+        assert torch.equal(torch.stack([left[1], right[1]], 1).flatten(), whole[step][1])
+
+
+def test_crops_are_parts_of_the_picture() -> None:
+    picture = torch.linspace(0, 1, 40 * 60).view(1, 40, 60).expand(3, -1, -1)
+    cut = random_crop(picture, 40, RandomState(0), flip=False)
+    left = (cut[0, 0, 0] * (40 * 60 - 1)).round().int().item()
+    torch.testing.assert_close(cut, picture[:, :, left : left + 40])
+    assert random_crop(picture, 16, RandomState(1)).shape == (3, 16, 16)
+    assert torch.equal(random_crop(picture, 16, RandomState(1)), random_crop(picture, 16, RandomState(1)))
+
+
+def test_recolored_keeps_the_layout() -> None:
+    picture = torch.rand(3, 12, 12)
+    found = recolored(picture, RandomState(3))
+    assert found.shape == picture.shape and found.min() >= 0 and found.max() <= 1 and not torch.equal(found, picture)
+    grey = recolored(torch.full((3, 4, 4), 0.5), RandomState(3))
+    torch.testing.assert_close(grey, torch.full((3, 4, 4), 0.5), atol=1e-3, rtol=0)
+
+
+def a_set(folder: Path, names: dict[str, tuple[int, int]]) -> Path:
+    for name, (width, height) in names.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write(torch.rand(1, 3, height, width), folder / name)
+    return folder
+
+
+def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
+    folder = a_set(tmp_path / "set", {"dog/a.png": (9, 8), "cat/deep/b.png": (8, 8), "dog/c.png": (8, 9)})
+    found = Labelled(folder, 8, conditional=True)
+    assert found.classes == ["cat", "dog"] and [found.labels[i] for i in range(3)] == [0, 1, 1]
+    picture, c, seed = found.example(mirror=False)(1, RandomState(0))
+    assert picture.shape == (3, 8, 8) and picture.min() < 0 and c.tolist() == [0, 1] and seed.dtype == torch.int64
+    assert Labelled(folder, 8).classes == [] and Labelled(folder, 8).example(False)(0, RandomState(0))[1].shape == (0,)
+    (folder / "dataset.json").write_text(json.dumps({"labels": [["dog/a.png", 2], ["cat/deep/b.png", 0], ["dog/c.png", 2]]}))
+    found = Labelled(folder, 8, conditional=True)
+    assert found.classes == ["0", "1", "2"] and found.labels == [0, 2, 2]
+    for text, message in (
+        ('{"labels": [["dog/a.png", 2]]}', "no class for cat/deep/b.png: dataset.json has None"),
+        (
+            '{"labels": [["dog/a.png", [1.0, 2.0]], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}',
+            "give each picture one whole number",
+        ),
+        ('{"labels": [["dog/a.png", -1], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}', "class -1"),
+        ("[}", "dataset.json cannot be read"),
+        ("[3]", "dataset.json is a list; wanted"),
+        ('{"labels": null}', "dataset.json has None"),
+        ('{"labels": [["dog/a.png", 10000], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}', "class 10000 .* to 9999 at most"),
+    ):
+        (folder / "dataset.json").write_text(text)
+        with pytest.raises(StyleLoomError, match=message):
+            Labelled(folder, 8, conditional=True)
+
+
+def test_mirror_images_are_half_of_them() -> None:
+    class One:
+        def find(self, index: int) -> tuple[int, torch.Tensor]:
+            return 0, torch.linspace(0, 1, 8).expand(3, 8, 8)
+
+    labelled = Labelled.__new__(Labelled)
+    labelled.pictures, labelled.resolution, labelled.classes = One(), 8, []  # type: ignore[assignment]
+    flipped = [bool(labelled.example(mirror=True)(0, RandomState([1, place]))[0][0, 0, 0] > 0) for place in range(400)]
+    assert 150 < sum(flipped) < 250
+    assert not any(bool(labelled.example(mirror=False)(0, RandomState(place))[0][0, 0, 0] > 0) for place in range(20))
+
+
+def test_squares() -> None:
+    picture = torch.linspace(0, 1, 12).view(1, 1, 12).expand(3, 6, 12)
+    torch.testing.assert_close(squared(picture, 6), picture[:, :, 3:9])
+    padded = squared(picture, 12, "pad")
+    assert torch.equal(padded[:, 3:9], picture) and torch.equal(padded[:, 0], picture[:, 0])
+    assert squared(picture, 6, "stretch").shape == (3, 6, 6)
+    assert squared(picture.transpose(1, 2), 4).shape == (3, 4, 4)
+
+
+def test_an_archive_has_nvidias_layout_and_is_read_back_bit_for_bit(tmp_path: Path) -> None:
+    pictures = torch.randint(0, 256, (1001, 3, 4, 4), dtype=torch.uint8)
+    out = tmp_path / "set.zip"
+    ticks = list(write_archive(out, ((picture, index % 3) for index, picture in enumerate(pictures)), 1001))
+    assert ticks[-1].index == ticks[-1].total == 1001
+    with zipfile.ZipFile(out) as archive:
+        names = archive.namelist()
+        assert names[0] == "00000/img00000000.png" and "00001/img00001000.png" in names
+        labels = json.loads(archive.read("dataset.json"))["labels"]
+        assert labels[4] == ["00000/img00000004.png", 1]
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+    found = Labelled(out, 4, conditional=True)
+    assert found.labels[:4] == [0, 1, 2, 0]
+    for index in (0, 7, 1000):
+        assert torch.equal((found[index] * 255).round().byte(), pictures[index])
+    with pytest.raises(StyleLoomError, match=r"a data set is a \.zip"):
+        list(write_archive(tmp_path / "set.tar", [], 0))
+    with pytest.raises(StyleLoomError, match="no pictures for"):
+        list(write_archive(tmp_path / "none.zip", [], 0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set.zip"]
+
+
+def test_a_survey_counts_sizes_and_damaged_files(tmp_path: Path) -> None:
+    folder = a_set(tmp_path, {"a.png": (9, 8), "b.png": (9, 8), "c.png": (5, 4)})
+    (folder / "d.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    *_, found = survey(Pictures(folder))
+    assert found.index == 4 and found.sizes == {(9, 8): 2, (5, 4): 1} and list(found.damaged) == [str(folder / "d.png")]
+
+
+def test_no_more_is_kept_in_memory_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = a_set(tmp_path, {f"{name}.png": (8, 8) for name in "abcd"})
+    monkeypatch.setattr("styleloom.data.datasets.KEPT", 2 * 3 * 64)
+    pictures = Pictures(folder, shorter=8)
+    first = [pictures[index].clone() for index in range(4)]
+    assert len(pictures._kept) == 2
+    assert all(torch.equal(pictures[index], first[index]) for index in range(4))

@@ -1,0 +1,175 @@
+"""Films: what goes through unchanged, the motion that is found, flicker that is taken away, and errors."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images, video
+from styleloom.data.images import floats
+
+av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'styleloom[video]'")
+WIDTH, HEIGHT, STEP = 96, 64, 2
+
+
+def scene() -> Tensor:
+    """A smooth colourful picture, wider than a frame, [1, 3, 64, 160]."""
+    torch.manual_seed(3)
+    return 0.2 + 0.6 * images.resize(torch.rand(1, 3, 6, 15), (HEIGHT, 160))
+
+
+def frames(count: int) -> list[Tensor]:
+    """A window that moves over the scene by two pixels a frame."""
+    return [scene()[..., STEP * index : STEP * index + WIDTH] for index in range(count)]
+
+
+def write_film(path: Path, pictures: list[Tensor], sound: bool = True, times: list[int] | None = None) -> Path:
+    """A film at 25 frames a second, or at ``times`` in its hundredths, with a tone of 440 Hz."""
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 100)
+        tone = film.add_stream("aac", rate=16000, layout="mono") if sound else None
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.to_uint8(picture)), format="rgb24")
+            frame.pts, frame.time_base = (times[index] if times else 4 * index), Fraction(1, 100)
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+        if tone is not None:
+            samples = np.sin(2 * np.pi * 440 * np.arange(16000 * len(pictures) // 25) / 16000).astype(np.float32)
+            for start in range(0, len(samples), 1024):
+                piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
+                piece.sample_rate, piece.pts, piece.time_base = 16000, start, Fraction(1, 16000)
+                film.mux(tone.encode(piece))
+            film.mux(tone.encode(None))
+    return path
+
+
+def read_film(path: Path) -> tuple[list[Tensor], list[float], list[bytes]]:
+    """Frames in [0, 1], when they are shown after the sound begins, and the packets of the sound."""
+    with av.open(str(path)) as film:
+        pairs = [(frame.to_ndarray(format="rgb24"), frame.time) for frame in film.decode(video=0)]
+    pictures = [torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255 for array, _ in pairs]
+    with av.open(str(path)) as film:
+        packets = [packet for packet in film.demux(audio=0) if packet.size] if film.streams.audio else []
+        start = float(packets[0].pts * packets[0].time_base) if packets else 0.0
+    return pictures, [time - start for _, time in pairs], [bytes(packet) for packet in packets]
+
+
+def repaint(source: Path, out: Path, paint: Callable[[Tensor], Tensor] = lambda part: part, **settings: Any) -> list[Any]:
+    return list(video.repaint(source, out, paint, **settings))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pictures_times_and_sound_go_through(tmp_path: Path, suffix: str) -> None:
+    times = [0, 4, 8, 20, 24, 28, 50, 54, 58, 62]  # of no steady rate
+    source = write_film(tmp_path / "a.mp4", frames(10), times=times)
+    steps = repaint(source, tmp_path / f"b{suffix}", smooth=0, batch=3)
+    assert [step.index for step in steps] == list(range(1, 11))
+    before, shown, sound = read_film(source)
+    after, shown_after, sound_after = read_film(tmp_path / f"b{suffix}")
+    assert shown_after == pytest.approx(shown, abs=2e-3)
+    assert sound_after == sound != []
+    for one, other in zip(before, after, strict=True):
+        assert (one - other).abs().mean() < 3 / 255
+
+
+def test_paint_sees_bytes_and_may_change_the_size(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", frames(5), sound=False)
+    seen = []
+
+    def paint(part: Tensor) -> Tensor:
+        seen.append((tuple(part.shape), part.dtype))
+        return 255 - part[..., ::2, :-2:2]  # 47 columns, of which 46 are written
+
+    repaint(source, tmp_path / "b.mp4", paint, batch=2, smooth=0)
+    assert seen == [((2, 3, HEIGHT, WIDTH), torch.uint8)] * 2 + [((1, 3, HEIGHT, WIDTH), torch.uint8)]
+    after, _, sound = read_film(tmp_path / "b.mp4")
+    assert tuple(after[0].shape) == (1, 3, 32, 46)
+    assert not sound
+    assert (after[0] - (1 - frames(1)[0][..., ::2, :-4:2])).abs().mean() < 0.04
+
+
+def test_colours_survive_and_are_named(tmp_path: Path) -> None:
+    flat = torch.tensor([200, 40, 90]).view(1, 3, 1, 1).expand(1, 3, HEIGHT, WIDTH) / 255
+    repaint(write_film(tmp_path / "a.mp4", [flat] * 3), tmp_path / "b.mp4")
+    torch.testing.assert_close(read_film(tmp_path / "b.mp4")[0][1][0, :, 9, 9], flat[0, :, 0, 0], rtol=0, atol=4 / 255)
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert next(film.decode(video=0)).colorspace == 1  # BT.709
+
+
+def test_motion_is_found_and_followed() -> None:
+    first, second = (images.rgb_to_yiq(frame)[:, :1] for frame in frames(2))
+    flow = video.motion(second, first)
+    inner = flow[..., 8:-8, 8:-8]
+    assert (inner[:, 0] * WIDTH).mean().item() == pytest.approx(STEP, abs=0.1)
+    assert (inner[:, 1] * HEIGHT).abs().mean() < 0.1
+    apart = (second - first)[..., 8:-8].abs().mean()
+    assert (second - video.moved(first, flow))[..., 8:-8].abs().mean() < 0.1 * apart
+    torch.testing.assert_close(video.moved(first, torch.zeros_like(flow)), first)
+
+
+def test_flicker_is_taken_away(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mkv", frames(12), sound=False)
+    noise = torch.Generator().manual_seed(0)
+
+    def flickering(part: Tensor) -> Tensor:
+        shift = 60 * torch.randn(len(part), 1, 1, 1, generator=noise)
+        return (part + shift).clamp(0, 255).round().to(torch.uint8)
+
+    def flicker(path: Path) -> float:
+        shown, _, _ = read_film(path)
+        return sum(  # along the true motion
+            F.l1_loss(now[..., :-STEP], before[..., STEP:]).item() for before, now in pairwise(shown[2:])
+        )
+
+    repaint(source, tmp_path / "raw.mkv", flickering, smooth=0)
+    noise.manual_seed(0)
+    repaint(source, tmp_path / "smooth.mkv", flickering, smooth=0.8)
+    assert flicker(tmp_path / "smooth.mkv") < 0.45 * flicker(tmp_path / "raw.mkv")
+
+
+def test_where_the_motion_cannot_be_followed_nothing_is_mixed() -> None:
+    steady = video._Steady(0.9)
+    black, white = torch.zeros(1, 3, 40, 40, dtype=torch.uint8), torch.full((1, 3, 40, 40), 255, dtype=torch.uint8)
+    steady(black, black)
+    assert floats(steady(white, white)).min() > 0.99  # a cut
+
+
+def test_a_loop_left_early_leaves_a_film(tmp_path: Path) -> None:
+    source = write_film(tmp_path / "a.mp4", frames(10))
+    for step in video.repaint(source, tmp_path / "b.mp4", lambda part: part, batch=1):
+        if step.index == 4:
+            break
+    assert len(read_film(tmp_path / "b.mp4")[0]) == 4
+
+    def interrupted(part: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repaint(source, tmp_path / "c.mp4", interrupted)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def test_errors_leave_nothing(tmp_path: Path) -> None:
+    (tmp_path / "no.mp4").write_bytes(b"no film at all" * 99)
+    source = write_film(tmp_path / "a.mp4", frames(3))
+    for message, arguments, settings in (
+        ("no such film", (tmp_path / "none.mp4", tmp_path / "b.mp4"), {}),
+        ("no film that can be read", (tmp_path / "no.mp4", tmp_path / "b.mp4"), {}),
+        ("unknown film format", (source, tmp_path / "b.gif"), {}),
+        ("no folder", (source, tmp_path / "none" / "b.mp4"), {}),
+        ("smooth is 1", (source, tmp_path / "b.mp4"), {"smooth": 1.0}),
+        ("aac does not go into a .webm", (source, tmp_path / "b.webm"), {}),
+    ):
+        with pytest.raises(StyleLoomError, match=message):
+            repaint(*arguments, **settings)  # type: ignore[arg-type]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "no.mp4"]

@@ -1,0 +1,53 @@
+"""What belongs to one picture is the same in any batch; what is remembered between steps."""
+
+import torch
+
+from styleloom.core.random import SampleRandom
+from styleloom.loops.gan import Memory, only, resolutions_of, sheet, trained
+from styleloom.papers import progan, stylegan2
+from styleloom.papers.ada import augment
+
+CPU = torch.device("cpu")
+
+
+def test_a_pictures_augmentation_does_not_depend_on_the_batch() -> None:
+    pictures, seeds = torch.rand(6, 3, 16, 16) * 2 - 1, torch.arange(6)
+    whole = augment(pictures, 0.7, generator=SampleRandom(seeds, 0, CPU))
+    part = augment(pictures[1:3], 0.7, generator=SampleRandom(seeds[1:3], 0, CPU))
+    torch.testing.assert_close(whole[1:3], part, atol=1e-5, rtol=0)
+    assert not torch.allclose(whole, pictures)
+
+
+def test_memory_gathers_means_and_forgets_them() -> None:
+    memory = Memory({"w": (2,), "sign": ()}, {"p": 0.25})
+    assert memory.take("w") is None
+    memory.add("w", torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    memory.add("w", torch.tensor([[5.0, 9.0]]))
+    memory.add("sign", torch.tensor([1.0, float("nan")]))
+    found = memory.take("w")
+    assert found is not None and found.tolist() == [3, 5]
+    assert memory.take("w") is None and memory.take("sign") is None and memory.take("sign") is None
+    assert {name: float(value) for name, value in memory.state_dict().items() if name == "p"} == {"p": 0.25}
+
+
+def test_which_parameters_learn() -> None:
+    _, judge = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
+    assert resolutions_of(judge) == [16, 8, 4]
+    some = trained(judge, 1)
+    assert {name for name, each in judge.named_parameters() if not any(each is other for other in some)} == {
+        name for name, _ in judge.named_parameters() if name.startswith("b16.")
+    }
+    generator, _ = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
+    only(some, generator, judge)
+    assert not any(each.requires_grad for each in generator.parameters())
+    assert all(each.requires_grad == (not name.startswith("b16.")) for name, each in judge.named_parameters())
+
+
+def test_a_sheet_has_samples_and_a_sweep_of_truncation() -> None:
+    torch.manual_seed(0)
+    generator, _ = progan.networks(progan.Recipe(resolution=8, channel_base=64, channel_max=8, z_dim=8), 3)
+    found = sheet(generator)
+    assert found.shape[2:] == (7 * 8 + 6 * 4, 8 * 8 + 7 * 4)
+    torch.testing.assert_close(found[:, :, :8, :8], generator.generate([0], 0))
+    # Truncated to nothing, pictures of a class are one picture.
+    torch.testing.assert_close(found[:, :, -8:, :8], found[:, :, -8:, 36:44])

@@ -1,0 +1,157 @@
+"""Distances of sets, precision and recall, against formulas written out; the Inception network's shapes and its enlarging."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+
+from styleloom import load_features
+from styleloom.core.errors import StyleLoomError
+from styleloom.metrics import inception
+from styleloom.metrics.distribution import (
+    Distance,
+    Embedding,
+    frechet_distance,
+    kernel_distance,
+    layer_means,
+    made_pictures,
+    precision_recall,
+)
+from styleloom.papers import stylegan2
+
+
+def test_frechet_distance_is_that_of_two_normal_distributions() -> None:
+    random = np.random.RandomState(0)
+    first, second = random.randn(400, 6) @ random.randn(6, 6), random.randn(300, 6) @ random.randn(6, 6) + 1
+    c1, c2 = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    wanted = np.square(first.mean(0) - second.mean(0)).sum() + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2).real)
+    found = frechet_distance(torch.from_numpy(first), torch.from_numpy(second))
+    assert math.isclose(found, wanted, rel_tol=1e-6)
+    assert frechet_distance(torch.from_numpy(first), torch.from_numpy(first)) < 1e-6
+
+
+def test_kernel_distance_is_the_unbiased_estimate() -> None:
+    random = np.random.RandomState(1)
+    x, y = random.randn(60, 5), random.randn(60, 5) + 0.5
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / 5 + 1) ** 3
+
+    off = 1 - np.eye(60)
+    wanted = ((kernel(x, x) + kernel(y, y)) * off).sum() / (60 * 59) - 2 * kernel(x, y).mean()
+    found = kernel_distance(torch.from_numpy(x), torch.from_numpy(y), subsets=3)  # the whole sets, three times
+    assert math.isclose(found, wanted, rel_tol=1e-6)
+    state = torch.get_rng_state()
+    assert kernel_distance(torch.from_numpy(x), torch.from_numpy(y), subset_size=20, seed=3) == kernel_distance(
+        torch.from_numpy(x), torch.from_numpy(y), subset_size=20, seed=3
+    )
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_precision_and_recall_by_brute_force() -> None:
+    random = np.random.RandomState(2)
+    real, made = random.randn(50, 3), random.randn(40, 3) * 0.5 + 0.3
+
+    def covered(support: np.ndarray, points: np.ndarray) -> float:
+        inside = 0
+        for point in points:
+            for place, center in enumerate(support):
+                others = sorted(np.linalg.norm(np.delete(support, place, 0) - center, axis=1))
+                if np.linalg.norm(point - center) <= others[2]:
+                    inside += 1
+                    break
+        return inside / len(points)
+
+    found = precision_recall(torch.from_numpy(real), torch.from_numpy(made))
+    assert found == (covered(real, made), covered(made, real))
+    assert precision_recall(torch.from_numpy(real), torch.from_numpy(real) + 100) == (0, 0)
+    assert precision_recall(torch.from_numpy(real), torch.from_numpy(real)) == (1, 1)
+
+
+def test_sets_that_cannot_be_compared() -> None:
+    with pytest.raises(StyleLoomError, match=r"shapes \[5, 3\] and \[5, 4\]"):
+        frechet_distance(torch.rand(5, 3), torch.rand(5, 4))
+    with pytest.raises(StyleLoomError, match="at least 4 pictures"):
+        precision_recall(torch.rand(3, 3), torch.rand(5, 3))
+    with pytest.raises(StyleLoomError, match="no pictures"):
+        Embedding("none", lambda x: x, 1).of([])
+
+
+def test_bundled_features_tell_blurred_pictures_from_sharp_ones() -> None:
+    embedding = layer_means(load_features(), "vgg19-lite")
+    pictures = torch.rand(60, 3, 64, 64)
+    blurred = torch.nn.functional.avg_pool2d(pictures, 3, 1, 1)
+    first, again, other = (embedding.of(part.split(20)) for part in (pictures[:30], pictures[30:], blurred[:30]))
+    assert first.shape == (30, embedding.num_features)
+    assert frechet_distance(first, again) < 0.2 * frechet_distance(first, other)
+    # Unit mean square at each position: each layer counts by its number of channels, whatever the scale of its activations.
+    single = embedding.network(pictures[:1])
+    assert single.square().sum() <= embedding.num_features
+
+
+def test_made_pictures_are_those_of_their_seed() -> None:
+    generator = stylegan2.load("portraits-32")
+    found = torch.cat(list(made_pictures(generator, 40, seed=5)))
+    assert found.shape == (40, 3, 32, 32) and torch.equal(found, torch.cat(list(made_pictures(generator, 40, seed=5))))
+    z = np.random.RandomState(5).randn(32, generator.z_dim)
+    ws = generator.mapping(torch.from_numpy(z[:1]).float())
+    torch.testing.assert_close(found[:1], generator.synthesis(ws, "none").add(1).div(2).clamp(0, 1), atol=2e-2, rtol=0)
+
+
+def test_distance_to_a_set_is_least_for_the_set_itself(tmp_path: Path) -> None:
+    generator = stylegan2.load("portraits-32")
+
+    class Made:
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return generator.generate([index])[0]
+
+    distance = Distance(Made(), 64, layer_means(load_features(), "vgg19-lite"))  # type: ignore[arg-type]
+    whole = distance(generator)
+    generator.get_parameter("synthesis.b32.torgb.bias").data.add_(1)
+    assert whole < 0.5 * distance(generator)
+
+
+def test_inception_has_the_published_shape() -> None:
+    network = inception.Inception()
+    names = network.state_dict()
+    # torch-fidelity's file: 23,850,960 numbers that are learned, and those names.
+    assert sum(parameter.numel() for parameter in network.parameters()) == 23_850_960
+    assert names["Mixed_7c.branch3x3dbl_3b.conv.weight"].shape == (384, 384, 3, 1)
+    assert names["Mixed_6e.branch7x7dbl_5.bn.running_var"].shape == (192,) and names["fc.weight"].shape == (1008, 2048)
+    with torch.inference_mode():
+        assert network.eval()(torch.rand(1, 3, 40, 40)).shape == (1, 2048)
+
+
+def test_inception_enlarges_as_tensorflow_1_does() -> None:
+    picture = torch.rand(1, 2, 5, 7, dtype=torch.float64)
+    found = inception._enlarged(picture)
+    assert found.shape == (1, 2, 299, 299)
+    for row, column in ((0, 0), (17, 250), (298, 298), (150, 3)):
+        y, x = row * 5 / 299, column * 7 / 299
+        top, left = int(y), int(x)
+        bottom, right = min(top + 1, 4), min(left + 1, 6)
+        v, u = y - top, x - left
+        above = picture[0, :, top, left] * (1 - u) + picture[0, :, top, right] * u
+        below = picture[0, :, bottom, left] * (1 - u) + picture[0, :, bottom, right] * u
+        torch.testing.assert_close(found[0, :, row, column], above * (1 - v) + below * v)
+
+
+def test_inception_is_loaded_from_its_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = inception.Inception().eval()
+    path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
+    torch.save(network.state_dict(), path)
+    embedding = inception.load_embedding(path)
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(embedding.network(picture), network(picture))
+    assert embedding.num_features == 2048 and "inception" in embedding.name
+    torch.save({"conv.weight": torch.zeros(1)}, path)
+    with pytest.raises(StyleLoomError, match="is not torch-fidelity's Inception network"):
+        inception.load_embedding(path)
