@@ -21,7 +21,7 @@ from recipes.vgg19_lite import read_photos, read_teachers
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from styleloom.data.images import fit, read, resize, write
+from styleloom.data.images import read, resize, resize_to_fit, write
 from styleloom.nn.losses import gram_matrix
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
@@ -98,7 +98,7 @@ def painted(student: Features, teacher: Features, contents: Path, paintings: Pat
     for content, style in pairs:
         photo, picture = read(contents / content), read(paintings / style)
         results = [gatys.stylize(photo, picture, gatys.configure("draft"), features=network) for network in (student, teacher)]
-        row = [resize(image, (256, 384)) for image in (fit(photo, 384), fit(picture, 384), *results)]
+        row = [resize(image, (256, 384)) for image in (resize_to_fit(photo, 384), resize_to_fit(picture, 384), *results)]
         rows.append(torch.cat(row, 3))
         print("painted", content, style, flush=True)
     return torch.cat(rows, 2)

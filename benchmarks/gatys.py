@@ -29,8 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleloom.core.precision import bf16_is_fast
-from styleloom.data.bundled import sample
-from styleloom.data.images import fit, resize
+from styleloom.data.bundled import bundled
+from styleloom.data.images import resize, resize_to_fit
 from styleloom.nn.vgg import VGG19_CONVS, VGG_WIDTHS, Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys
@@ -145,7 +145,7 @@ def ours(size: int, features: Callable[[], Features], **settings: Any) -> Iterat
 
 def pictures(size: int) -> tuple[Tensor, Tensor]:
     """A square content and style picture."""
-    return resize(sample("astronaut"), (size, size)), resize(sample("swirls"), (size, size))
+    return resize(bundled("astronaut"), (size, size)), resize(bundled("swirls"), (size, size))
 
 
 VARIANTS: dict[str, Callable[[int], Iterator[float]]] = {
@@ -205,19 +205,19 @@ def bf16_quality() -> dict[str, Any]:
     for precision in ("fp32", "bf16"):
         config = replace(OURS, size=256, first_size=256, first_steps=60, precision=precision)
         results[precision] = gatys.stylize(content, style, config, features=random_vgg())
-    judge = replace(OURS, size=256, first_size=256, first_steps=1)
+    discriminator = replace(OURS, size=256, first_size=256, first_steps=1)
     losses = {
-        name: next(iter(gatys.steps(content, style, judge, init=image, features=random_vgg()))).losses["total"]
+        name: next(iter(gatys.steps(content, style, discriminator, init=image, features=random_vgg()))).losses["total"]
         for name, image in results.items()
     }
-    start = next(iter(gatys.steps(content, style, judge, features=random_vgg()))).losses["total"]
+    start = next(iter(gatys.steps(content, style, discriminator, features=random_vgg()))).losses["total"]
     difference = (results["fp32"] - results["bf16"]).abs().mean().item()
     return dict(start=start, fp32_loss_of=losses, mean_difference_in_255ths=round(255 * difference, 3))
 
 
 def time_to_loss(size: int, plain_steps: int) -> dict[str, Any]:
     """vgg19-lite: seconds to the losses that plain L-BFGS at full size has after a sixth, a third and all of its steps."""
-    content, style = sample("astronaut"), sample("swirls")
+    content, style = bundled("astronaut"), bundled("swirls")
     plain = replace(OURS, size=size, first_size=size, first_steps=plain_steps)
     fine = replace(OURS, size=size, first_size=size // 2, first_steps=80, steps=60)
     variants = {
@@ -229,7 +229,7 @@ def time_to_loss(size: int, plain_steps: int) -> dict[str, Any]:
     curves: dict[str, list[tuple[float, float]]] = {}
     for name, config in variants.items():
         lowest, curves[name] = float("inf"), []
-        for step in gatys.steps(fit(content, size), style, config, features=load_features()):
+        for step in gatys.steps(resize_to_fit(content, size), style, config, features=load_features()):
             if max(step.size) == size:
                 lowest = min(lowest, step.losses["total"])
                 curves[name].append((round(step.seconds, 2), lowest))

@@ -23,7 +23,7 @@ from typing import Any
 from torch import Tensor
 
 from styleloom import models
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import frechet_distance, made_pictures, real_pictures
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn.generator import Generator
@@ -89,7 +89,7 @@ def main() -> None:
 def of_pictures(generator: Generator, options: argparse.Namespace) -> dict[str, Any]:
     """Samples of a generator and of earlier states beside real pictures."""
     result: dict[str, Any] = {}
-    held_out, training = (Labelled(source, generator.resolution) for source in (options.held_out, options.training))
+    held_out, training = (SquareImages(source, generator.resolution) for source in (options.held_out, options.training))
     embedding = load_embedding()
     real = embedding.of(real_pictures(held_out, options.samples))
     result |= dict(held_out=len(real), features=embedding.name)

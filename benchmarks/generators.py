@@ -90,7 +90,7 @@ def work(variant: dict[str, Any], size: Size) -> dict[str, Callable[[], Any]]:
     if variant["bf16"]:
         for part in (generator.synthesis, discriminator):
             stylegan2.reduce_precision(part, num_resolutions=9)
-    synthesis, judge = passes(generator, discriminator, variant["layout"])
+    synthesis, logits_of = passes(generator, discriminator, variant["layout"])
     ws = torch.randn(size.batch, generator.num_ws, generator.w_dim)
     real = torch.randn(size.batch, 3, size.resolution, size.resolution)
     parameters = [*generator.parameters(), *discriminator.parameters()]
@@ -105,15 +105,15 @@ def work(variant: dict[str, Any], size: Size) -> dict[str, Callable[[], Any]]:
     def against_made() -> Tensor:
         with torch.no_grad():
             made = synthesis(ws)
-        return stylegan2.discriminator_loss(judge(real), judge(made)).mean()
+        return stylegan2.discriminator_loss(logits_of(real), logits_of(made)).mean()
 
     def step() -> None:
-        train(generator, lambda: stylegan2.generator_loss(judge(synthesis(ws))).mean())
+        train(generator, lambda: stylegan2.generator_loss(logits_of(synthesis(ws))).mean())
         train(discriminator, against_made)
 
     def r1() -> Tensor:
         pictures = real.detach().requires_grad_()
-        return stylegan2.r1_penalty(judge(pictures), pictures).mean()
+        return stylegan2.r1_penalty(logits_of(pictures), pictures).mean()
 
     def path() -> Tensor:
         traced = ws[: size.batch // 2].detach().requires_grad_()
@@ -133,7 +133,7 @@ def work(variant: dict[str, Any], size: Size) -> dict[str, Callable[[], Any]]:
             (
                 forward(synthesis, ws[:1]),
                 forward(synthesis, ws),
-                forward(judge, real),
+                forward(logits_of, real),
                 step,
                 lambda: train(discriminator, r1),
                 lambda: train(generator, path),

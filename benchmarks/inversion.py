@@ -37,7 +37,7 @@ from torch import Tensor
 from styleloom.core.checkpoint import fingerprint
 from styleloom.core.files import replacing
 from styleloom.core.memory import keep_memory
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import EigenAdam
 from styleloom.nn.generator import Generator
 from styleloom.papers import image2stylegan, learned_optimizer
@@ -64,7 +64,7 @@ class Case:
     generator: Generator
     tools: Tools
     name: str
-    held_out: Labelled
+    held_out: SquareImages
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def case_of(options: argparse.Namespace) -> Case:
     keep_memory()
     generator: Generator = load_generator(options.model).requires_grad_(False)
     tools, name = inversion.tools_of(generator), Path(options.model).stem.replace("-", "_")
-    return Case(generator, tools, name, Labelled(options.held_out, generator.resolution))
+    return Case(generator, tools, name, SquareImages(options.held_out, generator.resolution))
 
 
 def drawn(name: str, rng: RandomState) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def key_of(contender: Contender, count: int, start: str, tools: Tools, num_steps
     return fingerprint([contender.name, dict(contender.settings), config, count, num_steps], used)[:8]
 
 
-def untouched(data: Labelled, count: int) -> Tensor:
+def untouched(data: SquareImages, count: int) -> Tensor:
     """So many pictures for the figures, none of which was tuned on: [N, 3, R, R]."""
     end = FIRST_TEST + count
     assert len(data) >= end, f"{len(data)} pictures; {end} are needed"

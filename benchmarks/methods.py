@@ -48,9 +48,9 @@ ITERATIONS = (50, 100, 300)
 def painter(method: str, style: str) -> Callable[[Tensor], Tensor]:
     """A method and a bundled style, ready to paint."""
     if method == "gatys":
-        features, picture = sl.load_features(), sl.sample(style)
+        features, picture = sl.load_features(), sl.bundled(style)
         return lambda content: sl.stylize(content, picture, preset="draft", size=max(content.shape[-2:]), features=features)
-    chosen: dict[str, Any] = {"johnson": JOHNSONS[style], "dumoulin": style, "adain": [sl.sample(style)]}
+    chosen: dict[str, Any] = {"johnson": JOHNSONS[style], "dumoulin": style, "adain": [sl.bundled(style)]}
     return api.painter(method, chosen[method], api.METHODS[method].configure())
 
 
@@ -59,7 +59,7 @@ def one(method: str, size: int, pair: int) -> dict[str, float]:
     seconds = 0.0
     if method != "nothing":
         name, style = PAIRS[pair]
-        content = large(size) if size > 2048 else sl.resize(sl.sample(name), (size, size))
+        content = large(size) if size > 2048 else sl.resize(sl.bundled(name), (size, size))
         paint = painter(method, style)
         for _ in range(1 if method == "gatys" or size > 2048 else 2):
             mark = time.perf_counter()
@@ -71,7 +71,7 @@ def one(method: str, size: int, pair: int) -> dict[str, float]:
 
 def large(size: int) -> Tensor:
     """A photograph repeated with changes of brightness, [1, 3, size, size] of 8-bit numbers."""
-    part = (sl.resize(sl.sample("astronaut"), (512, 512)) * 255).to(torch.uint8)
+    part = (sl.resize(sl.bundled("astronaut"), (512, 512)) * 255).to(torch.uint8)
     picture = torch.empty(1, 3, size, size, dtype=torch.uint8)
     for row, column in product(range(0, size, 512), repeat=2):
         turned = part.flip(3) if (row + column) // 512 % 2 else part
@@ -108,8 +108,8 @@ def tiles(contents: list[Path]) -> dict[str, Any]:
         found = apart(method, 8192, 0)
         differences = []
         for path in contents[:3]:
-            photo = sl.fit(sl.read(path), 1536)
-            style: Any = {"johnson": "johnson-swirls", "dumoulin": "swirls", "adain": [sl.sample("swirls")]}[method]
+            photo = sl.resize_to_fit(sl.read(path), 1536)
+            style: Any = {"johnson": "johnson-swirls", "dumoulin": "swirls", "adain": [sl.bundled("swirls")]}[method]
             whole, parts = (
                 api.painter(method, style, api.METHODS[method].configure(tile=tile))((photo * 255).round().to(torch.uint8))
                 for tile in (0, 512)
@@ -148,22 +148,22 @@ class Judge:
         )
 
 
-def losses(contents: list[Path], paintings: list[Path], judge: Judge) -> dict[str, Any]:
+def losses(contents: list[Path], paintings: list[Path], discriminator: Judge) -> dict[str, Any]:
     """Mean losses over all pairs of photographs and paintings, and how often AdaIN's style is no worse than Gatys's."""
     features, model = sl.load_features(), adain.load()
     config = gatys.configure("authors", size=256, steps=max(ITERATIONS))
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in ("content itself", "adain", *map(str, ITERATIONS))}
     seconds: dict[str, list[float]] = {"adain": [], str(max(ITERATIONS)): []}
     for photo, painting in product(contents, paintings):
-        content, style = (sl.fit(sl.read(path), 256) for path in (photo, painting))
-        rows["content itself"].append(judge(content, content, style))
+        content, style = (sl.resize_to_fit(sl.read(path), 256) for path in (photo, painting))
+        rows["content itself"].append(discriminator(content, content, style))
         mark = time.perf_counter()
         painted = adain.stylize(content, style, adain.configure(style_size=256), model=model)
         seconds["adain"].append(time.perf_counter() - mark)
-        rows["adain"].append(judge(painted, content, style))
+        rows["adain"].append(discriminator(painted, content, style))
         for step in gatys.steps(content, [style], config, features=features):
             if step.index in ITERATIONS:
-                rows[str(step.index)].append(judge(step.image, content, style))
+                rows[str(step.index)].append(discriminator(step.image, content, style))
         seconds[str(max(ITERATIONS))].append(step.seconds)
         print(
             photo.stem, painting.stem, *(f"{name} {found[-1]['style_mean_std']:.3f}" for name, found in rows.items()), flush=True

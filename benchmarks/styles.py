@@ -57,12 +57,12 @@ def public(chosen: list[tuple[Path, Path]], python: Path) -> list[Tensor]:
         job = Path(folder) / "job.json"
         job.write_text(json.dumps([[str(content), str(style), out] for (content, style), out in zip(chosen, outs, strict=True)]))
         subprocess.run([python, "-c", PUBLIC, job], check=True, capture_output=True)
-        return [images.fit(sl.read(out), SIZE) for out in outs]
+        return [images.resize_to_fit(sl.read(out), SIZE) for out in outs]
 
 
 def read(path: Path) -> Tensor:
     """A picture with a longer side of 512 px."""
-    return images.fit(sl.read(path), SIZE)
+    return images.resize_to_fit(sl.read(path), SIZE)
 
 
 def measure(painted: list[Tensor | None], chosen: list[tuple[Path, Path]]) -> dict[str, float]:

@@ -27,7 +27,7 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 
 def compare(contents: list[Path], teachers: Path, twin: Path) -> dict[str, Any]:
     """Means over the photographs of each measure of each enlargement."""
-    judge = read_teachers(teachers)[0]
+    discriminator = read_teachers(teachers)[0]
     networks = {"perceptual": super_resolution.load(), "mse twin": super_resolution.load(twin)}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in ("bicubic", *networks)}
     for path in contents:
@@ -41,7 +41,7 @@ def compare(contents: list[Path], teachers: Path, twin: Path) -> dict[str, Any]:
                 dict(
                     psnr=psnr(image, photo),
                     ssim=ssim(image, photo),
-                    perceptual_distance=perceptual_distance(judge, image, photo, LAYERS),
+                    perceptual_distance=perceptual_distance(discriminator, image, photo, LAYERS),
                 )
             )
     return {name: {key: round(statistics.mean(row[key] for row in rows), 4) for key in rows[0]} for name, rows in found.items()}

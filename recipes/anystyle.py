@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from styleloom.loops.fit import Hardware
 from styleloom.papers import ghiasi
 
-CHANGED = ("style_weight", "lr", "average")  # what may differ from the default recipe
+CHANGED = ("style_weight", "lr", "ema_decay")  # what may differ from the default recipe
 QUALITY = 85  # of the pictures that are packed
 
 

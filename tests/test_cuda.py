@@ -58,7 +58,7 @@ def test_random_numbers() -> None:
 
 
 def test_one_pass_methods() -> None:
-    content, style = sl.sample("cat")[..., :160, :200], sl.draw("swirls", 128)
+    content, style = sl.bundled("cat")[..., :160, :200], sl.draw("swirls", 128)
     both(sl.johnson.load("johnson-swirls"), lambda net, device: sl.johnson.stylize(content.to(device), net), 2e-3)
     both(sl.dumoulin.load(), lambda net, device: sl.dumoulin.stylize(content.to(device), "wave", model=net), 2e-3)
     both(sl.adain.load(), lambda net, device: sl.adain.stylize(content.to(device), style.to(device), model=net), 2e-3)
@@ -68,7 +68,7 @@ def test_one_pass_methods() -> None:
 
 
 def test_gatys() -> None:
-    content, style = sl.sample("cat")[..., :96, :128], sl.draw("swirls", 96)
+    content, style = sl.bundled("cat")[..., :96, :128], sl.draw("swirls", 96)
     config = sl.gatys.configure("draft", size=128, first_size=128, first_steps=4)
     here = [step.losses["total"] for step in sl.gatys.steps(content, style, config)]
     there = [step.losses["total"] for step in sl.gatys.steps(content.cuda(), style.cuda(), config)]
@@ -105,7 +105,7 @@ def test_training_of_any_style(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     for index, name in enumerate(("swirls", "wave")):
         sl.write(sl.draw(name, 96, seed=index), tmp_path / "styles" / f"{index}.png")
-        sl.write(sl.sample(("cat", "astronaut")[index])[..., :96, :96], tmp_path / "photos" / f"{index}.png")
+        sl.write(sl.bundled(("cat", "astronaut")[index])[..., :96, :96], tmp_path / "photos" / f"{index}.png")
     recipe = ghiasi.Recipe(num_steps=3, batch=2, size=64, width=8, deep_width=16, log_every=1)
     losses = {}
     for device in ("cpu", "cuda"):

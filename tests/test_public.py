@@ -11,10 +11,10 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
-    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer", "load",
-    "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize",
-    "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin", "evaluate",
+    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer",
+    "load", "load_features", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "stylegan", "stylegan2",
+    "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]

@@ -65,7 +65,7 @@ def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:
 def test_pastiche_knows_the_bundled_styles_and_they_differ() -> None:
     model = dumoulin.load()
     assert model.styles == tuple(styleloom.STYLES)
-    photo = styleloom.resize(styleloom.sample("cat"), (96, 128))
+    photo = styleloom.resize(styleloom.bundled("cat"), (96, 128))
     painted = [dumoulin.stylize(photo, name, model=model) for name in model.styles]
     apart = [(one - other).abs().mean() for index, one in enumerate(painted) for other in painted[:index]]
     assert min(apart) > 0.01
@@ -78,14 +78,14 @@ def test_pastiche_knows_the_bundled_styles_and_they_differ() -> None:
 
     before = look(photo)
     for name, image in zip(model.styles, painted, strict=True):
-        wanted, found = look(styleloom.fit(styleloom.draw(name), 320)), look(image)
+        wanted, found = look(styleloom.resize_to_fit(styleloom.draw(name), 320)), look(image)
         for layer in layers:
             assert F.mse_loss(found[layer], wanted[layer]) < 0.8 * F.mse_loss(before[layer], wanted[layer]), (name, layer)
 
 
 def test_bf16_is_within_a_grey_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("styleloom.core.precision.bf16_is_fast", lambda: True)
-    photo, painting = styleloom.resize(styleloom.sample("cat"), (96, 128)), styleloom.draw("wave", 128)
+    photo, painting = styleloom.resize(styleloom.bundled("cat"), (96, 128)), styleloom.draw("wave", 128)
     for method, style in (("dumoulin", "mosaic"), ("adain", painting), ("johnson", "johnson-swirls")):
         full, half = (styleloom.stylize(photo, style, method, precision=precision) for precision in ("fp32", "bf16"))
         assert 0 < (half - full).abs().mean() < 1 / 255, method
@@ -94,7 +94,7 @@ def test_bf16_is_within_a_grey_level(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_enlarging_looks_more_like_the_truth_than_bicubic() -> None:
     features, layers = styleloom.load_features(), ("relu1_1", "relu2_1", "relu3_1")
     for name in ("astronaut", "cat", "coffee"):
-        photo = styleloom.sample(name)[..., 40:232, 100:356]
+        photo = styleloom.bundled(name)[..., 40:232, 100:356]
         small = super_resolution.reduced(photo)
         found, plain = styleloom.upscale(small), styleloom.resize(small, (192, 256))
         distances = [perceptual_distance(features, image, photo, layers) for image in (found, plain)]
@@ -110,10 +110,10 @@ def test_attributes_of_faces_that_were_not_seen_are_told() -> None:
 
 
 def test_a_generator_of_64_px() -> None:
-    generator, judge = stylegan2.load("toonfaces-64"), stylegan2.load_discriminator("toonfaces-64")
+    generator, discriminator = stylegan2.load("toonfaces-64"), stylegan2.load_discriminator("toonfaces-64")
     assert generator.resolution == 64 and sum(each.numel() for each in generator.synthesis.parameters()) >= 1_500_000
     made = generator.generate(range(16))
-    assert made.shape == (16, 3, 64, 64) and judge(made * 2 - 1).shape == (16, 1)
+    assert made.shape == (16, 3, 64, 64) and discriminator(made * 2 - 1).shape == (16, 1)
     apart = [(one - other).abs().mean() for index, one in enumerate(made) for other in made[:index]]
     assert min(apart) > 0.02  # a seed is a face of its own
     # Truncation draws pictures together.

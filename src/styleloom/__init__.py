@@ -8,8 +8,8 @@ from importlib.metadata import version
 from .core.checkpoint import average
 from .core.errors import StyleLoomError
 from .data import toonfaces
-from .data.bundled import sample
-from .data.images import fit, match_color, read, resize, write
+from .data.bundled import bundled
+from .data.images import match_color, read, resize, resize_to_fit, write
 from .data.painterly import STYLES, draw
 from .export import export
 from .models import convert, load
@@ -35,13 +35,13 @@ from .tasks import jobs
 from .tasks.evaluate import evaluate
 from .tasks.generate import mix
 from .tasks.invert import invert
-from .tasks.stylize import METHODS, stylize, stylize_film
+from .tasks.stylize import METHODS, stylize, stylize_video
 
 __version__ = version("styleloom")
 
 __all__ = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "convert", "draw", "dumoulin", "evaluate", "export",
-    "fit", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer", "load",
-    "load_features", "match_color", "mix", "progan", "read", "resize", "sample", "stylegan", "stylegan2", "stylize",
-    "stylize_film", "super_resolution", "toonfaces", "upscale", "write",
+    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin", "evaluate",
+    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer",
+    "load", "load_features", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "stylegan", "stylegan2",
+    "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip

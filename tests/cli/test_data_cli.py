@@ -10,7 +10,7 @@ from PIL import Image
 from tests.cli.program import outcome, run
 
 from styleloom.data import images, toonfaces
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 
 SMALL = ("--recipe", "32-small", "--channel-base", "128", "--channel-max", "16", "--z-dim", "16", "--quiet", "--batch", "4")
 STYLED = ("--w-dim", "16", "--mapping-layers", "2")
@@ -23,7 +23,7 @@ def faces() -> str:
 
 
 def test_toonfaces_and_their_classes(faces: str, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Labelled(faces, 32, conditional=True)
+    found = SquareImages(faces, 32, conditional=True)
     drawn = toonfaces.render([toonfaces.attributes(seed) for seed in range(60)], 32)
     assert len(found) == 60
     assert torch.equal((found[7] * 255).round(), (drawn[7] * 255).round())
@@ -58,7 +58,7 @@ def test_prepare_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
             ["00000/img00000001.png", 0],
             ["00000/img00000002.png", 1],
         ]
-    assert Labelled("set.zip", 16)[2].shape == (3, 16, 16)
+    assert SquareImages("set.zip", 16)[2].shape == (3, 16, 16)
     assert run("data", "inspect", "set", "set.zip", "--sheet", "sheet.png", "--json") == 0
     told = outcome(capsys)
     assert told["pictures"] == 6 and told["sizes"] == {"16x16": 3, "20x30": 1, "40x40": 1, "10x8": 1}

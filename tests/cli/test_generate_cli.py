@@ -1,4 +1,4 @@
-"""Generators on the command line: folders, sheets, films, figures, mixing, conversion, and mistakes in one line."""
+"""Generators on the command line: folders, sheets, videos, figures, mixing, conversion, and mistakes in one line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +18,8 @@ from styleloom.papers import progan, stylegan2
 def models() -> Iterator[None]:
     torch.manual_seed(0)
     common = dict(resolution=16, channel_base=64, channel_max=8, z_dim=8)
-    generator, judge = stylegan2.networks(stylegan2.Recipe(**common, w_dim=8))  # type: ignore[arg-type]
-    stylegan2.save(generator, Path("g.safetensors"), judge)
+    generator, discriminator = stylegan2.networks(stylegan2.Recipe(**common, w_dim=8))  # type: ignore[arg-type]
+    stylegan2.save(generator, Path("g.safetensors"), discriminator)
     progan.save(progan.networks(progan.Recipe(**common))[0], Path("p.safetensors"))  # type: ignore[arg-type]
     recipe = stylegan2.Recipe(**common, w_dim=8)  # type: ignore[arg-type]
     stylegan2.save(stylegan2.networks(recipe, img_channels=4)[0], Path("four.safetensors"))
@@ -114,7 +114,7 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "x.png", "--psi", "1:2"], "'1:2' is no truncation"),
         (["generate", "g.safetensors", "-o", "x", "--psi", "1:0:3"], "several truncations make a sheet"),
         (["generate", "g.safetensors", "-o", "x.xyz"], "unknown picture format '.xyz'"),
-        (["generate", "g.safetensors", "-o", "x.avi"], "unknown film format '.avi'"),
+        (["generate", "g.safetensors", "-o", "x.avi"], "unknown video format '.avi'"),
         (["generate", "g.safetensors", "-o", "x.png", "--label", "1"], "this network has no classes"),
         (["generate", "g.safetensors", "-o", "x.mp4", "--seeds", "1"], "1 seeds and 48 frames between"),
         (["generate", "g.safetensors", "-o", "x.png", "--psi", "1e300"], "'1e300' is no truncation"),

@@ -15,7 +15,7 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.metrics.image import ssim
-from styleloom.nn.generator import identity
+from styleloom.nn.generator import generator_id
 from styleloom.papers import progan, stylegan2
 from styleloom.papers.image2stylegan import Step
 from styleloom.tasks import invert as inversion
@@ -35,9 +35,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inversion")
     torch.manual_seed(0)
     recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
-    generator, judge = stylegan2.networks(recipe)
+    generator, discriminator = stylegan2.networks(recipe)
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
-    stylegan2.save(generator, folder / "g.safetensors", judge)
+    stylegan2.save(generator, folder / "g.safetensors", discriminator)
     (folder / "faces").mkdir()
     for seed, picture in enumerate(stylegan2.load(folder / "g.safetensors").generate(range(20, 28))):
         images.write(picture, folder / "faces" / f"{seed}.png")
@@ -90,7 +90,7 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     images.write(torch.rand(1, 3, 30, 16), photos / "tall.png")
     out = tmp_path / "out"
     given = ["--learned", made_for(home)["learned"]]
-    line = ("invert", home / "g.safetensors", photos, "-o", out, "--num-steps", 5, "--device", "cpu", "--film", "--json", *given)
+    line = ("invert", home / "g.safetensors", photos, "-o", out, "--num-steps", 5, "--device", "cpu", "--video", "--json", *given)
     assert run(*line) == 0
     told = outcome(capsys)
     assert told["optimizer"] == "learned" and set(told["pictures"]) == {"wide", "tall"}
@@ -124,7 +124,7 @@ def test_an_interrupted_run_goes_on(
         2,
         "--init",
         "random",
-        "--film",
+        "--video",
     ]
     line = ["invert", home / "g.safetensors", *photos, *given]
     whole, parted = tmp_path / "whole", tmp_path / "parted"
@@ -260,11 +260,11 @@ def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
     other.w_avg.fill_(1.0)
-    assert identity(other) != identity(generator)
+    assert generator_id(other) != generator_id(generator)
     # Nothing maps to the w of ProGAN, whose mean is 0 in each of them.
     first, second = (progan.Generator(4, 0, 8, 3, synthesis_kwargs=dict(channel_base=32, channel_max=4)) for _ in range(2))
-    assert identity(first) != identity(second)
-    assert identity(first) == identity(deepcopy(first).half().float())
+    assert generator_id(first) != generator_id(second)
+    assert generator_id(first) == generator_id(deepcopy(first).half().float())
     with pytest.raises(StyleLoomError, match="latents of another generator"):
         inversion.load_latents(tmp_path / "ws.safetensors", other)
 

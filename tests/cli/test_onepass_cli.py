@@ -87,8 +87,8 @@ def test_film(capsys: pytest.CaptureFixture[str]) -> None:
     with av.open("out.mp4") as film:
         assert [(frame.width, frame.height) for frame in film.decode(video=0)] == [(64, 48)] * 5
     for arguments, message in (
-        (["film.mp4", "style.png", "-o", "x.mp4"], "gatys paints no films"),
-        (["film.mp4", "style.png", "-o", "x.png", "--method", "adain"], "unknown film format '.png'"),
+        (["film.mp4", "style.png", "-o", "x.mp4"], "gatys paints no videos"),
+        (["film.mp4", "style.png", "-o", "x.png", "--method", "adain"], "unknown video format '.png'"),
         (["photo.png", "style.png", "-o", "x.mp4", "--method", "adain"], "unknown picture format '.mp4'"),
     ):
         assert run("stylize", *arguments) == 2

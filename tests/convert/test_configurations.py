@@ -112,7 +112,7 @@ def plain_progan(v: Numbers, z: Tensor, c: Tensor, fused: bool, lod: float) -> T
     return image
 
 
-def plain_progan_judge(v: Numbers, image: Tensor, fused: bool) -> Tensor:
+def plain_progan_discriminator(v: Numbers, image: Tensor, fused: bool) -> Tensor:
     x = act(tf_bias(tf_conv(image, v, "FromRGB_lod0"), v, "FromRGB_lod0"))
     for side in (16, 8):
         name = f"{side}x{side}"
@@ -146,7 +146,7 @@ def test_progan_of_tensorflow(tmp_path: Path, fused: bool, classes: int) -> None
         generator = sl.progan.load(tmp_path / "g.safetensors")
         image = generator.synthesis(generator.mapping(z, c if classes else None))
         close(image, plain_progan(g, z, c, fused, lod))
-    close(sl.progan.load_discriminator(tmp_path / "g.safetensors")(image, lod=0), plain_progan_judge(d, image, fused))
+    close(sl.progan.load_discriminator(tmp_path / "g.safetensors")(image, lod=0), plain_progan_discriminator(d, image, fused))
 
 
 @torch.no_grad()
@@ -253,14 +253,14 @@ def saved_whole(path: Path, archive: bool, hostile: bool = False) -> None:
 # Class-conditional StyleGAN2.
 
 
-def pickled_pair(path: Path, generator: stylegan2.Generator, judge: stylegan2.Discriminator) -> None:
+def pickled_pair(path: Path, generator: stylegan2.Generator, discriminator: stylegan2.Discriminator) -> None:
     side = generator.resolution
     common = dict(img_resolution=side, img_channels=3)
     g = as_nvidia(generator, "Generator", **common)
-    d = as_nvidia(judge, "Discriminator", **common)
-    if spread := judge.b4.num_channels:
+    d = as_nvidia(discriminator, "Discriminator", **common)
+    if spread := discriminator.b4.num_channels:
         d.meta["state"]["_modules"]["b4"].meta["state"]["_modules"]["mbstd"] = as_nvidia(
-            torch.nn.Module(), group_size=judge.b4.group_size, num_channels=spread
+            torch.nn.Module(), group_size=discriminator.b4.group_size, num_channels=spread
         )
     write_torch(path, {"G": g, "D": d, "G_ema": g, "augment_pipe": as_nvidia(with_p(0.35)), "training_set_kwargs": {}})
 
@@ -281,7 +281,7 @@ def test_every_architecture_of_nvidias_pickles(tmp_path: Path, architecture: str
         synthesis |= dict(resample_filter=[1, 2, 1], use_noise=False)
     mapping = dict(num_layers=2, layer_features=9, embed_features=7 if classes else None, w_avg_beta=0.99, lr_multiplier=0.1)
     generator = stylegan2.Generator(6, classes, 5, 16, mapping_kwargs=mapping, synthesis_kwargs=synthesis)
-    judge = stylegan2.Discriminator(
+    discriminator = stylegan2.Discriminator(
         classes,
         16,
         channel_base=64,
@@ -290,11 +290,11 @@ def test_every_architecture_of_nvidias_pickles(tmp_path: Path, architecture: str
         cmap_dim=6 if classes else None,
         epilogue_kwargs=dict(mbstd_group_size=2, mbstd_num_channels=2 if classes else 0),
     )
-    for network in (generator, judge):
+    for network in (generator, discriminator):
         for value in (*network.parameters(), *network.buffers()):
             if value.ndim < 2:
                 value.copy_(torch.randn_like(value))
-    pickled_pair(tmp_path / "net.pkl", generator, judge)
+    pickled_pair(tmp_path / "net.pkl", generator, discriminator)
     found = sl.convert(tmp_path / "net.pkl", tmp_path / "g.safetensors")
     assert found["config"]["augment_p"] == pytest.approx(0.35)
     again, other = stylegan2.load(tmp_path / "g.safetensors"), stylegan2.load_discriminator(tmp_path / "g.safetensors")
@@ -303,7 +303,7 @@ def test_every_architecture_of_nvidias_pickles(tmp_path: Path, architecture: str
     close(again.mapping(z, c, truncation_psi=0.6), ws)
     image = generator.synthesis(ws, noise_mode="const")
     close(again.synthesis(ws, noise_mode="const"), image)
-    close(other(image, c), judge(image, c))
+    close(other(image, c), discriminator(image, c))
 
 
 @torch.no_grad()
@@ -318,7 +318,7 @@ def test_classes_of_the_first_stylegan2(tmp_path: Path) -> None:
         size = 1 if "RGB" in name else 3
         synthesis |= {f"{name}/weight": (size, size, 4, outputs), f"{name}/bias": (outputs,), f"{name}/mod_weight": (5, 4)}
         synthesis |= {f"{name}/mod_bias": (4,)} | ({f"{name}/noise_strength": ()} if size == 3 else {})
-    judge = drawn(
+    discriminator = drawn(
         {
             "8x8/FromRGB/weight": (1, 1, 3, 4), "8x8/FromRGB/bias": (4,), "8x8/Conv0/weight": (3, 3, 4, 4),
             "8x8/Conv0/bias": (4,),
@@ -330,7 +330,7 @@ def test_classes_of_the_first_stylegan2(tmp_path: Path) -> None:
     plain = dict(num_channels=3, resolution=8, label_size=3, latent_size=6, dlatent_size=5, mapping_layers=1)
     parts = dict(mapping=Network(mapping, {}), synthesis=Network(drawn(synthesis), {}))
     g = Network({"dlatent_avg": np.zeros(5)}, plain, **parts)
-    write_tensorflow(tmp_path / "net.pkl", (g, Network(judge, plain), g))
+    write_tensorflow(tmp_path / "net.pkl", (g, Network(discriminator, plain), g))
     sl.convert(tmp_path / "net.pkl", tmp_path / "g.safetensors")
     generator, found = stylegan2.load(tmp_path / "g.safetensors"), stylegan2.load_discriminator(tmp_path / "g.safetensors")
     z, c = torch.randn(4, 6), torch.eye(3)[[0, 1, 2, 1]]

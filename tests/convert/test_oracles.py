@@ -36,7 +36,10 @@ def up_to(image: Tensor, side: int) -> Tensor:
 @torch.no_grad()
 def test_stylegan_of_tensorflow(oracles: Path, tmp_path: Path) -> None:
     sl.convert(oracles / "tf_sg1_128" / "karras2019-like.pkl", tmp_path / "g.safetensors")
-    generator, judge = sl.stylegan.load(tmp_path / "g.safetensors"), sl.stylegan.load_discriminator(tmp_path / "g.safetensors")
+    generator, discriminator = (
+        sl.stylegan.load(tmp_path / "g.safetensors"),
+        sl.stylegan.load_discriminator(tmp_path / "g.safetensors"),
+    )
     expected = arrays(oracles / "tf_sg1_128" / "expected_Gs.npz")
     ws = generator.mapping(expected["z"])
     assert generator.num_ws == 12
@@ -48,8 +51,8 @@ def test_stylegan_of_tensorflow(oracles: Path, tmp_path: Path) -> None:
     for lod in (5.0, 4.0, 2.4, 1.0, 0.25):
         name = f"img_lod{lod:g}" if f"img_lod{lod:g}" in expected else f"img_lod{lod}"
         close(up_to(generator.synthesis(ws, noise_mode="const", lod=lod), 128), expected[name])
-    close(judge(expected["img_const"]), expected["logits"])
-    close(judge(F.avg_pool2d(expected["img_const"], 2), lod=1.6), expected["logits_lod1.6"])
+    close(discriminator(expected["img_const"]), expected["logits"])
+    close(discriminator(F.avg_pool2d(expected["img_const"], 2), lod=1.6), expected["logits_lod1.6"])
 
 
 @torch.no_grad()
@@ -57,7 +60,7 @@ def test_stylegan_of_rosinality(oracles: Path, tmp_path: Path) -> None:
     folder, file = oracles / "ros_sg1_64", tmp_path / "g.safetensors"
     expected = arrays(folder / "expected_g_running.npz")
     sl.convert(folder / "train_step-5.model", file)
-    generator, judge = sl.stylegan.load(file), sl.stylegan.load_discriminator(file)
+    generator, discriminator = sl.stylegan.load(file), sl.stylegan.load_discriminator(file)
     assert generator.resolution == 64
     ws = generator.mapping(expected["z"])
     close(ws[:, 0], expected["w"])
@@ -69,9 +72,9 @@ def test_stylegan_of_rosinality(oracles: Path, tmp_path: Path) -> None:
         close(generator.synthesis(ws, noise=noise, lod=4 - step + 1 - alpha), expected[name])
     few = expected["mean_style"].lerp(ws, 0.7)
     close(generator.synthesis(few, noise=noise), expected["img_step4_psi07"])
-    close(judge(expected["img_step4"]), expected["logits_step4"])
-    close(judge(expected["img_step4"], lod=0.7), expected["logits_step4_alpha03"])
-    close(judge(expected["img_step2"], lod=2.0), expected["logits_step2"])
+    close(discriminator(expected["img_step4"]), expected["logits_step4"])
+    close(discriminator(expected["img_step4"], lod=0.7), expected["logits_step4_alpha03"])
+    close(discriminator(expected["img_step2"], lod=2.0), expected["logits_step2"])
 
     sl.convert(folder / "010000.model", file)
     close(sl.stylegan.load(file).synthesis(ws, noise=noise), expected["img_step4"])
@@ -91,8 +94,8 @@ def test_stylegan_of_rosinality(oracles: Path, tmp_path: Path) -> None:
 def test_discriminator_of_rosinality_without_activation_of_rgb(oracles: Path, tmp_path: Path) -> None:
     folder = oracles / "ros_sg1_64"
     whole = torch.load(folder / "train_step-5.model", weights_only=True)
-    judge = torch.load(folder / "discriminator-no_from_rgb_activate.model", weights_only=True)
-    torch.save({"g_running": whole["g_running"], "discriminator": judge}, tmp_path / "train_step-5.model")
+    discriminator = torch.load(folder / "discriminator-no_from_rgb_activate.model", weights_only=True)
+    torch.save({"g_running": whole["g_running"], "discriminator": discriminator}, tmp_path / "train_step-5.model")
     sl.convert(tmp_path / "train_step-5.model", tmp_path / "g.safetensors")
     expected = arrays(folder / "expected_g_running.npz")
     found = sl.stylegan.load_discriminator(tmp_path / "g.safetensors")(expected["img_step4"])
@@ -120,8 +123,8 @@ def test_stylegan2_of_rosinality(oracles: Path, tmp_path: Path, file: str) -> No
         mean = generator.map(range(2000))[:, 0].mean(0)
         assert (generator.w_avg - mean).norm() < 0.1 * (expected["w"] - mean).norm(dim=1).mean()
     if file != "converted.pt":
-        judge = sl.stylegan2.load_discriminator(tmp_path / "g.safetensors")
-        close(judge(expected["img_const"]), expected["logits_on_img_const"])
+        discriminator = sl.stylegan2.load_discriminator(tmp_path / "g.safetensors")
+        close(discriminator(expected["img_const"]), expected["logits_on_img_const"])
 
 
 @torch.no_grad()

@@ -113,3 +113,13 @@ def test_a_model_is_no_run(tmp_path: Path) -> None:
     save_model(tmp_path / "a.safetensors", {"w": torch.ones(2)}, kind="features", config={}, licence="MIT")
     with pytest.raises(StyleLoomError, match="no saved run"):
         read_state(tmp_path / "a.safetensors")
+
+
+def test_the_same_contents_are_the_same_bytes(tmp_path: Path) -> None:
+    tensors = {f"layer{index}.weight": torch.arange(index + 1.0) for index in (3, 1, 2)}
+    files = [tmp_path / f"{index}.safetensors" for index in range(6)]
+    for path in files:
+        save_model(path, tensors, kind="toy", config=dict(b=1, a=dict(z=[1, 2])), licence="unknown")
+    assert len({path.read_bytes() for path in files}) == 1
+    back, config = read_model(files[0], "toy")
+    assert config == dict(b=1, a=dict(z=[1, 2])) and all(torch.equal(back[name], value) for name, value in tensors.items())

@@ -13,7 +13,7 @@ from numpy.random import RandomState
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.archives import survey, write_archive
-from styleloom.data.datasets import Labelled, Pictures, batches, order, random_crop, recolored, squared
+from styleloom.data.datasets import Pictures, SquareImages, batches, order, random_crop, recolored, squared
 
 
 @pytest.fixture
@@ -105,13 +105,13 @@ def a_set(folder: Path, names: dict[str, tuple[int, int]]) -> Path:
 
 def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
     folder = a_set(tmp_path / "set", {"dog/a.png": (9, 8), "cat/deep/b.png": (8, 8), "dog/c.png": (8, 9)})
-    found = Labelled(folder, 8, conditional=True)
+    found = SquareImages(folder, 8, conditional=True)
     assert found.classes == ["cat", "dog"] and [found.labels[i] for i in range(3)] == [0, 1, 1]
     picture, c, seed = found.example(mirror=False)(1, RandomState(0))
     assert picture.shape == (3, 8, 8) and picture.min() < 0 and c.tolist() == [0, 1] and seed.dtype == torch.int64
-    assert Labelled(folder, 8).classes == [] and Labelled(folder, 8).example(False)(0, RandomState(0))[1].shape == (0,)
+    assert SquareImages(folder, 8).classes == [] and SquareImages(folder, 8).example(False)(0, RandomState(0))[1].shape == (0,)
     (folder / "dataset.json").write_text(json.dumps({"labels": [["dog/a.png", 2], ["cat/deep/b.png", 0], ["dog/c.png", 2]]}))
-    found = Labelled(folder, 8, conditional=True)
+    found = SquareImages(folder, 8, conditional=True)
     assert found.classes == ["0", "1", "2"] and found.labels == [0, 2, 2]
     for text, message in (
         ('{"labels": [["dog/a.png", 2]]}', "no class for cat/deep/b.png: dataset.json has None"),
@@ -127,7 +127,7 @@ def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
     ):
         (folder / "dataset.json").write_text(text)
         with pytest.raises(StyleLoomError, match=message):
-            Labelled(folder, 8, conditional=True)
+            SquareImages(folder, 8, conditional=True)
 
 
 def test_mirror_images_are_half_of_them() -> None:
@@ -135,7 +135,7 @@ def test_mirror_images_are_half_of_them() -> None:
         def find(self, index: int) -> tuple[int, torch.Tensor]:
             return 0, torch.linspace(0, 1, 8).expand(3, 8, 8)
 
-    labelled = Labelled.__new__(Labelled)
+    labelled = SquareImages.__new__(SquareImages)
     labelled.pictures, labelled.resolution, labelled.classes = One(), 8, []  # type: ignore[assignment]
     flipped = [bool(labelled.example(mirror=True)(0, RandomState([1, place]))[0][0, 0, 0] > 0) for place in range(400)]
     assert 150 < sum(flipped) < 250
@@ -162,7 +162,7 @@ def test_an_archive_has_nvidias_layout_and_is_read_back_bit_for_bit(tmp_path: Pa
         labels = json.loads(archive.read("dataset.json"))["labels"]
         assert labels[4] == ["00000/img00000004.png", 1]
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
-    found = Labelled(out, 4, conditional=True)
+    found = SquareImages(out, 4, conditional=True)
     assert found.labels[:4] == [0, 1, 2, 0]
     for index in (0, 7, 1000):
         assert torch.equal((found[index] * 255).round().byte(), pictures[index])

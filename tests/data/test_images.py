@@ -185,7 +185,7 @@ def test_resize_keeps_constants_and_stays_in_range() -> None:
     checker = (torch.arange(64).view(1, 1, 8, 8) % 2).float().expand(1, 3, 8, 8)
     big = images.resize(checker, (50, 50))
     assert big.min() >= 0 and big.max() <= 1
-    assert images.fit(torch.zeros(1, 3, 30, 60), 20).shape == (1, 3, 10, 20)
+    assert images.resize_to_fit(torch.zeros(1, 3, 30, 60), 20).shape == (1, 3, 10, 20)
 
 
 def test_yiq_agrees_with_colorsys_and_inverts() -> None:

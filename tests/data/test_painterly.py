@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.data.bundled import NAMES, PHOTOGRAPHS, sample
+from styleloom.data.bundled import NAMES, PHOTOGRAPHS, bundled
 from styleloom.data.painterly import STYLES, draw
 from styleloom.nn.losses import gram_matrix
 
@@ -33,9 +33,9 @@ def test_there_are_sixteen_and_they_differ() -> None:
 
 def test_samples() -> None:
     for name in PHOTOGRAPHS:
-        image = sample(name)
+        image = bundled(name)
         assert image.shape[1] == 3 and min(image.shape[-2:]) >= 300 and 0 <= image.min() < image.max() <= 1
-    assert torch.equal(sample("mosaic"), draw("mosaic", 512)) and len(NAMES) == 20
-    for wrong in (lambda: sample("dog"), lambda: draw("dog"), lambda: draw("wave", 10)):
+    assert torch.equal(bundled("mosaic"), draw("mosaic", 512)) and len(NAMES) == 20
+    for wrong in (lambda: bundled("dog"), lambda: draw("dog"), lambda: draw("wave", 10)):
         with pytest.raises(StyleLoomError, match=r"choose one of|at least 64"):
             wrong()

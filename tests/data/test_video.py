@@ -1,4 +1,4 @@
-"""Films: what goes through unchanged, the motion that is found, flicker that is taken away, and errors."""
+"""Videos: what goes through unchanged, the motion that is found, flicker that is taken away, and errors."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -31,8 +31,8 @@ def frames(count: int) -> list[Tensor]:
     return [scene()[..., STEP * index : STEP * index + WIDTH] for index in range(count)]
 
 
-def write_film(path: Path, pictures: list[Tensor], sound: bool = True, times: list[int] | None = None) -> Path:
-    """A film at 25 frames a second, or at ``times`` in its hundredths, with a tone of 440 Hz."""
+def write_video(path: Path, pictures: list[Tensor], sound: bool = True, times: list[int] | None = None) -> Path:
+    """A video at 25 frames a second, or at ``times`` in its hundredths, with a tone of 440 Hz."""
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=25, options={"crf": "10"})
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
@@ -71,7 +71,7 @@ def repaint(source: Path, out: Path, paint: Callable[[Tensor], Tensor] = lambda 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_pictures_times_and_sound_go_through(tmp_path: Path, suffix: str) -> None:
     times = [0, 4, 8, 20, 24, 28, 50, 54, 58, 62]  # of no steady rate
-    source = write_film(tmp_path / "a.mp4", frames(10), times=times)
+    source = write_video(tmp_path / "a.mp4", frames(10), times=times)
     steps = repaint(source, tmp_path / f"b{suffix}", smooth=0, batch=3)
     assert [step.index for step in steps] == list(range(1, 11))
     before, shown, sound = read_film(source)
@@ -83,7 +83,7 @@ def test_pictures_times_and_sound_go_through(tmp_path: Path, suffix: str) -> Non
 
 
 def test_paint_sees_bytes_and_may_change_the_size(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4", frames(5), sound=False)
+    source = write_video(tmp_path / "a.mp4", frames(5), sound=False)
     seen = []
 
     def paint(part: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def test_paint_sees_bytes_and_may_change_the_size(tmp_path: Path) -> None:
 
 def test_colours_survive_and_are_named(tmp_path: Path) -> None:
     flat = torch.tensor([200, 40, 90]).view(1, 3, 1, 1).expand(1, 3, HEIGHT, WIDTH) / 255
-    repaint(write_film(tmp_path / "a.mp4", [flat] * 3), tmp_path / "b.mp4")
+    repaint(write_video(tmp_path / "a.mp4", [flat] * 3), tmp_path / "b.mp4")
     torch.testing.assert_close(read_film(tmp_path / "b.mp4")[0][1][0, :, 9, 9], flat[0, :, 0, 0], rtol=0, atol=4 / 255)
     with av.open(str(tmp_path / "b.mp4")) as film:
         assert next(film.decode(video=0)).colorspace == 1  # BT.709
@@ -118,7 +118,7 @@ def test_motion_is_found_and_followed() -> None:
 
 
 def test_flicker_is_taken_away(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mkv", frames(12), sound=False)
+    source = write_video(tmp_path / "a.mkv", frames(12), sound=False)
     noise = torch.Generator().manual_seed(0)
 
     def flickering(part: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ def test_where_the_motion_cannot_be_followed_nothing_is_mixed() -> None:
 
 
 def test_a_loop_left_early_leaves_a_film(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4", frames(10))
+    source = write_video(tmp_path / "a.mp4", frames(10))
     for step in video.repaint(source, tmp_path / "b.mp4", lambda part: part, batch=1):
         if step.index == 4:
             break
@@ -160,12 +160,12 @@ def test_a_loop_left_early_leaves_a_film(tmp_path: Path) -> None:
 
 
 def test_errors_leave_nothing(tmp_path: Path) -> None:
-    (tmp_path / "no.mp4").write_bytes(b"no film at all" * 99)
-    source = write_film(tmp_path / "a.mp4", frames(3))
+    (tmp_path / "no.mp4").write_bytes(b"no video at all" * 99)
+    source = write_video(tmp_path / "a.mp4", frames(3))
     for message, arguments, settings in (
-        ("no such film", (tmp_path / "none.mp4", tmp_path / "b.mp4"), {}),
-        ("no film that can be read", (tmp_path / "no.mp4", tmp_path / "b.mp4"), {}),
-        ("unknown film format", (source, tmp_path / "b.gif"), {}),
+        ("no such video", (tmp_path / "none.mp4", tmp_path / "b.mp4"), {}),
+        ("no video that can be read", (tmp_path / "no.mp4", tmp_path / "b.mp4"), {}),
+        ("unknown video format", (source, tmp_path / "b.gif"), {}),
         ("no folder", (source, tmp_path / "none" / "b.mp4"), {}),
         ("smooth is 1", (source, tmp_path / "b.mp4"), {"smooth": 1.0}),
         ("aac does not go into a .webm", (source, tmp_path / "b.webm"), {}),

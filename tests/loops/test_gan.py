@@ -3,7 +3,7 @@
 import torch
 
 from styleloom.core.random import SampleRandom
-from styleloom.loops.gan import Memory, only, resolutions_of, sheet, trained
+from styleloom.loops.gan import RunningStatistics, only, resolutions_of, sheet, trained
 from styleloom.papers import progan, stylegan2
 from styleloom.papers.ada import augment
 
@@ -19,28 +19,28 @@ def test_a_pictures_augmentation_does_not_depend_on_the_batch() -> None:
 
 
 def test_memory_gathers_means_and_forgets_them() -> None:
-    memory = Memory({"w": (2,), "sign": ()}, {"p": 0.25})
-    assert memory.take("w") is None
-    memory.add("w", torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    memory.add("w", torch.tensor([[5.0, 9.0]]))
-    memory.add("sign", torch.tensor([1.0, float("nan")]))
-    found = memory.take("w")
+    statistics = RunningStatistics({"w": (2,), "sign": ()}, {"p": 0.25})
+    assert statistics.take("w") is None
+    statistics.add("w", torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    statistics.add("w", torch.tensor([[5.0, 9.0]]))
+    statistics.add("sign", torch.tensor([1.0, float("nan")]))
+    found = statistics.take("w")
     assert found is not None and found.tolist() == [3, 5]
-    assert memory.take("w") is None and memory.take("sign") is None and memory.take("sign") is None
-    assert {name: float(value) for name, value in memory.state_dict().items() if name == "p"} == {"p": 0.25}
+    assert statistics.take("w") is None and statistics.take("sign") is None and statistics.take("sign") is None
+    assert {name: float(value) for name, value in statistics.state_dict().items() if name == "p"} == {"p": 0.25}
 
 
 def test_which_parameters_learn() -> None:
-    _, judge = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
-    assert resolutions_of(judge) == [16, 8, 4]
-    some = trained(judge, 1)
-    assert {name for name, each in judge.named_parameters() if not any(each is other for other in some)} == {
-        name for name, _ in judge.named_parameters() if name.startswith("b16.")
+    _, discriminator = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
+    assert resolutions_of(discriminator) == [16, 8, 4]
+    some = trained(discriminator, 1)
+    assert {name for name, each in discriminator.named_parameters() if not any(each is other for other in some)} == {
+        name for name, _ in discriminator.named_parameters() if name.startswith("b16.")
     }
     generator, _ = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
-    only(some, generator, judge)
+    only(some, generator, discriminator)
     assert not any(each.requires_grad for each in generator.parameters())
-    assert all(each.requires_grad == (not name.startswith("b16.")) for name, each in judge.named_parameters())
+    assert all(each.requires_grad == (not name.startswith("b16.")) for name, each in discriminator.named_parameters())
 
 
 def test_a_sheet_has_samples_and_a_sweep_of_truncation() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, toonfaces
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import MODEL, STATE, Tick
 from styleloom.loops.gan import begin_with, steps_of, transfer
 from styleloom.loops.run_log import LOG
@@ -33,7 +33,7 @@ GROWING: dict[str, Any] = dict(fade_kimg=0.03, stable_kimg=0.02)
 RECIPES: dict[str, Any] = {
     "progan": progan.Recipe(**TINY, batch=(8, 4), **GROWING),
     "stylegan": stylegan.Recipe(**TINY, **STYLED, batch=(8, 8, 4), lr=(0.001, 0.001, 0.002), **GROWING),
-    "stylegan2": stylegan2.Recipe(**TINY, **STYLED, batch=8, augment=True, augment_interval=2, augment_kimg=0.05, mirror=True),
+    "stylegan2": stylegan2.Recipe(**TINY, **STYLED, batch=8, augment=True, ada_interval=2, ada_kimg=0.05, mirror=True),
 }
 
 
@@ -95,10 +95,10 @@ def test_resume_is_exact(name: str, faces: str, tmp_path: Path) -> None:
 
 
 SHARED: dict[str, dict[str, Any]] = {
-    "progan": dict(minibatch_std=2),
+    "progan": dict(mbstd_group_size=2),
     # Instance norm of the constant that StyleGAN begins with, which has no spread at all, shows rounding alone.
     "stylegan": dict(batch=(8,), const_input=False),
-    "stylegan2": dict(minibatch_std=2),
+    "stylegan2": dict(mbstd_group_size=2),
 }
 
 
@@ -123,14 +123,14 @@ def test_two_processes_are_one(name: str, faces: str, tmp_path: Path) -> None:
 def test_parts_of_a_batch_add_up(faces: str, tmp_path: Path) -> None:
     """Path length and R1 penalties, the mean of w and the augmentation included."""
     for parts in (1, 2):
-        run("stylegan2", faces, tmp_path / str(parts), 0.06, accumulate=parts, minibatch_std=2)
+        run("stylegan2", faces, tmp_path / str(parts), 0.06, accumulate=parts, mbstd_group_size=2)
     assert_same_networks(tmp_path / "1", tmp_path / "2", tolerance=1e-4)
     last = [json.loads((tmp_path / part / LOG).read_text().splitlines()[-1]) for part in ("1", "2")]
     assert last[0]["p"] == last[1]["p"] > 0
 
 
 def test_pictures_come_nearer_to_the_real_ones(faces: str, tmp_path: Path) -> None:
-    real = torch.stack([Labelled(faces, 16)[index] for index in range(24)]).mean(0)
+    real = torch.stack([SquareImages(faces, 16)[index] for index in range(24)]).mean(0)
 
     def apart(out: Path) -> float:
         return float((stylegan2.load(out / MODEL).generate(range(64)).mean(0) - real).square().mean())
@@ -162,15 +162,15 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
         frozen = name.startswith(("b16.", "b8."))
         assert torch.equal(after[name], value) == (frozen or "resample" in name), name
     # Of twice the resolution: its pictures are at first those of the base, enlarged.
-    generator, judge = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32))
-    begin_with(stylegan2.FILES, base, generator, judge)
+    generator, discriminator = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32))
+    begin_with(stylegan2.FILES, base, generator, discriminator)
     ws = torch.randn(2, generator.num_ws, 16)
     small = stylegan2.load(base).synthesis(ws[:, :6], noise_mode="none")
     torch.testing.assert_close(generator.synthesis(ws, noise_mode="none"), upsampled(small, fir()))
-    assert torch.equal(judge.state_dict()["b4.out.weight"], before["b4.out.weight"])
+    assert torch.equal(discriminator.state_dict()["b4.out.weight"], before["b4.out.weight"])
     # Where it is the only picture, and not one that is added, it starts like any other layer.
-    generator, judge = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32, architecture="resnet"))
-    begin_with(stylegan2.FILES, base, generator, judge)
+    generator, discriminator = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32, architecture="resnet"))
+    begin_with(stylegan2.FILES, base, generator, discriminator)
     assert generator.get_parameter("synthesis.b32.torgb.weight").std() > 0.5
     wider = replace(RECIPES["stylegan2"], resolution=32, channel_base=256)
     generator = stylegan2.networks(wider)[0]
@@ -189,22 +189,22 @@ def test_levels_follow_the_papers_schedule() -> None:
     seen: dict[int, list[int]] = {}
     place = 0
     while growth.lod(step) > 0:
-        row = growth.places(step)
+        row = growth.sample_indices(step)
         assert row.start == place
         place = row.stop
         seen.setdefault(64 >> int(growth.lod(step)), []).append(len(row))
         step += 97
-        place = growth.places(step).start
+        place = growth.sample_indices(step).start
     assert {side: set(sizes) for side, sizes in seen.items()} == {4: {128}, 8: {128}, 16: {128}, 32: {64}, 64: {32}}
     # 4 px for 600 thousand pictures, then each level 600 thousand of fading and as many of rest.
-    assert abs(growth.places(step).start - (600_000 + 3 * 1_200_000 + 600_000)) < 97 * 32
+    assert abs(growth.sample_indices(step).start - (600_000 + 3 * 1_200_000 + 600_000)) < 97 * 32
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     optimizer.state[torch.zeros(1)] = 1
     start = growth.levels[1][0]
     networks = torch.nn.Module(), torch.nn.Module()
-    growth.begin(start - 1, *networks, optimizer)
+    growth.before_step(start - 1, *networks, optimizer)
     assert optimizer.state and networks[0].lod == 4
-    growth.begin(start, *networks, optimizer)
+    growth.before_step(start, *networks, optimizer)
     assert not optimizer.state
 
 
@@ -219,16 +219,16 @@ def test_reals_are_faded_as_pictures_are_made() -> None:
 
 def test_length_of_a_run_is_told_in_pictures(faces: str) -> None:
     class Fixed:
-        batch, places = 8, None
+        batch, sample_indices = 8, None
 
     assert steps_of(Fixed(), 0.1) == 13  # type: ignore[arg-type]
     growth = progan.Growth(progan.Recipe(resolution=64), 4)
 
     class Growing:
-        batch, places = 4, growth.places
+        batch, sample_indices = 4, growth.sample_indices
 
     steps = steps_of(Growing(), 1000)  # type: ignore[arg-type]
-    assert growth.places(steps - 1).stop >= 1_000_000 > growth.places(steps - 2).stop
+    assert growth.sample_indices(steps - 1).stop >= 1_000_000 > growth.sample_indices(steps - 2).stop
 
 
 def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
     for name, batch in (("stylegan2", 4), ("stylegan", (8, 4)), ("progan", (4,))):
         with pytest.raises(StyleLoomError, match="a batch of 4 in 2 parts leaves 2 pictures to groups of 4"):
             run(name, faces, tmp_path, 0.01, accumulate=2, batch=batch)
-    run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), minibatch_std=0)
+    run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), mbstd_group_size=0)
     with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.Recipe"):
         next(progan.train(faces, "64-small", out=tmp_path))
     (tmp_path / "set").mkdir()
@@ -258,7 +258,7 @@ def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
         ("stylegan", dict(resolution=4)),
         ("stylegan2", dict(kimg=math.inf)),
         ("stylegan2", dict(mapping_layers=0)),
-        ("stylegan2", dict(mixing_prob=2.0)),
+        ("stylegan2", dict(style_mixing_prob=2.0)),
         ("stylegan2", dict(r1_interval=0)),
         ("stylegan2", dict(seed=-1)),
     ],

@@ -20,7 +20,7 @@ CONFIG = gatys.configure(
     content_layers=("relu2_1",),
     style_layers=("relu1_1", "relu2_1"),
 )
-LBFGS = replace(CONFIG, optimizer="lbfgs", lr=1.0, average=0.0, style_loss="gram")
+LBFGS = replace(CONFIG, optimizer="lbfgs", lr=1.0, ema_decay=0.0, style_loss="gram")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_presets_name_layers_of_vgg19() -> None:
         ({"style_layer_weights": (1.0,)}, "2 style_layers but 1 style_layer_weights"),
         ({"style_layer_weights": (0.0, 0.0)}, "not all 0"),
         ({"style_layers": ()}, "no style_layers"),
-        ({"average": 1.0}, "average is 1.0"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0"),
         ({"lr": float("nan")}, "lr is nan"),
     ],
 )

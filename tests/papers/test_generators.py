@@ -43,7 +43,7 @@ def test_a_seed_is_a_picture_in_any_batch(module: Any) -> None:
 
 @pytest.mark.parametrize("module", [progan, stylegan, stylegan2])
 def test_classes(module: Any) -> None:
-    generator, judge = module.networks(module.Recipe(**SMALL, resolution=8, z_dim=8), 3)
+    generator, discriminator = module.networks(module.Recipe(**SMALL, resolution=8, z_dim=8), 3)
     several = generator.generate([1, 1], [0, 2])
     assert not torch.allclose(several[0], several[1])
     torch.testing.assert_close(generator.generate([1], 2), several[1:], atol=1e-5, rtol=0)
@@ -51,7 +51,7 @@ def test_classes(module: Any) -> None:
         generator.generate([1])
     with pytest.raises(StyleLoomError, match="wanted one of 0 to 2 for each"):
         generator.generate([1], 3)
-    assert judge(several, torch.eye(3)[:2]).shape == (2, 4 if module is progan else 1)
+    assert discriminator(several, torch.eye(3)[:2]).shape == (2, 4 if module is progan else 1)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_classes(module: Any) -> None:
     [
         (progan, dict(pixel_norm=False)),
         (progan, dict(equalized=False)),
-        (progan, dict(minibatch_std=0)),
+        (progan, dict(mbstd_group_size=0)),
         (stylegan, dict(blur=False)),
         (stylegan, dict(mapping_layers=0)),
         (stylegan, dict(styles=False, const_input=False)),
@@ -67,18 +67,18 @@ def test_classes(module: Any) -> None:
         (stylegan, dict(noise=False)),
         (stylegan2, dict(normalization="instance")),
         (stylegan2, dict(normalization="none")),
-        (stylegan2, dict(architecture="orig", judge_architecture="orig")),
-        (stylegan2, dict(architecture="resnet", judge_architecture="skip")),
+        (stylegan2, dict(architecture="orig", discriminator_architecture="orig")),
+        (stylegan2, dict(architecture="resnet", discriminator_architecture="skip")),
     ],
 )
 def test_each_line_of_the_ablations_learns(module: Any, changes: dict[str, Any]) -> None:
     """A few steps of both networks: losses stay finite, every parameter that takes part gets a gradient."""
-    generator, judge = small(module, **changes)
+    generator, discriminator = small(module, **changes)
     z = torch.randn(4, 8)
     image = generator.synthesis(generator.mapping(z), noise_mode="random")
     assert image.shape == (4, 3, 16, 16)
     assert 1e-3 < float(image.detach().std()) < 1e3
-    judge(image).mean().backward()
+    discriminator(image).mean().backward()
     unused = {name for name, p in generator.named_parameters() if p.grad is None}
     grown = {f"synthesis.b{side}.torgb.{part}" for side in (4, 8) for part in ("weight", "bias")}  # of lower levels
     assert unused <= grown
@@ -87,7 +87,7 @@ def test_each_line_of_the_ablations_learns(module: Any, changes: dict[str, Any])
 
 def test_growing_fades_from_the_picture_before_to_the_new_one() -> None:
     for module in (progan, stylegan):
-        generator, judge = small(module)
+        generator, discriminator = small(module)
         with torch.no_grad():
             ws = generator.map([1, 2])
             old, new = (generator.synthesis(ws, noise_mode="const", lod=lod) for lod in (1, 0))
@@ -95,11 +95,13 @@ def test_growing_fades_from_the_picture_before_to_the_new_one() -> None:
             assert old.shape == (2, 3, 8, 8)
             wanted = 0.25 * F.interpolate(old, scale_factor=2, mode="nearest") + 0.75 * new
             torch.testing.assert_close(between, wanted, atol=1e-5, rtol=0)
-            torch.testing.assert_close(judge(between, lod=0.999), judge(F.avg_pool2d(between, 2), lod=1), atol=1e-2, rtol=1e-2)
+            torch.testing.assert_close(
+                discriminator(between, lod=0.999), discriminator(F.avg_pool2d(between, 2), lod=1), atol=1e-2, rtol=1e-2
+            )
         with pytest.raises(StyleLoomError, match="lod is 3; it must be from 0"):
             generator.synthesis(ws, lod=3)
         with pytest.raises(StyleLoomError, match="this discriminator takes 8 px at lod 1"):
-            judge(new, lod=1)
+            discriminator(new, lod=1)
 
 
 def test_the_schedule_of_growing() -> None:
@@ -163,16 +165,16 @@ def test_the_mean_w() -> None:
 def test_stylegan2_is_the_official_layout(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, logits and all gradients, with pictures computed together and one by one."""
     monkeypatch.setattr(stylegan2_architecture, "LARGE", large)
-    generator, judge = small(stylegan2)
-    for network in (generator, judge):
+    generator, discriminator = small(stylegan2)
+    for network in (generator, discriminator):
         for p in network.parameters():
             p.data = torch.randn_like(p) if p.ndim < 2 else p.data
     ws = torch.randn(4, generator.num_ws, 8)
     gradients: list[list[Tensor]] = []
     for image in (generator.synthesis(ws, noise_mode="const"), official.synthesis(generator.synthesis, ws)):
-        logits = judge(image) if not gradients else official.discriminator(judge, image)
+        logits = discriminator(image) if not gradients else official.discriminator(discriminator, image)
         parameters = [
-            p for name, p in (*generator.named_parameters(), *judge.named_parameters()) if not name.startswith("mapping")
+            p for name, p in (*generator.named_parameters(), *discriminator.named_parameters()) if not name.startswith("mapping")
         ]
         loss = stylegan2.generator_loss(logits).sum()
         gradients.append([image, logits, *torch.autograd.grad(loss, parameters)])
@@ -205,17 +207,17 @@ def test_explicit_noise_and_pictures_one_by_one(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_reduced_precision() -> None:
-    generator, judge = small(stylegan2)
+    generator, discriminator = small(stylegan2)
     with torch.no_grad():
         ws = generator.map(range(4))
         image = generator.synthesis(ws, noise_mode="const")
-        logits = judge(image)
-        for part in (generator.synthesis, judge):
+        logits = discriminator(image)
+        for part in (generator.synthesis, discriminator):
             stylegan2.reduce_precision(part, num_resolutions=2)
         reduced = generator.synthesis(ws, noise_mode="const")
-        assert reduced.dtype == judge(image).dtype == torch.float32
+        assert reduced.dtype == discriminator(image).dtype == torch.float32
         assert 0 < (reduced - image).abs().mean() < 0.02 * image.std()
-        assert (judge(image) - logits).abs().max() < 0.1 * logits.abs().mean()
+        assert (discriminator(image) - logits).abs().max() < 0.1 * logits.abs().mean()
         stylegan2.reduce_precision(generator.synthesis, torch.float32, 2)
         torch.testing.assert_close(generator.synthesis(ws, noise_mode="const"), image)
 
@@ -251,7 +253,7 @@ def test_widths() -> None:
 
 def test_presets_are_the_papers() -> None:
     assert stylegan2.PRESETS["paper256"].channel_base == 16384
-    assert stylegan2.PRESETS["paper256"].minibatch_std == 8
+    assert stylegan2.PRESETS["paper256"].mbstd_group_size == 8
     assert replace(stylegan2.PRESETS["256"], batch=32).gamma == pytest.approx(0.0002 * 256**2 / 32)
     modules: tuple[Any, ...] = (progan, stylegan, stylegan2)
     # Millions of numbers, as the papers have them for 1024 px.
@@ -259,17 +261,17 @@ def test_presets_are_the_papers() -> None:
         networks = module.networks(module.PRESETS["1024"])
         for network, wanted in zip(networks, (in_generator, in_judge), strict=True):
             assert sum(p.numel() for p in network.parameters()) == pytest.approx(wanted * 1e6, rel=0.01)
-    assert math.isclose(stylegan.PRESETS["128"].mixing_prob, 0.9)
+    assert math.isclose(stylegan.PRESETS["128"].style_mixing_prob, 0.9)
 
 
 def test_what_does_not_fit_is_said() -> None:
-    generator, judge = small(stylegan2)
+    generator, discriminator = small(stylegan2)
     ws = generator.map([1])
     for call, message in (
         (lambda: generator.synthesis(ws[:, :3]), r"latents of shape \[1, 3, 8\]; this network takes \[N, 6, w_dim\]"),
         (lambda: generator.synthesis(ws, noise=[]), "0 maps of noise; wanted one for each of 5 convolutions"),
-        (lambda: judge(torch.zeros(1, 3, 8, 8)), "this discriminator takes 16 px"),
-        (lambda: judge(torch.zeros(6, 3, 16, 16)), "6 pictures cannot be shared by groups of 4"),
+        (lambda: discriminator(torch.zeros(1, 3, 8, 8)), "this discriminator takes 16 px"),
+        (lambda: discriminator(torch.zeros(6, 3, 16, 16)), "6 pictures cannot be shared by groups of 4"),
         (lambda: generator.generate([1.5]), "seed 1.5 is none"),
         (lambda: list(generator.render(ws, noise_mode="random", seeds=[1, 2])), "2 seeds of noise for 1 pictures"),
         (lambda: stylegan2.networks(stylegan2.Recipe(resolution=128, channel_base=64)), "each must be at least 1"),

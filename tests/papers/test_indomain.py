@@ -21,9 +21,9 @@ RECIPE = indomain.Recipe(num_steps=6, batch=4, channel_base=128, channel_max=16,
 def networks() -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
     torch.manual_seed(0)
     recipe = stylegan2.Recipe(resolution=16, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
-    generator, judge = stylegan2.networks(recipe)
+    generator, discriminator = stylegan2.networks(recipe)
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
-    return generator.eval(), judge
+    return generator.eval(), discriminator
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +36,23 @@ def pictures(networks: tuple[stylegan2.Generator, Any], tmp_path_factory: pytest
 
 def run(pictures: str, networks: Any, out: Path, stop: int = 10**9, **options: Any) -> None:
     changes = {name: options.pop(name) for name in list(options) if name in RECIPE.__dataclass_fields__}
-    generator, judge = networks
-    for tick in indomain.train(pictures, generator, replace(RECIPE, **changes), out=out, judge=judge, **options):
+    generator, discriminator = networks
+    for tick in indomain.train(pictures, generator, replace(RECIPE, **changes), out=out, discriminator=discriminator, **options):
         if tick.index == stop:
             break
 
 
 @pytest.mark.parametrize("options", [dict(), dict(adversarial=0.1), dict(iterations=2)])
 def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, tmp_path: Path) -> None:
-    judge = {name: value.clone() for name, value in networks[1].state_dict().items()}
+    discriminator = {name: value.clone() for name, value in networks[1].state_dict().items()}
     for part, stop in (("whole", 6), ("halves", 4), ("halves", 6)):  # one step after the checkpoint
-        networks[1].load_state_dict(judge)
+        networks[1].load_state_dict(discriminator)
         run(pictures, networks, tmp_path / part, stop, resume=True, **options)
     left, right = (read_state(tmp_path / part / STATE) for part in ("whole", "halves"))
     for kind in left["networks"]:
         for name, value in left["networks"][kind].items():
             assert torch.equal(value, right["networks"][kind][name]), (kind, name)
-    networks[1].load_state_dict(judge)
+    networks[1].load_state_dict(discriminator)
 
 
 def test_a_batch_in_two_parts_takes_the_same_step(pictures: str, networks: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
 from styleloom.loops.fit import Hardware
-from styleloom.nn.generator import identity
+from styleloom.nn.generator import generator_id
 from styleloom.nn.vgg import Features
 from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Step, steps
@@ -42,14 +42,14 @@ def basis(generator: stylegan2.Generator) -> Eigenbasis:
 def loom(generator: stylegan2.Generator, basis: Eigenbasis, **options: Any) -> Loom:
     torch.manual_seed(2)
     sizes: dict[str, Any] = dict(
-        num_ws=generator.num_ws, w_dim=8, resolution=SIDE, w_avg=generator.w_avg, generator=identity(generator)
+        num_ws=generator.num_ws, w_dim=8, resolution=SIDE, w_avg=generator.w_avg, generator=generator_id(generator)
     )
     return Loom(basis, **sizes, **options).requires_grad_(False)
 
 
 def gate(generator: stylegan2.Generator) -> Gate:
     torch.manual_seed(2)
-    return Gate(generator.num_ws, 8, hidden=16, generator=identity(generator)).requires_grad_(False)
+    return Gate(generator.num_ws, 8, hidden=16, generator=generator_id(generator)).requires_grad_(False)
 
 
 def run(generator: Any, features: Any, targets: Tensor, network: Any, num_steps: int = 20, **options: Any) -> list[Step]:

@@ -342,7 +342,7 @@ def test_bf16_is_near_fp32(
 
 def test_the_styles_of_a_network_may_be_trained_further(pastiche: dumoulin.StyleNet, photo: Tensor, tmp_path: Path) -> None:
     images.write(photo, tmp_path / "photo.png")
-    recipe = dumoulin.Recipe(num_steps=1, batch=2, size=32, average=0)
+    recipe = dumoulin.Recipe(num_steps=1, batch=2, size=32, ema_decay=0)
     styles = {name: torch.rand(1, 3, 48, 48) for name in pastiche.styles}
     for _ in dumoulin.train(tmp_path, styles, recipe, out=tmp_path / "run", base=pastiche):
         pass
@@ -355,7 +355,7 @@ def test_training_may_start_from_a_trained_network(
     painter: adain.AdaIN, network: johnson.TransformNet, photo: Tensor, tmp_path: Path
 ) -> None:
     images.write(photo, tmp_path / "photo.png")
-    settings: dict[str, Any] = dict(num_steps=1, batch=2, size=32, lr=1e-12, average=0)
+    settings: dict[str, Any] = dict(num_steps=1, batch=2, size=32, lr=1e-12, ema_decay=0)
     for _ in adain.train(tmp_path, tmp_path, adain.Recipe(**settings), out=tmp_path / "a", base=painter):
         pass
     style = torch.rand(1, 3, 48, 48)

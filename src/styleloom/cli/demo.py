@@ -16,7 +16,7 @@ from torch import Tensor
 
 from styleloom.core.files import check_folder
 from styleloom.data import images, painterly
-from styleloom.data.bundled import sample
+from styleloom.data.bundled import bundled
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
@@ -108,7 +108,7 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     folder = check_folder(out)
     began = time.perf_counter()
     styles = {name: painterly.draw(name, size).to(device) for name in painterly.STYLES}
-    contents = {name: images.fit(sample(name), size).to(device) for name in sorted({each.content for each in GALLERY})}
+    contents = {name: images.resize_to_fit(bundled(name), size).to(device) for name in sorted({each.content for each in GALLERY})}
     for name, picture in (styles | contents).items():
         images.write(picture, folder / f"{name}.jpg")
     features = load_features(config.features)
@@ -189,7 +189,7 @@ def _strip(content: Tensor, method: str, between: Sequence[str], styles: dict[st
 def _enlarged(device: torch.device) -> Tensor:
     """A small photograph as it is, enlarged four times by bicubic interpolation, by the network, and the true one."""
     name, (height, width) = ENLARGED
-    photo = sample(name)[..., : 4 * height, : 4 * width].to(device)
+    photo = bundled(name)[..., : 4 * height, : 4 * width].to(device)
     small = super_resolution.reduced(photo)
     blocks = small.repeat_interleave(4, 2).repeat_interleave(4, 3)
     four = [blocks, images.resize(small, photo.shape[-2:]), super_resolution.upscale(small), photo]

@@ -26,7 +26,7 @@ class Noise(StrEnum):
 
 
 class Space(StrEnum):
-    """Where a film goes from seed to seed."""
+    """Where a video goes from seed to seed."""
 
     w = "w"
     z = "z"
@@ -92,13 +92,13 @@ def generate(
     existing: Existing,
     common: Common,
 ) -> None:
-    """Make pictures of seeds: a folder of them, a sheet, or a film that goes from seed to seed.
+    """Make pictures of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
 
     The kind follows from the target: a folder gets a file a seed, a picture's suffix a sheet, .mp4, .webm or .gif a film.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
-        out: folder, picture or film to write.
+        out: folder, picture or video to write.
         seeds: as 0-15 or 1,5,7-9.
         psi: truncation; 0 is the mean picture, 1 no truncation; 1:0:5 for a sheet with five, a row a seed.
         cutoff: how many layers, from the coarsest, are truncated; all unless told.
@@ -108,7 +108,7 @@ def generate(
         frames: frames from one seed to the next, of a film.
         rate: frames a second, of a film.
         space: w goes straight through w, z along the sphere in z, in a film.
-        once: end a film at the last seed, instead of coming back to the first.
+        once: end a video at the last seed, instead of coming back to the first.
         figure: mean for the picture of the mean w, noise for what noise decides (of the first seed).
         precision: fp32, or bf16 for the four highest resolutions of a StyleGAN2, where the processor is fast at it.
     """
@@ -131,7 +131,7 @@ def generate(
         device=common.torch_device(),
         **existing.options(),
     )
-    film = out.suffix.lower() == ".gif" or video.is_film(out)
+    film = out.suffix.lower() == ".gif" or video.is_video(out)
 
     def outcome(finished: Finished) -> str:
         count, side = (finished.values.get(name) for name in ("count", "resolution"))

@@ -24,7 +24,7 @@ def invert(
     basis: str | None = None,
     learned: str | None = None,
     mask: str | None = None,
-    film: bool = False,
+    video: bool = False,
     curves: bool = False,
     max_pixels: int = images.MAX_PIXELS,
     settings: Annotated[dict[str, Any], inversion.configure()],
@@ -46,7 +46,7 @@ def invert(
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
         mask: a grey picture, white where photographs are to be met; everywhere unless told. Its middle square is taken too.
-        film: write NAME.mp4 of each descent.
+        video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         max_pixels: refuse pictures of more pixels.
     """
@@ -60,7 +60,7 @@ def invert(
         basis=basis,
         learned=learned,
         mask=mask,
-        film=film,
+        video=video,
         curves=curves,
         max_pixels=max_pixels,
         device=common.torch_device(),
@@ -88,6 +88,6 @@ def _told(event: ItemDone) -> str:
     )
     if len(losses) > 1 and min(losses[1:]) >= losses[0]:
         text += "; nothing better was found than where it began: try a smaller --lr, or another --optimizer"
-    if (begins := event.values.get("film_begins", 0)) > 1:
-        text += f"; the film begins at step {begins}, where the run went on"
+    if (begins := event.values.get("video_begins", 0)) > 1:
+        text += f"; the video begins at step {begins}, where the run went on"
     return text

@@ -38,9 +38,9 @@ def stylize(
     "styleloom data styles" draws. Stopped with Ctrl-C, the best picture so far is written.
 
     Args:
-        content: photograph, or a folder or glob of them; or a film, for the methods of one pass.
+        content: photograph, or a folder or glob of them; or a video, for the methods of one pass.
         style: one or more style pictures; for dumoulin names of its styles, for johnson the name or file of a network.
-        out: picture or film to write; for several photographs a folder.
+        out: picture or video to write; for several photographs a folder.
         method: gatys (minutes a picture), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
@@ -48,7 +48,7 @@ def stylize(
         start: picture to start from, instead of --init.
         preview_every: write the picture so far every so many steps.
         batch: pictures of one size that are painted at once, in one pass.
-        smooth: how much of each frame of a film is the one before it, moved along; 0: each by itself.
+        smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
         max_pixels: refuse pictures of more pixels.
     """
     report, device = Report(common), common.torch_device()

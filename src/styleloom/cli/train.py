@@ -258,9 +258,11 @@ def encoder(
     """
     chosen = configured(indomain_.RECIPES, recipe, settings)
     network = load_generator(generator, common.torch_device())
-    judge = models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
+    discriminator = models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
     hardware = launch.hardware(common)
-    loop = indomain_.train(data, network, chosen, out=out, judge=judge, licence=licence, hardware=hardware, resume=launch.resume)
+    loop = indomain_.train(
+        data, network, chosen, out=out, discriminator=discriminator, licence=licence, hardware=hardware, resume=launch.resume
+    )
     _follow(loop, out, common, indomain_.KIND)
 
 

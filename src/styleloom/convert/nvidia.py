@@ -149,11 +149,11 @@ def _discriminator(state: dict[str, Any], flat: Mapping[str, Tensor], path: Path
         epilogue_kwargs=dict(
             mbstd_group_size=spread.get("group_size", 4), mbstd_num_channels=spread.get("num_channels", 0) if spread else 0
         ),
-        **judge_channels(flat, generators.resolutions(side)),
+        **discriminator_channels(flat, generators.resolutions(side)),
     )
 
 
-def judge_channels(tensors: Mapping[str, Tensor], sides: Sequence[int]) -> dict[str, Any]:
+def discriminator_channels(tensors: Mapping[str, Tensor], sides: Sequence[int]) -> dict[str, Any]:
     """The arguments for the channels of a discriminator whose tensors have NVIDIA's names."""
     widths = {side: tensors[f"b{side}.conv{'0' if side > 4 else ''}.weight"].shape[0] for side in sides}
     return generators.channel_options(widths)
@@ -212,13 +212,13 @@ def convert_named(path: Path) -> Converted:
         told = f"is a {kind} of StyleLoom already" if kind else "does not say what network it holds"
         raise StyleLoomError(f"{path} {told}; wanted a file of another project")
     arguments = json.loads(metadata["init_kwargs"])
-    generator, judge = arguments.get("G_ema"), arguments.get("D")
-    if judge:
-        filter = judge.pop("block_kwargs", {}).get("resample_filter")
-        judge |= {} if filter is None else {"resample_filter": filter}
+    generator, discriminator = arguments.get("G_ema"), arguments.get("D")
+    if discriminator:
+        filter = discriminator.pop("block_kwargs", {}).get("resample_filter")
+        discriminator |= {} if filter is None else {"resample_filter": filter}
     ours = {"G_ema": "G", "D": "D"}
     named = {f"{ours[place.split('.')[0]]}.{place.split('.', 1)[1]}": tensor for place, tensor in tensors.items()}
-    return KIND, named, {"G": generator, "D": judge}
+    return KIND, named, {"G": generator, "D": discriminator}
 
 
 def _official(key: str, config: dict[str, Any], name: str | Path) -> dict[str, Any]:

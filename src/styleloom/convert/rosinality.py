@@ -21,7 +21,7 @@ from styleloom.nn import generator as generators
 from styleloom.nn.equalized import GAIN
 from styleloom.nn.resample import fir
 
-from .nvidia import Converted, judge_channels, taps
+from .nvidia import Converted, discriminator_channels, taps
 
 State = Mapping[str, Tensor]
 
@@ -69,7 +69,7 @@ def _count(state: State, pattern: str) -> int:
 # StyleGAN2: the paper's network under other names.
 
 
-def _stylegan2(state: State, judge: State, content: Mapping[str, Any]) -> Converted:
+def _stylegan2(state: State, discriminator: State, content: Mapping[str, Any]) -> Converted:
     blocks = _count(state, r"to_rgbs\.(\d+)\.")
     sides = generators.resolutions(8 * 2 ** (blocks - 1)) if blocks else [4]
     found = {"const": state["input.input"][0]}
@@ -111,8 +111,8 @@ def _stylegan2(state: State, judge: State, content: Mapping[str, Any]) -> Conver
     config: dict[str, Any] = {"G": generator, "D": None}
     if isinstance(content.get("ada_aug_p"), float | int):
         config["augment_p"] = float(content["ada_aug_p"])
-    if judge:
-        found, config["D"] = _stylegan2_discriminator(judge, sides)
+    if discriminator:
+        found, config["D"] = _stylegan2_discriminator(discriminator, sides)
         tensors |= {f"D.{name}": value for name, value in found.items()}
     return "stylegan2", tensors, config
 
@@ -150,7 +150,7 @@ def _stylegan2_discriminator(state: State, sides: list[int]) -> tuple[dict[str, 
     found = {ours: state[theirs] for theirs, ours in names.items()}
     found |= {f"{place}.resample_filter": kernel.clone() for place, kernel in kernels.items()}
     config = dict(c_dim=0, img_resolution=sides[-1], img_channels=3, resample_filter=taps(filter))
-    return found, config | judge_channels(found, sides)
+    return found, config | discriminator_channels(found, sides)
 
 
 # The two that grow, in which all layers but their last have He's gain: weight times sqrt(2 / fan_in).
@@ -172,7 +172,7 @@ def _he(state: State, theirs: str, ours: str, *, to: float = GAIN) -> dict[str, 
     return {f"{ours}.weight": state[f"{theirs}.weight_orig"] * (GAIN / to), f"{ours}.bias": state[f"{theirs}.bias"]}
 
 
-def _stylegan(state: State, judge: State, path: Path, resolution: int | None) -> Converted:
+def _stylegan(state: State, discriminator: State, path: Path, resolution: int | None) -> Converted:
     levels = _count(state, r"generator\.progression\.(\d+)\.")
     sides = _trained(levels, path, resolution)
     found: dict[str, Tensor] = {}
@@ -217,8 +217,8 @@ def _stylegan(state: State, judge: State, path: Path, resolution: int | None) ->
     )
     tensors = {f"G.{name}": value for name, value in found.items()}
     config: dict[str, Any] = {"G": generator, "D": None}
-    if judge:
-        found, config["D"] = _stylegan_discriminator(judge, sides)
+    if discriminator:
+        found, config["D"] = _stylegan_discriminator(discriminator, sides)
         tensors |= {f"D.{name}": value for name, value in found.items()}
     return "stylegan", tensors, config
 

@@ -17,7 +17,7 @@ from styleloom.nn import generator as generators
 from styleloom.nn.equalized import GAIN
 from styleloom.nn.resample import TAPS, fir
 
-from .nvidia import Converted, judge_channels
+from .nvidia import Converted, discriminator_channels
 
 ALLOWED: dict[tuple[str, str], type] = {
     ("tfutil", "Network"): Object,
@@ -44,16 +44,16 @@ def convert_tensorflow(discriminator: Object | None, generator: Object, path: Pa
     """
     variables = _variables(generator)
     if any(name.endswith("mod_weight") for name in variables):
-        kind, make, judge = "stylegan2", _stylegan2, _stylegan2_discriminator
+        kind, make, make_discriminator = "stylegan2", _stylegan2, _stylegan2_discriminator
     elif "dlatent_avg" in variables:
-        kind, make, judge = "stylegan", _stylegan, _discriminator
+        kind, make, make_discriminator = "stylegan", _stylegan, _discriminator
     elif "4x4/Dense/weight" in variables:
-        kind, make, judge = "progan", _progan, _discriminator
+        kind, make, make_discriminator = "progan", _progan, _discriminator
     else:
         raise StyleLoomError(f"{path} holds a network of TensorFlow that is none of ProGAN, StyleGAN and StyleGAN2")
     tensors: dict[str, Tensor] = {}
     config: dict[str, Any] = {"G": None, "D": None}
-    for key, stub, convert in (("G", generator, make), ("D", discriminator, judge)):
+    for key, stub, convert in (("G", generator, make), ("D", discriminator, make_discriminator)):
         if stub is None:
             continue
         plain = stub.state["static_kwargs"]
@@ -248,7 +248,7 @@ def _discriminator(variables: Variables, plain: Mapping[str, Any], kind: str) ->
         classes="scores" if kind == "progan" else "product",
         pool_last=kind == "progan" and "8x8/Conv1/weight" in variables,
         lod=lod,
-        **judge_channels(read.found, sides),
+        **discriminator_channels(read.found, sides),
     )
 
 
@@ -361,7 +361,7 @@ def _stylegan2_discriminator(
         cmap_dim=cmap_dim,
         mapping_kwargs=mapping,
         epilogue_kwargs=dict(mbstd_group_size=group, mbstd_num_channels=0 if group is not None and group <= 1 else features),
-        **judge_channels(read.found, generators.resolutions(side)),
+        **discriminator_channels(read.found, generators.resolutions(side)),
     )
 
 

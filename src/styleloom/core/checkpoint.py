@@ -217,8 +217,21 @@ def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
     with replacing(path) as beside:
         try:
             save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside, metadata=metadata)
+            _sort_header(beside)
         except SafetensorError as error:  # it wraps the operating system's own errors
             raise StyleLoomError(f"cannot write {path}: {error}") from error
+
+
+def _sort_header(path: Path) -> None:
+    """Put the header's names in order, which safetensors leaves to chance: the same contents are the same bytes."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        ordered = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items()))} | dict(sorted(header.items()))
+        text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:  # a header that says the same in more bytes stays as it is
+            file.seek(8)
+            file.write(text.ljust(length))
 
 
 def _take_apart(node: Any, tensors: dict[str, Tensor]) -> Any:

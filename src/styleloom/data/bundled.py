@@ -17,7 +17,7 @@ PHOTOGRAPHS = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "
 NAMES = (*PHOTOGRAPHS, *STYLES)
 
 
-def sample(name: str) -> Tensor:
+def bundled(name: str) -> Tensor:
     """A bundled picture by name: a photograph as it is, or a style picture of 512 pixels.
 
     Args:

@@ -42,13 +42,13 @@ class Pictures:
 
     Attributes:
         damaged: ``{name: reason}`` of the pictures that could not be read so far.
-        places: of each picture, its folder or zip and its name in there.
+        locations: of each picture, its folder or zip and its name in there.
     """
 
     def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None) -> None:
         self.shorter = shorter
         self.damaged: dict[str, str] = {}
-        self.places: list[tuple[Path, str]] = []
+        self.locations: list[tuple[Path, str]] = []
         self._readers: list[tuple[str, Read]] = []
         self._kept: dict[int, Tensor] = {}
         self._room = KEPT
@@ -63,7 +63,7 @@ class Pictures:
             for path in sorted(source.rglob("*")):
                 if path.suffix.lower() in images.SUFFIXES:
                     self._readers.append((str(path), lambda path=path: images.read(path)))  # type: ignore[misc]
-                    self.places.append((source, path.relative_to(source).as_posix()))
+                    self.locations.append((source, path.relative_to(source).as_posix()))
         elif source.suffix.lower() == ".zip":
             try:
                 archive = zipfile.ZipFile(source)
@@ -72,10 +72,10 @@ class Pictures:
             for name in sorted(archive.namelist()):
                 if Path(name).suffix.lower() in images.SUFFIXES:
                     self._readers.append((f"{source}/{name}", _from_zip(archive, name)))
-                    self.places.append((source, name))
+                    self.locations.append((source, name))
         elif source.is_file():
             self._readers.append((str(source), lambda: images.read(source)))
-            self.places.append((source.parent, source.name))
+            self.locations.append((source.parent, source.name))
         else:
             raise StyleLoomError(f"no such folder or file: {source}")
 
@@ -124,7 +124,7 @@ class Pictures:
         return kept.float() / 255
 
 
-class Labelled:
+class SquareImages:
     """Square pictures of one size, and the class of each.
 
     Args:
@@ -194,15 +194,17 @@ def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
 
 
 def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
-    """Each picture's class by number, and the classes' names; see :class:`Labelled`, also for what is refused."""
-    tables = {source: _table(source) for source, _ in pictures.places}
+    """Each picture's class by number, and the classes' names; see :class:`SquareImages`, also for what is refused."""
+    tables = {source: _table(source) for source, _ in pictures.locations}
     found: list[str | int] = []
-    for source, name in pictures.places:
+    for source, name in pictures.locations:
         table = tables[source]
         label = table.get(name) if table is not None else Path(name).parts[0] if len(Path(name).parts) > 1 else None
         if not isinstance(label, str | int):
-            told = f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
-            raise StyleLoomError(f"{source}: no class for {name}: {told}; give each picture one whole number, or a sub-folder")
+            reason = (
+                f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
+            )
+            raise StyleLoomError(f"{source}: no class for {name}: {reason}; give each picture one whole number, or a sub-folder")
         found.append(label)
     if all(isinstance(label, int) for label in found):
         numbers = [int(label) for label in found]
@@ -277,7 +279,7 @@ def recolored(picture: Tensor, rng: RandomState) -> Tensor:
 def batches(
     item: Item,
     count: int,
-    places: Callable[[int], range],
+    sample_indices: Callable[[int], range],
     *,
     seed: int,
     first: int = 0,
@@ -294,13 +296,13 @@ def batches(
     Args:
         item: makes one example, a tuple of tensors, of picture ``index``, with a random state of its own.
         count: how many pictures there are.
-        places: of the examples of a batch, in the endless row of them.
+        sample_indices: of the examples of a batch, in the endless row of them.
         workers: threads that make batches beforehand, each its own.
         pin: put them where a GPU copies from without waiting.
     """
 
     def make(step: int) -> tuple[Tensor, ...]:
-        row = places(step)
+        row = sample_indices(step)
         chosen = order(count, seed, row.start, len(row))
         own = list(zip(chosen, row, strict=True))[rank::world]
         items = [item(index, RandomState([seed, place % 2**32])) for index, place in own]

@@ -222,7 +222,7 @@ def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def fit(image: Tensor, longest: int) -> Tensor:
+def resize_to_fit(image: Tensor, longest: int) -> Tensor:
     """Resample to a longer side, with proportions kept.
 
     Args:

@@ -1,4 +1,4 @@
-"""Films: frames in, painted frames out, steadied along the motion between them, and the sound as it was.
+"""Videos: frames in, painted frames out, steadied along the motion between them, and the sound as it was.
 
 Needs PyAV (the extra ``video``).
 """
@@ -31,16 +31,16 @@ FLOW_SIZE = 320  # longer side at which motion is looked for
 DOUBT = 0.06  # difference of brightness, along the motion, at which the motion is half trusted
 
 
-def is_film(path: str | Path) -> bool:
-    """Whether a file is a film by its suffix."""
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a video by its suffix."""
     return Path(path).suffix.lower() in READABLE
 
 
-def check_film(path: str | Path) -> Path:
-    """Raise StyleLoomError unless a film can be written at ``path``."""
+def check_video(path: str | Path) -> Path:
+    """Raise StyleLoomError unless a video can be written at ``path``."""
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
-        raise StyleLoomError(f"cannot write {path}: unknown film format {path.suffix!r}; use one of {', '.join(FORMATS)}")
+        raise StyleLoomError(f"cannot write {path}: unknown video format {path.suffix!r}; use one of {', '.join(FORMATS)}")
     check_parent(path)
     if path.is_dir():
         raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
@@ -50,13 +50,13 @@ def check_film(path: str | Path) -> Path:
 def repaint(
     source: str | Path, out: str | Path, paint: Callable[[Tensor], Tensor], *, smooth: float = 0.6, batch: int = 8
 ) -> Iterator[Progress]:
-    """Paint a film frame by frame, with its timing and its sound; a generator of the progress, frame by frame.
+    """Paint a video frame by frame, with its timing and its sound; a generator of the progress, frame by frame.
 
     A loop that is left early, or interrupted, leaves the part that was painted as a whole film.
 
     Args:
-        source: film to read.
-        out: film to write: .mp4, .mov and .mkv in H.264, .webm in VP9.
+        source: video to read.
+        out: video to write: .mp4, .mov and .mkv in H.264, .webm in VP9.
         paint: makes [N, 3, H', W'] of frames [N, 3, H, W], both of 8-bit numbers.
         smooth: how much of each painted frame is the one before it, moved along, where the motion between the frames
             can be trusted; 0: each frame by itself.
@@ -66,11 +66,11 @@ def repaint(
         :class:`~styleloom.loops.descend.Progress` after each frame.
 
     Raises:
-        StyleLoomError: a source that is no film, a target that cannot be written, or PyAV is not installed.
+        StyleLoomError: a source that is no video, a target that cannot be written, or PyAV is not installed.
     """
     if not 0 <= smooth < 1:
         raise StyleLoomError(f"smooth is {smooth}; it must be from 0 to below 1")
-    out = check_film(out)
+    out = check_video(out)
     av = pyav()
     began, done = time.perf_counter(), 0
     stopped: BaseException | None = None
@@ -96,8 +96,8 @@ def repaint(
         raise stopped
 
 
-def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> Iterator[Progress]:
-    """Write pictures [1, 3, H, W] in [0, 1], all of one size, as a film; a generator of the progress, frame by frame.
+def write_video(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> Iterator[Progress]:
+    """Write pictures [1, 3, H, W] in [0, 1], all of one size, as a video; a generator of the progress, frame by frame.
 
     Args:
         frames: the pictures, taken one after the other.
@@ -122,7 +122,7 @@ def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> 
             yield Progress(count, count, {}, time.perf_counter() - began)
         images.write_gif(kept, out, rate=rate)
         return
-    out = check_film(out)
+    out = check_video(out)
     av = pyav()
     with replacing(out) as beside, _Writer(av, beside, FORMATS[out.suffix.lower()], rate=rate) as writer:
         for count, frame in enumerate(frames, 1):
@@ -131,7 +131,7 @@ def write_film(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> 
 
 
 def pyav() -> Any:
-    """The library that films need.
+    """The library that videos need.
 
     Raises:
         StyleLoomError: it is not there.
@@ -139,17 +139,17 @@ def pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        raise StyleLoomError("films need PyAV: pip install 'styleloom[video]'") from error
+        raise StyleLoomError("videos need PyAV: pip install 'styleloom[video]'") from error
     return av
 
 
 def _opened(av: Any, source: str | Path) -> Any:
     if not Path(source).is_file():
-        raise StyleLoomError(f"no such film: {source}")
+        raise StyleLoomError(f"no such video: {source}")
     try:
         film = av.open(str(source))
     except av.FFmpegError as error:
-        raise StyleLoomError(f"cannot read {source}: no film that can be read ({error.strerror})") from error
+        raise StyleLoomError(f"cannot read {source}: no video that can be read ({error.strerror})") from error
     if not film.streams.video:
         film.close()
         raise StyleLoomError(f"{source} has no pictures in it")
@@ -183,7 +183,7 @@ def _chunks(frames: Iterable[tuple[Tensor, int | None]], size: int) -> Iterator[
 
 
 class _Writer:
-    """A film being written: pictures are encoded, the packets of the sound are copied as their time comes."""
+    """A video being written: pictures are encoded, the packets of the sound are copied as their time comes."""
 
     def __init__(self, av: Any, path: Path, container: str, film: Any = None, source: str | Path = "", *, rate: int = 25) -> None:
         self.av = av
@@ -260,7 +260,7 @@ class _Steady:
         """Frame [1, 3, H, W] and what was painted of it [1, 3, H', W'], of bytes -> the same, steadied."""
         if not self.strength or min(frame.shape[-2:]) < 32:
             return painted
-        small = images.rgb_to_yiq(images.fit(floats(frame), min(FLOW_SIZE, max(frame.shape[-2:]))))[:, :1]
+        small = images.rgb_to_yiq(images.resize_to_fit(floats(frame), min(FLOW_SIZE, max(frame.shape[-2:]))))[:, :1]
         result = floats(painted)
         if self.before is not None:
             last, shown = self.before

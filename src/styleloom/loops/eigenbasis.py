@@ -21,7 +21,7 @@ from torch import Tensor
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
-from styleloom.nn.generator import Generator, identity, mixed_from
+from styleloom.nn.generator import Generator, generator_id, mixed_from
 from styleloom.nn.vgg import Features
 
 KIND = "eigenbasis"
@@ -143,7 +143,7 @@ def eigenbasis(
     values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
     spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
     spread = spread.clamp(min=1e-3 * float(spread.max()))  # of what the prior never does, too
-    found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
+    found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=generator_id(generator))
     basis = Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
     yield Estimate(samples, samples, {}, time.perf_counter() - began, basis, trace)
 

@@ -148,9 +148,9 @@ class Task:
         count: how many pictures there are.
         averages: ``{name of a network: decay at a step}`` of exponential moving averages of weights, see :func:`warmed`.
         schedule: factor of every learning rate at a step, counted from 0.
-        begin: called with each step before it is taken; what it decides on must be in the networks' buffers, which are saved
-            and, of several processes, averaged after each step. Returns figures for the log.
-        places: of a step's examples in the endless row of them; step * batch and so on unless told.
+        before_step: called with each step before it is taken; what it decides on must be in the networks' buffers, which are
+            saved and, of several processes, averaged after each step. Returns figures for the log.
+        sample_indices: of a step's examples in the endless row of them; step * batch and so on unless told.
         measure: of the networks, averaged where they are, named figures of quality.
         sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
         export: writes a model file of the networks, averaged where they are.
@@ -165,8 +165,8 @@ class Task:
     count: int
     averages: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
     schedule: Callable[[int], float] = lambda step: 1.0
-    begin: Callable[[int], dict[str, float]] = lambda step: {}
-    places: Callable[[int], range] | None = None
+    before_step: Callable[[int], dict[str, float]] = lambda step: {}
+    sample_indices: Callable[[int], range] | None = None
     measure: Callable[[Mapping[str, nn.Module]], dict[str, float]] | None = None
     sample: Callable[[Mapping[str, nn.Module]], Tensor] | None = None
     export: Callable[[Mapping[str, nn.Module], Path], None] | None = None
@@ -226,7 +226,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     """
     keep_memory()
     batch_size = training.batch
-    places = task.places or (lambda step: range(step * batch_size, (step + 1) * batch_size))
+    sample_indices = task.sample_indices or (lambda step: range(step * batch_size, (step + 1) * batch_size))
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
@@ -237,15 +237,23 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     rank, world = fabric.global_rank, fabric.world_size
     gpu = fabric.device.type == "cuda"
     source = data.batches(
-        task.item, task.count, places, seed=training.seed, first=done, rank=rank, world=world, workers=8 if gpu else 1, pin=gpu
+        task.item,
+        task.count,
+        sample_indices,
+        seed=training.seed,
+        first=done,
+        rank=rank,
+        world=world,
+        workers=8 if gpu else 1,
+        pin=gpu,
     )
     start, skipped = time.perf_counter(), 0
     misses = dict.fromkeys(task.phases, 0)
-    seen = places(done).start
+    seen = sample_indices(done).start
     with _stop_signals() as asked_to_stop:
         for step, batch in zip(range(done, training.num_steps), source, strict=False):
-            _check_shares(len(places(step)), world, training.accumulate)
-            told = task.begin(step)
+            _check_shares(len(sample_indices(step)), world, training.accumulate)
+            stats = task.before_step(step)
             torch.manual_seed(mixed_seed(training.seed, step, rank))
             batch = tuple(part.to(fabric.device, non_blocking=True) for part in batch)
             losses: dict[str, float] = {}
@@ -273,10 +281,10 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             stopped = _anyone(asked_to_stop(), fabric)
             last = stopped or step + 1 == training.num_steps
             seconds = time.perf_counter() - start
-            pictures = places(step).stop
+            pictures = sample_indices(step).stop
             rate = (pictures - seen) / seconds
             damaged = tuple(dict.fromkeys(name for found in task.damaged for name in found))
-            tick = Tick(step + 1, training.num_steps, losses | told, seconds, rate, pictures, skipped, damaged, stopped)
+            tick = Tick(step + 1, training.num_steps, losses | stats, seconds, rate, pictures, skipped, damaged, stopped)
             if log is not None:
                 log.write(tick, last)
                 if task.measure is not None and training.measure_every and ((step + 1) % training.measure_every == 0 or last):
@@ -384,8 +392,8 @@ def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, 
     changed = [name for name in sorted({*before, *settings} - free) if before.get(name) != settings.get(name)]
     changed = ["method"] if "method" in changed else changed  # others have other settings
     if changed:
-        told = "; ".join(f"{name} was {before.get(name)!r}, now {settings.get(name)!r}" for name in changed)
-        raise StyleLoomError(f"{out} was begun with other settings: {told}; use the same ones, or another folder")
+        differences = "; ".join(f"{name} was {before.get(name)!r}, now {settings.get(name)!r}" for name in changed)
+        raise StyleLoomError(f"{out} was begun with other settings: {differences}; use the same ones, or another folder")
     for name, network in task.networks.items():
         network.load_state_dict(saved["networks"][name])
     for name, network in averages.items():

@@ -20,7 +20,7 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import TINY, StyleLoomError, check_limits
 from styleloom.core.precision import precision_on
 from styleloom.data import images
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import Distance, Embedding
 from styleloom.nn.generator import Generator, ModelFiles
 
@@ -29,14 +29,14 @@ from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
 LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("kimg", "average_kimg", "augment_kimg"), (TINY, 1e9)),
-    **dict.fromkeys(("fade_kimg", "stable_kimg", "average_rampup"), (0, 1e9)),
+    **dict.fromkeys(("kimg", "ema_kimg", "ada_kimg"), (TINY, 1e9)),
+    **dict.fromkeys(("fade_kimg", "stable_kimg", "ema_rampup"), (0, 1e9)),
     **dict.fromkeys(("gradient_penalty", "drift", "r1_gamma", "pl_weight"), (0, 1e9)),
-    **dict.fromkeys(("r1_interval", "pl_interval", "pl_batch_shrink", "augment_interval"), (1, math.inf)),
+    **dict.fromkeys(("r1_interval", "pl_interval", "pl_batch_shrink", "ada_interval"), (1, math.inf)),
     **dict.fromkeys(("resolution", "channel_base", "channel_max", "z_dim", "w_dim", "batch"), (1, math.inf)),
-    **dict.fromkeys(("mapping_layers", "minibatch_std", "freeze", "measure_every"), (0, math.inf)),
-    **dict.fromkeys(("mixing_prob", "w_avg_beta", "average_decay", "pl_decay"), (0, 1)),
-    "augment_target": (-1, 1),
+    **dict.fromkeys(("mapping_layers", "mbstd_group_size", "freeze", "measure_every"), (0, math.inf)),
+    **dict.fromkeys(("style_mixing_prob", "w_avg_beta", "ema_decay", "pl_decay"), (0, 1)),
+    "ada_target": (-1, 1),
     "lr": (TINY, 1),
     "measure_pictures": (2, math.inf),
     "seed": (0, 2**32 - 1),
@@ -46,7 +46,7 @@ PASSED = ("kimg", "log_every", "sample_every", "save_every", "measure_every", "m
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class GANRecipe:
     """What is the same in every recipe of a generator.
 
     Args:
@@ -85,7 +85,7 @@ class Adversarial:
                 check_limits(name, each, *limits)
 
 
-class Memory(nn.Module):
+class RunningStatistics(nn.Module):
     """What a training remembers between steps, in buffers: numbers, and means of what the pictures of a step showed.
 
     Args:
@@ -117,44 +117,44 @@ class Memory(nn.Module):
 
 
 @dataclass(frozen=True)
-class Game:
+class GANSetup:
     """A paper's part of a training.
 
     Attributes:
-        generator, judge: the two networks.
-        memory: what is remembered between steps.
+        generator, discriminator: the two networks.
+        statistics: what is remembered between steps.
         phases: the updates of a step; their losses take real pictures [N, C, H, W] in [-1, 1], classes [N, c_dim] and seeds [N].
         average: decay of the generator's running mean at a step.
-        begin: see :class:`~styleloom.loops.fit.Task`.
+        before_step: see :class:`~styleloom.loops.fit.Task`.
         batch: real pictures a step, the fewest where that changes ...
-        places: ... as it says, see :class:`~styleloom.loops.fit.Task`.
+        sample_indices: ... as it says, see :class:`~styleloom.loops.fit.Task`.
         schedule: likewise.
     """
 
     generator: Generator
-    judge: nn.Module
-    memory: Memory
+    discriminator: nn.Module
+    statistics: RunningStatistics
     phases: Mapping[str, Phase]
     average: Callable[[int], float]
-    begin: Callable[[int], dict[str, float]]
+    before_step: Callable[[int], dict[str, float]]
     batch: int
-    places: Callable[[int], range] | None = None
+    sample_indices: Callable[[int], range] | None = None
     schedule: Callable[[int], float] = lambda step: 1.0
 
 
-def steps_of(game: Game, kimg: float) -> int:
+def steps_of(setup: GANSetup, kimg: float) -> int:
     """Steps until so many thousands of pictures were seen."""
-    most = max(1, math.ceil(1000 * kimg / game.batch))
-    if game.places is None:
+    most = max(1, math.ceil(1000 * kimg / setup.batch))
+    if setup.sample_indices is None:
         return most
-    return 1 + bisect.bisect_left(range(most), 1000 * kimg, key=lambda step: game.places(step).stop)  # type: ignore[misc]
+    return 1 + bisect.bisect_left(range(most), 1000 * kimg, key=lambda step: setup.sample_indices(step).stop)  # type: ignore[misc]
 
 
 def trainer(
     files: ModelFiles[Any, Any],
     networks: Callable[[Any, int], tuple[Any, Any]],
-    rules: Callable[[Any, Any, Any], Game],
-    default: Adversarial,
+    rules: Callable[[Any, Any, Any], GANSetup],
+    default: GANRecipe,
     embedding: Callable[..., Embedding],
     reduce_precision: Callable[[Any, torch.dtype], None] | None = None,
 ) -> Callable[..., Iterator[Tick]]:
@@ -163,7 +163,7 @@ def trainer(
     Args:
         files: the paper's model files.
         networks: makes generator and discriminator of a recipe and a number of classes.
-        rules: makes the :class:`Game` of a recipe and the two, on their device.
+        rules: makes the :class:`GANSetup` of a recipe and the two, on their device.
         default: recipe of those who give none.
         embedding: loads the features that quality is measured by.
         reduce_precision: lets a network compute in a 16-bit type; unless given, torch's mixed precision does.
@@ -200,22 +200,22 @@ def trainer(
             raise StyleLoomError(f"recipe is {recipe!r:.60}; wanted {type(default).__module__}.Recipe, such as PRESETS has")
         loop = replace(hardware, precision="fp32") if reduce_precision is not None else hardware
         fabric = loop.launch()
-        pictures = Labelled(data, recipe.resolution, conditional=recipe.conditional)
+        pictures = SquareImages(data, recipe.resolution, conditional=recipe.conditional)
         torch.manual_seed(recipe.seed)
-        generator, judge = networks(recipe, len(pictures.classes))
-        check_limits("freeze", recipe.freeze, 0, len(resolutions_of(judge)) - 1)
+        generator, discriminator = networks(recipe, len(pictures.classes))
+        check_limits("freeze", recipe.freeze, 0, len(resolutions_of(discriminator)) - 1)
         if base is not None:
-            begin_with(files, base, generator, judge)
+            begin_with(files, base, generator, discriminator)
         dtype = precision_on(fabric.device, hardware.precision)
-        for network in (generator, judge):
+        for network in (generator, discriminator):
             network.to(fabric.device, memory_format=torch.channels_last)
         if reduce_precision is not None:
             reduce_precision(generator.synthesis, dtype)
-            reduce_precision(judge, dtype)
-        game = rules(recipe, generator, judge)
-        _check_groups(judge, game.batch, fabric.world_size * recipe.accumulate)
+            reduce_precision(discriminator, dtype)
+        setup = rules(recipe, generator, discriminator)
+        _check_groups(discriminator, setup.batch, fabric.world_size * recipe.accumulate)
         settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=pictures.classes)
-        task, training = _task(recipe, files, game, pictures, embedding, licence, settings)
+        task, training = _task(recipe, files, setup, pictures, embedding, licence, settings)
         yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
 
     return train
@@ -224,23 +224,23 @@ def trainer(
 def _task(
     recipe: Any,
     files: ModelFiles[Any, Any],
-    game: Game,
-    pictures: Labelled,
+    setup: GANSetup,
+    pictures: SquareImages,
     embedding: Callable[..., Embedding],
     licence: str,
     settings: Mapping[str, Any],
 ) -> tuple[Task, Training]:
-    """A game as the loop over networks takes it."""
-    generator: Any = game.generator
-    judge: Any = game.judge
+    """A setup as the loop over networks takes it."""
+    generator: Any = setup.generator
+    discriminator: Any = setup.discriminator
 
     def current(networks: Mapping[str, nn.Module]) -> Generator:
         """The averaged generator, grown as far as the one that learns."""
         average: Any = networks["G"]
-        for network in (average.synthesis, judge):
+        for network in (average.synthesis, discriminator):
             if hasattr(network, "lod"):
                 network.lod = generator.synthesis.lod
-                average.config["synthesis_kwargs"]["lod"] = judge.config["lod"] = network.lod
+                average.config["synthesis_kwargs"]["lod"] = discriminator.config["lod"] = network.lod
         return cast(Generator, average)
 
     distance: list[Any] = []
@@ -251,31 +251,31 @@ def _task(
         return {"fid": distance[0](current(networks))}
 
     task = Task(
-        networks={"G": generator, "D": judge, "memory": game.memory},
-        phases=game.phases,
+        networks={"G": generator, "D": discriminator, "statistics": setup.statistics},
+        phases=setup.phases,
         item=pictures.example(recipe.mirror),
         count=len(pictures),
-        averages={"G": game.average},
-        schedule=game.schedule,
-        begin=game.begin,
-        places=game.places,
+        averages={"G": setup.average},
+        schedule=setup.schedule,
+        before_step=setup.before_step,
+        sample_indices=setup.sample_indices,
         measure=measure,
         sample=lambda networks: sheet(current(networks)),
-        export=lambda networks, path: files.save(current(networks), path, judge, licence),
+        export=lambda networks, path: files.save(current(networks), path, discriminator, licence),
         settings=settings,
         free=PASSED,
         damaged=[pictures.damaged],
     )
     cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every", "measure_every")
     training = Training(
-        num_steps=steps_of(game, recipe.kimg), batch=game.batch, **{name: getattr(recipe, name) for name in cadence}
+        num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **{name: getattr(recipe, name) for name in cadence}
     )
     return task, training
 
 
-def _check_groups(judge: nn.Module, batch: int, parts: int) -> None:
+def _check_groups(discriminator: nn.Module, batch: int, parts: int) -> None:
     """Raise StyleLoomError where a part of a batch is less than a group of pictures whose spread the discriminator sees."""
-    spreading: list[Any] = [module for module in judge.modules() if getattr(module, "num_channels", 0)]
+    spreading: list[Any] = [module for module in discriminator.modules() if getattr(module, "num_channels", 0)]
     group = min(max([module.group_size or batch for module in spreading], default=1), batch)
     if parts > 1 and batch // parts % group:
         raise StyleLoomError(
@@ -284,15 +284,15 @@ def _check_groups(judge: nn.Module, batch: int, parts: int) -> None:
         )
 
 
-def resolutions_of(judge: nn.Module) -> list[int]:
+def resolutions_of(discriminator: nn.Module) -> list[int]:
     """The sides of a discriminator's blocks, the highest first."""
-    return sorted((int(name[1:]) for name, _ in judge.named_children() if name[1:].isdigit()), reverse=True)
+    return sorted((int(name[1:]) for name, _ in discriminator.named_children() if name[1:].isdigit()), reverse=True)
 
 
-def trained(judge: nn.Module, freeze: int) -> list[nn.Parameter]:
+def trained(discriminator: nn.Module, freeze: int) -> list[nn.Parameter]:
     """A discriminator's parameters but for those of its ``freeze`` highest resolutions."""
-    kept = tuple(f"b{side}." for side in resolutions_of(judge)[:freeze])
-    return [parameter for name, parameter in judge.named_parameters() if not name.startswith(kept)]
+    kept = tuple(f"b{side}." for side in resolutions_of(discriminator)[:freeze])
+    return [parameter for name, parameter in discriminator.named_parameters() if not name.startswith(kept)]
 
 
 def only(parameters: Iterable[nn.Parameter], *networks: nn.Module) -> None:
@@ -316,7 +316,7 @@ def transfer(network: nn.Module, other: nn.Module) -> None:
     network.load_state_dict(own | fitting)
 
 
-def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Module, judge: nn.Module) -> None:
+def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Module, discriminator: nn.Module) -> None:
     """Start from a model file's generator and, where it has one, its discriminator.
 
     Raises:
@@ -330,7 +330,7 @@ def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Modu
         if getattr(block, "architecture", "") == "skip" and f"{name}.torgb.weight" not in theirs:
             block.get_parameter("torgb.weight").data.zero_()  # a finer picture that is added: nothing, at first
     if config.get("D"):
-        transfer(judge, files.build(base, "D", tensors, config))
+        transfer(discriminator, files.build(base, "D", tensors, config))
 
 
 def sheet(generator: Generator) -> Tensor:

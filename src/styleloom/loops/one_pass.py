@@ -72,7 +72,7 @@ def thumbnail(picture: Tensor) -> Tensor:
     """Pictures as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1]."""
     stride = max(1, max(picture.shape[-2:]) // (2 * THUMBNAIL))
     small = floats(picture[..., ::stride, ::stride])
-    return images.fit(small, min(THUMBNAIL, max(small.shape[-2:])))
+    return images.resize_to_fit(small, min(THUMBNAIL, max(small.shape[-2:])))
 
 
 def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:

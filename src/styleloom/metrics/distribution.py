@@ -14,7 +14,7 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
 from styleloom.nn.generator import Generator, shown
 from styleloom.nn.vgg import Features
@@ -70,7 +70,7 @@ def layer_means(features: Features, name: str, *, smallest: int = 64, largest: i
     return Embedding(f"{name} ({', '.join(LAYERS)}: means)", embed, sum(widths.values()), device)
 
 
-def real_pictures(pictures: Labelled, count: int, seed: int = 0) -> Iterator[Tensor]:
+def real_pictures(pictures: SquareImages, count: int, seed: int = 0) -> Iterator[Tensor]:
     """``count`` pictures of a set, or all, in a random order: [n, 3, H, W] in [0, 1] at a time."""
     order = RandomState(seed).permutation(len(pictures))[:count].tolist()
     for start in range(0, len(order), BATCH):
@@ -177,7 +177,7 @@ class Distance:
         embedding: the features.
     """
 
-    def __init__(self, pictures: Labelled, count: int, embedding: Embedding) -> None:
+    def __init__(self, pictures: SquareImages, count: int, embedding: Embedding) -> None:
         self.embedding = embedding
         self.real = embedding.of(real_pictures(pictures, count))
 

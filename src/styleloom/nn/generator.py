@@ -225,7 +225,7 @@ class Generator(nn.Module):
         return (total / count).float()
 
 
-def identity(generator: Generator) -> str:
+def generator_id(generator: Generator) -> str:
     """What networks that were trained for a generator know it by: a digest of its mean w in half precision, or, where that is 0
     because nothing maps to w, of its first matrix."""
     shape = [generator.num_ws, generator.w_dim, generator.resolution]
@@ -241,7 +241,7 @@ def check_classless(generator: Generator) -> None:
 
 def check_made_for(what: str, made_for: str, generator: Generator) -> None:
     """Raise StyleLoomError unless ``made_for`` is the :func:`identity` of this generator, or empty: of any."""
-    if made_for not in ("", identity(generator)):
+    if made_for not in ("", generator_id(generator)):
         raise StyleLoomError(f"{what} was made for another generator, whose latents mean something else; make one for this")
 
 

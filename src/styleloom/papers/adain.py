@@ -218,7 +218,9 @@ def stylize(
         regions = masks and [images.resize(mask, picture.shape[-2:]) for mask in masks]
         if not moments or config.keep_color != "none":  # the styles' colours follow the picture's
             _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)
-            moments = [network.style(images.fit(look, config.style_size) if config.style_size else look) for look in looks]
+            moments = [
+                network.style(images.resize_to_fit(look, config.style_size) if config.style_size else look) for look in looks
+            ]
 
         def encoded(window: Window, picture: Tensor = picture) -> Tensor:
             part = images.prepare_colors(floats(window.cut(picture)), [], config.keep_color)[0]
@@ -278,7 +280,7 @@ class Recipe(Training):
         decay: how it falls: "cosine" to 2% after 100 steps of warming up, or "paper": lr / (1 + 5e-5 step).
         normalise: measure each layer's term as a share of its target.
         recolor: share of the style pictures whose colours are changed at random.
-        average: decay of the moving average of the weights, which is what is kept.
+        ema_decay: decay of the moving average of the weights, which is what is kept.
     """
 
     num_steps: int = 1_400
@@ -292,7 +294,7 @@ class Recipe(Training):
     decay: str = "cosine"
     normalise: bool = True
     recolor: float = 0.5
-    average: float = 0.99
+    ema_decay: float = 0.99
 
 
 RECIPES = {
@@ -309,7 +311,7 @@ RECIPES = {
         identity_weight=0,
         recolor=0,
         optimizer="adam",
-        average=0,
+        ema_decay=0,
     ),
 }
 DECAYS = {
@@ -412,7 +414,7 @@ def train(
         },
         item=item,
         count=len(photographs),
-        averages={"decoder": warmed(recipe.average)} if recipe.average else {},
+        averages={"decoder": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: _with(model, networks["decoder"]).save(path),

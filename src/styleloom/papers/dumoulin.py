@@ -6,7 +6,7 @@ styles. A style is added to a trained network by fitting only its own numbers.
 
 Differs from the paper:
     - the features are those of any network, by default vgg19-lite, and layer terms are shares of their targets;
-    - weights are averaged over training (``average=0`` is the paper).
+    - weights are averaged over training (``ema_decay=0`` is the paper).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ RECIPES = {
         tv_weight=0,
         optimizer="adam",
         lr=1e-3,
-        average=0,
+        ema_decay=0,
     ),
 }
 
@@ -180,7 +180,7 @@ def train(
             torch.tensor(rng.randint(len(styles))),
         ),
         count=len(photographs),
-        averages={"network": warmed(recipe.average)} if recipe.average else {},
+        averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]

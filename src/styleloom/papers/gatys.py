@@ -69,7 +69,7 @@ class Config:
         normalise: measure each layer's term as a share of its target.
         optimizer: "lbfgs" or "adam".
         lr: step size.
-        average: decay of a running mean of the pictures, 0 for none: it smooths Adam's jitter.
+        ema_decay: decay of a running mean of the pictures, 0 for none: it smooths Adam's jitter.
         init: start from the "content" picture or from "noise".
         style_scale: longer side of the style pictures over that of the result: larger strokes above 1.
         keep_color: "none", "luminance" (paint brightness only) or "matching" (recolour the style first).
@@ -94,7 +94,7 @@ class Config:
     normalise: bool = True
     optimizer: str = "adam"
     lr: float = 0.02
-    average: float = 0.9
+    ema_decay: float = 0.9
     init: str = "content"
     style_scale: float = 1.0
     keep_color: str = "none"
@@ -120,8 +120,8 @@ class Config:
         for name in ("content_weight", "style_weight", "tv_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        if not 0 <= self.average < 1:
-            raise StyleLoomError(f"average is {self.average}; it must be at least 0 and below 1")
+        if not 0 <= self.ema_decay < 1:
+            raise StyleLoomError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
         if self.content_weight == 0 and self.style_weight == 0:
             raise StyleLoomError("content_weight and style_weight are both 0, so nothing is asked for; raise one of them")
         if len(self.style_layer_weights) not in (0, len(self.style_layers)):
@@ -153,7 +153,7 @@ _PAPER = Config(
     normalise=False,
     optimizer="lbfgs",
     lr=1.0,
-    average=0.0,
+    ema_decay=0.0,
     init="noise",
     features="vgg19",
     pooling="average",
@@ -305,11 +305,11 @@ def steps(
             yield Step(done, done, {}, time.perf_counter() - start, size, render)
         for progress in descend(lambda canvas=canvas, objective=objective: objective(canvas), optimizer, end, first=done):  # type: ignore[misc]
             with torch.no_grad():
-                if config.average:
+                if config.ema_decay:
                     canvas.clamp_(0, 1)
                     # A running mean without bias: the first picture of a scale does not linger.
                     age = progress.index - first
-                    best.lerp_(canvas, (1 - config.average) / (1 - config.average**age))
+                    best.lerp_(canvas, (1 - config.ema_decay) / (1 - config.ema_decay**age))
                 elif progress.losses["total"] < lowest:
                     lowest = progress.losses["total"]
                     best.copy_(pixels)

@@ -264,7 +264,7 @@ def stylize(
     network = config.ready(model if model is not None else load(config.model), content.device)
 
     def embedded(picture: Tensor) -> Tensor:
-        return network.embed(images.fit(picture, config.style_size) if config.style_size else picture)
+        return network.embed(images.resize_to_fit(picture, config.style_size) if config.style_size else picture)
 
     def painted(picture: Tensor, embedding: Tensor) -> Tensor:
         norms = network.norms(embedding, config.style_weight)
@@ -310,7 +310,7 @@ class Recipe(Training):
         lr: step size at the start, a quarter of it for the networks of the style; it falls by a cosine to 2%.
         embedding, hidden: see :class:`AnyStyle`.
         width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
-        average: decay of the moving average of the weights, which is what is kept; 0: none.
+        ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
     num_steps: int = 10_000
@@ -332,7 +332,7 @@ class Recipe(Training):
     blocks: int = 3
     deep_blocks: int = 4
     deep_width: int = 128
-    average: float = 0.999
+    ema_decay: float = 0.999
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -428,7 +428,7 @@ def train(
     torch.manual_seed(recipe.seed)
     photographs, paintings = Pictures(content, shorter=recipe.size + 32), Pictures(style, shorter=recipe.size + 32)
     folders: dict[tuple[Path, Path], list[int]] = {}
-    for index, (source, name) in enumerate(paintings.places):
+    for index, (source, name) in enumerate(paintings.locations):
         folders.setdefault((source, Path(name).parent), []).append(index)
     galleries = list(folders.values())
 
@@ -475,7 +475,7 @@ def train(
         phases={"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)},
         item=item,
         count=len(photographs),
-        averages={"model": warmed(recipe.average)} if recipe.average else {},
+        averages={"model": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: min(1, (step + 1) / 100) * cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: networks["model"].save(path),  # type: ignore[operator]

@@ -26,10 +26,10 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import TINY, StyleLoomError, check_limits
 from styleloom.core.progress import Losses
 from styleloom.data import images
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
-from styleloom.nn.generator import Generator, check_classless, identity, mixed_from, shown, widths
+from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, shown, widths
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan.objective import Objective, Weights, pictured
 from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
@@ -201,7 +201,7 @@ def train(
     recipe: Recipe = RECIPES["default"],
     *,
     out: str | Path,
-    judge: nn.Module | None = None,
+    discriminator: nn.Module | None = None,
     licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
@@ -213,7 +213,7 @@ def train(
         generator: frozen from here on.
         recipe: see :class:`Recipe`.
         out: folder of the run.
-        judge: the generator's discriminator, where the recipe has an adversarial term.
+        discriminator: the generator's discriminator, where the recipe has an adversarial term.
         licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
@@ -226,18 +226,18 @@ def train(
             :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_classless(generator)
-    if recipe.adversarial and judge is None:
+    if recipe.adversarial and discriminator is None:
         raise StyleLoomError("adversarial is above 0, and this generator's file has no discriminator; use adversarial 0")
     fabric = hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-    critic: Any = judge if recipe.adversarial else None
+    critic: Any = discriminator if recipe.adversarial else None
     if critic is not None:
         critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
-    pictures = Labelled(data, maker.resolution)
+    pictures = SquareImages(data, maker.resolution)
     sizes = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, iterations=recipe.iterations)
-    network = Encoder(maker.resolution, maker.num_ws, maker.w_dim, **sizes, generator=identity(maker))
+    network = Encoder(maker.resolution, maker.num_ws, maker.w_dim, **sizes, generator=generator_id(maker))
     network.w_avg.copy_(maker.w_avg)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = load_features().prepare(device, torch.float32)
@@ -303,7 +303,7 @@ def train(
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["encoder"], path, licence),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, generator=identity(maker)),
+        settings=asdict(recipe) | dict(method=KIND, generator=generator_id(maker)),
         damaged=[pictures.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)

@@ -234,7 +234,7 @@ class Recipe(Training):
         upsample: "nearest" or "transpose".
         padding: "reflect" or "border".
         output: "linear", "tanh" or "sigmoid".
-        average: decay of the moving average of the weights, which is what is kept; 0: none.
+        ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
     num_steps: int = 4_000
@@ -251,7 +251,7 @@ class Recipe(Training):
     upsample: str = "nearest"
     padding: str = "reflect"
     output: str = "linear"
-    average: float = 0.995
+    ema_decay: float = 0.995
 
 
 RECIPES = {
@@ -267,17 +267,17 @@ RECIPES = {
         output="tanh",
         optimizer="adam",
         lr=1e-3,
-        average=0,
+        ema_decay=0,
     ),
     "pytorch-examples": Recipe(
-        num_steps=40_000, features="vgg16", size=256, style_size=0, tv_weight=0, optimizer="adam", lr=1e-3, average=0
+        num_steps=40_000, features="vgg16", size=256, style_size=0, tv_weight=0, optimizer="adam", lr=1e-3, ema_decay=0
     ),
 }
 
 
 def style_targets(features: Features, styles: Sequence[Tensor], style_size: int) -> dict[str, Moments]:
     """The moments of style pictures at the style layers, stacked: [styles, C, C]."""
-    found = [features(images.fit(style, style_size) if style_size else style, STYLE_LAYERS) for style in styles]
+    found = [features(images.resize_to_fit(style, style_size) if style_size else style, STYLE_LAYERS) for style in styles]
     parts = {layer: [moments(each[layer]) for each in found] for layer in STYLE_LAYERS}
     return {
         layer: Moments(torch.cat([part.mean for part in each]), torch.cat([part.second for part in each]))
@@ -336,7 +336,7 @@ def train(
         },
         item=lambda index, rng: (random_crop(photographs[index], recipe.size, rng),),
         count=len(photographs),
-        averages={"network": warmed(recipe.average)} if recipe.average else {},
+        averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=lambda networks: images.grid([shown, networks["network"](shown)]),
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]

@@ -88,7 +88,7 @@ class Recipe(Training):
         blocks: residual blocks.
         optimizer: "muon" or "adam".
         lr: step size at the start; it falls by a cosine to 2%.
-        average: decay of the moving average of the weights, which is what is kept; 0: none.
+        ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
     num_steps: int = 3_000
@@ -102,7 +102,7 @@ class Recipe(Training):
     blocks: int = 4
     optimizer: str = "muon"
     lr: float = 3e-3
-    average: float = 0.995
+    ema_decay: float = 0.995
 
 
 RECIPES = {
@@ -119,7 +119,7 @@ RECIPES = {
         width=64,
         optimizer="adam",
         lr=1e-3,
-        average=0,
+        ema_decay=0,
     ),
 }
 
@@ -195,7 +195,7 @@ def train(
         phases={"network": Phase(OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), loss)},
         item=lambda index, rng: (random_crop(photographs[index], recipe.size, rng),),
         count=len(photographs),
-        averages={"network": warmed(recipe.average)} if recipe.average else {},
+        averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]

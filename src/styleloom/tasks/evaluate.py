@@ -12,7 +12,7 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_limits
 from styleloom.core.progress import Progress
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
 from styleloom.metrics.distribution import (
     Embedding,
@@ -104,7 +104,7 @@ def evaluate(
         if name in COMPARING:
             if sets is None or embedding is None:
                 embedding = load_embedding(features, generator.device)
-                pictures = Labelled(data, generator.resolution)  # type: ignore[arg-type]
+                pictures = SquareImages(data, generator.resolution)  # type: ignore[arg-type]
                 count = min(samples, len(pictures))
                 check_limits("the number of real pictures", count, LEAST, math.inf)
                 made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)

@@ -16,7 +16,7 @@ from styleloom.data.datasets import squared
 from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.metrics.image import perceptual_distances, ssim
-from styleloom.nn.generator import Generator, check_made_for, identity
+from styleloom.nn.generator import Generator, check_made_for, generator_id
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import image2stylegan, indomain, learned_optimizer
@@ -59,7 +59,7 @@ def tools_of(
     Raises:
         StyleLoomError: no such model, one of another kind, or one made for another generator.
     """
-    own = identity(generator)
+    own = generator_id(generator)
     shipped: dict[str, str] = {}
     for model in checkpoint.zoo_names():
         kind, config = checkpoint.read_config(model)
@@ -278,7 +278,7 @@ def save_latents(path: Path, ws: Tensor, generator: Generator, noise: Sequence[T
         noise: noise maps [N, 1, H, W], as ``noise.0`` and so on.
     """
     tensors = {"ws": ws.cpu()} | {f"noise.{index}": each.cpu() for index, each in enumerate(noise)}
-    checkpoint.save_model(path, tensors, kind=LATENTS, config=dict(generator=identity(generator)), licence="unknown")
+    checkpoint.save_model(path, tensors, kind=LATENTS, config=dict(generator=generator_id(generator)), licence="unknown")
 
 
 def load_latents(path: str | Path, generator: Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -292,7 +292,7 @@ def load_latents(path: str | Path, generator: Generator) -> tuple[Tensor, tuple[
         StyleLoomError: no such file, one of another kind, or of another generator.
     """
     tensors, config = checkpoint.read_model(path, LATENTS)
-    if config["generator"] != identity(generator):
+    if config["generator"] != generator_id(generator):
         raise StyleLoomError(f"{path} holds latents of another generator; invert its pictures again with this one")
     noise = tuple(tensors[f"noise.{index}"].to(generator.device) for index in range(len(tensors) - 1))
     return tensors["ws"].to(generator.device), noise

@@ -114,7 +114,7 @@ def painter(
     return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=network)
 
 
-def stylize_film(
+def stylize_video(
     source: str | Path,
     out: str | Path,
     style: Tensor | str | Sequence[Tensor] | Sequence[str],
@@ -124,13 +124,13 @@ def stylize_film(
     weights: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[Progress]:
-    """Repaint a film in the style of pictures, steadied along the motion in it, with its sound; needs PyAV.
+    """Repaint a video in the style of pictures, steadied along the motion in it, with its sound; needs PyAV.
 
     A loop over it shows how far it is; one that is left early leaves the part that was painted as a whole film.
 
     Args:
-        source: film to read.
-        out: film to write: .mp4, .mov, .mkv or .webm.
+        source: video to read.
+        out: video to write: .mp4, .mov, .mkv or .webm.
         style: see :func:`stylize`, with pictures [1, 3, H, W].
         method: ``"ghiasi"``, ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
         smooth: see :func:`styleloom.data.video.repaint`.
@@ -141,9 +141,9 @@ def stylize_film(
         Progress after each frame.
 
     Raises:
-        StyleLoomError: a film that cannot be read or written, or what the method refuses.
+        StyleLoomError: a video that cannot be read or written, or what the method refuses.
     """
-    check_choice("method of films", method, [name for name in METHODS if name != "gatys"])
+    check_choice("method of videos", method, [name for name in METHODS if name != "gatys"])
     config = METHODS[method].configure(**options)
     yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth)
 

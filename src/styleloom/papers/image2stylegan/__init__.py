@@ -31,7 +31,7 @@ from styleloom.core.progress import Losses, Progress
 from styleloom.core.settings import configured
 from styleloom.loops.descend import descend
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
-from styleloom.nn.generator import Generator, check_classless, identity, latents, shown
+from styleloom.nn.generator import Generator, check_classless, generator_id, latents, shown
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
@@ -288,7 +288,7 @@ def steps(
         if config.in_domain and encoder is not None:
             with torch.no_grad():
                 given.append(encoder(targets))
-        job = fingerprint(asdict(config) | dict(generator=identity(generator)), given)
+        job = fingerprint(asdict(config) | dict(generator=generator_id(generator)), given)
     saved = read_run(state, job) if state is not None and state.exists() else None
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     total = config.num_steps + config.noise_steps

@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import TINY, StyleLoomError, check_choice, check_limits
 from styleloom.core.progress import Losses
-from styleloom.data.datasets import Labelled
+from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.nn.generator import Generator, check_classless, check_made_for, identity, mixed_from
+from styleloom.nn.generator import Generator, check_classless, check_made_for, generator_id, mixed_from
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan import INITS
@@ -251,7 +251,7 @@ def train(
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-    pictures = Labelled(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
+    pictures = SquareImages(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
     network = _network(recipe, maker, basis) if base is None else base
     check_made_for("this optimizer", network.config["generator"], maker)
     if not isinstance(network, NETWORKS[recipe.network]):
@@ -287,8 +287,8 @@ def train(
         phases={"optimizer": Phase(optimizer, course.one_step if isinstance(network, Gate) else course.whole)},
         item=item,
         count=len(pictures) if pictures is not None else MADE,
-        places=places,
-        begin=course.begin,
+        sample_indices=places,
+        before_step=course.begin,
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
@@ -308,7 +308,7 @@ def _known(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | No
 
 
 def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Network:
-    common: dict[str, Any] = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=identity(generator))
+    common: dict[str, Any] = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=generator_id(generator))
     common |= dict(hidden=recipe.hidden, lr=recipe.inner_lr)
     if recipe.network != "loom":
         return NETWORKS[recipe.network](**common)

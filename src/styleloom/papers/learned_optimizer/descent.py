@@ -12,7 +12,7 @@ from torch import Tensor
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.nn.generator import Generator, check_made_for, identity
+from styleloom.nn.generator import Generator, check_made_for, generator_id
 from styleloom.papers.image2stylegan import Factory
 from styleloom.papers.image2stylegan.objective import Objective
 
@@ -55,7 +55,7 @@ def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
         basis: of that generator.
     """
     config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim, resolution=generator.resolution)
-    found = Loom(basis, w_avg=generator.w_avg, **(config | dict(channels=0, generator=identity(generator))))
+    found = Loom(basis, w_avg=generator.w_avg, **(config | dict(channels=0, generator=generator_id(generator))))
     with torch.no_grad():
         ranks = torch.arange(len(found.embedding)).clamp(max=len(network.embedding) - 1)
         found.embedding.copy_(network.embedding[ranks])

@@ -23,7 +23,7 @@ from torch import Tensor
 from styleloom.core.random import SampleRandom
 from styleloom.loops import gan as adversarial
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import Adversarial, Game, Memory, only, trained
+from styleloom.loops.gan import GANRecipe, GANSetup, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
 
@@ -35,21 +35,21 @@ KIND = "progan"
 
 
 @dataclass(frozen=True)
-class Recipe(Adversarial):
+class Recipe(GANRecipe):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         z_dim: size of z.
         growing: begin at 4 px and grow (line b); otherwise all layers from the start.
-        minibatch_std: pictures of a group whose spread the discriminator sees (line e); 0: none.
+        mbstd_group_size: pictures of a group whose spread the discriminator sees (line e); 0: none.
         equalized: scale weights when they are used (line f); otherwise when they are made.
         pixel_norm: features of unit length in the generator (line g).
         fade_kimg, stable_kimg: thousands of pictures during which a level is faded in, and then kept.
         gradient_penalty: weight of WGAN-GP's penalty.
         drift: weight of the discriminator's squared output.
         lr: Adam's learning rate, with betas 0 and .99, anew at each level.
-        average_decay: of the running mean of the generator's weights.
+        ema_decay: of the running mean of the generator's weights.
         batch: pictures a step at 4 px, 8 px and so on, the last for all above.
     """
 
@@ -59,7 +59,7 @@ class Recipe(Adversarial):
     channel_max: int = 512
     z_dim: int = 512
     growing: bool = True
-    minibatch_std: int = 4
+    mbstd_group_size: int = 4
     equalized: bool = True
     pixel_norm: bool = True
     fade_kimg: float = 600.0
@@ -67,7 +67,7 @@ class Recipe(Adversarial):
     gradient_penalty: float = 10.0
     drift: float = 0.001
     lr: float = 0.001
-    average_decay: float = 0.999
+    ema_decay: float = 0.999
     batch: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 8, 4)
 
 
@@ -90,7 +90,7 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
     generator = Generator(
         recipe.z_dim, c_dim, recipe.resolution, img_channels, synthesis_kwargs=common | {"pixel_norm": recipe.pixel_norm}
     )
-    return generator, Discriminator(c_dim, recipe.resolution, img_channels, mbstd_group_size=recipe.minibatch_std, **common)
+    return generator, Discriminator(c_dim, recipe.resolution, img_channels, mbstd_group_size=recipe.mbstd_group_size, **common)
 
 
 def wgan_generator_loss(scores: Tensor) -> Tensor:
@@ -118,11 +118,11 @@ FILES = generators.ModelFiles(KIND, Generator, Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
 
 
-def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
+def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) -> GANSetup:
     """WGAN-GP, and where there are classes their cross-entropy (AC-GAN), at the level of detail of each step."""
     device = generator.device
-    memory = Memory({}).to(device)
-    learning = trained(judge, recipe.freeze)
+    statistics = RunningStatistics({}).to(device)
+    learning = trained(discriminator, recipe.freeze)
     of_g = torch.optim.Adam(generator.parameters(), recipe.lr, (0.0, 0.99), eps=1e-8)
     of_d = torch.optim.Adam(learning, recipe.lr, (0.0, 0.99), eps=1e-8)
     growth = Growth(recipe, 4)
@@ -136,28 +136,35 @@ def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
         return F.cross_entropy(found[:, 1:], c) if generator.c_dim else found.new_zeros(())
 
     def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(generator.parameters(), generator, judge)
-        found = judge(made(c, seeds, 0)[0], c)
+        only(generator.parameters(), generator, discriminator)
+        found = discriminator(made(c, seeds, 0)[0], c)
         return {"G": wgan_generator_loss(found[:, :1]).mean() + of_classes(found, c)}
 
-    def of_judge(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(learning, generator, judge)
-        real = faded(real, judge.lod)
+    def of_discriminator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(learning, generator, discriminator)
+        real = faded(real, discriminator.lod)
         with torch.no_grad():
             image, random = made(c, seeds, 1)
         between = image.lerp(real, random.uniform(1, 1, 1)).requires_grad_()
-        penalty = gradient_penalty(judge(between, c)[:, :1], between).mean()
-        found, wrong = judge(real, c), judge(image, c)
+        penalty = gradient_penalty(discriminator(between, c)[:, :1], between).mean()
+        found, wrong = discriminator(real, c), discriminator(image, c)
         loss = wgan_discriminator_loss(found[:, :1], wrong[:, :1], recipe.drift).mean()
         classes = of_classes(found, c) + of_classes(wrong, c)
         return {"D": loss + classes, "penalty": recipe.gradient_penalty * penalty}
 
-    def begin(step: int) -> dict[str, float]:
-        return growth.begin(step, generator.synthesis, judge, of_g, of_d)
+    def before_step(step: int) -> dict[str, float]:
+        return growth.before_step(step, generator.synthesis, discriminator, of_g, of_d)
 
-    phases = {"D": Phase(of_d, of_judge), "G": Phase(of_g, of_generator)}
-    return Game(
-        generator, judge, memory, phases, lambda step: recipe.average_decay, begin, min(recipe.batch), places=growth.places
+    phases = {"D": Phase(of_d, of_discriminator), "G": Phase(of_g, of_generator)}
+    return GANSetup(
+        generator,
+        discriminator,
+        statistics,
+        phases,
+        lambda step: recipe.ema_decay,
+        before_step,
+        min(recipe.batch),
+        sample_indices=growth.sample_indices,
     )
 
 
@@ -190,15 +197,15 @@ class Growth:
             steps = max(0, math.ceil((end - place) / batch))
             step, place = step + steps, place + steps * batch
 
-    def places(self, step: int) -> range:
+    def sample_indices(self, step: int) -> range:
         """Of a step's pictures in the endless row of them."""
         first, place, batch = self.levels[bisect.bisect_right(self.levels, step, key=lambda level: level[0]) - 1]
-        begin = place + (step - first) * batch
-        return range(begin, begin + batch)
+        before_step = place + (step - first) * batch
+        return range(before_step, before_step + batch)
 
     def lod(self, step: int) -> float:
         """The level of detail of a step."""
-        return self.lod_after(self.places(step).start / 1000)
+        return self.lod_after(self.sample_indices(step).start / 1000)
 
     def lod_after(self, kimg: float) -> float:
         """The level of detail after some thousands of pictures: each level is kept for a while, then the next is faded in."""
@@ -207,13 +214,13 @@ class Growth:
         faded = max(0.0, within - stable) / fade if fade else 0.0
         return max(0.0, math.log2(self.recipe.resolution / self.start) - whole - faded)
 
-    def begin(self, step: int, synthesis: Any, judge: Any, *optimizers: torch.optim.Optimizer) -> dict[str, float]:
+    def before_step(self, step: int, synthesis: Any, discriminator: Any, *optimizers: torch.optim.Optimizer) -> dict[str, float]:
         """Set the networks' level of detail, and at a new level let the optimizers forget the steps before."""
-        synthesis.lod = judge.lod = self.lod(step)
+        synthesis.lod = discriminator.lod = self.lod(step)
         if any(step == first for first, _, _ in self.levels[1:]):
             for optimizer in optimizers:
                 optimizer.state.clear()
         return {"lod": synthesis.lod} if len(self.levels) > 1 else {}
 
 
-train = adversarial.trainer(FILES, networks, game, PRESETS["128"], load_embedding)
+train = adversarial.trainer(FILES, networks, setup, PRESETS["128"], load_embedding)

@@ -24,7 +24,7 @@ from styleloom.core.errors import StyleLoomError, check_limits
 from styleloom.core.random import SampleRandom
 from styleloom.loops import gan as adversarial
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import Adversarial, Game, Memory, only, trained
+from styleloom.loops.gan import GANRecipe, GANSetup, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
 from styleloom.papers import progan
@@ -37,7 +37,7 @@ KIND = "stylegan"
 
 
 @dataclass(frozen=True)
-class Recipe(Adversarial):
+class Recipe(GANRecipe):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
@@ -48,13 +48,13 @@ class Recipe(Adversarial):
         styles: w sets scale and shift of each layer (line c); otherwise it only enters the first.
         const_input: begin with a learned constant (line d); otherwise with a dense layer of w.
         noise: noise at each pixel (line e).
-        mixing_prob: share of pictures that have two w (line f).
+        style_mixing_prob: share of pictures that have two w (line f).
         growing: begin at 8 px and grow; otherwise all layers from the start.
         start_resolution: where growing begins.
         fade_kimg, stable_kimg: thousands of pictures during which a level is faded in, and then kept.
         r1_gamma: weight of the R1 penalty, taken in each step.
         w_avg_beta: decay of the running mean of w.
-        average_kimg: thousands of pictures after which a weight's share in the average has halved.
+        ema_kimg: thousands of pictures after which a weight's share in the average has halved.
         batch: pictures a step at 4 px, 8 px and so on, the last for all above.
         lr: Adam's learning rate likewise, with betas 0 and .99, anew at each level.
     """
@@ -69,14 +69,14 @@ class Recipe(Adversarial):
     styles: bool = True
     const_input: bool = True
     noise: bool = True
-    mixing_prob: float = 0.9
+    style_mixing_prob: float = 0.9
     growing: bool = True
     start_resolution: int = 8
     fade_kimg: float = 600.0
     stable_kimg: float = 600.0
     r1_gamma: float = 10.0
     w_avg_beta: float = 0.995
-    average_kimg: float = 10.0
+    ema_kimg: float = 10.0
     batch: tuple[int, ...] = (512, 256, 128, 64, 32)
     lr: tuple[float, ...] = (0.001, 0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003)
 
@@ -149,9 +149,9 @@ def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, us
     return generators.mixed_from(first, second, torch.where(chances[:, 0] < probability, cut, first.shape[1]))
 
 
-def follow_mean(generator: generators.Generator, memory: Memory, beta: float) -> None:
+def follow_mean(generator: generators.Generator, statistics: RunningStatistics, beta: float) -> None:
     """Bring the running mean of w up to date with the ``"w"`` that was gathered in a step; ``beta``: its decay."""
-    if (w := memory.take("w")) is not None:
+    if (w := statistics.take("w")) is not None:
         generator.w_avg.copy_(w.lerp(generator.w_avg, beta))
 
 
@@ -159,11 +159,11 @@ FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
 
 
-def game(recipe: Recipe, generator: Generator, judge: progan.Discriminator) -> Game:
+def setup(recipe: Recipe, generator: Generator, discriminator: progan.Discriminator) -> GANSetup:
     """The non-saturating loss and R1 in each step, at its level of detail, with two w in some pictures."""
     device = generator.device
-    memory = Memory({"w": (generator.w_dim,)}).to(device)
-    learning = trained(judge, recipe.freeze)
+    statistics = RunningStatistics({"w": (generator.w_dim,)}).to(device)
+    learning = trained(discriminator, recipe.freeze)
     of_g = torch.optim.Adam(generator.parameters(), recipe.lr[0], (0.0, 0.99), eps=1e-8)
     of_d = torch.optim.Adam(learning, recipe.lr[0], (0.0, 0.99), eps=1e-8)
     growth = progan.Growth(recipe, recipe.start_resolution)
@@ -172,39 +172,49 @@ def game(recipe: Recipe, generator: Generator, judge: progan.Discriminator) -> G
         random = SampleRandom(seeds, purpose, device)
         z = random.normal(2, recipe.z_dim)
         first, second = generator.mapping(z[:, 0], c), generator.mapping(z[:, 1], c)
-        memory.add("w", first[:, 0])
-        used = 2 * len(progan.stage(list(generator.synthesis.widths), judge.lod)[0])
-        ws = mixed(first, second, recipe.mixing_prob, random.uniform(2), min(used, generator.num_ws))
+        statistics.add("w", first[:, 0])
+        used = 2 * len(progan.stage(list(generator.synthesis.widths), discriminator.lod)[0])
+        ws = mixed(first, second, recipe.style_mixing_prob, random.uniform(2), min(used, generator.num_ws))
         noise = random.noise(generator.noise_sides[:used]) if generator.noise_sides else None
         image: Tensor = generator.synthesis(ws, "none", noise=noise)
         return image
 
     def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(generator.parameters(), generator, judge)
-        return {"G": generator_loss(judge(made(c, seeds, 0), c)).mean()}
+        only(generator.parameters(), generator, discriminator)
+        return {"G": generator_loss(discriminator(made(c, seeds, 0), c)).mean()}
 
-    def of_judge(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(learning, generator, judge)
-        real = progan.faded(real, judge.lod).requires_grad_()
+    def of_discriminator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(learning, generator, discriminator)
+        real = progan.faded(real, discriminator.lod).requires_grad_()
         with torch.no_grad():
             image = made(c, seeds, 1)
-        logits = judge(real, c)
+        logits = discriminator(real, c)
         penalty = r1_penalty(logits, real).mean() * (recipe.r1_gamma / 2)
-        return {"D": discriminator_loss(logits, judge(image, c)).mean(), "r1": penalty}
+        return {"D": discriminator_loss(logits, discriminator(image, c)).mean(), "r1": penalty}
 
-    def begin(step: int) -> dict[str, float]:
-        follow_mean(generator, memory, recipe.w_avg_beta)
-        return growth.begin(step, generator.synthesis, judge, of_g, of_d)
+    def before_step(step: int) -> dict[str, float]:
+        follow_mean(generator, statistics, recipe.w_avg_beta)
+        return growth.before_step(step, generator.synthesis, discriminator, of_g, of_d)
 
     def rate(step: int) -> float:
         side = recipe.resolution >> math.floor(growth.lod(step))
         return recipe.lr[min(int(math.log2(side)) - 2, len(recipe.lr) - 1)] / recipe.lr[0]
 
     def average(step: int) -> float:
-        return 0.5 ** (len(growth.places(step)) / (1000 * recipe.average_kimg))
+        return 0.5 ** (len(growth.sample_indices(step)) / (1000 * recipe.ema_kimg))
 
-    phases = {"D": Phase(of_d, of_judge), "G": Phase(of_g, of_generator)}
-    return Game(generator, judge, memory, phases, average, begin, min(recipe.batch), places=growth.places, schedule=rate)
+    phases = {"D": Phase(of_d, of_discriminator), "G": Phase(of_g, of_generator)}
+    return GANSetup(
+        generator,
+        discriminator,
+        statistics,
+        phases,
+        average,
+        before_step,
+        min(recipe.batch),
+        sample_indices=growth.sample_indices,
+        schedule=rate,
+    )
 
 
-train = adversarial.trainer(FILES, networks, game, PRESETS["128"], load_embedding)
+train = adversarial.trainer(FILES, networks, setup, PRESETS["128"], load_embedding)

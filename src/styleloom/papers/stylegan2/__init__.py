@@ -27,7 +27,7 @@ from styleloom.core.errors import check_limits
 from styleloom.core.random import SampleRandom
 from styleloom.loops import gan as adversarial
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import Adversarial, Game, Memory, only, trained
+from styleloom.loops.gan import GANRecipe, GANSetup, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
 from styleloom.papers.ada import adapted, augment
@@ -48,7 +48,7 @@ save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminato
 
 
 @dataclass(frozen=True)
-class Recipe(Adversarial):
+class Recipe(GANRecipe):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
@@ -62,19 +62,19 @@ class Recipe(Adversarial):
         pl_weight: weight of the path length penalty (line d); 0: none.
         pl_decay: decay of the mean path length is 1 - this.
         pl_batch_shrink: share of the batch that the path length is taken of, 1 / this.
-        architecture, judge_architecture: generator's and discriminator's, ``"orig"``, ``"skip"`` or ``"resnet"`` (line e).
-        mixing_prob: share of pictures that have two w.
+        architecture, discriminator_architecture: of generator and discriminator, ``"orig"``, ``"skip"`` or ``"resnet"`` (line e).
+        style_mixing_prob: share of pictures that have two w.
         r1_gamma: weight of the R1 penalty; None: 0.0002 resolution^2 / batch.
         batch: pictures a step.
         lr: Adam's learning rate, with betas 0 and .99 and lazily rescaled.
-        average_kimg: thousands of pictures after which a weight's share in the average has halved.
-        average_rampup: at first it halves after this share of the pictures seen so far; 0: never.
+        ema_kimg: thousands of pictures after which a weight's share in the average has halved.
+        ema_rampup: at first it halves after this share of the pictures seen so far; 0: never.
         w_avg_beta: decay of the running mean of w.
-        minibatch_std: pictures of a group whose spread the discriminator sees.
+        mbstd_group_size: pictures of a group whose spread the discriminator sees.
         augment: adapt augmentation of the discriminator's pictures to how far it overfits (Karras et al. 2020, ADA).
-        augment_target: mean sign of D(real) that it aims at.
-        augment_interval: steps between adaptations.
-        augment_kimg: thousands of pictures in which the probability can go from 0 to 1.
+        ada_target: mean sign of D(real) that it aims at.
+        ada_interval: steps between adaptations.
+        ada_kimg: thousands of pictures in which the probability can go from 0 to 1.
     """
 
     channel_base: int = 32768
@@ -91,19 +91,19 @@ class Recipe(Adversarial):
     pl_decay: float = 0.01
     pl_batch_shrink: int = 2
     architecture: str = "skip"
-    judge_architecture: str = "resnet"
-    mixing_prob: float = 0.9
+    discriminator_architecture: str = "resnet"
+    style_mixing_prob: float = 0.9
     r1_gamma: float | None = None
     batch: int = 32
     lr: float = 0.0025
-    average_kimg: float = 10.0
-    average_rampup: float = 0.05
+    ema_kimg: float = 10.0
+    ema_rampup: float = 0.05
     w_avg_beta: float = 0.995
-    minibatch_std: int = 4
+    mbstd_group_size: int = 4
     augment: bool = False
-    augment_target: float = 0.6
-    augment_interval: int = 4
-    augment_kimg: float = 500.0
+    ada_target: float = 0.6
+    ada_interval: int = 4
+    ada_kimg: float = 500.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,8 +118,8 @@ class Recipe(Adversarial):
 
 PRESETS: dict[str, Recipe] = {
     **{str(side): Recipe(resolution=side, lr=0.0025 if side < 1024 else 0.002) for side in (32, 64, 128, 256, 512, 1024)},
-    "paper256": Recipe(channel_base=16384, r1_gamma=1.0, batch=64, average_kimg=20.0, average_rampup=0.0, minibatch_std=8),
-    "paper1024": Recipe(resolution=1024, r1_gamma=2.0, lr=0.002, average_rampup=0.0),
+    "paper256": Recipe(channel_base=16384, r1_gamma=1.0, batch=64, ema_kimg=20.0, ema_rampup=0.0, mbstd_group_size=8),
+    "paper1024": Recipe(resolution=1024, r1_gamma=2.0, lr=0.002, ema_rampup=0.0),
     "32-small": Recipe(resolution=32, channel_base=1024, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
     "64-small": Recipe(resolution=64, channel_base=2048, channel_max=192, z_dim=128, w_dim=128, mapping_layers=4, batch=16),
 }
@@ -145,9 +145,9 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
         synthesis_kwargs=common
         | dict(architecture=recipe.architecture, normalization=recipe.normalization, use_noise=recipe.noise),
     )
-    epilogue = dict(mbstd_group_size=recipe.minibatch_std)
-    judge = dict(common, architecture=recipe.judge_architecture, epilogue_kwargs=epilogue)
-    return generator, Discriminator(c_dim, recipe.resolution, img_channels, **judge)
+    epilogue = dict(mbstd_group_size=recipe.mbstd_group_size)
+    discriminator = dict(common, architecture=recipe.discriminator_architecture, epilogue_kwargs=epilogue)
+    return generator, Discriminator(c_dim, recipe.resolution, img_channels, **discriminator)
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
@@ -163,84 +163,84 @@ def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     return gradient.square().sum(2).mean(1).sqrt()
 
 
-def game(recipe: Recipe, generator: Generator, judge: Discriminator) -> Game:
+def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) -> GANSetup:
     """Losses of generator and discriminator, and each one's penalty in some steps only."""
     device = generator.device
     sides = generator.noise_sides
-    memory = Memory({"w": (generator.w_dim,), "lengths": (), "signs": ()}, {"pl_mean": 0.0, "p": 0.0}).to(device)
-    pl_mean, p = memory.get_buffer("pl_mean"), memory.get_buffer("p")
+    statistics = RunningStatistics({"w": (generator.w_dim,), "lengths": (), "signs": ()}, {"pl_mean": 0.0, "p": 0.0}).to(device)
+    pl_mean, p = statistics.get_buffer("pl_mean"), statistics.get_buffer("p")
 
     def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, Tensor, SampleRandom]:
         random = SampleRandom(seeds, purpose, device)
         z = random.normal(2, recipe.z_dim)
         first, second = generator.mapping(z[:, 0], c), generator.mapping(z[:, 1], c)
-        memory.add("w", first[:, 0])
-        ws = mixed(first, second, recipe.mixing_prob, random.uniform(2))
+        statistics.add("w", first[:, 0])
+        ws = mixed(first, second, recipe.style_mixing_prob, random.uniform(2))
         noise = random.noise(sides) if sides else None
         return generator.synthesis(ws, "none", noise=noise), ws, random
 
-    def judged(image: Tensor, c: Tensor, random: SampleRandom) -> Tensor:
+    def discriminate(image: Tensor, c: Tensor, random: SampleRandom) -> Tensor:
         if recipe.augment:
             image = augment(image, p, generator=random)
-        logits: Tensor = judge(image, c)
+        logits: Tensor = discriminator(image, c)
         return logits
 
     def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(generator.parameters(), generator, judge)
+        only(generator.parameters(), generator, discriminator)
         image, _, random = made(c, seeds, 0)
-        return {"G": generator_loss(judged(image, c, random)).mean()}
+        return {"G": generator_loss(discriminate(image, c, random)).mean()}
 
     def of_paths(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(generator.parameters(), generator, judge)
+        only(generator.parameters(), generator, discriminator)
         some = slice(max(1, len(seeds) // recipe.pl_batch_shrink))
         random = SampleRandom(seeds[some], 1, device)
         image, ws, _ = made(c[some], seeds[some], 2)
         lengths = path_lengths(image, ws, random.normal(*image.shape[1:]))
-        memory.add("lengths", lengths)
+        statistics.add("lengths", lengths)
         return {"path": (lengths - pl_mean).square().mean() * recipe.pl_weight * pl_interval}
 
-    def of_judge(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(learning, generator, judge)
+    def of_discriminator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
+        only(learning, generator, discriminator)
         with torch.no_grad():
             image, _, random = made(c, seeds, 3)
-        logits = judged(real, c, SampleRandom(seeds, 4, device))
+        logits = discriminate(real, c, SampleRandom(seeds, 4, device))
         if recipe.augment:
-            memory.add("signs", logits[:, 0].sign())
-        return {"D": discriminator_loss(logits, judged(image, c, random)).mean()}
+            statistics.add("signs", logits[:, 0].sign())
+        return {"D": discriminator_loss(logits, discriminate(image, c, random)).mean()}
 
     def of_r1(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
-        only(learning, generator, judge)
+        only(learning, generator, discriminator)
         real = real.detach().requires_grad_()
-        logits = judged(real, c, SampleRandom(seeds, 5, device))
+        logits = discriminate(real, c, SampleRandom(seeds, 5, device))
         return {"r1": r1_penalty(logits, real).mean() * (recipe.gamma / 2) * r1_interval}
 
-    def begin(step: int) -> dict[str, float]:
-        follow_mean(generator, memory, recipe.w_avg_beta)
-        if (length := memory.take("lengths")) is not None:
+    def before_step(step: int) -> dict[str, float]:
+        follow_mean(generator, statistics, recipe.w_avg_beta)
+        if (length := statistics.take("lengths")) is not None:
             pl_mean.lerp_(length, recipe.pl_decay)
-        if recipe.augment and step % recipe.augment_interval == 0 and (sign := memory.take("signs")) is not None:
-            seen = recipe.batch * recipe.augment_interval
-            aim: dict[str, Any] = dict(target=recipe.augment_target, pictures=seen, kimg=recipe.augment_kimg)
+        if recipe.augment and step % recipe.ada_interval == 0 and (sign := statistics.take("signs")) is not None:
+            seen = recipe.batch * recipe.ada_interval
+            aim: dict[str, Any] = dict(target=recipe.ada_target, pictures=seen, kimg=recipe.ada_kimg)
             p.fill_(adapted(float(p), float(sign), **aim))
         return {"p": float(p)} if recipe.augment else {}
 
     def average(step: int) -> float:
-        half = 1000 * recipe.average_kimg
-        if recipe.average_rampup:
-            half = min(half, recipe.batch * step * recipe.average_rampup)
+        half = 1000 * recipe.ema_kimg
+        if recipe.ema_rampup:
+            half = min(half, recipe.batch * step * recipe.ema_rampup)
         return 0.5 ** (recipe.batch / max(half, 1e-8))
 
     pl_interval, r1_interval = (recipe.pl_interval, recipe.r1_interval) if recipe.lazy else (1, 1)
-    learning = trained(judge, recipe.freeze)
+    learning = trained(discriminator, recipe.freeze)
     of_g = _adam(recipe, generator.parameters(), pl_interval if recipe.lazy and recipe.pl_weight else 0)
     of_d = _adam(recipe, learning, r1_interval if recipe.lazy and recipe.gamma else 0)
     phases = {"G": Phase(of_g, of_generator)}
     if recipe.pl_weight:
         phases["path"] = Phase(of_g, of_paths, pl_interval)
-    phases["D"] = Phase(of_d, of_judge)
+    phases["D"] = Phase(of_d, of_discriminator)
     if recipe.gamma:
         phases["r1"] = Phase(of_d, of_r1, r1_interval)
-    return Game(generator, judge, memory, phases, average, begin, batch=recipe.batch)
+    return GANSetup(generator, discriminator, statistics, phases, average, before_step, batch=recipe.batch)
 
 
 def _adam(recipe: Recipe, parameters: Any, interval: int) -> torch.optim.Optimizer:
@@ -249,4 +249,4 @@ def _adam(recipe: Recipe, parameters: Any, interval: int) -> torch.optim.Optimiz
     return torch.optim.Adam(parameters, recipe.lr * c, (0.0, 0.99**c), eps=1e-8)
 
 
-train = adversarial.trainer(FILES, networks, game, PRESETS["256"], load_embedding, reduce_precision)
+train = adversarial.trainer(FILES, networks, setup, PRESETS["256"], load_embedding, reduce_precision)

@@ -101,11 +101,11 @@ def generate(
     check_choice("space", space, SPACES)
     if figure is not None:
         check_choice("figure", figure, FIGURES)
-    film = out.suffix.lower() == GIF or video.is_film(out)
+    film = out.suffix.lower() == GIF or video.is_video(out)
     if len(psis) > 1 and (film or out.suffix.lower() not in images.WRITABLE):
         raise StyleLoomError(f"several truncations make a sheet; give a picture to write, not {out}")
     if film and out.suffix.lower() != GIF:
-        video.check_film(out)
+        video.check_video(out)
     elif (out.suffix or figure is not None) and not film:
         images.check_writable(out)
     elif not film:
@@ -131,7 +131,7 @@ def generate(
         if film:
             ways = sampling.walk(generator, seeds, label, frames=frames, space=space, loop=loop, **options)
             pictures = (next(generator.render(ws, noise_mode=noise_mode)) for ws in ways)
-            last = yield from watched("frames", video.write_film(pictures, out, rate=rate))
+            last = yield from watched("frames", video.write_video(pictures, out, rate=rate))
             count = last.index
         else:
             images.write(sheet(), out)

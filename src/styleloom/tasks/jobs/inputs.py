@@ -54,7 +54,7 @@ def open_picture(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: 
     """The picture [1, 3, H, W] behind a file name or a bundled name; a file wins."""
     text = str(source)
     if not Path(text).exists() and text in samples.NAMES:
-        return samples.sample(text)
+        return samples.bundled(text)
     return images.read(text, max_pixels=max_pixels, as_bytes=as_bytes)
 
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_limits
 from styleloom.core.files import check_folder, replacing
-from styleloom.data import images, video
-from styleloom.nn.generator import Generator, identity
+from styleloom.data import images
+from styleloom.data import video as video_
+from styleloom.nn.generator import Generator, generator_id
 from styleloom.papers import image2stylegan
 from styleloom.tasks import invert as inversion
 from styleloom.tasks.invert import Inversion, Tools
@@ -38,7 +39,7 @@ def invert(
     basis: Source | None = None,
     learned: Source | None = None,
     mask: Source | None = None,
-    film: bool = False,
+    video: bool = False,
     curves: bool = False,
     max_pixels: int = images.MAX_PIXELS,
     device: str | torch.device = "cpu",
@@ -58,7 +59,7 @@ def invert(
         preset: where the settings start from, see :func:`styleloom.tasks.invert.configure`.
         encoder, basis, learned: made for this generator; the bundled ones unless told.
         mask: a grey picture, white where photographs are to be met.
-        film: write NAME.mp4 of each descent.
+        video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         max_pixels: refuse pictures of more pixels.
         device: where it is computed.
@@ -77,14 +78,14 @@ def invert(
     check_limits("--max-pixels", max_pixels, 1, math.inf)
     sources = find_all(photos)
     check_output_folder(out)
-    ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if film else []))
+    ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
     items = [Item(source, tuple(out / f"{Path(source).stem}{end}" for end in ends)) for source in sources]
     read = [*sources, *(each for each in (encoder, basis, learned, mask) if each)]
     read += [] if isinstance(model, Generator) else [model]
     check_apart([out / "metrics.json", *([out / "curves.png"] if curves else [])], read)
     check_apart([target for item in items for target in item.targets], read)
-    if film:
-        video.pyav()
+    if video:
+        video_.pyav()
     plot = _pyplot() if curves else None
     generator = model if isinstance(model, Generator) else load_generator(model, device, config.precision)
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
@@ -93,7 +94,7 @@ def invert(
     shown = None
     if mask is not None:
         shown = inversion.framed(open_mask(mask, max_pixels), generator.resolution).to(generator.device)
-    settings_digest = digest(asdict(config), identity(generator), film, tensors=_tensors(tools, shown))
+    settings_digest = digest(asdict(config), generator_id(generator), video, tensors=_tensors(tools, shown))
     place_of = {source: place for place, source in enumerate(sources)}
 
     def work(pending: Sequence[Item]) -> Iterator[Event]:
@@ -122,7 +123,7 @@ def invert(
             loop = inversion.steps(generator, targets, config, tools, first=first, masks=shown, state=out / f".state-{first}")
             for step in loop:
                 begun = begun or step.index
-                if film:
+                if video:
                     frames.append((step.image * 255).round().byte().cpu())
                 title = f"{optimizer}, {len(targets)} at once"
                 yield Progressed(title, step.index, step.total, dict(step.losses), round(step.seconds, 3))
@@ -130,9 +131,9 @@ def invert(
             for row, (item, _) in enumerate(group):
                 _write(item, generator, result, row)
                 values = _values(result, row) | dict(masked=shown is not None, seconds=result.seconds / len(group))
-                if film:
-                    _film(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
-                    values |= dict(film_begins=begun)
+                if video:
+                    _write_video(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
+                    values |= dict(video_begins=begun)
                 yield ItemDone(item.name, tuple(map(str, item.targets)), round(result.seconds / len(group), 3), values)
         except StyleLoomError as error:
             yield from (ItemFailed(item.name, str(error)) for item, _ in group)
@@ -232,11 +233,11 @@ def _write(item: Item, generator: Generator, result: Inversion, row: int) -> Non
     images.write(_beside(result.target[row], result.image[row]), beside)
 
 
-def _film(path: Path, target: Tensor, frames: Sequence[Tensor]) -> None:
+def _write_video(path: Path, target: Tensor, frames: Sequence[Tensor]) -> None:
     """Write the descent as a video; one that only a resumed run's last step is left of stays as it was."""
     if len(frames) == 1 and path.exists():
         return
-    for _ in video.write_film((_beside(target, frame / 255) for frame in frames), path):
+    for _ in video_.write_video((_beside(target, frame / 255) for frame in frames), path):
         pass
 
 

@@ -77,11 +77,11 @@ def stylize(
     if method != "gatys" and (start or preview_every):
         raise StyleLoomError(f"--start and --preview-every are for gatys; {method} paints in one pass")
     config = module.configure(preset, **settings)
-    film = isinstance(content, str | Path) and video.is_film(content)
+    film = isinstance(content, str | Path) and video.is_video(content)
     if film and method == "gatys":
-        raise StyleLoomError("gatys paints no films; use --method ghiasi, adain, dumoulin or johnson")
+        raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
     contents = [str(content)] if film else find_all(content)
-    targets, folder = ([video.check_film(out)], None) if film else targets_of(contents, content, Path(out))
+    targets, folder = ([video.check_video(out)], None) if film else targets_of(contents, content, Path(out))
     several = style if isinstance(style, list | tuple) else [style]
     named = method in api.NAMED
     styles: list[Any] = [str(each) for each in several] if named else []
