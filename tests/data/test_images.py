@@ -213,3 +213,27 @@ def test_match_color_gives_mean_and_covariance() -> None:
     assert np.allclose(matched.mean(1), wanted.mean(1), atol=1e-3)
     assert np.allclose(np.cov(matched), np.cov(wanted), atol=1e-4)
     assert torch.allclose(images.match_color(image, image), image, atol=1e-6)
+
+
+def test_depths_and_transparency(tmp_path: Path) -> None:
+    """Each kind of number and of transparency against what its values mean."""
+    ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / "float.tif")
+    torch.testing.assert_close(images.read(tmp_path / "float.tif")[0, 1].numpy(), ramp, atol=1e-6, rtol=0)
+    for wrong in (ramp * 300, ramp - 0.5, np.full_like(ramp, np.nan)):
+        Image.fromarray(wrong).save(tmp_path / "wrong.tif")
+        with pytest.raises(StyleLoomError, match="values"):
+            images.read(tmp_path / "wrong.tif")
+    grey = (ramp * 65535).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey16.png")
+    torch.testing.assert_close(images.read(tmp_path / "grey16.png")[0, 0].numpy(), grey / np.float32(65535), atol=1e-6, rtol=0)
+    Image.fromarray(grey).save(tmp_path / "hidden16.png", transparency=int(grey[3, 5]))
+    found = images.read(tmp_path / "hidden16.png")[0, 0].numpy()
+    wanted = grey / np.float32(65535)
+    wanted[3, 5] = 1
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    bits = Image.fromarray((ramp > 0.5).astype(np.uint8) * 255).convert("1")
+    for hidden in (0, 1):
+        bits.save(tmp_path / "bit.png", transparency=hidden)
+        wanted = np.where(ramp > 0.5, 1.0, 1.0 if hidden == 0 else 0.0)  # what is hidden is white paper
+        np.testing.assert_allclose(images.read(tmp_path / "bit.png")[0, 0].numpy(), wanted)

@@ -108,7 +108,7 @@ def test_distance_to_a_set_is_least_for_the_set_itself(tmp_path: Path) -> None:
         def __len__(self) -> int:
             return 64
 
-        def __getitem__(self, index: int) -> torch.Tensor:
+        def read(self, index: int) -> torch.Tensor:
             return generator.generate([index])[0]
 
     distance = Distance(Made(), 64, layer_means(load_features(), "vgg19-lite"))  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from . import images
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
 CLASSES = 10_000  # that any set may have; larger ones as many as pictures
+UNREADABLE = (StyleLoomError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
 
 
@@ -61,18 +63,18 @@ class Pictures:
     def _add(self, source: Path) -> None:
         if source.is_dir():
             for path in sorted(source.rglob("*")):
-                if path.suffix.lower() in images.SUFFIXES:
+                if is_picture(path.relative_to(source).as_posix()) and not path.is_dir():
                     self._readers.append((str(path), lambda path=path: images.read(path)))  # type: ignore[misc]
                     self.locations.append((source, path.relative_to(source).as_posix()))
         elif source.suffix.lower() == ".zip":
             try:
                 archive = zipfile.ZipFile(source)
-            except (OSError, zipfile.BadZipFile) as error:
+            except UNREADABLE as error:
                 raise StyleLoomError(f"cannot read {source}: {error}") from error
             for name in sorted(archive.namelist()):
-                if Path(name).suffix.lower() in images.SUFFIXES:
-                    self._readers.append((f"{source}/{name}", _from_zip(archive, name)))
-                    self.locations.append((source, name))
+                if is_picture(name):
+                    self._readers.append((f"{source}/{name}", _from_zip(archive, name, f"{source}/{name}")))
+                    self.locations.append((source, name.replace("\\", "/")))
         elif source.is_file():
             self._readers.append((str(source), lambda: images.read(source)))
             self.locations.append((source.parent, source.name))
@@ -83,16 +85,30 @@ class Pictures:
         return len(self._readers)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Picture [3, H, W]; in the place of a damaged one, the next that can be read."""
+        """Picture [3, H, W]; in the place of a damaged one, any other that can be read, always the same."""
         return self.find(index)[1]
 
-    def find(self, index: int) -> tuple[int, Tensor]:
-        """The number of the picture that is found at ``index``, and it."""
-        for offset in range(len(self)):
-            place = (index + offset) % len(self)
-            found = self.read(place)
-            if found is not None:
-                return place, found
+    def find(self, index: int, rng: RandomState | None = None, among: Sequence[int] | None = None) -> tuple[int, Tensor]:
+        """The number of the picture that is found at ``index``, and it.
+
+        In the place of a damaged one stands any other, each as often as another: wherever the damaged ones lie, no picture is
+        seen more often than the rest.
+
+        Args:
+            index: of the picture; beyond the last one it begins anew.
+            rng: chooses the other; unless given, it follows from ``index``.
+            among: numbers to choose from; all unless told.
+        """
+        index %= len(self)
+        picture = self.read(index)
+        if picture is not None:
+            return index, picture
+        rng = rng if rng is not None else RandomState([index, len(self)])
+        left = list(range(len(self)) if among is None else among)
+        while left:
+            index = left.pop(rng.randint(len(left)))
+            if (picture := self.read(index)) is not None:
+                return index, picture
         raise self.unreadable()
 
     def unreadable(self) -> StyleLoomError:
@@ -109,7 +125,7 @@ class Pictures:
             return self._kept[index].float() / 255
         try:
             picture = reader()
-        except (StyleLoomError, OSError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             self.damaged[name] = str(error)
             return None
         if self.shorter is None:
@@ -157,11 +173,16 @@ class SquareImages:
         """Picture [3, resolution, resolution] in [0, 1]; in the place of a damaged one, the next that can be read."""
         return squared(self.pictures[index], self.resolution)
 
+    def read(self, index: int) -> Tensor | None:
+        """Picture [3, resolution, resolution] in [0, 1]; None where it is damaged."""
+        picture = self.pictures.read(index)
+        return None if picture is None else squared(picture, self.resolution)
+
     def example(self, mirror: bool) -> Item:
         """What makes a training example: picture [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its own."""
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
-            place, picture = self.pictures.find(index)
+            place, picture = self.pictures.find(index, rng)
             picture = squared(picture, self.resolution) * 2 - 1
             if mirror and rng.rand() < 0.5:
                 picture = picture.flip(2)
@@ -196,10 +217,11 @@ def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
 def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
     """Each picture's class by number, and the classes' names; see :class:`SquareImages`, also for what is refused."""
     tables = {source: _table(source) for source, _ in pictures.locations}
+    folders = {source: _class_folders([name for other, name in pictures.locations if other == source]) for source in tables}
     found: list[str | int] = []
     for source, name in pictures.locations:
         table = tables[source]
-        label = table.get(name) if table is not None else Path(name).parts[0] if len(Path(name).parts) > 1 else None
+        label = _whole(table.get(name)) if table is not None else folders[source].get(name)
         if not isinstance(label, str | int):
             reason = (
                 f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
@@ -213,7 +235,26 @@ def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
             raise StyleLoomError(f"class {wrong[0]} in dataset.json; classes are numbered from 0, here to {most} at most")
         return numbers, [str(number) for number in range(max(numbers) + 1)]
     names = sorted({str(label) for label in found})
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)  # folder 10 comes after folder 2
     return [names.index(str(label)) for label in found], names
+
+
+def _class_folders(names: Sequence[str]) -> dict[str, str]:
+    """The folder that says a picture's class: the highest, below those that all pictures of the source share."""
+    parts = {name: PurePosixPath(name).parts for name in names}
+    while parts and min(map(len, parts.values())) > 2 and len({each[0] for each in parts.values()}) == 1:
+        parts = {name: each[1:] for name, each in parts.items()}
+    return {name: each[0] for name, each in parts.items() if len(each) > 1}
+
+
+def _whole(label: Any) -> Any:
+    """A class of ``dataset.json`` as a whole number, where it is one: written as 2.0, or as a vector with a single 1."""
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
+    if isinstance(label, list) and label and sorted(label) == [0] * (len(label) - 1) + [1]:
+        return label.index(1)
+    return label
 
 
 def _table(source: Path) -> dict[str, Any] | None:
@@ -234,8 +275,15 @@ def _table(source: Path) -> dict[str, Any] | None:
         raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {wanted}") from error
 
 
-def _from_zip(archive: zipfile.ZipFile, name: str) -> Read:
-    return lambda: images.read(io.BytesIO(archive.read(name)))
+def _from_zip(archive: zipfile.ZipFile, name: str, told: str) -> Read:
+    return lambda: images.read(io.BytesIO(archive.read(name)), name=told)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its name; hidden files and what macOS puts beside pictures are none."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and PurePosixPath(name).suffix.lower() in images.SUFFIXES
 
 
 def order(count: int, seed: int, first: int, many: int) -> list[int]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -36,7 +35,7 @@ _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.
 _bomb_limit = threading.Lock()
 
 
-def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes: bool = False) -> Tensor:
+def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes: bool = False, name: str | None = None) -> Tensor:
     """Read a picture file.
 
     EXIF rotation and an embedded ICC profile are applied, transparency is laid over white, grey is expanded, 16-bit
@@ -46,6 +45,7 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes:
         path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
         max_pixels: refuse pictures of more pixels than this before decoding them.
         as_bytes: keep 8-bit numbers, a quarter of the memory.
+        name: what errors call it, instead of ``path``.
 
     Returns:
         [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
@@ -59,34 +59,35 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes:
             raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
         if path.is_dir():
             raise StyleLoomError(f"{path} is a folder; give the path of an image file")
+    told = name or path
     try:
-        with _unlimited_by_pillow(), Image.open(path, formats=READABLE) as file:
+        with _opened(path) as file:
             width, height = file.size
             if width * height > max_pixels:
                 raise StyleLoomError(
-                    f"{path} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
+                    f"{told} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
                     f"raise the limit if you trust the file (max_pixels, --max-pixels where a command has it), or reduce it"
                 )
             array = _to_rgb_array(file, as_bytes)
     except StyleLoomError:
         raise
     except PermissionError as error:
-        raise StyleLoomError(f"cannot read {path}: permission denied") from error
+        raise StyleLoomError(f"cannot read {told}: permission denied") from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         reason = "not a picture that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
-        raise StyleLoomError(f"cannot read {path}: {reason}; wanted {', '.join(READABLE)}") from error
+        raise StyleLoomError(f"cannot read {told}: {reason}; wanted {', '.join(READABLE)}") from error
     picture = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
     return (picture * 255).round().to(torch.uint8) if as_bytes and picture.is_floating_point() else picture
 
 
-@contextmanager
-def _unlimited_by_pillow() -> Iterator[None]:
+def _opened(path: str | Path | BinaryIO) -> Image.Image:
+    """A picture whose size is known and which is not decoded yet, however large."""
     # Pillow's own limit is global, warns first and cannot be given by call; ours is checked before any decoding.
     with _bomb_limit, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            yield
+            return Image.open(path, formats=READABLE)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
@@ -96,11 +97,19 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
     profile = file.info.get("icc_profile")
     image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        grey = np.asarray(image, dtype=np.float32)
-        grey /= 65535 if image.mode != "F" or grey.max(initial=0) > 1 else 1
-        return np.repeat(grey.clip(0, 1)[..., None], 3, axis=2)
-    if image.mode in ("P", "PA") or (image.mode in ("L", "RGB") and "transparency" in image.info):
-        image = image.convert("RGBA")
+        grey = np.array(image, dtype=np.float32)
+        if not np.isfinite(grey).all():
+            raise ValueError("values that are no numbers")
+        if image.mode == "F" and (grey.min(initial=0) < 0 or grey.max(initial=0) > 1):
+            raise ValueError(f"floating-point values from {grey.min():g} to {grey.max():g}, which have to be 0 to 1")
+        grey /= 1 if image.mode == "F" else 65535
+        opaque = np.ones_like(grey)
+        if (hidden := image.info.get("transparency")) is not None:  # one grey is see-through, as a PNG has it
+            opaque = (np.array(image, dtype=np.float32) != float(hidden)).astype(np.float32)
+        grey = (grey * opaque + (1 - opaque)).clip(0, 1)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("P", "PA") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
+        image = _see_through(image)
     alpha = image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
     color = _to_srgb(color, profile)
@@ -111,6 +120,15 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
         return array
     opacity = np.asarray(alpha, dtype=np.float32)[..., None] / 255
     return array * opacity + (1 - opacity)
+
+
+def _see_through(image: Image.Image) -> Image.Image:
+    """RGBA of a picture with a palette, or with a color that is see-through."""
+    hidden = image.info.get("transparency")
+    if image.mode == "1" and isinstance(hidden, int):
+        image = image.convert("L")
+        image.info["transparency"] = 255 if hidden else 0
+    return image.convert("RGBA")
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

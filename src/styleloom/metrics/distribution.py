@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from numpy.random import RandomState
@@ -71,10 +72,11 @@ def layer_means(features: Features, name: str, *, smallest: int = 64, largest: i
 
 
 def real_pictures(pictures: SquareImages, count: int, seed: int = 0) -> Iterator[Tensor]:
-    """``count`` pictures of a set, or all, in a random order: [n, 3, H, W] in [0, 1] at a time."""
-    order = RandomState(seed).permutation(len(pictures))[:count].tolist()
-    for start in range(0, len(order), BATCH):
-        yield torch.stack([pictures[index] for index in order[start : start + BATCH]])
+    """``count`` pictures of a set, or all that can be read, each once, in a random order: [n, 3, H, W] in [0, 1] at a time."""
+    order = RandomState(seed).permutation(len(pictures)).tolist()
+    readable = islice((picture for index in order if (picture := pictures.read(index)) is not None), count)
+    while batch := list(islice(readable, BATCH)):
+        yield torch.stack(batch)
 
 
 @torch.no_grad()

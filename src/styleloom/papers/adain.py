@@ -392,9 +392,9 @@ def train(
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
         gallery = paintings[rng.randint(len(paintings))]
-        painting = random_crop(gallery[rng.randint(len(gallery))], recipe.size, rng)
+        painting = random_crop(gallery.find(rng.randint(len(gallery)), rng)[1], recipe.size, rng)
         painting = recolored(painting, rng) if rng.uniform() < recipe.recolor else painting
-        return random_crop(photographs[index], recipe.size, rng), painting
+        return random_crop(photographs.find(index, rng)[1], recipe.size, rng), painting
 
     shown = [
         torch.stack(parts).to(fabric.device)

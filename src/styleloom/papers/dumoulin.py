@@ -176,7 +176,7 @@ def train(
         networks={"network": network},
         phases={"network": Phase(OPTIMIZERS[recipe.optimizer](learned, recipe.lr), loss)},
         item=lambda index, rng: (
-            random_crop(photographs[index], recipe.size, rng),
+            random_crop(photographs.find(index, rng)[1], recipe.size, rng),
             torch.tensor(rng.randint(len(styles))),
         ),
         count=len(photographs),

@@ -433,13 +433,14 @@ def train(
     galleries = list(folders.values())
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
-        photograph = photographs[index]
+        photograph = photographs.find(index, rng)[1]
         cut = random_crop(photograph, recipe.size, rng)
         if rng.uniform() < recipe.own_style:
             look = random_crop(photograph, recipe.size, rng)
         else:
             gallery = galleries[rng.randint(len(galleries))]
-            look = random_crop(paintings[gallery[rng.randint(len(gallery))]], recipe.size, rng, smallest=0.6, enlarge=True)
+            painting = paintings.find(gallery[rng.randint(len(gallery))], rng, gallery)[1]
+            look = random_crop(painting, recipe.size, rng, smallest=0.6, enlarge=True)
             look = recolored(look, rng) if rng.uniform() < recipe.recolor else look
         return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
 

@@ -334,7 +334,7 @@ def train(
                 lambda content: objective(features, network(content), content, targets, recipe),
             )
         },
-        item=lambda index, rng: (random_crop(photographs[index], recipe.size, rng),),
+        item=lambda index, rng: (random_crop(photographs.find(index, rng)[1], recipe.size, rng),),
         count=len(photographs),
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),

@@ -37,7 +37,7 @@ def prepare(
         size: side in pixels.
         square: crop, pad or stretch, see :func:`~styleloom.data.datasets.squared`.
         skip: leave out so many pictures at the beginning.
-        count: take so many after these; all unless told.
+        count: take so many that can be read after these; all unless told.
         conditional: keep classes, of dataset.json or of sub-folders.
         overwrite: replace what is there.
         skip_existing: keep what is there.
@@ -55,14 +55,19 @@ def prepare(
         check_limits(name, number, least, math.inf)
     every = Pictures(several)
     labels, names = labels_of(every) if conditional else ([], [])
-    chosen = range(len(every))[skip:][:count]
+    chosen = range(len(every))[skip:]
     if not chosen:
         raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} pictures")
+    most = len(chosen) if count is None else min(count, len(chosen))
 
     def squares() -> Iterator[tuple[Tensor, int | None]]:
+        taken = 0
         for index in chosen:
+            if taken == most:
+                break
             picture = every.read(index)
             if picture is not None:
+                taken += 1
                 yield squared(picture, size, square), labels[index] if conditional else None
         if len(every.damaged) == len(every):
             raise every.unreadable()
@@ -70,7 +75,7 @@ def prepare(
     def work(items: Sequence[Item]) -> Iterator[Event]:
         mark = time.perf_counter()
         try:
-            last = yield from watched("prepare", write_archive(out, squares(), len(chosen)))
+            last = yield from watched("prepare", write_archive(out, squares(), most))
         except StyleLoomError as error:
             yield ItemFailed(str(out), str(error))
             return
