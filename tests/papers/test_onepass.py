@@ -247,8 +247,8 @@ def test_mistakes(pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
         dumoulin.stylize(photo, "z", model=pastiche)
     with pytest.raises(StyleLoomError, match="by name"):
         sl.stylize(photo, photo, method="dumoulin", model=pastiche)
-    with pytest.raises(StyleLoomError, match="takes style pictures"):
-        sl.stylize(photo, "wave", method="adain")
+    with pytest.raises(StyleLoomError, match="no such picture: nowhere"):
+        sl.stylize(photo, "nowhere", method="adain")
     with pytest.raises(StyleLoomError, match="alpha is 2"):
         sl.stylize(photo, photo, method="adain", alpha=2)
     with pytest.raises(StyleLoomError, match="tile is 100"):
@@ -365,3 +365,28 @@ def test_training_may_start_from_a_trained_network(
         pass
     found = johnson.stylize(photo, tmp_path / "j" / "model.safetensors")
     torch.testing.assert_close(found, johnson.stylize(photo, network), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("size", [(2, 3), (1, 500), (4, 40), (7, 7), (24, 33000)])
+def test_thin_pictures(
+    size: tuple[int, int],
+    painter: adain.AdaIN,
+    pastiche: dumoulin.StyleNet,
+    anystyle: ghiasi.AnyStyle,
+    network: johnson.TransformNet,
+) -> None:
+    """A picture of any shape is painted, or refused in one line."""
+    content, style = torch.rand(1, 3, *size), torch.rand(1, 3, 48, 48)
+    paints: list[Callable[[], Tensor]] = [
+        lambda: johnson.stylize(content, network),
+        lambda: dumoulin.stylize(content, "a", model=pastiche),
+        lambda: ghiasi.stylize(content, style, model=anystyle),
+        lambda: adain.stylize(content, style, model=painter),
+    ]
+    for paint in paints:
+        try:
+            painted = paint()
+        except StyleLoomError as error:
+            assert "too small" in str(error)
+        else:
+            assert painted.shape == content.shape and painted.isfinite().all()

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -336,3 +336,41 @@ def like(painted: Tensor, picture: Tensor) -> Tensor:
     """Clipped to [0, 1] and of the dtype of ``picture``: rounded to 8 bits where that is."""
     painted = painted.clamp(0, 1)
     return (painted * 255).round().to(torch.uint8) if picture.dtype == torch.uint8 else painted
+
+
+def as_images(picture: Any, name: str = "picture") -> Tensor:
+    """Whatever holds pictures as a tensor.
+
+    Args:
+        picture: a file, a PIL image, an array [H, W] or [H, W, 3] (8 or 16 bits, or floats in [0, 1]), or a tensor [3, H, W] or
+            [N, 3, H, W] (floats in [0, 1] or bytes).
+        name: what errors call it.
+
+    Returns:
+        [N, 3, H, W] in [0, 1].
+
+    Raises:
+        StyleLoomError: anything else, numbers far outside of [0, 1], or none at all.
+    """
+    if isinstance(picture, str | Path):
+        return read(picture)
+    if isinstance(picture, Image.Image):
+        return torch.from_numpy(np.array(_to_rgb_array(picture), dtype=np.float32)).permute(2, 0, 1)[None]
+    if isinstance(picture, np.ndarray):
+        whole = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(picture.dtype)
+        shaped = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
+        if not shaped or (whole is None and picture.dtype.kind != "f"):
+            told = f"an array of {picture.dtype} of shape {list(picture.shape)}"
+            raise StyleLoomError(f"{name} is {told}; wanted [H, W, 3] or [H, W]")
+        array = picture.astype(np.float32) / (whole or 1)
+        picture = torch.from_numpy(np.stack([array] * 3, 2) if array.ndim == 2 else array).permute(2, 0, 1)
+    if not isinstance(picture, Tensor):
+        raise StyleLoomError(f"{name} is a {type(picture).__name__}; wanted a file, a PIL image, an array or a tensor")
+    tensor = floats(picture[None] if picture.ndim == 3 else picture)
+    if tensor.ndim != 4 or tensor.shape[1] != 3 or not tensor.is_floating_point() or not tensor.numel():
+        raise StyleLoomError(f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
+    least, most = (float(value) for value in tensor.aminmax())
+    if not (least > -0.5 and most < 1.5):  # what networks make may lie somewhat outside
+        hint = "; divide by 255" if most > 2 else ""
+        raise StyleLoomError(f"{name} has values from {least:.4g} to {most:.4g}; wanted 0 to 1{hint}")
+    return tensor

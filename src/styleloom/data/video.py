@@ -25,6 +25,8 @@ from . import images
 from .images import floats, like
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+SOUND = {"webm": ("libopus", 48_000), "mp4": ("aac", 0), "mov": ("aac", 0), "matroska": ("aac", 0)}
+"""What sound of another kind becomes, by container, and its rate; 0: as it was."""
 READABLE = {*FORMATS, ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"}
 BT709 = 1  # in each of FFmpeg's lists of matrices, primaries and transfers; and among ranges, the limited one
 FLOW_SIZE = 320  # longer side at which motion is looked for
@@ -157,7 +159,7 @@ def _opened(av: Any, source: str | Path) -> Any:
 
 
 def _frames(av: Any, film: Any, source: str | Path) -> Iterator[tuple[Tensor, int | None]]:
-    """Upright frames [1, 3, H, W] of bytes and when they are shown, in the stream's time base; to the first damaged one."""
+    """Upright frames [1, 3, H, W] of bytes, of square pixels, and when they are shown, in the stream's time base."""
     film.streams.video[0].thread_type = "AUTO"
     decoder = film.decode(video=0)
     while True:
@@ -167,7 +169,9 @@ def _frames(av: Any, film: Any, source: str | Path) -> Iterator[tuple[Tensor, in
             raise StyleLoomError(f"{source} is damaged ({error.strerror}); repair it first") from error
         if frame is None:
             return
-        array = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+        pixel = film.streams.video[0].sample_aspect_ratio or 1  # of a stored pixel, width to height, before it is turned
+        size = dict(width=round(frame.width * pixel)) if pixel != 1 else {}
+        array = np.rot90(frame.to_ndarray(format="rgb24", **size), round(frame.rotation / 90))
         yield torch.from_numpy(array.copy()).permute(2, 0, 1)[None], frame.pts
 
 
@@ -207,11 +211,15 @@ class _Writer:
         self.sound: Iterator[Any] = iter(())
         if film is not None and film.streams.audio:
             track = film.streams.audio[0]
-            if track.codec_context.name not in self.film.supported_codecs:
-                raise StyleLoomError(f"sound of kind {track.codec_context.name} does not go into a .{container}; write a .mkv")
-            self.heard = self.film.add_stream_from_template(track)
             self.second = _opened(av, source)  # the sound is read beside the pictures
-            self.sound = (packet for packet in self.second.demux(audio=0) if packet.dts is not None)
+            if track.codec_context.name in self.film.supported_codecs:
+                self.heard = self.film.add_stream_from_template(track)
+                self.sound = (packet for packet in self.second.demux(audio=0) if packet.dts is not None)
+            else:
+                name, rate = SOUND[container]
+                self.heard = self.film.add_stream(name, rate=rate or track.rate)
+                self.heard.layout = "mono" if track.channels == 1 else "stereo"
+                self.sound = self._encoded_anew()
             self.waiting = next(self.sound, None)
 
     def __enter__(self) -> _Writer:
@@ -231,6 +239,12 @@ class _Writer:
         self.count += 1
         self._play(float(when * self.time_base))
         self.film.mux(self.video.encode(frame))
+
+    def _encoded_anew(self) -> Iterator[Any]:
+        """Packets of a sound of a kind that does not go into the container."""
+        for frame in self.second.decode(audio=0):
+            yield from (packet for packet in self.heard.encode(frame) if packet.dts is not None)
+        yield from (packet for packet in self.heard.encode(None) if packet.dts is not None)
 
     def _play(self, until: float) -> None:
         while self.waiting is not None and float(self.waiting.dts * self.waiting.time_base) <= until:

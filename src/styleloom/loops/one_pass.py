@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -65,11 +66,19 @@ class OnePass:
         return not self.tile or picture.shape[-2] * picture.shape[-1] <= self.tile**2
 
 
+STRIP = 8  # times longer than wide
 THUMBNAIL = 1024  # longer side of what a large picture's statistics are taken from
 
 
 def thumbnail(picture: Tensor) -> Tensor:
-    """Pictures as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1]."""
+    """Pictures as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1].
+
+    A strip, which would become a line without any spread, keeps as many pixels as a square thumbnail has.
+    """
+    height, width = picture.shape[-2:]
+    if max(height, width) > STRIP * min(height, width):
+        scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
+        return images.resize(floats(picture), (max(1, round(scale * height)), max(1, round(scale * width))))
     stride = max(1, max(picture.shape[-2:]) // (2 * THUMBNAIL))
     small = floats(picture[..., ::stride, ::stride])
     return images.resize_to_fit(small, min(THUMBNAIL, max(small.shape[-2:])))

@@ -160,9 +160,11 @@ class TransformNet(nn.Module):
 
     def _run(self, image: Tensor, norm: Callable[[Tensor, int], Tensor]) -> Tensor:
         height, width = image.shape[-2:]
-        # Two halvings, or three.
+        # Two halvings, or three; and reflection needs two pixels where the resolution is lowest.
         multiple = 8 if self.deep else 4
         below, right = ((multiple - side % multiple) % multiple for side in (height, width))  # -side % 8 is no ONNX
+        if height < 2 * multiple or width < 2 * multiple:
+            below, right = (max(more, 2 * multiple - side) for more, side in ((below, height), (right, width)))
         x = F.pad(image, (0, right, 0, below), mode="replicate")
         if self.border:
             x = F.pad(x, (BORDER,) * 4, mode="reflect")

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -224,11 +225,11 @@ def load(name: str | Path = "upscale-x4") -> Upscaler:
 
 
 @torch.inference_mode()
-def upscale(image: Tensor, model: Upscaler | str | Path = "upscale-x4", *, tile: int = 256) -> Tensor:
+def upscale(image: Any, model: Upscaler | str | Path = "upscale-x4", *, tile: int = 256) -> Tensor:
     """Enlarge pictures four times in one pass.
 
     Args:
-        image: [N, 3, H, W] in [0, 1], or of 8-bit numbers, at least 8 pixels a side.
+        image: [N, 3, H, W] in [0, 1], or of 8-bit numbers, at least 8 pixels a side; or a file, a PIL image or an array.
         model: a network, or the name or file of one.
         tile: larger pictures are enlarged in squares of so many pixels, which changes nothing in the result; 0: never.
 
@@ -238,6 +239,7 @@ def upscale(image: Tensor, model: Upscaler | str | Path = "upscale-x4", *, tile:
     Raises:
         StyleLoomError: no such model, one of another kind, pictures that are too small, or a negative tile.
     """
+    image = image if isinstance(image, Tensor) else images.as_images(image)
     if min(image.shape[-2:]) < SMALLEST:
         height, width = image.shape[-2:]
         raise StyleLoomError(f"a picture of {width} x {height} is too small to enlarge; it needs {SMALLEST} px a side")

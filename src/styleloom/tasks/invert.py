@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.data import images
 from styleloom.data.datasets import squared
 from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import Eigenbasis
@@ -150,7 +151,8 @@ def steps(
         config: its ``optimizer`` may also be "learned" or "auto".
         first: place of the first of these pictures among all; the n-th of all starts at random from seed + n.
         tools: from :func:`tools_of`, which is asked unless told.
-        options: ``masks``, ``features``, ``init`` and ``state`` of :func:`styleloom.papers.image2stylegan.steps`.
+        options: ``optimizer``, ``masks``, ``features``, ``init`` and ``state`` of
+            :func:`styleloom.papers.image2stylegan.steps`.
 
     Yields:
         :class:`~styleloom.papers.image2stylegan.Step`.
@@ -167,7 +169,9 @@ def steps(
     if tools.basis is not None:
         check_made_for("this eigenbasis", tools.basis.generator, generator)
     name = optimizer_for(config, tools)
-    factory = learned_optimizer.factory(tools.learned) if name == "learned" and tools.learned is not None else None
+    factory = options.pop("optimizer", None)
+    if factory is None and name == "learned" and tools.learned is not None:
+        factory = learned_optimizer.factory(tools.learned)
     yield from image2stylegan.steps(
         generator,
         targets,
@@ -186,9 +190,14 @@ def framed(pictures: Tensor, side: int) -> Tensor:
     return torch.stack([squared(picture, side) for picture in pictures])
 
 
+def factory_of(optimizer: Callable[..., torch.optim.Optimizer]) -> image2stylegan.Factory:
+    """A class of ``torch.optim``, or any ``params -> optimizer``, as the loop takes it."""
+    return lambda params, objective: optimizer(params)
+
+
 def invert(
     generator: Generator,
-    pictures: Tensor,
+    pictures: Any,
     preset: str = "default",
     *,
     tools: Tools | None = None,
@@ -200,20 +209,24 @@ def invert(
 
     Args:
         generator: of any paper, without classes.
-        pictures: [N, 3, H, W] in [0, 1]; the square in the middle is taken. Frame them as the generator's own pictures are.
+        pictures: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; the square in the middle is taken. Frame them as
+            the generator's own pictures are.
         preset: of :data:`~styleloom.papers.image2stylegan.PRESETS`.
         tools: encoder, eigenbasis and learned optimizer; the zoo's, where it has some for this generator.
         masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
         features: perceptual network, instead of the bundled one.
         settings: of :class:`~styleloom.papers.image2stylegan.Config`; ``optimizer`` is "auto" in the default preset: learned, if
-            there is one.
+            there is one; a class such as ``torch.optim.RAdam``, or a function of parameters that makes one, serves as well.
 
     Raises:
         StyleLoomError: no picture, unknown settings, or what an optimizer refuses.
 
     Source: the modules of ``papers`` that do it name theirs.
     """
-    config = configure(preset, **settings)
+    chosen_optimizer = settings.get("optimizer")
+    factory = factory_of(chosen_optimizer) if callable(chosen_optimizer) else None
+    config = configure(preset, **(settings | ({"optimizer": "adam"} if factory else {})))
+    pictures = pictures if isinstance(pictures, Tensor) else images.as_images(pictures, "the picture")
     image2stylegan.check_pictures(generator, pictures)
     pictures = framed(pictures.float(), generator.resolution)
     masks = None if masks is None else framed(masks.float(), generator.resolution)
@@ -224,8 +237,10 @@ def invert(
     for start in range(0, len(pictures), config.batch):
         chosen = slice(start, start + config.batch)
         mask = None if masks is None else masks if len(masks) == 1 else masks[chosen]
-        *_, last = steps(generator, pictures[chosen], config, tools, first=start, masks=mask, features=features)
-        parts.append(outcome(generator, pictures[chosen], last, optimizer_for(config, tools), mask))
+        options: dict[str, Any] = dict(masks=mask, features=features) | (dict(optimizer=factory) if factory else {})
+        *_, last = steps(generator, pictures[chosen], config, tools, first=start, **options)
+        name = getattr(chosen_optimizer, "__name__", "optimizer") if factory else optimizer_for(config, tools)
+        parts.append(outcome(generator, pictures[chosen], last, name, mask))
     return joined(parts)
 
 

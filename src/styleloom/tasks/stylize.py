@@ -12,6 +12,9 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.progress import Progress
+from styleloom.data import bundled, images
+from styleloom.data.images import floats, like
+from styleloom.data.inputs import check_masks
 from styleloom.data.video import repaint
 from styleloom.papers import (
     adain,
@@ -22,6 +25,8 @@ from styleloom.papers import (
 )
 
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
+Picture = Any
+"""A tensor [N, 3, H, W] in [0, 1], a file, a bundled name, a PIL image, or an array [H, W, 3]."""
 NAMED = ("johnson", "dumoulin")
 """Methods whose styles are names that a network was trained for, not pictures."""
 
@@ -37,8 +42,8 @@ def method_named(name: str) -> ModuleType:
 
 
 def stylize(
-    content: Tensor,
-    style: Tensor | str | Sequence[Tensor] | Sequence[str],
+    content: Picture,
+    style: Picture | Sequence[Picture],
     method: str = "gatys",
     *,
     preset: str = "best",
@@ -50,14 +55,15 @@ def stylize(
     """Repaint pictures in the style of others.
 
     Args:
-        content: [N, 3, H, W] in [0, 1]; each picture is painted by itself.
-        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or several of any sizes; for
-            ``"dumoulin"`` one or several of its network's style names; for ``"johnson"`` the name or file of a network.
+        content: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; each picture is painted by itself.
+        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or a file, a bundled name, a PIL
+            image or an array, or several of any sizes; for ``"dumoulin"`` one or several of its network's style names; for
+            ``"johnson"`` the name or file of a network.
         method: ``"gatys"`` descends on the pixels, for minutes; the others take one pass.
         preset: a named set of the method's settings, e.g. ``gatys.PRESETS``.
         weights: share of each style; equal when not given.
         mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
-            the second is painted where the first is not.
+            the second is painted where the first is not. With one style the rest stays the photograph, to the bit.
         keep_color: ``True`` or ``"luminance"`` keeps the content's colours and paints brightness only; ``"matching"``
             gives the style the content's palette first.
         **options: any setting of the method, e.g. ``size=1024`` (see its ``Config``), or ``init``, ``features`` and
@@ -79,10 +85,41 @@ def stylize(
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = module.configure(preset, **options)
+    content = as_pictures(content, "content")
+    styles: Any = style if method in NAMED else style_pictures(style)
     if method != "gatys":
-        return painter(method, style, config, weights=weights, masks=masks, **inputs)(content)
-    check_styles(method, style, mixed=weights is not None or masks is not None)
-    return gatys.stylize(content, style, config, weights=weights, masks=masks, **inputs)  # type: ignore[arg-type]
+        return painter(method, styles, config, weights=weights, masks=masks, **inputs)(content)
+    check_styles(method, styles, mixed=weights is not None or masks is not None)
+    painted = gatys.stylize(content, styles, config, weights=weights, masks=masks, **inputs)
+    return kept_outside(painted, content, masks[0]) if masks is not None and len(styles) == len(masks) == 1 else painted
+
+
+def as_pictures(picture: Picture, name: str) -> Tensor:
+    """[N, 3, H, W] in [0, 1] of whatever holds a picture; a bundled name is one, where there is no such file."""
+    if isinstance(picture, str) and picture in bundled.NAMES and not Path(picture).exists():
+        return bundled.bundled(picture)
+    return images.as_images(picture, name)
+
+
+def style_pictures(style: Picture | Sequence[Picture]) -> list[Tensor]:
+    """The style pictures, [1, 3, h, w] in [0, 1] each, of one or several."""
+    several = list(style) if isinstance(style, list | tuple) else [style]
+    return [as_pictures(each, f"style {place}") for place, each in enumerate(several, 1)]
+
+
+def kept_outside(painted: Tensor, content: Tensor, mask: Tensor) -> Tensor:
+    """Pictures painted within a mask; where it is 0, the content's own pixels.
+
+    Args:
+        painted: [N, 3, H', W'], in floats or 8-bit numbers.
+        content: [N, 3, H, W], as ``painted``.
+        mask: [1, 1, H, W] in [0, 1].
+    """
+    size = tuple(painted.shape[-2:])
+    original = content if tuple(content.shape[-2:]) == size else like(images.resize(floats(content), size), content)
+    within = images.resize(mask.to(content.device), size).clamp(0, 1)
+    mixed = like(torch.lerp(floats(original), floats(painted), within), painted)
+    return torch.where(within > 0, mixed, original)
 
 
 def painter(
@@ -105,6 +142,16 @@ def painter(
     Returns:
         What makes pictures [N, 3, H', W'] of pictures [N, 3, H, W], in floats or 8-bit numbers.
     """
+    alone = len(style) == 1 if isinstance(style, list | tuple) else True
+    if masks is not None and len(masks) == 1 and alone:
+        whole = painter(method, style, config, weights=weights, model=model)
+        (mask,) = masks
+
+        def within(content: Tensor) -> Tensor:
+            check_masks(masks, 1, floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
+            return kept_outside(whole(content), content, mask)
+
+        return within
     check_styles(method, style, mixed=weights is not None or masks is not None)
     if method == "johnson":
         network = model or johnson.load(style if isinstance(style, str) else style[0])

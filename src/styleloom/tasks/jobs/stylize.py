@@ -168,22 +168,26 @@ def _descend(
     picture = open_picture(item.name, max_pixels).to(device)
     state = state_of(target)
     step: gatys.Step | None = None
+    alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
+
+    def write(image: Tensor) -> None:
+        images.write(api.kept_outside(image, picture, options["masks"][0]) if alone else image, target)
 
     def steps() -> Iterator[Progress]:
         nonlocal step
         for step in gatys.steps(picture, styles, config, state=state, **options):
             if preview_every and step.index % preview_every == 0:
-                images.write(step.image, target)
+                write(step.image)
             yield step
 
     try:
         yield from watched(target.name, steps())
     except (KeyboardInterrupt, GeneratorExit):
         if step is not None and state.exists():
-            images.write(step.image, target)
+            write(step.image)
         raise
     assert step is not None  # a loop has at least one step
-    images.write(step.image, target)
+    write(step.image)
     state.unlink(missing_ok=True)
     size = f"{step.size[1]} x {step.size[0]}"
     yield ItemDone(item.name, (str(target),), round(step.seconds, 2), dict(size=size, steps=step.index, losses=step.losses))

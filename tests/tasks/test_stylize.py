@@ -1,0 +1,96 @@
+"""One verb for every method: whatever holds a picture is taken, and a mask means the same everywhere."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.cli.program import run
+from torch import Tensor
+
+import styleloom as sl
+from styleloom.core.errors import StyleLoomError
+from styleloom.papers import ghiasi
+
+FAST = dict(size=64, first_size=64, first_steps=2)
+
+
+@pytest.fixture
+def photo() -> Tensor:
+    torch.manual_seed(0)
+    return (torch.rand(1, 3, 48, 64) * 255).round() / 255
+
+
+def test_whatever_holds_a_picture(photo: Tensor, tmp_path: Path) -> None:
+    sl.write(photo, tmp_path / "photo.png")
+    array = (photo[0].permute(1, 2, 0) * 255).byte().numpy()
+    style = sl.bundled("wave")
+    wanted = sl.stylize(photo, style, method="adain")
+    same: Any
+    for same in (
+        tmp_path / "photo.png",
+        str(tmp_path / "photo.png"),
+        array,
+        array.astype(np.uint16) * 257,
+        Image.fromarray(array),
+    ):
+        torch.testing.assert_close(sl.stylize(same, "wave", method="adain"), wanted, atol=1e-5, rtol=0)
+    for same in (photo[0], (photo * 255).byte(), array.astype(np.float64) / 255):
+        torch.testing.assert_close(sl.stylize(same, [style], method="adain"), wanted, atol=1e-5, rtol=0)
+    assert sl.upscale(tmp_path / "photo.png").shape == (1, 3, 192, 256)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.rand(1, 3, 32, 32) * 255, "content has values from .*; wanted 0 to 1; divide by 255"),
+        (torch.full((1, 3, 32, 32), float("nan")), "content has values from nan"),
+        (torch.rand(1, 4, 32, 32), r"content is torch.float32 of shape \[1, 4, 32, 32\]"),
+        (np.zeros((32, 32, 4), np.uint8), r"content is an array of uint8 of shape \[32, 32, 4\]"),
+        (np.zeros((32, 32), np.int64), "content is an array of int64"),
+        (None, "content is a NoneType"),
+        ("nowhere.png", "no such picture: nowhere.png"),
+    ],
+)
+def test_what_is_no_picture(wrong: Any, message: str) -> None:
+    with pytest.raises(StyleLoomError, match=message):
+        sl.stylize(wrong, "wave", method="adain")
+
+
+def test_a_mask_keeps_the_photograph_to_the_bit(photo: Tensor, tmp_path: Path) -> None:
+    mask = torch.zeros(1, 1, 48, 64)
+    mask[..., 20:] = 1
+    torch.manual_seed(1)
+    anystyle = ghiasi.AnyStyle(sl.load_features(), width=8, deep_width=16).eval().requires_grad_(False)
+    calls: dict[str, tuple[Any, dict[str, Any]]] = {
+        "gatys": ("wave", dict(preset="draft", **FAST)),
+        "adain": ("wave", {}),
+        "ghiasi": ("wave", dict(model=anystyle)),
+        "dumoulin": ("swirls", {}),
+        "johnson": ("johnson-swirls", {}),
+    }
+    for method, (style, options) in calls.items():
+        found = sl.stylize(photo, style, method, mask=mask, **options)
+        assert torch.equal(found[..., :20], photo[..., :20]), method
+        assert (found[..., 24:] - photo[..., 24:]).abs().mean() > 0.02, method
+    sl.write(photo, tmp_path / "photo.png")
+    sl.write(mask.expand(1, 3, -1, -1), tmp_path / "mask.png")
+    for method, (style, _) in calls.items():
+        if method == "ghiasi":
+            continue
+        more = ["--size", "64", "--first-size", "64", "--first-steps", "2", "--preset", "draft"] if method == "gatys" else []
+        files = [str(tmp_path / "photo.png"), style, "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / f"{method}.png")]
+        assert run("stylize", *files, "--method", method, "--device", "cpu", *more) == 0
+        assert torch.equal(sl.read(tmp_path / f"{method}.png")[..., :20], photo[..., :20]), method
+
+
+def test_any_torch_optimizer_inverts() -> None:
+    G = sl.stylegan2.load("portraits-32")
+    target = G.generate([3])
+    optimizers: list[Any] = [torch.optim.RAdam, lambda params: torch.optim.SGD(params, lr=1.0)]
+    for optimizer in optimizers:
+        result = sl.invert(G, target, optimizer=optimizer, num_steps=20)
+        assert result.losses[-1] < result.losses[0]
+        assert result.optimizer == optimizer.__name__
