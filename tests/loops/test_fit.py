@@ -171,3 +171,18 @@ def test_bf16_is_refused_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> No
         Hardware("cpu", processes=0).launch()
     with pytest.raises(StyleLoomError, match="several processes cannot share cuda:1; use device cuda"):
         Hardware("cuda:1", processes=2).launch()
+
+
+def test_a_folder_has_one_training_and_a_clock_that_goes_on(tmp_path: Path) -> None:
+    first = toy(tmp_path, TOY)
+    next(first)
+    with pytest.raises(StyleLoomError, match="another process is at work in"):
+        next(toy(tmp_path, TOY))
+    first.close()  # type: ignore[attr-defined]
+    assert not (tmp_path / ".lock").exists()
+    *_, last = toy(tmp_path, TOY)
+    more = replace(TOY, num_steps=12)
+    ticks = list(toy(tmp_path, more, resume=True))
+    assert ticks[0].index == 11 and ticks[0].seconds > last.seconds * 0.5
+    seconds = [json.loads(line)["seconds"] for line in (tmp_path / LOG).read_text().splitlines()]
+    assert seconds == sorted(seconds) and len(seconds) == 12

@@ -15,6 +15,14 @@ from docstring_parser import parse
 
 from styleloom.core.errors import StyleLoomError
 
+ALIASES = {
+    "out": ("-o", "--outdir"),
+    "psi": ("--trunc",),
+    "label": ("--class",),
+    "recipe": ("--cfg",),
+}
+"""Other names of options: what users of NVIDIA's StyleGAN code type."""
+
 
 @dataclass(frozen=True)
 class Common:
@@ -168,8 +176,7 @@ def _option(
         kind = kind | None if kind is not (str | None) else kind
         text = f"{text} [dim](by default {shown})[/dim]" if shown is not None else text
     flags = [f"{flag}/--no-{name.replace('_', '-')}"] if kind == (bool | None) else [flag]
-    if name == "out":
-        flags.append("-o")
+    flags += ALIASES.get(name, ())
     required = default is inspect.Parameter.empty or default is MISSING
     declared = typer.Option(*flags, help=text, metavar=metavar, show_default=not optional and default not in (None, False, ()))
     return inspect.Parameter(

@@ -216,7 +216,7 @@ def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
         _follow(loop, out, common, module.KIND)
 
     train.__name__ = module.KIND
-    train.__annotations__["settings"] = Annotated[dict[str, Any], module.Recipe]
+    train.__annotations__["settings"] = Annotated[dict[str, Any], module.PRESETS["64-small"]]
     train.__doc__ = f"""Train a generator of pictures and its discriminator ({title}).
 
     Args:

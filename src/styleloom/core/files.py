@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .errors import StyleLoomError
 
+LOCK = ".lock"
+
 
 def check_parent(path: Path) -> None:
     """Raise StyleLoomError unless there is the folder that a file is to be written in; call it before the work."""
@@ -28,6 +30,29 @@ def check_folder(path: Path) -> Path:
     except OSError as error:
         raise StyleLoomError(f"cannot make the folder {path}: {error.strerror}") from error
     return path
+
+
+@contextmanager
+def lock_folder(path: Path) -> Iterator[None]:
+    """Keep other processes from working in a folder; a process that dies leaves no lock behind.
+
+    Raises:
+        StyleLoomError: another process is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has none of these locks
+        yield
+        return
+    with (path / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StyleLoomError(f"another process is at work in {path}; wait until it ends, or choose another folder") from error
+        try:
+            yield
+        finally:
+            (path / LOCK).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state, save_state
 from styleloom.core.errors import StyleLoomError, check_choice, check_limits
-from styleloom.core.files import check_folder
+from styleloom.core.files import check_folder, lock_folder
 from styleloom.core.memory import keep_memory
 from styleloom.core.precision import precision_on
 from styleloom.core.progress import Losses, Progress
@@ -230,7 +230,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
-    done = _restore(task, averages, settings, out, resume)
+    done, earlier = _restore(task, averages, settings, out, resume)
     shown = {**task.networks, **averages}
     chief = fabric.is_global_zero
     log = RunLog(out, done, training.log_every) if chief else None
@@ -248,9 +248,10 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
         pin=gpu,
     )
     start, skipped = time.perf_counter(), 0
+    released = lock_folder(out) if chief else nullcontext()
     misses = dict.fromkeys(task.phases, 0)
     seen = sample_indices(done).start
-    with _stop_signals() as asked_to_stop:
+    with released, _stop_signals() as asked_to_stop:
         for step, batch in zip(range(done, training.num_steps), source, strict=False):
             _check_shares(len(sample_indices(step)), world, training.accumulate)
             stats = task.before_step(step)
@@ -284,7 +285,9 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             pictures = sample_indices(step).stop
             rate = (pictures - seen) / seconds
             damaged = tuple(dict.fromkeys(name for found in task.damaged for name in found))
-            tick = Tick(step + 1, training.num_steps, losses | stats, seconds, rate, pictures, skipped, damaged, stopped)
+            tick = Tick(
+                step + 1, training.num_steps, losses | stats, earlier + seconds, rate, pictures, skipped, damaged, stopped
+            )
             if log is not None:
                 log.write(tick, last)
                 if task.measure is not None and training.measure_every and ((step + 1) % training.measure_every == 0 or last):
@@ -294,7 +297,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
                     with _evaluating(shown.values()), torch.no_grad():
                         log.picture(task.sample(shown), step + 1)
                 if (step + 1) % training.save_every == 0 or last:
-                    state = dict(step=step + 1, settings=settings) | _states(task, averages)
+                    state = dict(step=step + 1, seconds=earlier + seconds, settings=settings) | _states(task, averages)
                     save_state(out / STATE, state)
                     if task.export is not None:
                         task.export(shown, out / MODEL)
@@ -377,12 +380,14 @@ def _optimizers(task: Task) -> dict[str, torch.optim.Optimizer]:
     return found
 
 
-def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, Any], out: Path, resume: bool) -> int:
-    """Make the run's folder, or put its state in place; the number of steps done."""
+def _restore(
+    task: Task, averages: Mapping[str, nn.Module], settings: dict[str, Any], out: Path, resume: bool
+) -> tuple[int, float]:
+    """Make the run's folder, or put its state in place; the number of steps done, and the seconds that they took."""
     state = out / STATE
     if not state.exists():
         check_folder(out)
-        return 0
+        return 0, 0.0
     if not resume:
         raise StyleLoomError(f"{out} holds a run already; resume it, or choose another folder")
     saved = read_state(state)
@@ -400,8 +405,7 @@ def _restore(task: Task, averages: Mapping[str, nn.Module], settings: dict[str, 
         network.load_state_dict(saved["averages"][name])
     for name, optimizer in _optimizers(task).items():
         optimizer.load_state_dict(saved["optimizers"][name])
-    step: int = saved["step"]
-    return step
+    return saved["step"], saved.get("seconds", 0.0)
 
 
 @contextmanager
