@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.images import resize, rgb_to_yiq
 from styleloom.nn.vgg import Features
@@ -143,7 +145,7 @@ def test_presets_name_layers_of_vgg19() -> None:
     [
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; choose one of lbfgs, adam"),
         ({"style_loss": "x"}, "unknown style_loss 'x'; choose one of gram, wasserstein"),
-        ({"size": 0}, "size is 0; it must be above 0"),
+        ({"size": -1}, "size is -1; it must be 0 or above"),
         ({"content_weight": -1.0}, "content_weight is -1.0"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "both 0"),
         ({"style_layer_weights": (1.0,)}, "2 style_layers but 1 style_layer_weights"),
@@ -189,3 +191,27 @@ def test_inputs_that_do_not_fit(tiny: Features, picture: Tensor, style: Tensor) 
         gatys.stylize(picture, style, replace(CONFIG, size=1), features=tiny)
     with pytest.raises(StyleLoomError, match="unknown layers"):
         gatys.stylize(picture, style, replace(CONFIG, content_layers=("relu4_2",)), features=tiny)
+
+
+def test_a_result_has_no_frame() -> None:
+    """The border is no more saturated than the inside, as far as photograph and style are not."""
+
+    def edge_to_inside(image: Tensor) -> float:
+        saturation = (image.amax(1) - image.amin(1))[0]
+        edge = torch.ones_like(saturation, dtype=torch.bool)
+        edge[4:-4, 4:-4] = False
+        return float(saturation[edge].mean() / saturation[~edge].mean())
+
+    content, style = sl.resize_to_fit(sl.bundled("cat"), 144), sl.draw("wave", 144)
+    settings: dict[str, Any] = dict(size=0, first_size=100, first_steps=40, steps=30)
+    ratios = {margin: edge_to_inside(sl.stylize(content, style, margin=margin, **settings)) for margin in (0, 12)}
+    allowed = 1.25 * max(edge_to_inside(content), edge_to_inside(style))
+    assert ratios[12] < allowed < ratios[0], (ratios, allowed)
+
+
+def test_the_photographs_size_is_kept() -> None:
+    photo = torch.rand(1, 3, 50, 70)
+    settings: dict[str, Any] = dict(first_size=70, first_steps=1, content_layers=("relu1_1",), style_layers=("relu1_1",))
+    assert sl.stylize(photo, photo, **settings).shape == photo.shape
+    large = gatys.steps(torch.rand(1, 3, 8, 1200), photo, gatys.configure(**(settings | dict(first_size=1024))))
+    assert next(large).image.shape == (1, 3, 7, 1024)

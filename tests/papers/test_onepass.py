@@ -390,3 +390,23 @@ def test_thin_pictures(
             assert "too small" in str(error)
         else:
             assert painted.shape == content.shape and painted.isfinite().all()
+
+
+def test_strokes_of_another_size(
+    painter: adain.AdaIN, anystyle: ghiasi.AnyStyle, network: johnson.TransformNet, photo: Tensor
+) -> None:
+    """Painted small and enlarged; what is carried up is the photograph's own detail, and nothing where there is none."""
+    style = torch.rand(1, 3, 48, 48)
+    smooth = images.resize(images.resize(photo, (8, 12)), photo.shape[-2:])
+    paints: list[Callable[[Tensor, int], Tensor]] = [
+        lambda content, size: johnson.stylize(content, network, johnson.configure(stroke_size=size)),
+        lambda content, size: ghiasi.stylize(content, style, ghiasi.configure(stroke_size=size), model=anystyle),
+        lambda content, size: adain.stylize(content, style, adain.configure(stroke_size=size), model=painter),
+    ]
+    for paint in paints:
+        differences = []
+        for content in (smooth, photo):
+            enlarged = images.resize(paint(images.resize_to_fit(content, 128), 0), content.shape[-2:])
+            differences.append((paint(content, 128) - enlarged.clamp(0, 1)).abs().mean())
+        assert differences[0] < 0.5 * differences[1]
+        torch.testing.assert_close(paint(photo, 4000), paint(photo, 0))

@@ -69,7 +69,7 @@ CONTROLS = (
 
 
 PASSES = tuple(
-    Painting(content, (style,), "AdaIN", method="adain")
+    Painting(content, (style,), "any style in one pass", method="ghiasi")
     for content, style in (
         ("cat", "wave"),
         ("coffee", "stained-glass"),
@@ -83,14 +83,15 @@ METHODS = {
     "gatys": "Gatys: descent on the pixels",
     "johnson": "Johnson: one network a style",
     "dumoulin": "Dumoulin: sixteen styles in one network",
-    "adain": "AdaIN: any style in one network",
+    "ghiasi": "Ghiasi: any style in one network, told by a second one",
+    "adain": "AdaIN: any style in one network, told by its statistics",
 }
 COMPARED = tuple(
     Painting(content, (style,), caption, method=method)
     for content, style in (("cat", "swirls"), ("coffee", "mosaic"))
     for method, caption in METHODS.items()
 )
-STRIPS = (("cat", "dumoulin", ("swirls", "drip", "gilded", "engraving")), ("cat", "adain", ("ink-wash", "marbling")))
+STRIPS = (("cat", "dumoulin", ("swirls", "drip", "gilded", "engraving")), ("cat", "ghiasi", ("ink-wash", "marbling")))
 ENLARGED = ("cat", (72, 108))  # a photograph, and the height and width that it is reduced to first
 
 
@@ -159,7 +160,12 @@ def _descend(
 
 def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[Any]:
     """Styles as a method takes them: pictures, names, or the network of a style."""
-    takes: dict[str, Callable[[str], Any]] = {"adain": styles.__getitem__, "dumoulin": str, "johnson": "johnson-{}".format}
+    takes: dict[str, Callable[[str], Any]] = {
+        "ghiasi": styles.__getitem__,
+        "adain": styles.__getitem__,
+        "dumoulin": str,
+        "johnson": "johnson-{}".format,
+    }
     return [takes[method](name) for name in names]
 
 
@@ -200,11 +206,22 @@ def _enlarged(device: torch.device) -> Tensor:
 def _card(painting: Painting, seconds: float) -> str:
     sources = "".join(f'<img src="{escape(name)}.jpg" alt="{escape(name)}">' for name in (painting.content, *painting.styles))
     return (
-        f'<figure><img class="painted" src="{escape(painting.name)}.png" alt="{escape(painting.caption)}">'
+        f'<figure><a href="{escape(painting.name)}.png"><img src="{escape(painting.name)}.png" alt="{escape(painting.caption)}"></a>'
         f'<figcaption><span class="sources">{sources}</span>'
-        f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{_duration(seconds)}</small></span>"
+        f"<span><b>{escape(painting.content)}</b>, {escape(painting.caption)}<small>{_duration(seconds)}</small>"
+        f"<code>{escape(_command(painting))}</code></span>"
         f"</figcaption></figure>"
     )
+
+
+def _command(painting: Painting) -> str:
+    """What to type for a picture like this one."""
+    styles = [f"johnson-{style}" if painting.method == "johnson" else style for style in painting.styles]
+    options = [] if painting.method == "gatys" else ["--method", painting.method]
+    options += [part for name, value in painting.settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    options += ["--weights", ",".join(f"{weight:g}" for weight in painting.weights)] if painting.weights else []
+    options += ["--mask", "mask.png"] if painting.masks else []
+    return " ".join(["styleloom stylize", painting.content, *styles, "-o", "out.png", *options])
 
 
 def _duration(seconds: float) -> str:
@@ -259,15 +276,16 @@ body { margin: 0 auto; max-width: 1180px; padding: 3rem 1.5rem 5rem; background:
        font: 16px/1.55 Georgia, "Times New Roman", serif; }
 h1 { font-size: 2.6rem; margin: 0; letter-spacing: -.01em; } h2 { font-size: 1.4rem; margin: 3rem 0 .3rem; }
 p { max-width: 44rem; color: var(--soft); margin: .3rem 0 1.2rem; }
-.grid { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
+.grid { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fill, minmax(min(300px, 100%), 1fr)); align-items: start; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; overflow: hidden; }
-img { display: block; width: 100%; } .painted { aspect-ratio: 4 / 3; object-fit: cover; }
+img { display: block; width: 100%; height: auto; } code { overflow-wrap: anywhere; font-size: .85em; }
+figcaption code { display: block; margin-top: .25rem; color: var(--soft); }
 figcaption { display: flex; gap: .8rem; align-items: center; padding: .7rem .9rem; }
 small { display: block; color: var(--soft); }
 .sources { display: flex; gap: .3rem; flex: none; } .sources img { width: 46px; height: 46px; object-fit: cover; border-radius: 3px; }
-.four { grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); } .strips figure { margin-bottom: 1rem; }
-.faces { grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); align-items: start; }
-.wide { grid-column: 1 / -1; } .row { display: flex; align-items: center; } .row span { flex: 0 0 9.5rem; padding-left: .9rem;
+.four { grid-template-columns: repeat(auto-fill, minmax(min(250px, 100%), 1fr)); } .strips figure { margin-bottom: 1rem; }
+.faces { grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); align-items: start; }
+.wide { grid-column: 1 / -1; } .row { display: flex; align-items: center; } .row span { flex: 0 0 min(9.5rem, 30%); padding-left: .9rem;
        font-size: .85rem; color: var(--soft); } .row img { flex: 1; min-width: 0; } svg { display: block; width: 100%; }
 .styles { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: .8rem; }
 .styles figcaption { padding: .35rem .6rem; font-size: .85rem; color: var(--soft); }
@@ -279,13 +297,12 @@ details { margin-top: 3rem; } summary { cursor: pointer; }
 <h2>A photograph, a style</h2>
 <p>Repainted by descending on the pixels (Gatys, Ecker and Bethge 2016). Beside each picture: what it shows and how it was to be painted.</p>
 <div class="grid">$gallery</div>
-<h2>Four methods</h2>
+<h2>In one pass</h2>
+<p>Any style at all, in a fraction of a second: one network looks at the style and tells another how to paint (Ghiasi et al. 2017).</p>
+<div class="grid">$passes</div>
+<h2>Five methods</h2>
 <p>The same photograph and style by each of them, and how long that took.</p>
 <div class="grid four">$compared</div>
-<h2>In one pass</h2>
-<p>Any style at all, in a fraction of a second: AdaIN (Huang and Belongie 2017) gives the features of the photograph the mean and
-the spread of those of the style, and one decoder turns them into a picture.</p>
-<div class="grid">$passes</div>
 <h2>Between styles</h2>
 <p>Mixtures in any shares, in the same one pass.</p>
 <div class="strips">$strips</div>

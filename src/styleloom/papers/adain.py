@@ -14,7 +14,7 @@ Differs from the paper:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from styleloom.data.images import floats
 from styleloom.data.inputs import check_masks, check_pictures, shares_of
 from styleloom.data.tiles import Window, by_tiles, windows
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.loops.one_pass import OnePass, finished, groups, thumbnail
+from styleloom.loops.one_pass import OnePass, at_stroke_size, finished, groups, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.nn.losses import content_loss
@@ -215,6 +215,15 @@ def stylize(
     moments: list[Moment] = []
     masks = check_masks(masks, len(styles), floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
     for picture in groups(content, config):
+        if config.stroke_size and max(picture.shape[-2:]) > config.stroke_size:
+            small = replace(config, size=0, stroke_size=0)
+
+            def reduced(each: Tensor, small: Config = small) -> Tensor:
+                areas = masks and [images.resize(mask, each.shape[-2:]) for mask in masks]
+                return stylize(each, styles, small, weights=weights, masks=areas, model=network)
+
+            painted.append(at_stroke_size(picture, config, reduced))
+            continue
         regions = masks and [images.resize(mask, picture.shape[-2:]) for mask in masks]
         if not moments or config.keep_color != "none":  # the styles' colours follow the picture's
             _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)

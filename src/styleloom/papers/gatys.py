@@ -41,6 +41,7 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
 INITS = ("content", "noise")
+LARGEST = 1024  # longer side of a result whose size is not asked for
 OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
     # One evaluation of the objective a step, no line search: as every public L-BFGS implementation of the paper.
     "lbfgs": lambda tensors, lr: torch.optim.LBFGS(
@@ -55,7 +56,7 @@ class Config:
     """What a picture is painted with.
 
     Args:
-        size: longer side of the result, in pixels.
+        size: longer side of the result, in pixels; 0: that of the photograph, at most 1024.
         first_size: longer side of the coarsest scale; scales grow by sqrt 2 up to ``size``. As large as ``size``: one scale.
         first_steps: steps at the coarsest scale.
         steps: steps at each further scale.
@@ -71,6 +72,8 @@ class Config:
         lr: step size.
         ema_decay: decay of a running mean of the pictures, 0 for none: it smooths Adam's jitter.
         init: start from the "content" picture or from "noise".
+        margin: pixels around the picture that are painted too and cut off in the end: its border, where features see beyond it,
+            would become a frame.
         style_scale: longer side of the style pictures over that of the result: larger strokes above 1.
         keep_color: "none", "luminance" (paint brightness only) or "matching" (recolour the style first).
         features: perceptual network: vgg19-lite, vgg19, vgg16 or a file of weights.
@@ -80,7 +83,7 @@ class Config:
         seed: of the noise.
     """
 
-    size: int = 512
+    size: int = 0
     first_size: int = 128
     first_steps: int = 150
     steps: int = 75
@@ -96,6 +99,7 @@ class Config:
     lr: float = 0.02
     ema_decay: float = 0.9
     init: str = "content"
+    margin: int = 12
     style_scale: float = 1.0
     keep_color: str = "none"
     features: str = EMBEDDED
@@ -114,10 +118,10 @@ class Config:
             ("precision", self.precision, PRECISIONS),
         ):
             check_choice(name, value, choices)
-        for name in ("size", "first_size", "first_steps", "steps", "lr", "style_scale"):
+        for name in ("first_size", "first_steps", "steps", "lr", "style_scale"):
             if not getattr(self, name) > 0:
                 raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("content_weight", "style_weight", "tv_weight"):
+        for name in ("size", "margin", "content_weight", "style_weight", "tv_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
         if not 0 <= self.ema_decay < 1:
@@ -140,6 +144,8 @@ class Config:
 
 
 _PAPER = Config(
+    size=512,
+    margin=0,
     # Section 2 and Eq. 7: VGG-19, average pooling, conv4_2, equal weights, white noise, L-BFGS, alpha / beta = 1e-3.
     first_size=512,
     first_steps=500,
@@ -216,7 +222,7 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = 
         **options: ``weights``, ``masks``, ``init`` and ``features`` of :func:`steps`.
 
     Returns:
-        [N, 3, H', W'] in [0, 1], longer side ``config.size``.
+        [N, 3, H', W'] in [0, 1], longer side ``config.size``, or that of the content.
 
     Raises:
         StyleLoomError: as :func:`steps`.
@@ -268,6 +274,8 @@ def steps(
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
     network = network.prepare(content.device, precision_on(content.device, config.precision))
     original = content
+    if not config.size:
+        config = replace(config, size=min(LARGEST, max(content.shape[-2:])))
     content, styles = prepare_colors(content, styles, config.keep_color)
     sizes = _scales(content, styles, config, network)
     ends = [config.first_steps + config.steps * index for index in range(len(sizes))]
@@ -279,6 +287,11 @@ def steps(
     done = saved["done"] if saved else 0
     current = next(index for index, end in enumerate(ends) if done <= end)  # the scale that the saved run was at
     picture, optimizer = None, None
+
+    def cut(canvas: Tensor) -> Tensor:
+        inner = slice(config.margin, -config.margin or None)
+        return canvas[..., inner, inner]
+
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     for index, (size, end) in list(enumerate(zip(sizes, ends, strict=True)))[current:]:
         first = ends[index - 1] if index else 0
@@ -288,17 +301,18 @@ def steps(
         if resumed:
             pixels, best, lowest = (resumed[name] for name in ("pixels", "best", "lowest"))
         else:
-            pixels = resize(previous, size) if previous is not None else _first_picture(content, init, config, size)
+            before = resize(cut(previous), size) if previous is not None else _first_picture(content, init, config, size)
+            pixels = _with_margin(before, config.margin)
             best, lowest = pixels.clone(), math.inf
         canvas = pixels.clone().contiguous().requires_grad_(True)  # L-BFGS flattens it, so it keeps the plain layout
         optimizer = OPTIMIZERS[config.optimizer]([canvas], config.lr)
         if resumed:
             optimizer.load_state_dict(resumed["optimizer"])
         elif previous_optimizer is not None and previous is not None:
-            carry_over(previous_optimizer, optimizer, previous.shape[-2:], size)
+            carry_over(previous_optimizer, optimizer, previous.shape[-2:], tuple(canvas.shape[-2:]))
 
         def render(best: Tensor = best, size: tuple[int, int] = size) -> Tensor:
-            painted = best.clamp(0, 1)
+            painted = cut(best).clamp(0, 1)
             return keep_luminance(painted, resize(original, size)) if config.keep_color == "luminance" else painted.clone()
 
         if done == ends[-1]:  # a finished run, asked for again
@@ -339,10 +353,14 @@ def _objective(
     style_loss = STYLE_LOSSES[config.style_loss]
     read = torch.compile(network) if config.compile else network
     with torch.no_grad():
-        found = network(resize(content, size), config.content_layers if regions is None else layers)
+        seen = _with_margin(resize(content, size), config.margin)
+        found = network(seen, config.content_layers if regions is None else layers)
         contents = {layer: found[layer].float() for layer in config.content_layers}
         # What part of each position of a layer belongs to each region.
-        places: Sequence[Tensor | None] = regions or [None]
+        shown = regions or []
+        if config.margin:
+            shown = [_with_margin(resize(region, size), config.margin).clamp(0, 1) for region in shown]
+        places: Sequence[Tensor | None] = shown or [None]
         areas = [
             {
                 layer: None if region is None else F.interpolate(region, found[layer].shape[-2:], mode="area")
@@ -392,6 +410,12 @@ def _objective(
         return losses
 
     return objective
+
+
+def _with_margin(image: Tensor, margin: int) -> Tensor:
+    """An image continued beyond its border by its reflection, or where it is too small for that by its border."""
+    mode = "reflect" if min(image.shape[-2:]) > margin else "replicate"
+    return F.pad(image, (margin,) * 4, mode=mode) if margin else image
 
 
 def _scales(content: Tensor, styles: list[Tensor], config: Config, network: Features) -> list[tuple[int, int]]:

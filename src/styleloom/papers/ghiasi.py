@@ -211,6 +211,7 @@ class Config(OnePass):
     """
 
     model: str = "anystyle"
+    stroke_size: int = 640
     style_size: int = 384
     style_weight: float = 1.0
 

@@ -165,7 +165,7 @@ def stylize_video(
     source: str | Path,
     out: str | Path,
     style: Tensor | str | Sequence[Tensor] | Sequence[str],
-    method: str = "adain",
+    method: str = "ghiasi",
     *,
     smooth: float = 0.6,
     weights: Sequence[float] | None = None,

@@ -1,0 +1,49 @@
+"""README and the documentation: code that runs, links that lead somewhere, a sentence for each file."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import styleloom
+import styleloom as sl
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "wave"):
+        sl.write(torch.rand(1, 3, 40, 56), f"{name}.jpg")
+    small = sl.gatys.configure("draft", first_size=64, first_steps=1, steps=1)
+    for preset in ("best", "draft"):
+        monkeypatch.setitem(sl.gatys.PRESETS, preset, small)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
+    exec(compile(code.replace("size=512", "size=64").replace("size=256", "size=64"), "README.md", "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"cat.jpg", "wave.jpg", "painted.png", "painted"}
+    assert "'event': 'finished'" in capsys.readouterr().out
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+def test_the_overview_names_each_file() -> None:
+    text = (ROOT / "docs" / "overview.md").read_text()
+    root = Path(styleloom.__file__).parent
+    for path in root.rglob("*.py"):
+        name = path.relative_to(root).as_posix()
+        if path.name.startswith("__") or name.startswith(("cli/", "data/painterly/")):
+            continue
+        assert f"`{name}`" in text or f"`{path.name}`" in text, name
+    for room, name in re.findall(r"`((?:\w+/)+)(\w+\.py)`", text):
+        assert room == "tests/" or (root / room / name).exists(), room + name
