@@ -34,7 +34,8 @@ def test_files_and_cards(name: str) -> None:
 
 
 def test_all_models_together_are_small() -> None:
-    assert sum(resolve(name).stat().st_size for name in zoo_names()) <= 60_000_000
+    sizes = [resolve(name).stat().st_size for name in zoo_names()]
+    assert max(sizes) <= 16_000_000 and sum(sizes) <= 95_000_000  # a wheel may have 100
 
 
 def test_vgg19_lite_explains_the_true_network(shared: Path) -> None:

@@ -8,6 +8,7 @@ from benchmarks.public_networks import ExamplesNet
 from tests.cli.program import outcome, run
 
 import styleloom as sl
+from styleloom.core.checkpoint import licence_of
 from styleloom.data import images
 from styleloom.papers import dumoulin, johnson
 
@@ -150,3 +151,16 @@ def test_average(capsys: pytest.CaptureFixture[str]) -> None:
     torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2)
     assert run("average", "a.safetensors", "b.safetensors", "-o", "a.safetensors") == 2
     assert "among the sources" in capsys.readouterr().err
+
+
+def test_licences_are_those_given_or_the_bases(photos: str) -> None:
+    """Nobody's licence is made up: a model has the one that was given, or its base's, or none that is known."""
+    small = ["--width", "4", "--quiet", *TINY]
+    assert run("train", "johnson", photos, "--style", "style.png", "--out", "none", *small) == 0
+    assert licence_of("none/model.safetensors") == "unknown"
+    assert run("train", "johnson", photos, "--style", "style.png", "--out", "given", "--licence", "CC0", *small) == 0
+    assert licence_of("given/model.safetensors") == "CC0"
+    base = ["--base", "given/model.safetensors", "--quiet", *TINY]
+    assert run("train", "johnson", photos, "--style", "photo.png", "--out", "child", *base) == 0
+    assert licence_of("child/model.safetensors") == "CC0"
+    assert licence_of("johnson-swirls") == "Apache-2.0"

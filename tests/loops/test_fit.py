@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
-from styleloom.loops.fit import STATE, Hardware, Phase, Task, Tick, Training, fit, warmed
+from styleloom.loops.fit import STATE, Hardware, Phase, Task, Tick, Training, _share_buffers, fit, warmed
 from styleloom.loops.run_log import LOG
 
 TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=5, seed=3)
@@ -186,3 +186,21 @@ def test_a_folder_has_one_training_and_a_clock_that_goes_on(tmp_path: Path) -> N
     assert ticks[0].index == 11 and ticks[0].seconds > last.seconds * 0.5
     seconds = [json.loads(line)["seconds"] for line in (tmp_path / LOG).read_text().splitlines()]
     assert seconds == sorted(seconds) and len(seconds) == 12
+
+
+def test_buffers_are_shared_but_for_those_of_ones_own() -> None:
+    class Halves:
+        world_size = 2
+
+        def all_reduce(self, flat: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "mean"
+            return flat / 2
+
+    class Pool(nn.BatchNorm1d):
+        own_buffers = True
+
+    shared, own = nn.BatchNorm1d(3), Pool(3)
+    network = nn.Sequential(shared, own)
+    _share_buffers([network], Halves())  # type: ignore[arg-type]
+    assert torch.equal(shared.get_buffer("running_var"), torch.full((3,), 0.5))
+    assert torch.equal(own.get_buffer("running_var"), torch.ones(3))

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.cli.program import outcome, run
 
 import styleloom as sl
@@ -15,6 +17,7 @@ from styleloom.data import images
 from styleloom.tasks.jobs import Finished, ItemDone, ItemFailed, Started
 from styleloom.tasks.jobs.engine import MANIFEST, Item, Job, check_apart
 from styleloom.tasks.jobs.engine import run as run_job
+from styleloom.tasks.jobs.inputs import open_mask
 
 ADAIN = ["--method", "adain", "--device", "cpu"]
 
@@ -176,3 +179,11 @@ def test_a_mistake_of_the_whole_job_is_its_error() -> None:
 def test_check_apart_knows_twins() -> None:
     with pytest.raises(StyleLoomError, match="written twice"):
         check_apart([Path("a.png"), Path("photos/../a.png")], [])
+
+
+def test_a_mask_drawn_in_white_on_nothing(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[2:5, 2:5] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    mask = open_mask(tmp_path / "mask.png")
+    assert mask[0, 0, 2:5, 2:5].min() > 0.99 and mask.sum() == pytest.approx(9, abs=0.1)

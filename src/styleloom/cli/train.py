@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import torch
 
 from styleloom import models
-from styleloom.core.checkpoint import check_model_path, read_config
+from styleloom.core.checkpoint import check_model_path, licence_of, read_config
 from styleloom.core.errors import check_limits, check_seeds
 from styleloom.core.settings import configured
 from styleloom.loops import eigenbasis as eigenbasis_
@@ -58,6 +58,11 @@ class Launch:
         return Hardware(str(common.torch_device()), self.processes, self.nodes, self.precision)
 
 
+def _licence(asked: str | None, base: str | None = None) -> str:
+    """What is noted in a model: what was asked for, else what is noted in its base, else that it is unknown."""
+    return asked or (licence_of(base) if base else "unknown")
+
+
 def johnson(
     content: list[str],
     *,
@@ -65,6 +70,7 @@ def johnson(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
+    licence: str | None = None,
     settings: Annotated[dict[str, Any], johnson_.Recipe],
     launch: Launch,
     common: Common,
@@ -77,11 +83,21 @@ def johnson(
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
         base: a trained network to start from, of whatever style.
+        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
     """
     chosen = configured(johnson_.RECIPES, recipe, settings)
     network = johnson_.load(base) if base else None
     hardware = launch.hardware(common)
-    loop = johnson_.train(content, open_picture(style), chosen, out=out, base=network, hardware=hardware, resume=launch.resume)
+    loop = johnson_.train(
+        content,
+        open_picture(style),
+        chosen,
+        out=out,
+        base=network,
+        licence=_licence(licence, base),
+        hardware=hardware,
+        resume=launch.resume,
+    )
     _follow(loop, out, common, "johnson")
 
 
@@ -92,6 +108,7 @@ def dumoulin(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
+    licence: str | None = None,
     settings: Annotated[dict[str, Any], dumoulin_.Recipe],
     launch: Launch,
     common: Common,
@@ -105,16 +122,25 @@ def dumoulin(
         recipe: default or paper: where the settings below start from.
         base: a trained network to add the styles to, fitting only their own numbers; or to train further, with the very
             styles that it has.
+        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
     """
     chosen = configured(dumoulin_.RECIPES, recipe, settings)
     pictures = {Path(path).stem: open_picture(path) for item in style for path in find(item)}
     network = dumoulin_.load(base) if base else None
     loop = dumoulin_.train(
-        content, pictures, chosen, out=out, base=network, hardware=launch.hardware(common), resume=launch.resume
+        content,
+        pictures,
+        chosen,
+        out=out,
+        base=network,
+        licence=_licence(licence, base),
+        hardware=launch.hardware(common),
+        resume=launch.resume,
     )
     _follow(loop, out, common, "dumoulin")
     if network is not None and (out / MODEL).exists() and network.styles != tuple(pictures):
-        dumoulin_.save(dumoulin_.join(network, dumoulin_.load(out / MODEL)), out / "joined.safetensors")
+        joined = dumoulin_.join(network, dumoulin_.load(out / MODEL))
+        dumoulin_.save(joined, out / "joined.safetensors", _licence(licence, base))
 
 
 def ghiasi(
@@ -124,6 +150,7 @@ def ghiasi(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
+    licence: str | None = None,
     settings: Annotated[dict[str, Any], ghiasi_.Recipe],
     launch: Launch,
     common: Common,
@@ -136,11 +163,14 @@ def ghiasi(
         out: folder of the run.
         recipe: default: where the settings below start from.
         base: a trained model to start from.
+        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
     """
     chosen = configured(ghiasi_.RECIPES, recipe, settings)
     model = ghiasi_.load(base) if base else None
     hardware = launch.hardware(common)
-    loop = ghiasi_.train(content, style, chosen, out=out, base=model, hardware=hardware, resume=launch.resume)
+    loop = ghiasi_.train(
+        content, style, chosen, out=out, base=model, licence=_licence(licence, base), hardware=hardware, resume=launch.resume
+    )
     _follow(loop, out, common, "ghiasi")
 
 
@@ -151,6 +181,7 @@ def adain(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
+    licence: str | None = None,
     settings: Annotated[dict[str, Any], adain_.Recipe],
     launch: Launch,
     common: Common,
@@ -163,11 +194,14 @@ def adain(
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
         base: a trained network to start from.
+        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
     """
     chosen = configured(adain_.RECIPES, recipe, settings)
     network = adain_.load(base) if base else None
     hardware = launch.hardware(common)
-    loop = adain_.train(content, style, chosen, out=out, base=network, hardware=hardware, resume=launch.resume)
+    loop = adain_.train(
+        content, style, chosen, out=out, base=network, licence=_licence(licence, base), hardware=hardware, resume=launch.resume
+    )
     _follow(loop, out, common, "adain")
 
 
@@ -179,6 +213,7 @@ def upscaler(
     *,
     out: Path,
     recipe: str = "default",
+    licence: str | None = None,
     settings: Annotated[dict[str, Any], super_resolution.Recipe],
     launch: Launch,
     common: Common,
@@ -189,9 +224,12 @@ def upscaler(
         content: folders or zips of photographs.
         out: folder of the run.
         recipe: default, paper or mse: where the settings below start from.
+        licence: what the model may be used for, noted in it; unknown unless told.
     """
     chosen = configured(super_resolution.RECIPES, recipe, settings)
-    loop = super_resolution.train(content, chosen, out=out, hardware=launch.hardware(common), resume=launch.resume)
+    loop = super_resolution.train(
+        content, chosen, out=out, licence=_licence(licence), hardware=launch.hardware(common), resume=launch.resume
+    )
     _follow(loop, out, common, "upscaler")
 
 

@@ -80,6 +80,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise StyleLoomError(f"cannot read {path}: damaged, or not a safetensors file ({error})") from error
 
 
+def licence_of(name: str | Path) -> str:
+    """What is noted in a model file that it may be used for; "unknown" where nothing is.
+
+    Raises:
+        StyleLoomError: no such file, or a damaged one.
+    """
+    return str(read_tensors(resolve(name))[1].get("licence") or "unknown")
+
+
 def save_model(path: Path, tensors: Mapping[str, Tensor], *, kind: str, config: Mapping[str, Any], licence: str) -> None:
     """Write a model file: tensors, and metadata from which the module can be rebuilt."""
     metadata = dict(kind=kind, config=json.dumps(config), format_version=FORMAT_VERSION, licence=licence)

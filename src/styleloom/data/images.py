@@ -35,10 +35,17 @@ _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.
 _bomb_limit = threading.Lock()
 
 
-def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes: bool = False, name: str | None = None) -> Tensor:
+def read(
+    path: str | Path | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    as_bytes: bool = False,
+    name: str | None = None,
+    paper: float = 1.0,
+) -> Tensor:
     """Read a picture file.
 
-    EXIF rotation and an embedded ICC profile are applied, transparency is laid over white, grey is expanded, 16-bit
+    EXIF rotation and an embedded ICC profile are applied, transparency is laid over white (``paper``), grey is expanded, 16-bit
     greys keep their precision, and of an animation the first frame is taken.
 
     Args:
@@ -46,6 +53,7 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes:
         max_pixels: refuse pictures of more pixels than this before decoding them.
         as_bytes: keep 8-bit numbers, a quarter of the memory.
         name: what errors call it, instead of ``path``.
+        paper: grey that transparency is laid over, 1 for white.
 
     Returns:
         [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
@@ -68,7 +76,7 @@ def read(path: str | Path | BinaryIO, *, max_pixels: int = MAX_PIXELS, as_bytes:
                     f"{told} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
                     f"raise the limit if you trust the file (max_pixels, --max-pixels where a command has it), or reduce it"
                 )
-            array = _to_rgb_array(file, as_bytes)
+            array = _to_rgb_array(file, as_bytes, paper)
     except StyleLoomError:
         raise
     except PermissionError as error:
@@ -92,7 +100,7 @@ def _opened(path: str | Path | BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
+def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0) -> np.ndarray:
     """A float32 array [H, W, 3] in [0, 1] of an opened picture; with ``as_bytes``, 8-bit numbers where it has only those."""
     profile = file.info.get("icc_profile")
     image = ImageOps.exif_transpose(file)
@@ -106,7 +114,7 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
         opaque = np.ones_like(grey)
         if (hidden := image.info.get("transparency")) is not None:  # one grey is see-through, as a PNG has it
             opaque = (np.array(image, dtype=np.float32) != float(hidden)).astype(np.float32)
-        grey = (grey * opaque + (1 - opaque)).clip(0, 1)
+        grey = (grey * opaque + paper * (1 - opaque)).clip(0, 1)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("P", "PA") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
         image = _see_through(image)
@@ -119,7 +127,7 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False) -> np.ndarray:
     if alpha is None:
         return array
     opacity = np.asarray(alpha, dtype=np.float32)[..., None] / 255
-    return array * opacity + (1 - opacity)
+    return array * opacity + paper * (1 - opacity)
 
 
 def _see_through(image: Image.Image) -> Image.Image:

@@ -315,8 +315,12 @@ def _check_shares(batch: int, world: int, parts: int) -> None:
 
 
 def _share_buffers(networks: Iterable[nn.Module], fabric: Fabric) -> None:
-    """Average floating-point buffers over the processes: what each found on its share becomes what all found."""
-    buffers = [each for network in networks for each in network.buffers() if each.is_floating_point()]
+    """Average floating-point buffers over the processes: what each found on its share becomes what all found.
+
+    A module whose ``own_buffers`` is true keeps its own: what is no mean, such as a pool of images, must not be mixed.
+    """
+    modules = [module for network in networks for module in network.modules() if not getattr(module, "own_buffers", False)]
+    buffers = [each for module in modules for each in module.buffers(recurse=False) if each.is_floating_point()]
     if fabric.world_size > 1 and buffers:
         flat = fabric.all_reduce(torch.cat([each.flatten() for each in buffers]), reduce_op="mean")
         for buffer, piece in zip(buffers, flat.split([each.numel() for each in buffers]), strict=True):  # type: ignore[union-attr]

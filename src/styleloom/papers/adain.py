@@ -133,13 +133,13 @@ class AdaIN(nn.Module):
             mixed = torch.where(whole > 1e-6, mixed, x)  # where no style is asked for, the content stays
         return torch.lerp(x, mixed, alpha)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, licence: str = "unknown") -> None:
         """Write a model file; with the encoder in it, unless that can be loaded from its source."""
         tensors = {f"decoder.{name}": value.half() for name, value in self.decoder.state_dict().items()}
         if self.source is None:
             tensors |= {f"encoder.{name}": value.half() for name, value in self.encoder.state_dict().items()}
         config = dict(source=self.source, encoder=self.encoder.config)
-        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence="Apache-2.0")
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
 
 def load(name: str | Path = "adain-lite") -> AdaIN:
@@ -365,6 +365,7 @@ def train(
     *,
     out: str | Path,
     base: AdaIN | None = None,
+    licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
 ) -> Iterator[Tick]:
@@ -376,6 +377,7 @@ def train(
         recipe: see :class:`Recipe`.
         out: folder of the run.
         base: start from this trained decoder, and its encoder, instead of from noise.
+        licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -426,7 +428,7 @@ def train(
         averages={"decoder": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: _with(model, networks["decoder"]).save(path),
+        export=lambda networks, path: _with(model, networks["decoder"]).save(path, licence),
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged, *(gallery.damaged for gallery in paintings)],
     )

@@ -130,6 +130,7 @@ def train(
     *,
     out: str | Path,
     base: StyleNet | None = None,
+    licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
 ) -> Iterator[Tick]:
@@ -142,6 +143,7 @@ def train(
         out: folder of the run.
         base: a trained network. Other styles than its own are added to it, of which only their own scales and shifts are
             fitted (Section 3.2); with the very styles that it has, all of it is trained further.
+        licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -183,7 +185,7 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, licence),  # type: ignore[arg-type]
         settings=asdict(recipe)
         | dict(method=KIND, styles=list(styles), pictures=checkpoint.fingerprint(None, list(styles.values()))),
         damaged=[photographs.damaged],
@@ -229,11 +231,11 @@ def join(*networks: StyleNet) -> StyleNet:
     return joined
 
 
-def save(network: StyleNet, path: Path) -> None:
-    """Write a model file."""
+def save(network: StyleNet, path: Path, licence: str = "unknown") -> None:
+    """Write a model file; ``licence``: what it may be used for, noted in it."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
     config = dict(styles=list(network.styles)) | {name: network.network.config[name] for name in ("width", "blocks")}
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence="Apache-2.0")
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
 
 def load(name: str | Path = "pastiche-16") -> StyleNet:

@@ -175,7 +175,7 @@ class AnyStyle(nn.Module):
         """[N, 3, H, W] and [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1]."""
         return self.network(content, self.norms(self.embed(style), style_weight))
 
-    def save(self, path: Path, licence: str = "Apache-2.0") -> None:
+    def save(self, path: Path, licence: str = "unknown") -> None:
         """Write a model file; with the encoder in it, unless that can be loaded from its source."""
         own = {name: value for name, value in self.state_dict().items() if not (self.source and name.startswith(ENCODER))}
         tensors = {name: value.half() for name, value in own.items()}
@@ -403,6 +403,7 @@ def train(
     out: str | Path,
     base: AnyStyle | None = None,
     features: nn.Module | None = None,
+    licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
 ) -> Iterator[Tick]:
@@ -415,6 +416,7 @@ def train(
         out: folder of the run.
         base: start from this trained model instead of from noise.
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
+        licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -480,7 +482,7 @@ def train(
         averages={"model": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: min(1, (step + 1) / 100) * cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: networks["model"].save(path),  # type: ignore[operator]
+        export=lambda networks, path: networks["model"].save(path, licence),  # type: ignore[operator]
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged, paintings.damaged],
     )

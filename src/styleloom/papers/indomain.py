@@ -113,7 +113,7 @@ class Encoder(nn.Module):
         return lambda picture: self.to(picture.device).encode(generator, picture)
 
 
-def save(network: Encoder, path: Path, licence: str = "Apache-2.0") -> None:
+def save(network: Encoder, path: Path, licence: str = "unknown") -> None:
     """Write a model file in half precision.
 
     Args:

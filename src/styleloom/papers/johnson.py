@@ -294,6 +294,7 @@ def train(
     *,
     out: str | Path,
     base: TransformNet | None = None,
+    licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
 ) -> Iterator[Tick]:
@@ -305,6 +306,7 @@ def train(
         recipe: see :class:`Recipe`.
         out: folder of the run.
         base: start from this trained network, of whatever style, instead of from noise.
+        licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
@@ -341,17 +343,17 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=lambda networks: images.grid([shown, networks["network"](shown)]),
-        export=lambda networks, path: save(networks["network"], path),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, licence),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, style=checkpoint.fingerprint(None, [style])),
         damaged=[photographs.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
 
 
-def save(network: TransformNet, path: Path) -> None:
-    """Write a model file."""
+def save(network: TransformNet, path: Path, licence: str = "unknown") -> None:
+    """Write a model file; ``licence``: what it may be used for, noted in it."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, licence="Apache-2.0")
+    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, licence=licence)
 
 
 def load(name: str | Path) -> TransformNet:

@@ -59,8 +59,8 @@ def open_picture(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: 
 
 
 def open_mask(source: Source, max_pixels: int = images.MAX_PIXELS) -> Tensor:
-    """A mask [1, 1, H, W] from the brightness of a picture: white is 1."""
-    return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels))[:, :1].clamp(0, 1)
+    """A mask [1, 1, H, W] from the brightness of a picture: white is 1, black and transparent are 0."""
+    return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
 
 
 def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:
