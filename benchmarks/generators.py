@@ -208,7 +208,7 @@ def agreement(resolution: int, channel_base: int) -> dict[str, float]:
 
 
 def losses(steps: int, every: int) -> dict[str, list[float]]:
-    """Mean losses of the same short training run in fp32 and bf16: 32 px, coloured discs on coloured grounds."""
+    """Mean losses of the same short training run in fp32 and bf16: 32 px, colored discs on colored grounds."""
     found = {}
     for name, bf16 in (("fp32", False), ("bf16", True)):
         generator, discriminator = networks(32, 2048)

@@ -4,7 +4,7 @@
     python -m benchmarks.inversion toonfaces-64 held-out.zip --learned gate=toonfaces-64-gate
     python -m benchmarks.inversion toonfaces-64 held-out.zip --long
 
-All minimise the same loss: the mean squared difference of pixels in [0, 1], and 0.07 times that of vgg19-lite's features, which
+All minimize the same loss: the mean squared difference of pixels in [0, 1], and 0.07 times that of vgg19-lite's features, which
 makes both terms about equal at the mean w. Pictures are held-out ones, in W+; the first 16 of the file are for tuning, 200 others
 for the figures. A picture's loss after some steps is the lowest so far, as an inversion keeps the best. Of each optimizer and
 start, how many steps it takes to the loss that Adam and SGD have after 100, at the papers' rate of 0.01 and tuned: the median of

@@ -49,11 +49,11 @@ def directions(generator: Generator, network: labeller.Labeller) -> dict[str, tu
     ws = torch.cat([generator.map(range(start, start + 500))[:, 0] for start in range(0, SAMPLES, 500)])
     whole = ws[:, None].expand(-1, generator.num_ws, -1)
     made = torch.cat([network(each)[0] for each in _pictures(generator, whole).split(500)])
-    centred = ws - ws.mean(0)
-    slopes = torch.linalg.lstsq(centred.double(), (made - made.mean(0)).double()).solution.float()  # [w_dim, numbers]
+    centerd = ws - ws.mean(0)
+    slopes = torch.linalg.lstsq(centerd.double(), (made - made.mean(0)).double()).solution.float()  # [w_dim, numbers]
     found = {}
     for name, slope in zip(network.numbers, slopes.unbind(1), strict=True):
-        along = centred @ (slope / slope.norm())
+        along = centerd @ (slope / slope.norm())
         step = slope / slope.norm() * along.std()
         found[name] = step, float(_changes(generator, network, whole[:200], name, step).mean())
     return found

@@ -57,9 +57,9 @@ def read_teachers(folder: Path) -> tuple[Features, Features]:
 
 
 def draw_batch(photos: list[Tensor], count: int, size: int, rng: np.random.RandomState) -> Tensor:
-    """Random crops, flips, scales and colours of photographs: [count, 3, size, size] in [0, 1].
+    """Random crops, flips, scales and colors of photographs: [count, 3, size, size] in [0, 1].
 
-    Optimised pictures pass through noise, flat colour and colours that no photograph has, so some crops do too.
+    Optimized pictures pass through noise, flat color and colors that no photograph has, so some crops do too.
     """
     crops = []
     for index in rng.randint(len(photos), size=count):
@@ -71,7 +71,7 @@ def draw_batch(photos: list[Tensor], count: int, size: int, rng: np.random.Rando
         crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
         if rng.rand() < 0.5:
             crop = crop.flip(-1)
-        if rng.rand() < 0.4:  # contrast and colour cast
+        if rng.rand() < 0.4:  # contrast and color cast
             gain = torch.from_numpy(rng.uniform(0.5, 1.6, (3, 1, 1)).astype(np.float32))
             crop = (crop - 0.5) * gain + 0.5 + float(rng.uniform(-0.15, 0.15))
         if rng.rand() < 0.15:
@@ -104,11 +104,11 @@ def fit_readouts(found: dict[str, Tensor], wanted: dict[str, Tensor], readouts: 
     """Set every read-out to the ridge regression of a first batch, so that training starts from R^2 > 0."""
     for layer in LAYERS:
         x, y = (sample(features[layer], layer, np.random.RandomState(0)).flatten(0, 1) for features in (found, wanted))
-        centre, mean = x.mean(0), y.mean(0)
-        covariance = (x - centre).T @ (x - centre)
+        center, mean = x.mean(0), y.mean(0)
+        covariance = (x - center).T @ (x - center)
         ridge = 1e-3 * covariance.diagonal().mean() * torch.eye(len(covariance))
-        weight = torch.linalg.solve(covariance + ridge, (x - centre).T @ (y - mean)).T
-        readouts[layer].load_state_dict({"weight": weight, "bias": mean - weight @ centre})
+        weight = torch.linalg.solve(covariance + ridge, (x - center).T @ (y - mean)).T
+        readouts[layer].load_state_dict({"weight": weight, "bias": mean - weight @ center})
 
 
 def distillation_loss(

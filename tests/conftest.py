@@ -27,6 +27,6 @@ def tiny() -> Features:
 
 @pytest.fixture
 def picture() -> torch.Tensor:
-    """A smooth colourful picture, [1, 3, 24, 32]."""
+    """A smooth colorful picture, [1, 3, 24, 32]."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 24), torch.linspace(0, 1, 32), indexing="ij")
     return torch.stack([x, y, 0.5 + 0.5 * torch.sin(9 * x * y)])[None]

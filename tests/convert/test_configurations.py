@@ -74,7 +74,7 @@ def tf_dense(x: Tensor, v: Numbers, name: str, gain: float = math.sqrt(2)) -> Te
 
 
 def summed(w: Tensor) -> Tensor:
-    """The sum of a kernel [k, k, ...] and its three neighbours."""
+    """The sum of a kernel [k, k, ...] and its three neighbors."""
     w = F.pad(w.permute(2, 3, 0, 1), (1, 1, 1, 1))
     return w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
 

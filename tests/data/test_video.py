@@ -21,7 +21,7 @@ WIDTH, HEIGHT, STEP = 96, 64, 2
 
 
 def scene() -> Tensor:
-    """A smooth colourful picture, wider than a frame, [1, 3, 64, 160]."""
+    """A smooth colorful picture, wider than a frame, [1, 3, 64, 160]."""
     torch.manual_seed(3)
     return 0.2 + 0.6 * images.resize(torch.rand(1, 3, 6, 15), (HEIGHT, 160))
 

@@ -23,7 +23,7 @@ from styleloom.papers import adain, dumoulin, ghiasi, johnson
 
 @pytest.fixture
 def photo() -> Tensor:
-    """A smooth colourful picture of odd sides, [1, 3, 173, 267]."""
+    """A smooth colorful picture of odd sides, [1, 3, 173, 267]."""
     torch.manual_seed(5)
     return images.resize(torch.rand(1, 3, 9, 12), (173, 267))
 

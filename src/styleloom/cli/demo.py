@@ -57,19 +57,19 @@ GALLERY = (
     Painting("cat", ("wave",), "woodblock waves"),
     Painting("astronaut", ("swirls",), "swirling strokes"),
     Painting("coffee", ("stained-glass",), "stained glass"),
-    Painting("rocket", ("watercolor",), "watercolour"),
+    Painting("rocket", ("watercolor",), "watercolor"),
     Painting("cat", ("gilded",), "gold leaf"),
     Painting("coffee", ("cubism",), "cubist planes"),
 )
 CONTROLS = (
     Painting("cat", ("wave", "gilded"), "two styles in equal shares", weights=(0.5, 0.5)),
     Painting("cat", ("wave", "gilded"), "a style a region, by a mask", masks=_left_to_right),
-    Painting("cat", ("wave",), "the content's own colours", settings={"keep_color": "luminance"}),
+    Painting("cat", ("wave",), "the content's own colors", settings={"keep_color": "luminance"}),
 )
 
 
 PASSES = tuple(
-    Painting(content, (style,), "any style in one pass", method="ghiasi")
+    Painting(content, (style,), f"{style} in one pass", method="ghiasi")
     for content, style in (
         ("cat", "wave"),
         ("coffee", "stained-glass"),
@@ -310,7 +310,7 @@ details { margin-top: 3rem; } summary { cursor: pointer; }
 <p>The second half of Johnson's paper. From left to right: the small picture, bicubic interpolation, the network, the true photograph.</p>
 <figure><img src="enlarged.png" alt="small, bicubic, network, true"></figure>
 <h2>Control</h2>
-<p>Several styles in any shares, a style for each region of a mask, or the colours of the photograph with the brush of the style.</p>
+<p>Several styles in any shares, a style for each region of a mask, or the colors of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>
 <h2>Faces whose every attribute is known</h2>
 <p>A data set without end, drawn by code: a seed is a face, and twenty-two attributes can be read, changed and drawn again.

@@ -33,7 +33,7 @@ GATE = "gate on Adam"
 GATES = {"toonfaces-64": "toonfaces-64-gate"}  # optimizers that were trained a step at a time
 
 
-# Optimizers: colour of the curve, and settings.
+# Optimizers: color of the curve, and settings.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "Adam at 0.01": ("#8c857a", dict(optimizer="adam", tuned=False)),
     GATE: ("#c98a1b", dict(optimizer="learned")),

@@ -230,7 +230,7 @@ def _official(key: str, config: dict[str, Any], name: str | Path) -> dict[str, A
         for what, found in (
             ("channels that follow no rule", inner.get("channels")),
             (f"normalization {inner.get('normalization')!r}", inner.get("normalization", "demodulate") != "demodulate"),
-            ("joint normalisation of z and class", mapping.get("joint")),
+            ("joint normalization of z and class", mapping.get("joint")),
         )
         if found
     ]

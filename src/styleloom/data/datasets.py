@@ -314,7 +314,7 @@ def random_crop(
 
 
 def recolored(picture: Tensor, rng: RandomState) -> Tensor:
-    """The same picture in other colours: hues turned, saturation and contrast changed, at times inverted. [3, H, W]."""
+    """The same picture in other colors: hues turned, saturation and contrast changed, at times inverted. [3, H, W]."""
     angle, saturation, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.6), rng.uniform(0.7, 1.3)
     yiq = images.rgb_to_yiq(picture[None])
     turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=picture.dtype) * saturation

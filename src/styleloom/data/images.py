@@ -1,4 +1,4 @@
-"""Pictures in and out, and what is done to them as pictures: size, colour spaces, colour transfer.
+"""Pictures in and out, and what is done to them as pictures: size, color spaces, color transfer.
 
 A picture is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. This module is the only user of Pillow.
 """
@@ -30,7 +30,7 @@ WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".t
 SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
 KEEP_COLOR = ("none", "luminance", "matching")
 
-# NTSC's luma and two colour differences, as in Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016.
+# NTSC's luma and two color differences, as in Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016.
 _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.32134392], [0.21153661, -0.52273617, 0.31119955]])
 _bomb_limit = threading.Lock()
 
@@ -212,7 +212,7 @@ def encoded(image: Tensor) -> bytes:
 
 
 def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
-    """Write pictures [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colours a frame.
+    """Write pictures [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colors a frame.
 
     Raises:
         StyleLoomError: as :func:`write`, or no pictures.
@@ -262,7 +262,7 @@ def resize_to_fit(image: Tensor, longest: int) -> Tensor:
 
 
 def rgb_to_yiq(image: Tensor) -> Tensor:
-    """[N, 3, H, W] RGB in [0, 1] -> luma in [0, 1] and the colour differences I in [-.596, .596], Q in [-.523, .523]."""
+    """[N, 3, H, W] RGB in [0, 1] -> luma in [0, 1] and the color differences I in [-.596, .596], Q in [-.523, .523]."""
     return torch.einsum("ij,njhw->nihw", _RGB_TO_YIQ.to(image), image)
 
 
@@ -272,13 +272,13 @@ def yiq_to_rgb(image: Tensor) -> Tensor:
 
 
 def keep_luminance(painted: Tensor, content: Tensor) -> Tensor:
-    """The painted picture's luma with the content's colours: both [N, 3, H, W] in [0, 1], of one size."""
+    """The painted picture's luma with the content's colors: both [N, 3, H, W] in [0, 1], of one size."""
     luma, colors = rgb_to_yiq(painted)[:, :1], rgb_to_yiq(content)[:, 1:]
     return yiq_to_rgb(torch.cat([luma, colors], dim=1)).clamp(0, 1)
 
 
 def match_color(image: Tensor, reference: Tensor) -> Tensor:
-    """Give ``image`` the mean and covariance of ``reference``'s colours by the linear map nearest to the identity.
+    """Give ``image`` the mean and covariance of ``reference``'s colors by the linear map nearest to the identity.
 
     x -> A (x - mean_x) + mean_y with A = Cx^-1/2 (Cx^1/2 Cy Cx^1/2)^1/2 Cx^-1/2, the optimal transport between two
     Gaussians, as "image analogies" matching in Gatys et al. 2016 (arXiv:1606.05897) but with a symmetric A.
@@ -288,7 +288,7 @@ def match_color(image: Tensor, reference: Tensor) -> Tensor:
         reference: [1 or N, 3, h, w] in [0, 1].
 
     Returns:
-        [N, 3, H, W] in [0, 1]; colours that would leave the range are clipped.
+        [N, 3, H, W] in [0, 1]; colors that would leave the range are clipped.
     """
     pixels, target = image.double().flatten(2), reference.double().flatten(2)
     mean, target_mean = pixels.mean(2, keepdim=True), target.mean(2, keepdim=True)
@@ -301,9 +301,9 @@ def match_color(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -> tuple[Tensor, list[Tensor]]:
-    """What is painted, and in what styles, so that the content's colours survive (Gatys et al. 2016, arXiv:1606.05897).
+    """What is painted, and in what styles, so that the content's colors survive (Gatys et al. 2016, arXiv:1606.05897).
 
-    "luminance": luma by luma, of equal mean and spread; :func:`keep_luminance` gives the colours back at the end.
+    "luminance": luma by luma, of equal mean and spread; :func:`keep_luminance` gives the colors back at the end.
     "matching": the styles take the content's palette.
     """
     if keep_color == "luminance":

@@ -272,7 +272,7 @@ class _Drawing:
         place: Any = (slice(None), slice(None)),
         soft: float = 0,
     ) -> None:
-        """Lay a colour over the picture where a signed distance is below 0, softly over ``soft`` or else one pixel."""
+        """Lay a color over the picture where a signed distance is below 0, softly over ``soft`` or else one pixel."""
         cover = (distance * (-1 / (soft or 2 / self.size))).add_(0.5).clamp_(0, 1)
         if isinstance(share, Tensor) or share != 1:
             cover = cover * share

@@ -103,7 +103,7 @@ def write_video(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) ->
 
     Args:
         frames: the pictures, taken one after the other.
-        out: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif needs no PyAV, has 256 colours a frame and counts time in
+        out: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif needs no PyAV, has 256 colors a frame and counts time in
             hundredths of a second.
         rate: frames a second.
 
@@ -202,7 +202,7 @@ class _Writer:
         self.video.pix_fmt = "yuv420p"
         coded = self.video.codec_context
         coded.time_base = self.time_base
-        # Colours as of high-definition television, and said to be so: without a word, players guess.
+        # Colors as of high-definition television, and said to be so: without a word, players guess.
         coded.colorspace = coded.color_primaries = coded.color_trc = coded.color_range = BT709
         self.sized = False
         self.count = 0

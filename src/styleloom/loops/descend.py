@@ -28,7 +28,7 @@ def descend(
 
     Args:
         loss: computes the named terms at the optimizer's present parameters.
-        optimizer: over the tensor that is optimised.
+        optimizer: over the tensor that is optimized.
         num_steps: how many steps to take in all.
         first: steps already taken, when a run is resumed.
 

@@ -1,4 +1,4 @@
-"""What methods that paint in one pass have in common: size, colours, strength, and tiles where a picture is large."""
+"""What methods that paint in one pass have in common: size, colors, strength, and tiles where a picture is large."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OnePass:
         size: longer side of the result in pixels; 0: that of the content.
         alpha: strength of the style, 0 to 1.
         keep_color: "none", "luminance" (paint brightness only) or "matching" (AdaIN: recolour the style first).
-        precision: "fp32", or "bf16" where the processor is fast at it; statistics and colours stay in fp32.
+        precision: "fp32", or "bf16" where the processor is fast at it; statistics and colors stay in fp32.
         tile: pictures of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
         stroke_size: longer side in pixels at which a larger picture is painted; the result is enlarged, and some of the
             photograph's detail is carried up. Strokes are larger where it is smaller, and large pictures take less time. 0: paint
@@ -92,7 +92,7 @@ def thumbnail(picture: Tensor) -> Tensor:
 
 
 def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
-    """Pictures of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colours are looked at."""
+    """Pictures of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colors are looked at."""
     height, width = images.fitted_size(content, config.size) if config.size else content.shape[-2:]
     several = 1 if config.keep_color != "none" else max(1, config.tile**2 // (height * width))
     for part in content.split(several):
@@ -122,7 +122,7 @@ def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tens
 
 
 def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1.0) -> Tensor:
-    """Colours and strength as asked for: painted and content [N, 3, H, W] in [0, 1] -> the same."""
+    """Colors and strength as asked for: painted and content [N, 3, H, W] in [0, 1] -> the same."""
     painted = painted.clamp(0, 1)
     if keep_color == "luminance":
         painted = images.keep_luminance(painted, content)

@@ -1,7 +1,7 @@
 """Muon for convolutions: orthogonal steps for kernels, Adam for everything else.
 
 Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the scale of its steps is that of Liu et
-al., "Muon is scalable for LLM training", 2025, arXiv:2502.16982. Plain convolutions in a row, without normalisation
+al., "Muon is scalable for LLM training", 2025, arXiv:2502.16982. Plain convolutions in a row, without normalization
 between them, are badly conditioned; this trains them in several times fewer steps than Adam alone.
 """
 

@@ -145,7 +145,7 @@ def precision_recall(real: Tensor, made: Tensor, neighbors: int = NEIGHBORS) -> 
     """The share of made pictures near real ones, and of real pictures near made ones, of features [N, D].
 
     Kynkaanniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019: near is closer to
-    one of the others than that one's k-th neighbour among its own.
+    one of the others than that one's k-th neighbor among its own.
     """
     _check(real, made, neighbors + 1)
     real, made = real.float(), made.float()
@@ -153,7 +153,7 @@ def precision_recall(real: Tensor, made: Tensor, neighbors: int = NEIGHBORS) -> 
 
 
 def _covered(support: Tensor, points: Tensor, neighbors: int) -> float:
-    """The share of points within the k-th neighbour's distance of a member of the support."""
+    """The share of points within the k-th neighbor's distance of a member of the support."""
     radii = torch.cat([_apart(part, support).kthvalue(neighbors + 1, 1).values for part in support.split(1000)])
     inside = [(_apart(part, support) <= radii).any(1) for part in points.split(1000)]
     return float(torch.cat(inside).double().mean())

@@ -45,7 +45,7 @@ def channel_moments(x: Tensor) -> Moment:
 
 
 class Conv(nn.Conv2d):
-    """A convolution after nearest-neighbour upsampling by ``up`` (1 or 2), reflection-padded to keep the size (over ``stride``).
+    """A convolution after nearest-neighbor upsampling by ``up`` (1 or 2), reflection-padded to keep the size (over ``stride``).
 
     Three kinds are computed in an equal but faster way: on upsampled pictures, large kernels with few outputs, and, where
     no gradient is asked for, many channels.

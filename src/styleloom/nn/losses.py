@@ -1,4 +1,4 @@
-"""What is minimised: content, style and smoothness, as plain functions of tensors.
+"""What is minimized: content, style and smoothness, as plain functions of tensors.
 
 Style is what is left of a feature map when positions are forgotten. Here that is a pair of moments over positions, the
 mean [N, C] and the second moment [N, C, C] (the Gram matrix divided by the number of positions), and every style loss
@@ -178,17 +178,17 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference to the eight neighbours, borders replicated: [N, C, H, W] -> scalar.
+    """Mean squared difference to the eight neighbors, borders replicated: [N, C, H, W] -> scalar.
 
-    Diagonal neighbours count half, as far as they are (Crowson's nine-point form).
+    Diagonal neighbors count half, as far as they are (Crowson's nine-point form).
     """
     padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
     height, width = image.shape[-2:]
-    # Each pair of neighbours is met from both of its ends, so half of the directions tell all.
+    # Each pair of neighbors is met from both of its ends, so half of the directions tell all.
     total = image.new_zeros(())
     for dy, dx, share in ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 0.5), (1, -1, 0.5)):
-        neighbour = padded[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-        total = total + share * F.mse_loss(neighbour, image)
+        neighbor = padded[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+        total = total + share * F.mse_loss(neighbor, image)
     return total / 3
 
 

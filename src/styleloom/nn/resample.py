@@ -141,7 +141,7 @@ def _spread(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def nearest_convolution(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Doubling by nearest neighbours and then a convolution, computed as one transposed convolution.
+    """Doubling by nearest neighbors and then a convolution, computed as one transposed convolution.
 
     Args:
         x: [N, I, H, W].

@@ -37,7 +37,7 @@ class Features(nn.Module):
         widths: channels of each block.
         pooling: ``"max"`` (as trained) or ``"average"`` (as Gatys 2016 paints).
         padding: what surrounds the activations: ``"zeros"`` (the first convolution then replicates the border, which
-            keeps frames off optimised pictures) or ``"reflect"`` (the AdaIN encoder, and no border at all).
+            keeps frames off optimized pictures) or ``"reflect"`` (the AdaIN encoder, and no border at all).
         mean, std: per-channel constants; pictures in [0, 1] enter the first convolution as ``(image - mean) / std``.
 
     Raises:
@@ -151,6 +151,6 @@ class Features(nn.Module):
 
 
 def _replicate(x: Tensor) -> Tensor:
-    """One more pixel on each side, a copy of its neighbour; torch.compile cannot differentiate ``F.pad``'s own."""
+    """One more pixel on each side, a copy of its neighbor; torch.compile cannot differentiate ``F.pad``'s own."""
     x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
     return torch.cat([x[..., :1], x, x[..., -1:]], 3)

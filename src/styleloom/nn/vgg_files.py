@@ -68,7 +68,7 @@ def _from_torchvision(tensors: dict[str, Tensor], path: Path, pooling: str) -> F
             network = Features(convs=convs, widths=VGG_WIDTHS, pooling=pooling)
             fill(network, tensors, [f"features.{key}" for key in keys])
             return network
-    raise StyleLoomError(f"{path} is neither VGG-16 nor VGG-19 (without batch normalisation)")
+    raise StyleLoomError(f"{path} is neither VGG-16 nor VGG-19 (without batch normalization)")
 
 
 def _from_oxford(tensors: dict[str, Tensor], pooling: str) -> Features:

@@ -1,6 +1,6 @@
 """One paper, one file, in the order of their ideas. The generators' networks have files of their own beside them.
 
-1. :mod:`~styleloom.papers.gatys` (2016): optimise the pixels of a picture until its features are those of one and its Gram
+1. :mod:`~styleloom.papers.gatys` (2016): optimize the pixels of a picture until its features are those of one and its Gram
    matrices those of another.
 2. :mod:`~styleloom.papers.johnson` and :mod:`~styleloom.papers.super_resolution` (2016): train a network to do it in one pass.
 3. :mod:`~styleloom.papers.dumoulin` (2017): many styles in one network; each sets scale and shift of its features.

@@ -43,7 +43,7 @@ def augment(
     Args:
         image: [N, 3, H, W] in [-1, 1].
         p: probability of each change.
-        pipeline: letters of ``"b"``, flips and whole-pixel moves, ``"g"``, moves, turns and stretches, ``"c"``, colours.
+        pipeline: letters of ``"b"``, flips and whole-pixel moves, ``"g"``, moves, turns and stretches, ``"c"``, colors.
         generator: of the chances; one for each picture makes them independent of the batch.
         percentile: instead of chance, each change as large as this share of all of them: for tests.
 
@@ -122,7 +122,7 @@ def _turn(angle: Tensor) -> Tensor:
 
 
 def _geometry(draw: _Draws, pipeline: str, width: int, height: int) -> Tensor | None:
-    """The map [N, 3, 3] from a result's pixels to those of the picture, both around their centres."""
+    """The map [N, 3, 3] from a result's pixels to those of the picture, both around their centers."""
     if not set(pipeline) & {"b", "g"}:
         return None
     size = torch.tensor([width, height]).float()
@@ -238,7 +238,7 @@ class _Spread(torch.autograd.Function):
 
 
 def _colors(draw: _Draws) -> Tensor:
-    """The map [N, 4, 4] of colours, in homogeneous coordinates."""
+    """The map [N, 4, 4] of colors, in homogeneous coordinates."""
     count = draw.count
     eye = torch.eye(4)
     luma = torch.tensor([1.0, 1.0, 1.0, 0.0]) / math.sqrt(3)  # the grey axis

@@ -8,7 +8,7 @@ Differs from the paper:
     - the encoder is any network of ``features`` (the shipped model's is vgg19-lite), its decoder the mirror of it;
     - layer terms are shares of their targets (``normalise``), so that one set of weights serves every encoder;
     - the decoder also learns to give back, pixel by pixel, what was encoded (``identity_weight``; 0 is the paper): it finds
-      colours and edges many times sooner.
+      colors and edges many times sooner.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def stylize(
             painted.append(at_stroke_size(picture, config, reduced))
             continue
         regions = masks and [images.resize(mask, picture.shape[-2:]) for mask in masks]
-        if not moments or config.keep_color != "none":  # the styles' colours follow the picture's
+        if not moments or config.keep_color != "none":  # the styles' colors follow the picture's
             _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)
             moments = [
                 network.style(images.resize_to_fit(look, config.style_size) if config.style_size else look) for look in looks
@@ -288,7 +288,7 @@ class Recipe(Training):
         lr: step size at the start.
         decay: how it falls: "cosine" to 2% after 100 steps of warming up, or "paper": lr / (1 + 5e-5 step).
         normalise: measure each layer's term as a share of its target.
-        recolor: share of the style pictures whose colours are changed at random.
+        recolor: share of the style pictures whose colors are changed at random.
         ema_decay: decay of the moving average of the weights, which is what is kept.
     """
 

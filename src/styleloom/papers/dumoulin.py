@@ -1,7 +1,7 @@
 """Dumoulin, Shlens and Kudlur, "A Learned Representation for Artistic Style", ICLR 2017.
 
 Johnson needs a network for each style. But the convolutions of such networks can be shared: a style is then nothing but
-the scale and the shift after each normalisation, some 3,000 numbers, and mixtures of those numbers are mixtures of
+the scale and the shift after each normalization, some 3,000 numbers, and mixtures of those numbers are mixtures of
 styles. A style is added to a trained network by fitting only its own numbers.
 
 Differs from the paper:

@@ -1,6 +1,6 @@
 """Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
 
-A network trained to recognise objects separates what is in a picture from how it is painted: feature maps deep in it
+A network trained to recognize objects separates what is in a picture from how it is painted: feature maps deep in it
 hold the content, correlations between feature channels at all depths hold the style. So take a picture, and descend
 on its *pixels* until it has the content of one picture and the style of another.
 
@@ -11,7 +11,7 @@ Differs from the paper (the preset ``"paper"`` undoes all but the first two):
     - the style distance is that between Gaussians, mean and covariance, instead of between Gram matrices;
     - the picture is painted coarse to fine, carrying Adam's state from scale to scale (the pyramid is that of
       Gatys et al. 2017, arXiv:1611.07865; the settings are in the spirit of Crowson's style-transfer-pytorch, 2021);
-    - masks, several styles and colour preservation follow Gatys et al. 2017 and arXiv:1606.05897.
+    - masks, several styles and color preservation follow Gatys et al. 2017 and arXiv:1606.05897.
 """
 
 from __future__ import annotations

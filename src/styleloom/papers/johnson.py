@@ -4,8 +4,8 @@ Gatys descends on the pixels of every picture anew. Descend on the weights of a 
 and under the same loss, and from then on a picture in that style is one pass of the network.
 
 Differs from the paper:
-    - instance instead of batch normalisation, as the authors' own later models (Ulyanov et al. 2016);
-    - reflection padding in every convolution and nearest-neighbour upsampling with a convolution, as pytorch/examples
+    - instance instead of batch normalization, as the authors' own later models (Ulyanov et al. 2016);
+    - reflection padding in every convolution and nearest-neighbor upsampling with a convolution, as pytorch/examples
       has it: no checkerboard, no border (``upsample="transpose"``, ``output="tanh"`` and ``padding="border"`` are the paper's);
     - layer terms are shares of their targets (``normalise``), so that one set of weights serves every feature network.
 """
@@ -49,7 +49,7 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 UPSAMPLES = ("nearest", "transpose")
 PADDINGS = ("reflect", "border")
 Norms = Sequence[tuple[Tensor, Tensor]]
-"""Scale and shift of every normalisation, [C] or [N, C] each, in the order of the layers."""
+"""Scale and shift of every normalization, [C] or [N, C] each, in the order of the layers."""
 
 
 class TransformNet(nn.Module):
@@ -136,8 +136,8 @@ class TransformNet(nn.Module):
 
         Args:
             image: the pictures.
-            norms: scale and shift of every normalisation, instead of the network's own.
-            statistics: mean and variance at every normalisation, instead of the picture's own (see :meth:`statistics`).
+            norms: scale and shift of every normalization, instead of the network's own.
+            statistics: mean and variance at every normalization, instead of the picture's own (see :meth:`statistics`).
         """
         norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
 
@@ -147,7 +147,7 @@ class TransformNet(nn.Module):
         return self._run(image, norm)
 
     def statistics(self, image: Tensor, norms: Norms | None = None) -> list[Moment]:
-        """Mean and variance that each normalisation meets in a picture: what a thumbnail tells the tiles of a large one."""
+        """Mean and variance that each normalization meets in a picture: what a thumbnail tells the tiles of a large one."""
         norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
         met: list[Moment] = []
 

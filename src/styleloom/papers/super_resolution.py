@@ -4,8 +4,8 @@ Of all pictures that a small one may come from, the mean has the least squared e
 between features of a network instead, and a network that enlarges four times in one pass learns to draw detail.
 
 Differs from the paper:
-    - the network adds to a bicubic enlargement, and has no normalisation: colours stay without matching histograms;
-    - nearest-neighbour upsampling with a convolution, not a transposed one: no checkerboard;
+    - the network adds to a bicubic enlargement, and has no normalization: colors stay without matching histograms;
+    - nearest-neighbor upsampling with a convolution, not a transposed one: no checkerboard;
     - features after two convolutions of two blocks instead of one, and a share of the squared error
       (``RECIPES["paper"]`` has the paper's terms, ``RECIPES["mse"]`` the network that it compares with);
     - small pictures are made by bicubic reduction alone, without the blur before it.

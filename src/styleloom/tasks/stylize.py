@@ -64,7 +64,7 @@ def stylize(
         weights: share of each style; equal when not given.
         mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
             the second is painted where the first is not. With one style the rest stays the photograph, to the bit.
-        keep_color: ``True`` or ``"luminance"`` keeps the content's colours and paints brightness only; ``"matching"``
+        keep_color: ``True`` or ``"luminance"`` keeps the content's colors and paints brightness only; ``"matching"``
             gives the style the content's palette first.
         **options: any setting of the method, e.g. ``size=1024`` (see its ``Config``), or ``init``, ``features`` and
             ``model`` of its own ``stylize``.

@@ -26,7 +26,7 @@ def turn_hue(palette: Array, angle: float) -> Array:
 
 
 def grid(size: int) -> tuple[Array, Array]:
-    """Pixel centres: x to the right and y downwards, [S, S] each in (0, 1)."""
+    """Pixel centers: x to the right and y downwards, [S, S] each in (0, 1)."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = np.meshgrid(axis, axis)
     return x, y
@@ -59,7 +59,7 @@ def blend(canvas: Array, color: Array, cover: Array) -> Array:
 
 
 def ramp(value: Array, palette: Array) -> Array:
-    """Colours along a palette: [...] in [0, 1] -> [..., 3]."""
+    """Colors along a palette: [...] in [0, 1] -> [..., 3]."""
     place = np.clip(value, 0, 1) * (len(palette) - 1)
     low = np.minimum(place.astype(int), len(palette) - 2)
     share = (place - low)[..., None].astype(np.float32)
@@ -181,7 +181,7 @@ def sheet(rng: RandomState, size: int, color: str, grain: float = 0.03) -> Array
 
 
 def dry_brush(rng: RandomState, target: Array, count: int, width: float, opacity: float) -> Array:
-    """Go over a picture with short strokes of its own colours, across its gradients."""
+    """Go over a picture with short strokes of its own colors, across its gradients."""
     size = len(target)
     canvas = target.astype(np.float32).copy()
     grey = target.mean(-1)

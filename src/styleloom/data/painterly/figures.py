@@ -27,7 +27,7 @@ from .brush import (
 
 
 def stained_glass(rng: RandomState, size: int) -> Array:
-    """Leaded glass: a rose of jewel-coloured panes with light behind them."""
+    """Leaded glass: a rose of jewel-colored panes with light behind them."""
     x, y = grid(size)
     dx, dy = x - 0.5, y - 0.5
     points = [(0.5, 0.5)]
@@ -216,7 +216,7 @@ def gilded(rng: RandomState, size: int) -> Array:
 
 
 def cutouts(rng: RandomState, size: int) -> Array:
-    """Painted paper cut into leaves and seaweed, pasted on squares of bright colour."""
+    """Painted paper cut into leaves and seaweed, pasted on squares of bright color."""
     x, y = grid(size)
     px = 1.2 / size
     palette = colors("e63b2e", "f7b52c", "1f5fb0", "2f9a63", "f08fa8", "111318", "f6f1e4", "7b3f98", "38b6c9", "f27a2a")

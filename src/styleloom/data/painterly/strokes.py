@@ -79,7 +79,7 @@ def wave(rng: RandomState, size: int) -> Array:
 
 
 def pointillism(rng: RandomState, size: int) -> Array:
-    """A river bank in dots of pure colour, each dot beside its complement."""
+    """A river bank in dots of pure color, each dot beside its complement."""
     x, y = grid(size)
     sky = ramp(y / 0.42, colors("7fb2e5", "b9d3ea", "f6e3b5"))
     water = ramp((y - 0.42) / 0.3, colors("8fc1cf", "4a8fc0", "2c6aa5"))

@@ -173,7 +173,7 @@ class Step(Progress):
 
 
 Factory = Callable[[list[Tensor], Objective], torch.optim.Optimizer]
-"""Latents, one a picture, and what they are to minimise, to an optimizer of them."""
+"""Latents, one a picture, and what they are to minimize, to an optimizer of them."""
 
 
 def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = None) -> Factory:

@@ -1,4 +1,4 @@
-"""What an inversion minimises: how far the pictures of latents are from those that are wanted."""
+"""What an inversion minimizes: how far the pictures of latents are from those that are wanted."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class Objective:
 
 
 def noise_regularizer(maps: Sequence[Tensor]) -> Tensor:
-    """How much neighbours in noise maps [N, 1, H, W] depend on each other, on all scales down to 8 px (StyleGAN2, Eq. 5): [N]."""
+    """How much neighbors in noise maps [N, 1, H, W] depend on each other, on all scales down to 8 px (StyleGAN2, Eq. 5): [N]."""
     total = torch.zeros(len(maps[0]), device=maps[0].device)
     for noise in maps:
         while True:

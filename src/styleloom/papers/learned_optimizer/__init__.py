@@ -2,7 +2,7 @@
 
 Image2StyleGAN descends with Adam, which knows nothing of generators. Let a small network propose the steps instead, from the
 gradients met so far, from where w is, and from what the picture still lacks, and train it on many descents: sentence two of this
-toolkit, "train a network to do it", applied to sentence one, "optimise a tensor".
+toolkit, "train a network to do it", applied to sentence one, "optimize a tensor".
 
 Two ways of training are here, each with the network it was made for (``learned_optimizer_networks``):
 

@@ -2,7 +2,7 @@
 
 Differs from the official code:
     - pictures have the resolution of their level, not always the full one;
-    - doubling by nearest neighbours and a convolution are computed as one transposed convolution, and halving likewise.
+    - doubling by nearest neighbors and a convolution are computed as one transposed convolution, and halving likewise.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class SynthesisNetwork(nn.Module):
 
 
 class Generator(generators.Generator):
-    """Normalisation and synthesis network; see them for the arguments."""
+    """Normalization and synthesis network; see them for the arguments."""
 
     synthesis: SynthesisNetwork
 
