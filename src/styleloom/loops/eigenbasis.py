@@ -21,7 +21,7 @@ from torch import Tensor
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
-from styleloom.nn.generator import Generator, generator_id, mixed_from
+from styleloom.nn.generator import Generator, generator_id, mixed_from, to_image
 from styleloom.nn.vgg import Features
 
 KIND = "eigenbasis"
@@ -128,7 +128,7 @@ def eigenbasis(
     seen = []
     for start in range(0, samples, BATCH):
         ws = prior(generator, range(start, min(start + BATCH, samples))).requires_grad_(True)
-        image = generator.synthesis(ws, noise_mode="const").add(1).div(2)
+        image = to_image(generator.synthesis(ws, noise_mode="const"), clamp=False)
         parts = []
         for reading, weight in read(image):
             residual = torch.randn(reading.shape, generator=draw, device=reading.device)

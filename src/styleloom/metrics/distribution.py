@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
-from styleloom.nn.generator import Generator, shown
+from styleloom.nn.generator import Generator, to_image
 from styleloom.nn.vgg import Features
 
 LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -84,7 +84,7 @@ def made_pictures(generator: Generator, count: int, *, truncation_psi: float = 1
     """``count`` pictures of a generator, with random noise, classes in turn: [n, 3, H, W] in [0, 1] at a time."""
     for z, c, noise in latent_batches(generator, count, seed):
         ws = generator.mapping(z, c, truncation_psi)
-        yield shown(generator.synthesis(ws, noise_mode="random", generator=noise))
+        yield to_image(generator.synthesis(ws, noise_mode="random", generator=noise))
 
 
 def latent_batches(generator: Generator, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:

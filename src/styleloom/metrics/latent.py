@@ -13,7 +13,7 @@ from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import check_choice
-from styleloom.nn.generator import Generator, slerp
+from styleloom.nn.generator import Generator, slerp, to_image
 from styleloom.nn.vgg import Features
 
 from .distribution import latent_batches
@@ -60,8 +60,7 @@ def path_length(
             ends = [w0.lerp(w1, share[:, None]) for share in (start, start + epsilon)]
         else:
             ends = [generator.mapping(slerp(z0, z1, share), c) for share in (start, start + epsilon)]
-        first, second = (generator.synthesis(ws, noise_mode="const").add(1).div(2) for ws in ends)
-        first, second = (each.expand(-1, 3, -1, -1) for each in (first, second))
+        first, second = (to_image(generator.synthesis(ws, noise_mode="const"), clamp=False) for ws in ends)
         found.append(perceptual_distances(features, first, second, LAYERS) / epsilon**2)
     lengths = torch.cat(found).double().numpy()
     low, high = np.percentile(lengths, 1, method="lower"), np.percentile(lengths, 99, method="higher")

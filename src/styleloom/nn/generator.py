@@ -72,11 +72,17 @@ def check_ws(ws: Tensor, num_ws: int) -> None:
         raise StyleLoomError(f"latents of shape {list(ws.shape)}; this network takes [N, {num_ws}, w_dim]")
 
 
-def shown(image: Tensor) -> Tensor:
-    """Pictures of a network [N, 1 or 3, H, W] in [-1, 1] as RGB [N, 3, H, W] in [0, 1]."""
+def to_image(image: Tensor, *, clamp: bool = True) -> Tensor:
+    """What a network makes, [N, 1 or 3, H, W] in [-1, 1], as RGB images [N, 3, H, W] in [0, 1].
+
+    Args:
+        image: of the network.
+        clamp: cut what lies outside; not where a gradient has to bring it back.
+    """
     if image.shape[1] not in (1, 3):
         raise StyleLoomError(f"this generator's pictures have {image.shape[1]} channels; grey ones and RGB can be shown")
-    return image.add(1).div(2).clamp(0, 1).expand(-1, 3, -1, -1)
+    image = image.add(1).div(2)
+    return (image.clamp(0, 1) if clamp else image).expand(-1, 3, -1, -1)
 
 
 def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
@@ -194,10 +200,10 @@ class Generator(nn.Module):
                 raise StyleLoomError(f"{len(seeds)} seeds of noise for {len(ws)} pictures; wanted one for each")
             for each, seed in zip(ws.split(1), seeds, strict=True):
                 noise = torch.Generator(self.device).manual_seed(int(seed))
-                yield shown(self.synthesis(each, noise_mode=noise_mode, generator=noise))
+                yield to_image(self.synthesis(each, noise_mode=noise_mode, generator=noise))
             return
         for part in ws.split(BATCH):
-            yield from shown(self.synthesis(part, noise_mode=noise_mode)).split(1)
+            yield from to_image(self.synthesis(part, noise_mode=noise_mode)).split(1)
 
     def generate(
         self,

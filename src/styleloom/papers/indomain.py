@@ -29,7 +29,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
-from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, shown, widths
+from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, to_image, widths
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan.objective import Objective, Weights, pictured
 from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
@@ -292,7 +292,7 @@ def train(
 
     def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
         ws = networks["encoder"].encode(maker, shown_pictures)  # type: ignore[operator]
-        return images.grid([shown_pictures, shown(maker.synthesis(ws, noise_mode="const"))])
+        return images.grid([shown_pictures, to_image(maker.synthesis(ws, noise_mode="const"))])
 
     task = Task(
         networks=networks,

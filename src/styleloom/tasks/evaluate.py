@@ -25,7 +25,7 @@ from styleloom.metrics.distribution import (
 from styleloom.metrics.inception import load_embedding
 from styleloom.metrics.latent import LAYERS, path_length, separability
 from styleloom.nn import attributes as labeller
-from styleloom.nn.generator import Generator, shown
+from styleloom.nn.generator import Generator, to_image
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 LEAST = 50  # pictures that anything can be said of
@@ -141,7 +141,7 @@ def labels_of(network: labeller.Labeller) -> Callable[[Tensor], dict[str, tuple[
     side = network.resolution
 
     def label(image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        picture = shown(image).cpu()
+        picture = to_image(image).cpu()
         with torch.inference_mode():
             return network.classes(resize(picture, (side, side)) if picture.shape[-1] != side else picture)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data import images
-from styleloom.nn.generator import Generator, latents, shown, slerp
+from styleloom.nn.generator import Generator, latents, slerp, to_image
 
 LAYERS = {"coarse": (0, 4), "middle": (4, 8), "fine": (8, None)}
 """Layers by what they decide, as in StyleGAN's Section 3.1: those of 4-8 px, of 16-32 px, and from 64 px up."""
@@ -205,7 +205,7 @@ def noise_figure(
         for _ in range(draws if layers else 1):
             maps = [torch.randn(1, 1, side, side, generator=random) * (i in layers) for i, side in enumerate(sides)]
             maps = [each.to(generator.device) for each in maps]
-            drawn.append(shown(generator.synthesis(ws, noise=maps)))
+            drawn.append(to_image(generator.synthesis(ws, noise=maps)))
         pictures = torch.cat(drawn)
         above.append(pictures[:1])
         below.append(pictures.std(0, correction=0, keepdim=True).mean(1, keepdim=True).expand(-1, 3, -1, -1))

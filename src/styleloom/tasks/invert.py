@@ -17,7 +17,7 @@ from styleloom.data.datasets import squared
 from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.metrics.image import perceptual_distances, ssim
-from styleloom.nn.generator import Generator, check_made_for, generator_id
+from styleloom.nn.generator import Generator, check_made_for, generator_id, to_image
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import image2stylegan, indomain, learned_optimizer
@@ -253,7 +253,7 @@ def outcome(generator: Generator, targets: Tensor, last: Step, optimizer: str, m
         shows = masks.to(device, torch.float32).clamp(0, 1).expand_as(shows)
         shows = shows / shows.amax((2, 3), keepdim=True)  # as the objective has it
     with torch.no_grad():
-        mean = generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode="const").add(1).div(2).clamp(0, 1)
+        mean = to_image(generator.synthesis(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode="const"))
     network = load_features(EMBEDDED).prepare(generator.device, torch.float32)
     error, blank = (((each - target).square() * shows).mean((1, 2, 3)) / shows.mean((1, 2, 3)) for each in (image, mean))
     met = torch.lerp(target, image, shows)

@@ -31,7 +31,7 @@ from styleloom.core.progress import Losses, Progress
 from styleloom.core.settings import configured
 from styleloom.loops.descend import descend
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
-from styleloom.nn.generator import Generator, check_classless, generator_id, latents, shown
+from styleloom.nn.generator import Generator, check_classless, generator_id, latents, to_image
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
@@ -307,7 +307,7 @@ def steps(
     def render(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         options: dict[str, Any] = dict(noise=noise) if noise else dict(noise_mode="const")
         with torch.no_grad():
-            return shown(generator.synthesis(ws, **options))
+            return to_image(generator.synthesis(ws, **options))
 
     def check_finite(descent: Descent) -> None:
         if not descent.each.isfinite().all():

@@ -14,7 +14,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.metrics.image import unit
-from styleloom.nn.generator import Generator
+from styleloom.nn.generator import Generator, to_image
 from styleloom.nn.vgg import Features
 
 LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
@@ -27,7 +27,7 @@ def pictured(generator: Generator, ws: Tensor, noise: Sequence[Tensor] | None = 
     """Pictures [N, 3, R, R], nominally in [0, 1], of ws [N, num_ws, w_dim], with noise as it was trained or maps of one's own."""
     options: dict[str, Any] = dict(noise=noise) if noise is not None else dict(noise_mode="const")
     made: Tensor = generator.synthesis(ws, **options)
-    return made.add(1).div(2).expand(-1, 3, -1, -1)
+    return to_image(made, clamp=False)
 
 
 @dataclass(frozen=True)
