@@ -18,6 +18,24 @@ def shared() -> Path:
     return SHARED
 
 
+class Oracles:
+    """Networks and outputs of the official code, by the name of their folder: those of the project, else the shared ones."""
+
+    def __truediv__(self, name: str) -> Path:
+        own = Path(__file__).parent / "oracles" / name
+        if own.exists():
+            return own
+        if not SHARED.is_dir():
+            pytest.skip(f"needs {name} of the project's shared material, which is not on this machine")
+        return SHARED / "oracles" / name
+
+
+@pytest.fixture
+def oracles() -> Oracles:
+    """What the official code gave."""
+    return Oracles()
+
+
 @pytest.fixture
 def tiny() -> Features:
     """A frozen random network with layers 1_1 ... 2_1, of 4 and 6 channels."""

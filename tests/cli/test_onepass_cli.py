@@ -6,6 +6,7 @@ import pytest
 import torch
 from benchmarks.public_networks import ExamplesNet
 from tests.cli.program import outcome, run
+from tests.conftest import Oracles
 
 import styleloom as sl
 from styleloom.core.checkpoint import licence_of
@@ -110,8 +111,8 @@ def test_upscaler_is_trained_used_and_exported(photos: str, capsys: pytest.Captu
     assert "an ONNX file is called .onnx" in capsys.readouterr().err
 
 
-def test_convert_stylegan2(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = shared / "oracles" / "nv_uncond64" / "network-nosrc.pkl"
+def test_convert_stylegan2(oracles: Oracles, capsys: pytest.CaptureFixture[str]) -> None:
+    source = oracles / "nv_uncond64" / "network-nosrc.pkl"
     assert run("convert", str(source), "-o", "model.safetensors", "--json") == 0
     assert outcome(capsys)["kind"] == "stylegan2"
     assert isinstance(sl.load("model.safetensors"), sl.stylegan2.Generator)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.conftest import Oracles
 from tests.convert.pickled import Network, _module, as_nvidia, write_tensorflow, write_torch
 from torch import Tensor
 
@@ -403,8 +404,8 @@ def test_damaged_and_hostile_structures_end_in_one_line(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_checkpoint_whose_tensors_do_not_fit_is_not_written(shared: Path, tmp_path: Path) -> None:
-    content: dict[str, Any] = torch.load(shared / "oracles" / "ros_sg2_64" / "converted.pt", weights_only=True)
+def test_a_checkpoint_whose_tensors_do_not_fit_is_not_written(oracles: Oracles, tmp_path: Path) -> None:
+    content: dict[str, Any] = torch.load(oracles / "ros_sg2_64" / "converted.pt", weights_only=True)
     for name, value in (("latent_avg", torch.zeros(5000)), ("kernel", torch.zeros(4, 4)), ("noise", torch.zeros(1, 1, 3, 3))):
         broken = {key: dict(part) if isinstance(part, dict) else part for key, part in content.items()}
         if name == "latent_avg":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.conftest import Oracles
 
 from styleloom.convert.official import convert_official
 from styleloom.core import checkpoint
@@ -20,12 +21,12 @@ from styleloom.papers import stylegan2
 
 @pytest.mark.parametrize("file", ["nv_uncond64/network-nosrc.pkl", "tf_legacy_sg2_64/network-snapshot-000000.pkl"])
 @torch.no_grad()
-def test_official_networks(shared: Path, tmp_path: Path, file: str) -> None:
-    kind, tensors, config = convert_official(shared / "oracles" / file)
+def test_official_networks(oracles: Oracles, tmp_path: Path, file: str) -> None:
+    kind, tensors, config = convert_official(oracles / file)
     checkpoint.save_model(tmp_path / "model.safetensors", tensors, kind=kind, config=config, licence="test")
     generator = stylegan2.load(tmp_path / "model.safetensors")
     discriminator = stylegan2.load_discriminator(tmp_path / "model.safetensors")
-    with np.load(shared / "oracles" / "nv_uncond64" / "expected_G_ema.npz") as arrays:
+    with np.load(oracles / "nv_uncond64" / "expected_G_ema.npz") as arrays:
         expected = {key: torch.from_numpy(arrays[key]).float() for key in ("z", "img_const", "w_psi05", "logits_on_img_const")}
     image = generator.synthesis(generator.mapping(expected["z"]), noise_mode="const")
     torch.testing.assert_close(image, expected["img_const"], rtol=1e-4, atol=1e-4)
@@ -157,12 +158,12 @@ def test_a_view_beyond_its_data_is_refused(tmp_path: Path) -> None:
             convert_official(tmp_path / "file.pkl")
 
 
-def test_foreign_and_truncated_files_are_named(shared: Path, tmp_path: Path) -> None:
+def test_foreign_and_truncated_files_are_named(oracles: Oracles, tmp_path: Path) -> None:
     path = tmp_path / "file.pkl"
     path.write_bytes(b"\x89PNG and so on")
     with pytest.raises(StyleLoomError, match="is no pickle"):
         convert_official(path)
-    whole = (shared / "oracles" / "nv_uncond64" / "network-nosrc.pkl").read_bytes()
+    whole = (oracles / "nv_uncond64" / "network-nosrc.pkl").read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StyleLoomError, match="damaged or truncated"):
         convert_official(path)

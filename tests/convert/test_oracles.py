@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.conftest import Oracles
 from torch import Tensor
 
 import styleloom as sl
@@ -23,18 +24,13 @@ def arrays(path: Path) -> dict[str, Tensor]:
         return {name: torch.from_numpy(value) for name, value in stored.items()}
 
 
-@pytest.fixture
-def oracles(shared: Path) -> Path:
-    return shared / "oracles"
-
-
 def up_to(image: Tensor, side: int) -> Tensor:
     """The official code enlarges pictures of lower levels to the full resolution."""
     return F.interpolate(image, scale_factor=side // image.shape[3], mode="nearest")
 
 
 @torch.no_grad()
-def test_stylegan_of_tensorflow(oracles: Path, tmp_path: Path) -> None:
+def test_stylegan_of_tensorflow(oracles: Oracles, tmp_path: Path) -> None:
     sl.convert(oracles / "tf_sg1_128" / "karras2019-like.pkl", tmp_path / "g.safetensors")
     generator, discriminator = (
         sl.stylegan.load(tmp_path / "g.safetensors"),
@@ -56,7 +52,7 @@ def test_stylegan_of_tensorflow(oracles: Path, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_stylegan_of_rosinality(oracles: Path, tmp_path: Path) -> None:
+def test_stylegan_of_rosinality(oracles: Oracles, tmp_path: Path) -> None:
     folder, file = oracles / "ros_sg1_64", tmp_path / "g.safetensors"
     expected = arrays(folder / "expected_g_running.npz")
     sl.convert(folder / "train_step-5.model", file)
@@ -91,7 +87,7 @@ def test_stylegan_of_rosinality(oracles: Path, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_discriminator_of_rosinality_without_activation_of_rgb(oracles: Path, tmp_path: Path) -> None:
+def test_discriminator_of_rosinality_without_activation_of_rgb(oracles: Oracles, tmp_path: Path) -> None:
     folder = oracles / "ros_sg1_64"
     whole = torch.load(folder / "train_step-5.model", weights_only=True)
     discriminator = torch.load(folder / "discriminator-no_from_rgb_activate.model", weights_only=True)
@@ -104,7 +100,7 @@ def test_discriminator_of_rosinality_without_activation_of_rgb(oracles: Path, tm
 
 @pytest.mark.parametrize("file", ["train-000000.pt", "converted.pt", "converted-gen-disc.pt"])
 @torch.no_grad()
-def test_stylegan2_of_rosinality(oracles: Path, tmp_path: Path, file: str) -> None:
+def test_stylegan2_of_rosinality(oracles: Oracles, tmp_path: Path, file: str) -> None:
     folder = oracles / "ros_sg2_64"
     expected = arrays(folder / "expected_g_ema.npz")
     sl.convert(folder / file, tmp_path / "g.safetensors")
@@ -128,7 +124,7 @@ def test_stylegan2_of_rosinality(oracles: Path, tmp_path: Path, file: str) -> No
 
 
 @torch.no_grad()
-def test_nvidias_weights_under_rosinalitys_names(oracles: Path, tmp_path: Path) -> None:
+def test_nvidias_weights_under_rosinalitys_names(oracles: Oracles, tmp_path: Path) -> None:
     folder = oracles / "cross_nv_ros_64"
     expected = arrays(folder / "expected_rosinality.npz")
     sl.convert(folder / "nv_uncond64-as-rosinality.pt", tmp_path / "g.safetensors")
@@ -141,7 +137,7 @@ def test_nvidias_weights_under_rosinalitys_names(oracles: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("source", ["nv_uncond64/network-nosrc.pkl", "tf_legacy_sg2_64/network-snapshot-000000.pkl"])
-def test_back_to_nvidias_names(oracles: Path, tmp_path: Path, source: str) -> None:
+def test_back_to_nvidias_names(oracles: Oracles, tmp_path: Path, source: str) -> None:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -162,7 +158,7 @@ def test_back_to_nvidias_names(oracles: Path, tmp_path: Path, source: str) -> No
         save_as_nvidia(tmp_path / "sg1.safetensors", tmp_path / "nv.safetensors")
 
 
-def test_files_that_are_not_whole(oracles: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_whole(oracles: Oracles, tmp_path: Path) -> None:
     content: dict[str, Any] = torch.load(oracles / "ros_sg2_64" / "converted.pt", weights_only=True)
     del content["g_ema"]["convs.3.noise.weight"]
     torch.save(content, tmp_path / "g.pt")
@@ -175,6 +171,6 @@ def test_files_that_are_not_whole(oracles: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "g.safetensors").exists()
 
 
-def test_models_are_loaded_by_their_kind(oracles: Path, tmp_path: Path) -> None:
+def test_models_are_loaded_by_their_kind(oracles: Oracles, tmp_path: Path) -> None:
     sl.convert(oracles / "ros_sg1_64" / "010000.model", tmp_path / "g.safetensors")
     assert isinstance(sl.load(tmp_path / "g.safetensors"), stylegan.Generator)

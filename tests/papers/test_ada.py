@@ -84,8 +84,8 @@ def test_hue_keeps_brightness_and_saturation() -> None:
     torch.testing.assert_close((found - found.mean(1, keepdim=True)).norm(dim=1), spread, atol=1e-5, rtol=0)
 
 
-def test_the_filter_is_nvidias(shared) -> None:  # type: ignore[no-untyped-def]
-    official = load_file(shared / "oracles" / "nv_uncond64" / "augment_pipe.state_dict.safetensors")["Hz_geom"]
+def test_the_filter_is_nvidias(oracles) -> None:  # type: ignore[no-untyped-def]
+    official = load_file(oracles / "nv_uncond64" / "augment_pipe.state_dict.safetensors")["Hz_geom"]
     taps = torch.tensor(module.SYM6)
     torch.testing.assert_close(taps / taps.sum(), official, atol=1e-6, rtol=0)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.conftest import Oracles
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
@@ -18,8 +19,8 @@ Expected = dict[str, Tensor]
 
 
 @pytest.fixture
-def oracle(shared: Path) -> Path:
-    return shared / "oracles" / "nv_uncond64"
+def oracle(oracles: Oracles) -> Path:
+    return oracles / "nv_uncond64"
 
 
 def networks(oracle: Path, name: str = "G_ema") -> tuple[Generator, Discriminator, Expected]:
