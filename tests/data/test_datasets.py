@@ -261,3 +261,20 @@ def test_archives_that_cannot_be_unpacked(tmp_path: Path) -> None:
     assert [pictures.read(index) is not None for index in range(4)] == [True, False, False, False]
     assert {Path(name).name for name in pictures.damaged} == {"locked.png", "method.png", "stream.png"}
     assert not any("BytesIO" in reason for reason in pictures.damaged.values())
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_batch_at_once_is_its_examples(tmp_path: Path, mirror: bool) -> None:
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for index in range(5):
+            images.write(torch.rand(1, 3, 16, 16), tmp_path / label / f"{index}.png")
+    found = SquareImages(tmp_path, 16, conditional=True)
+    options: dict[str, Any] = dict(seed=3)
+    alone, at_once = (
+        list(islice(batches(found.example(mirror), 10, lambda step: range(8 * step, 8 * step + 8), many=many, **options), 4))
+        for many in (None, found.examples(mirror))
+    )
+    assert found.pictures.kept(0) is not None
+    for one, other in zip(alone, at_once, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))

@@ -1,7 +1,7 @@
 """Johnson, Dumoulin and AdaIN: counts, statistics, mixtures, tiles, files, and short trainings whose loss falls."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -410,3 +410,18 @@ def test_strokes_of_another_size(
             differences.append((paint(content, 128) - enlarged.clamp(0, 1)).abs().mean())
         assert differences[0] < 0.5 * differences[1]
         torch.testing.assert_close(paint(photo, 4000), paint(photo, 0))
+
+
+def test_settings_that_would_do_nothing(
+    folder: Path, pastiche: dumoulin.StyleNet, network: johnson.TransformNet, tmp_path: Path
+) -> None:
+    """What the network to start from has decided cannot be asked for; dumoulin has no options of johnson's layers."""
+    style = torch.rand(1, 3, 40, 40)
+    other: list[dict[str, Any]] = [dict(width=8), dict(upsample="transpose"), dict(padding="border"), dict(output="tanh")]
+    for changed in other:
+        recipe = johnson.Recipe(num_steps=1, batch=2, size=32, **changed)
+        with pytest.raises(StyleLoomError, match=f"{next(iter(changed))} is .* the network to start from has"):
+            list(johnson.train(folder, style, recipe, out=tmp_path / "j", base=network))
+    with pytest.raises(StyleLoomError, match="width is 16, and the network to start from has 4"):
+        list(dumoulin.train(folder, {"new": style}, dumoulin.Recipe(num_steps=1, width=16), out=tmp_path / "d", base=pastiche))
+    assert not {"upsample", "padding", "output"} & {each.name for each in fields(dumoulin.Recipe)}

@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +27,7 @@ from . import images
 
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
+Many = Callable[[Sequence[int], Sequence[RandomState]], tuple[Tensor, ...]]
 CLASSES = 10_000  # that any set may have; larger ones as many as pictures
 UNREADABLE = (StyleLoomError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
@@ -116,6 +117,10 @@ class Pictures:
         name, reason = next(iter(self.damaged.items()))
         return StyleLoomError(f"none of the {len(self)} pictures can be read, for example {name}: {reason}")
 
+    def kept(self, index: int) -> Tensor | None:
+        """Picture [3, H, W] of 8-bit numbers, where it was read before and is kept."""
+        return self._kept.get(index)
+
     def read(self, index: int) -> Tensor | None:
         """Picture [3, H, W]; None where it is damaged."""
         name, reader = self._readers[index]
@@ -192,6 +197,31 @@ class SquareImages:
             return picture, c, torch.tensor(rng.randint(2**31))
 
         return item
+
+    def examples(self, mirror: bool) -> Many:
+        """What makes the examples of :meth:`example` of a whole batch at once; sets whose pictures have their size are fast."""
+        one = self.example(mirror)
+
+        def many(indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:
+            kept = [self.pictures.kept(index) for index in indices]
+            side = (3, self.resolution, self.resolution)
+            if any(each is None or tuple(each.shape) != side for each in kept):
+                return stacked(one(index, rng) for index, rng in zip(indices, rngs, strict=True))
+            images_ = torch.stack(kept).float() / 255 * 2 - 1  # type: ignore[arg-type]
+            if mirror:
+                turned = torch.tensor([rng.rand() < 0.5 for rng in rngs])
+                images_[turned] = images_[turned].flip(3)
+            c = torch.zeros(len(indices), len(self.classes))
+            if self.classes:
+                c[torch.arange(len(indices)), [self.labels[index] for index in indices]] = 1
+            return images_, c, torch.tensor([rng.randint(2**31) for rng in rngs])
+
+        return many
+
+
+def stacked(examples: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The fields of several examples, [N, ...] each."""
+    return tuple(torch.stack(parts) for parts in zip(*examples, strict=True))
 
 
 def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
@@ -333,6 +363,7 @@ def batches(
     first: int = 0,
     rank: int = 0,
     world: int = 1,
+    many: Many | None = None,
     workers: int = 1,
     pin: bool = False,
 ) -> Iterator[tuple[Tensor, ...]]:
@@ -345,6 +376,7 @@ def batches(
         item: makes one example, a tuple of tensors, of picture ``index``, with a random state of its own.
         count: how many pictures there are.
         sample_indices: of the examples of a batch, in the endless row of them.
+        many: makes the very examples that ``item`` makes, a whole batch of them at once.
         workers: threads that make batches beforehand, each its own.
         pin: put them where a GPU copies from without waiting.
     """
@@ -353,9 +385,10 @@ def batches(
         row = sample_indices(step)
         chosen = order(count, seed, row.start, len(row))
         own = list(zip(chosen, row, strict=True))[rank::world]
-        items = [item(index, RandomState([seed, place % 2**32])) for index, place in own]
-        stacked = tuple(torch.stack(parts) for parts in zip(*items, strict=True))
-        return tuple(part.pin_memory() for part in stacked) if pin else stacked
+        rngs = [RandomState([seed, place % 2**32]) for _, place in own]
+        indices = [index for index, _ in own]
+        batch = many(indices, rngs) if many is not None else stacked(map(item, indices, rngs))
+        return tuple(part.pin_memory() for part in batch) if pin else batch
 
     ahead = 2 * workers
     with ThreadPoolExecutor(workers) as pool:

@@ -146,6 +146,7 @@ class Task:
         phases: the updates of a step, by name, in their order.
         item: makes one example, a tuple of tensors, of the number of a picture and a random state of its own.
         count: how many pictures there are.
+        many: makes the very examples that ``item`` makes, a whole batch of them at once.
         averages: ``{name of a network: decay at a step}`` of exponential moving averages of weights, see :func:`warmed`.
         schedule: factor of every learning rate at a step, counted from 0.
         before_step: called with each step before it is taken; what it decides on must be in the networks' buffers, which are
@@ -163,6 +164,7 @@ class Task:
     phases: Mapping[str, Phase]
     item: data.Item
     count: int
+    many: data.Many | None = None
     averages: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
     schedule: Callable[[int], float] = lambda step: 1.0
     before_step: Callable[[int], dict[str, float]] = lambda step: {}
@@ -244,6 +246,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
         first=done,
         rank=rank,
         world=world,
+        many=task.many,
         workers=8 if gpu else 1,
         pin=gpu,
     )

@@ -255,6 +255,7 @@ def _task(
         phases=setup.phases,
         item=pictures.example(recipe.mirror),
         count=len(pictures),
+        many=pictures.examples(recipe.mirror),
         averages={"G": setup.average},
         schedule=setup.schedule,
         before_step=setup.before_step,

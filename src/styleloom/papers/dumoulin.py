@@ -28,12 +28,12 @@ from styleloom.core.settings import configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
 from styleloom.data.inputs import check_masks, shares_of
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Moment
 from styleloom.nn.losses import Moments
-from styleloom.nn.vgg_files import load_features
+from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 from . import johnson
 
@@ -46,21 +46,37 @@ class StyleNet(nn.Module):
 
     Args:
         styles: names of the styles.
-        width, blocks: see :class:`~styleloom.papers.johnson.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
     """
 
-    def __init__(self, styles: Sequence[str], *, width: int = 32, blocks: int = 5) -> None:
+    def __init__(
+        self, styles: Sequence[str], *, width: int = 32, blocks: int = 5, deep_blocks: int = 0, deep_width: int = 128
+    ) -> None:
         super().__init__()
         if not styles or len(set(styles)) < len(styles):
             raise StyleLoomError(f"styles {list(styles)} must be at least one, of different names")
         self.styles = tuple(styles)
         # Convolutions without bias, N(0, .01); the last one normalised too, then a sigmoid (Table 1 and 5).
-        self.network = johnson.TransformNet(width=width, blocks=blocks, output="sigmoid", own_norms=False, bias=False)
+        self.network = johnson.TransformNet(
+            width=width,
+            blocks=blocks,
+            output="sigmoid",
+            own_norms=False,
+            bias=False,
+            deep_blocks=deep_blocks,
+            deep_width=deep_width,
+        )
         for module in self.network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)
         self.gamma = nn.ParameterList([torch.ones(len(styles), channels) for channels in self.network.channels])
         self.beta = nn.ParameterList([torch.zeros(len(styles), channels) for channels in self.network.channels])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a network of the same convolutions is made with."""
+        names = ("width", "blocks", "deep_blocks", "deep_width")
+        return {name: int(self.network.config[name]) for name in names if name in self.network.config}  # type: ignore[call-overload]
 
     @property
     def parameters_per_style(self) -> int:
@@ -91,19 +107,41 @@ class StyleNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Recipe(johnson.Recipe):
+class Recipe(Training):
     """How a network is trained.
 
     Args:
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
         pooling: "max" or "average" (the paper's) pooling in it.
+        size: side of the squares that it is trained on.
+        style_size: longer side at which style pictures are looked at: larger strokes where it is larger.
+        content_weight: weight of the content term.
+        style_weight: weight of the style term.
+        tv_weight: weight of the total variation.
+        optimizer: "muon" or "adam".
+        lr: step size at the start; it falls by a cosine to 2%.
+        normalise: measure each layer's term as a share of its target.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+        ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
     num_steps: int = 6_000
     batch: int = 8
-    size: int = 192
-    output: str = "sigmoid"
+    features: str = EMBEDDED
     pooling: str = "max"
+    size: int = 192
+    style_size: int = 320
+    content_weight: float = 1.0
+    style_weight: float = 2.0
+    tv_weight: float = 2.0
+    optimizer: str = "muon"
+    lr: float = 4e-3
+    normalise: bool = True
+    width: int = 32
+    blocks: int = 5
+    deep_blocks: int = 0
+    deep_width: int = 128
+    ema_decay: float = 0.995
 
 
 RECIPES = {
@@ -130,6 +168,7 @@ def train(
     *,
     out: str | Path,
     base: StyleNet | None = None,
+    objective: Callable[[Tensor, Tensor, Tensor], Losses] | None = None,
     licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
@@ -143,6 +182,8 @@ def train(
         out: folder of the run.
         base: a trained network. Other styles than its own are added to it, of which only their own scales and shifts are
             fitted (Section 3.2); with the very styles that it has, all of it is trained further.
+        objective: the loss of what was painted, [N, 3, H, W], the photographs and the numbers of the styles, [N]; instead of the
+            recipe's.
         licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
@@ -167,6 +208,8 @@ def train(
 
     def loss(content: Tensor, style: Tensor) -> Losses:
         painted = network(content, F.one_hot(style, len(styles)).to(content))
+        if objective is not None:
+            return objective(painted, content, style)
         wanted = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
         return johnson.objective(features, painted, content, wanted, recipe, CONTENT_LAYER)
 
@@ -196,9 +239,11 @@ def train(
 def _begun(styles: list[str], recipe: Recipe, base: StyleNet | None) -> tuple[StyleNet, list[nn.Parameter]]:
     """A network to train, and what is trained of it."""
     if base is None:
-        network = StyleNet(styles, width=recipe.width)
+        sizes: dict[str, int] = dict(blocks=recipe.blocks, deep_blocks=recipe.deep_blocks, deep_width=recipe.deep_width)
+        network = StyleNet(styles, width=recipe.width, **sizes)
         return network, list(network.parameters())
-    network = StyleNet(styles, **{name: base.network.config[name] for name in ("width", "blocks")})  # type: ignore[arg-type]
+    johnson.check_shape(recipe, RECIPES["default"], {"blocks": 5, "deep_blocks": 0} | base.sizes)
+    network = StyleNet(styles, **base.sizes)
     if network.styles == base.styles:
         network.load_state_dict(base.state_dict())
         return network, list(network.parameters())
@@ -221,8 +266,7 @@ def join(*networks: StyleNet) -> StyleNet:
             raise StyleLoomError("these networks have different convolutions; only styles added to one base can be joined")
     joined = StyleNet(
         [name for network in networks for name in network.styles],
-        width=first.config["width"],  # type: ignore[arg-type]
-        blocks=first.config["blocks"],  # type: ignore[arg-type]
+        **networks[0].sizes,
     )
     joined.network.load_state_dict(first.state_dict())
     for place in range(len(first.channels)):
@@ -234,7 +278,7 @@ def join(*networks: StyleNet) -> StyleNet:
 def save(network: StyleNet, path: Path, licence: str = "unknown") -> None:
     """Write a model file; ``licence``: what it may be used for, noted in it."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
-    config = dict(styles=list(network.styles)) | {name: network.network.config[name] for name in ("width", "blocks")}
+    config = dict(styles=list(network.styles)) | network.sizes
     checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
 

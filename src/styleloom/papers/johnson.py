@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import check_choice
+from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.progress import Losses
 from styleloom.core.settings import configured
 from styleloom.data import images
@@ -197,12 +197,32 @@ class TransformNet(nn.Module):
         return OUTPUTS[self.output](x.float())[:, :, :height, :width]
 
 
+class Weights(Protocol):
+    """What a recipe says of the loss."""
+
+    @property
+    def content_weight(self) -> float:
+        """Of the content term."""
+
+    @property
+    def style_weight(self) -> float:
+        """Of the style term."""
+
+    @property
+    def tv_weight(self) -> float:
+        """Of the total variation."""
+
+    @property
+    def normalise(self) -> bool:
+        """Measure each layer's term as a share of its target."""
+
+
 def objective(
     features: Features,
     painted: Tensor,
     content: Tensor,
     targets: Mapping[str, Moments],
-    recipe: Recipe,
+    recipe: Weights,
     content_layer: str = CONTENT_LAYER,
 ) -> Losses:
     """Section 3.1: content at one layer, Gram matrices at four, smoothness; targets of [N or 1, C, C] second moments."""
@@ -287,6 +307,16 @@ def style_targets(features: Features, styles: Sequence[Tensor], style_size: int)
     }
 
 
+def check_shape(recipe: Any, default: Any, config: Mapping[str, Any]) -> None:
+    """Raise StyleLoomError where a recipe asks for another network than the one that is trained further."""
+    for name, own in config.items():
+        asked = getattr(recipe, name, own)
+        if asked not in (own, getattr(default, name, own)):
+            raise StyleLoomError(
+                f"{name} is {asked}, and the network to start from has {own}; leave it out, or start without a base"
+            )
+
+
 def train(
     content: str | Path | Sequence[str | Path],
     style: Tensor,
@@ -322,6 +352,7 @@ def train(
     features = load_features(recipe.features).prepare(fabric.device, torch.float32)
     network = TransformNet(width=recipe.width, upsample=recipe.upsample, padding=recipe.padding, output=recipe.output)
     if base is not None:
+        check_shape(recipe, RECIPES["default"], base.config)
         network = TransformNet(**base.config)  # type: ignore[arg-type]
         network.load_state_dict(base.state_dict())
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
