@@ -10,7 +10,7 @@ import torch
 from styleloom.cli.demo_faces import CHANGES, FACE
 from styleloom.cli.demo_inversion import SHOWN, TARGETS, descents
 from styleloom.data import toonfaces
-from styleloom.data.bundled import sample
+from styleloom.data.bundled import bundled
 from styleloom.data.images import grid, resize, write
 from styleloom.data.painterly import STYLES, draw
 from styleloom.nn.vgg_files import load_features
@@ -33,7 +33,7 @@ def main() -> None:
     features = load_features()
     tiles = []
     for content, style in PAIRS:
-        photo, picture = sample(content), draw(style)
+        photo, picture = bundled(content), draw(style)
         painted = gatys.stylize(photo, picture, gatys.configure("draft"), features=features)
         column = torch.cat([resize(photo, (118, 158)), resize(picture, (158, 158))[..., 20:138, :]], 2)
         tiles.append(torch.cat([column, resize(painted, (236, 316))], 3))
@@ -42,7 +42,7 @@ def main() -> None:
     write(torch.cat(rows, 2), HERE / "gallery.jpg", quality=90)
     sheet = [torch.cat([draw(name, 220) for name in list(STYLES)[i : i + 8]], 3) for i in (0, 8)]
     write(torch.cat(sheet, 2), HERE / "styles.jpg", quality=88)
-    model, photo = dumoulin.load(), resize(sample("astronaut"), (220, 220))
+    model, photo = dumoulin.load(), resize(bundled("astronaut"), (220, 220))
     every = [dumoulin.stylize(photo, name, model=model) for name in STYLES]
     write(torch.cat([torch.cat(every[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
     faces()
