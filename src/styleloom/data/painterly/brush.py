@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import RandomState
-from scipy.spatial import cKDTree
 
 Array = np.ndarray
+
+
+def _nearest(points: Array) -> Any:
+    """A tree of points that finds the nearest."""
+    from scipy.spatial import cKDTree  # a tenth of a second to import
+
+    return cKDTree(points)
 
 
 def colors(*codes: str) -> Array:
@@ -68,7 +76,7 @@ def ramp(value: Array, palette: Array) -> Array:
 
 def cells(points: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """Voronoi cells of points [P, 2]: the index of each pixel's cell and its distance to the cell's border, [S, S] each."""
-    distance, index = cKDTree(points).query(np.stack([x, y], -1), k=2)
+    distance, index = _nearest(points).query(np.stack([x, y], -1), k=2)
     first, second = points[index[..., 0]], points[index[..., 1]]
     between = np.linalg.norm(second - first, axis=-1)
     border = (distance[..., 1] ** 2 - distance[..., 0] ** 2) / np.maximum(2 * between, 1e-6)
@@ -80,7 +88,7 @@ def scattered(rng: RandomState, count: int, relax: int = 2) -> Array:
     points = rng.uniform(0, 1, (count, 2))
     x, y = grid(96)
     for _ in range(relax):
-        owner = cKDTree(points).query(np.stack([x, y], -1))[1].ravel()
+        owner = _nearest(points).query(np.stack([x, y], -1))[1].ravel()
         size = np.maximum(np.bincount(owner, minlength=count), 1)
         middles = np.stack([np.bincount(owner, axis.ravel(), minlength=count) / size for axis in (x, y)], -1)
         points = np.where((np.bincount(owner, minlength=count) > 0)[:, None], middles, points)
