@@ -64,8 +64,8 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == 130 and "the same command goes on from there" in said, said
-    assert images.read("out.png").shape == (1, 3, 48, 64)  # the best so far
+    assert process.returncode == 130 and "the same command goes on" in said, said
+    assert images.read("out.png").shape[-2:] in ((34, 45), (48, 64))  # the best so far, of either scale
     assert run("stylize", "photo.png", "style.png", "-o", "out.png", *slow, "--resume", "--quiet") == 0
     assert Path("out.png").read_bytes() == Path("whole.png").read_bytes()
     assert not Path("out.png.state").exists()

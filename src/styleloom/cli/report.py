@@ -84,12 +84,13 @@ class Report:
                         self._advance(bar, task, event)
                     elif isinstance(event, ItemDone):
                         last = None
-                        self.say(f"{event.item}: done before" if event.skipped else tell(event))
+                        if text := f"{event.item}: done before" if event.skipped else tell(event):
+                            self.say(text)
                     elif isinstance(event, Finished):
                         finished = event
         except KeyboardInterrupt:
             where = f" at step {last.index} of {last.total}" if last is not None else ""
-            self.say(f"stopped{where}; the same command goes on from there")
+            self.say(f"stopped{where}; the same command goes on")
             raise
         return self._conclude(finished, outcome)
 

@@ -331,7 +331,7 @@ def steps(
                 pixels.copy_(canvas)
             done = progress.index
             seconds = time.perf_counter() - start
-            if state is not None and (done % state_every == 0 or done == ends[-1]):
+            if state is not None and (done % state_every == 0 or done in (1, ends[-1])):
                 run = dict(job=job, done=done, seconds=seconds, pixels=pixels, best=best, lowest=lowest)
                 save_state(state, run | {"optimizer": optimizer.state_dict()})
             yield Step(done, ends[-1], progress.losses, seconds, size, render)

@@ -117,10 +117,11 @@ def invert(
         """Invert pictures of consecutive places at once."""
         targets = torch.cat([framed for _, framed in group]).to(generator.device)
         first = place_of[group[0][0].name]
+        state = out / f".state-{first}"
         frames: list[Tensor] = []
         begun = 0
         try:
-            loop = inversion.steps(generator, targets, config, tools, first=first, masks=shown, state=out / f".state-{first}")
+            loop = inversion.steps(generator, targets, config, tools, first=first, masks=shown, state=state)
             for step in loop:
                 begun = begun or step.index
                 if video:
@@ -135,6 +136,7 @@ def invert(
                     _write_video(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
                     values |= dict(video_begins=begun)
                 yield ItemDone(item.name, tuple(map(str, item.targets)), round(result.seconds / len(group), 3), values)
+            state.unlink(missing_ok=True)
         except StyleLoomError as error:
             yield from (ItemFailed(item.name, str(error)) for item, _ in group)
 
