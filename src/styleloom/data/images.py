@@ -261,6 +261,14 @@ def resize_to_fit(image: Tensor, longest: int) -> Tensor:
     return resize(image, fitted_size(image, longest))
 
 
+def luma(image: Tensor) -> Tensor:
+    """Brightness [N, 1, H, W] in [0, 1] of [N, 3, H, W] in [0, 1] or of 8-bit numbers, a channel at a time: little memory."""
+    total = torch.zeros(())
+    for place, share in enumerate(_RGB_TO_YIQ[0].tolist()):
+        total = total.to(image.device) + share * floats(image[:, place : place + 1])
+    return total
+
+
 def rgb_to_yiq(image: Tensor) -> Tensor:
     """[N, 3, H, W] RGB in [0, 1] -> luma in [0, 1] and the color differences I in [-.596, .596], Q in [-.523, .523]."""
     return torch.einsum("ij,njhw->nihw", _RGB_TO_YIQ.to(image), image)

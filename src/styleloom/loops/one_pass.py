@@ -113,11 +113,15 @@ def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tens
     size = tuple(content.shape[-2:])
     results = []
     for picture in content.split(1):
-        small = like(images.resize_to_fit(floats(picture), config.stroke_size), picture)
-        painted = images.resize(floats(paint_small(small)), size)
-        light = images.rgb_to_yiq(floats(picture))[:, :1]
-        coarse = images.resize(images.resize(light.expand(-1, 3, -1, -1), small.shape[-2:]), size)[:, :1]
-        results.append(like(painted.add_(light.sub_(coarse), alpha=DETAIL), picture))
+        reduced = images.fitted_size(picture, config.stroke_size)
+        small = torch.cat([like(images.resize(floats(each), reduced), picture) for each in picture.split(1, 1)], 1)
+        painted = floats(paint_small(small))
+        detail = images.luma(picture)
+        detail -= images.resize(images.resize(detail, reduced), size)
+        result = torch.empty_like(picture)
+        for channel, into in zip(painted.split(1, 1), result.split(1, 1), strict=True):  # a float of every pixel, not three
+            into.copy_(like(images.resize(channel, size).add_(detail, alpha=DETAIL), picture))
+        results.append(result)
     return torch.cat(results)
 
 
