@@ -173,6 +173,9 @@ def test_no_photograph_is_lost(home: Path, tmp_path: Path, capsys: pytest.Captur
     assert run(*line, photos, "-o", tmp_path / "new") == 2
     assert "me-beside.png would be written twice" in capsys.readouterr().err
     assert {path.name for path in photos.iterdir()} == {"me.png", "me-beside.png"}
+    images.write(torch.rand(1, 3, 16, 16), tmp_path / "curves.jpg")
+    assert run(*line, tmp_path / "curves.jpg", "-o", tmp_path / "new", "--curves") == 2
+    assert "curves.png would be written twice" in capsys.readouterr().err
     assert run(*line, photos / "me.png", "-o", tmp_path / "found", "--optimizer", "sgd", "--lr", 1e5, "--num-steps", 3) == 0
     assert "nothing better was found than where it began" in capsys.readouterr().err
 

@@ -53,7 +53,7 @@ class Square(StrEnum):
     stretch = auto()
 
 
-COMMONEST = 8  # sizes told of
+COMMONEST = 8  # sizes listed
 SHEET, COLUMNS, TILE = 64, 16, 64  # pictures of a contact sheet, of a row, and their side
 FACES = 250  # drawn at a time
 
@@ -78,7 +78,7 @@ def prepare(
         size: side in pixels.
         square: crop keeps the middle of a picture, pad repeats its border, stretch squeezes its longer side.
         skip: leave out so many pictures at the beginning.
-        count: take so many after these; all unless told.
+        count: take so many after these; all by default.
         conditional: keep classes, of dataset.json or of sub-folders.
     """
     report = Report(common)
@@ -128,8 +128,8 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
         rows = [row for row in tiles.split(COLUMNS) if len(row) == COLUMNS] or [tiles]
         images.write(images.grid(rows), sheet)
         report.say(f"wrote {sheet}")
-    told = {f"{width}x{height}": number for (width, height), number in sizes}
-    report.outcome(pictures=readable, sizes=told, damaged=dict(every.damaged), classes=classes, sheet=str(sheet or "") or None)
+    by_size = {f"{width}x{height}": number for (width, height), number in sizes}
+    report.outcome(pictures=readable, sizes=by_size, damaged=dict(every.damaged), classes=classes, sheet=str(sheet or "") or None)
 
 
 def toonfaces(

@@ -71,11 +71,11 @@ def found(folder: Path, model: str, device: torch.device) -> str:
     pairs = zip(adam, learned, strict=True)
     images.write_gif([images.grid([above[:6], below[:6]]) for above, below in pairs], folder / film, rate=4)
     curves = {title: steps[-1].history.median(1).values.tolist() for title, steps in each.items()}
-    told = f"Median loss of {len(targets)} faces by step."
+    caption = f"Median loss of {len(targets)} faces by step."
     return (
         f'<figure class="wide">{"".join(lines)}<figcaption>From the mean face. Each row: the eight faces after so many '
         f"steps.</figcaption></figure>"
-        f"<figure>{chart(curves)}<figcaption>{told}</figcaption></figure>"
+        f"<figure>{chart(curves)}<figcaption>{caption}</figcaption></figure>"
         f'<figure><img src="{film}" alt="the descents"><figcaption>Step by step: above tuned Adam, below the learned '
         f"optimizer.</figcaption></figure>"
     )

@@ -20,6 +20,6 @@ def export(model: str, *, out: Path, common: Common) -> None:
     """
     report = Report(common)
     inputs = export_(models.load(model), out)
-    told = ", ".join(f"{name} {shape}" for name, shape in inputs.items()).replace("'", "")
-    report.say(f"wrote {out}  ({out.stat().st_size / 1e6:.1f} MB; takes {told})")
+    shapes = ", ".join(f"{name} {shape}" for name, shape in inputs.items()).replace("'", "")
+    report.say(f"wrote {out}  ({out.stat().st_size / 1e6:.1f} MB; takes {shapes})")
     report.outcome(out=str(out), inputs=inputs)

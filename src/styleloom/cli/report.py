@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress as LoopProgress
 from styleloom.tasks.jobs import Event, Finished, ItemDone, Progressed
 
@@ -67,7 +66,6 @@ class Report:
             outcome: a line about the whole, or nothing.
 
         Raises:
-            StyleLoomError: the only item could not be done.
             SomeFailed: some of several could not.
         """
         last: Progressed | None = None
@@ -95,8 +93,6 @@ class Report:
         return self._conclude(finished, outcome)
 
     def _conclude(self, finished: Finished, outcome: Callable[[Finished], str]) -> Finished:
-        if finished.failed and finished.done + finished.skipped == 0 and len(finished.failed) == 1:
-            raise StyleLoomError(next(iter(finished.failed.values())))
         if text := outcome(finished):
             self.say(text)
         self.json(finished.as_dict())

@@ -72,9 +72,9 @@ def stylize(
 
     def tell(event: ItemDone) -> str:
         values = event.values
-        told = [f"{values['size']}" if "size" in values else "", f"{values['steps']} steps" if "steps" in values else ""]
-        told += [f"{values['frames']} frames" if "frames" in values else "", f"{event.seconds:.2f} s on {device}"]
-        return f"wrote {event.out[0]}  ({', '.join(part for part in told if part)})"
+        parts = [f"{values['size']}" if "size" in values else "", f"{values['steps']} steps" if "steps" in values else ""]
+        parts += [f"{values['frames']} frames" if "frames" in values else "", f"{event.seconds:.2f} s on {device}"]
+        return f"wrote {event.out[0]}  ({', '.join(part for part in parts if part)})"
 
     report.follow(events, tell, pictures_done)
 

@@ -17,6 +17,11 @@ PHOTOGRAPHS = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "
 NAMES = (*PHOTOGRAPHS, *STYLES)
 
 
+def is_bundled(name: str) -> bool:
+    """Whether a name means a bundled picture: a file of that name wins."""
+    return name in NAMES and not Path(name).exists()
+
+
 def bundled(name: str) -> Tensor:
     """A bundled picture by name: a photograph as it is, or a style picture of 512 pixels.
 

@@ -29,7 +29,6 @@ Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
 Many = Callable[[Sequence[int], Sequence[RandomState]], tuple[Tensor, ...]]
 CLASSES = 10_000  # that any set may have; larger ones as many as pictures
-UNREADABLE = (StyleLoomError, OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError)
 KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
 
 
@@ -70,7 +69,7 @@ class Pictures:
         elif source.suffix.lower() == ".zip":
             try:
                 archive = zipfile.ZipFile(source)
-            except UNREADABLE as error:
+            except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
                 raise StyleLoomError(f"cannot read {source}: {error}") from error
             for name in sorted(archive.namelist()):
                 if is_picture(name):
@@ -130,7 +129,7 @@ class Pictures:
             return self._kept[index].float() / 255
         try:
             picture = reader()
-        except UNREADABLE as error:
+        except (StyleLoomError, OSError) as error:
             self.damaged[name] = str(error)
             return None
         if self.shorter is None:
@@ -306,7 +305,20 @@ def _table(source: Path) -> dict[str, Any] | None:
 
 
 def _from_zip(archive: zipfile.ZipFile, name: str, told: str) -> Read:
-    return lambda: images.read(io.BytesIO(archive.read(name)), name=told)
+    def read() -> Tensor:
+        try:
+            data = archive.read(name)
+        except (
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+            RuntimeError,
+        ) as error:  # damaged, encrypted, or packed otherwise
+            raise StyleLoomError(f"cannot read {told}: {error}") from error
+        return images.read(io.BytesIO(data), name=told)
+
+    return read
 
 
 def is_picture(name: str) -> bool:

@@ -96,7 +96,7 @@ def stylize(
 
 def as_pictures(picture: Picture, name: str) -> Tensor:
     """[N, 3, H, W] in [0, 1] of whatever holds a picture; a bundled name is one, where there is no such file."""
-    if isinstance(picture, str) and picture in bundled.NAMES and not Path(picture).exists():
+    if isinstance(picture, str) and bundled.is_bundled(picture):
         return bundled.bundled(picture)
     return images.as_images(picture, name)
 

@@ -250,23 +250,24 @@ def watched(item: str, loop: Iterable[Step]) -> Generator[Event, None, Step]:
 
 def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:
     """Raise StyleLoomError where a file would be written twice, or over one that is read, through links too."""
-    read = {Path(source).resolve() for source in sources}
+    read, files = {Path(source).resolve() for source in sources}, {_file(source) for source in sources} - {None}
     places: set[Path] = set()
     for target in targets:
         place = target.resolve()
-        if place in read or any(_same(target, source) for source in sources):
+        if place in read or _file(target) in files:
             raise StyleLoomError(f"{target} is among the sources and would be overwritten; write to another place")
         if place in places:
             raise StyleLoomError(f"{target} would be written twice; rename the sources")
         places.add(place)
 
 
-def _same(target: Path, source: str | Path) -> bool:
-    """Whether two names are one file, a hard link say."""
+def _file(path: str | Path) -> tuple[int, int] | None:
+    """What all names of a file, hard links too, have in common; None where there is none."""
     try:
-        return target.samefile(source)
+        found = Path(path).stat()
     except OSError:
-        return False
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _check_free(job: Job, pending: Sequence[Item]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import bundled as samples
 from styleloom.data import images
+from styleloom.data.datasets import is_picture
 
 Source = str | Path
 
@@ -27,13 +28,13 @@ def find(source: Source) -> list[str]:
     text = str(source)
     path = Path(text)
     if path.is_dir():
-        found = sorted(str(item) for item in path.iterdir() if is_picture(item))
+        found = sorted(str(item) for item in path.iterdir() if is_picture(item.name) and not item.is_dir())
         if not found:
             raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(images.SUFFIXES))})")
         return found
     if path.exists() or text in samples.NAMES:
         return [text]
-    found = sorted(item for item in glob(text) if is_picture(Path(item)))  # noqa: PTH207 (absolute ones too)
+    found = sorted(item for item in glob(text) if is_picture(Path(item).name) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
     if not found:
         raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
     return found
@@ -45,15 +46,10 @@ def find_all(sources: Source | Sequence[Source]) -> list[str]:
     return list(dict.fromkeys(path for source in several for path in find(source)))
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a path is a picture's by its name."""
-    return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".") and not path.is_dir()
-
-
 def open_picture(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
     """The picture [1, 3, H, W] behind a file name or a bundled name; a file wins."""
     text = str(source)
-    if not Path(text).exists() and text in samples.NAMES:
+    if samples.is_bundled(text):
         return samples.bundled(text)
     return images.read(text, max_pixels=max_pixels, as_bytes=as_bytes)
 

@@ -82,8 +82,8 @@ def invert(
     items = [Item(source, tuple(out / f"{Path(source).stem}{end}" for end in ends)) for source in sources]
     read = [*sources, *(each for each in (encoder, basis, learned, mask) if each)]
     read += [] if isinstance(model, Generator) else [model]
-    check_apart([out / "metrics.json", *([out / "curves.png"] if curves else [])], read)
-    check_apart([target for item in items for target in item.targets], read)
+    of_all = [out / "metrics.json", *([out / "curves.png"] if curves else [])]
+    check_apart([*of_all, *(target for item in items for target in item.targets)], read)
     if video:
         video_.pyav()
     plot = _pyplot() if curves else None
