@@ -42,7 +42,7 @@ from styleloom.loops.eigenbasis import EigenAdam
 from styleloom.nn.generator import Generator
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
-from styleloom.papers.learned_optimizer.networks import Loom, Network
+from styleloom.papers.learned_optimizer import Loom, Network
 from styleloom.tasks import invert as inversion
 from styleloom.tasks.invert import Tools
 from styleloom.tasks.jobs.generate import load_generator
@@ -117,7 +117,7 @@ def factory_of(contender: Contender, tools: Tools) -> Factory:
         return learned_optimizer.factory(contender.network)
     made = OPTIMIZERS[contender.name].make
     more = {"basis": tools.basis} if made is EigenAdam else {}
-    return lambda params, objective: made(params, **contender.settings, **more)
+    return lambda params, descent: made(params, **contender.settings, **more)
 
 
 def key_of(contender: Contender, count: int, start: str, tools: Tools, num_steps: int) -> str:

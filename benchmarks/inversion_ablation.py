@@ -37,20 +37,20 @@ from styleloom.papers.learned_optimizer import Recipe
 from styleloom.tasks.invert import Tools
 
 PICTURES = 32
-WHOLE = Recipe(num_steps=150, pairs=0.3, unroll_length=20, horizon=20, starts=("mean", "random"))
-UNPAIRED = WHOLE.num_steps - WHOLE.pair_steps
+WHOLE = Recipe(num_steps=150, pretrain_fraction=0.3, unroll_length=20, anneal_start=20, starts=("mean", "random"))
+UNPRETRAINED = WHOLE.num_steps - WHOLE.pretrain_steps
 VARIANTS: dict[str, dict[str, Any]] = {
     "whole": {},
     "whole, second seed": dict(seed=1),
     "whole, third seed": dict(seed=2),
-    "does not look at the pictures": dict(channels=0, num_steps=UNPAIRED),
-    "the eye learns from descents alone": dict(pairs=0.0, num_steps=UNPAIRED),
-    "no quasi-Newton step": dict(newton=False),
-    "Adam's momentum alone": dict(momenta=False),
-    "neither time nor loss": dict(clock=False),
+    "no step network": dict(channels=0, num_steps=UNPRETRAINED),
+    "no pretraining of the step network": dict(pretrain_fraction=0.0, num_steps=UNPRETRAINED),
+    "no quasi-Newton step": dict(use_quasi_newton=False),
+    "Adam's momentum alone": dict(use_momenta=False),
+    "neither time nor loss": dict(use_time_features=False),
     "descents of 5 steps": dict(unroll_length=5),
     "long descents alone": dict(first_unroll_length=20),
-    "made pictures alone": dict(synthetic=1.0),
+    "generated images alone": dict(synthetic=1.0),
 }
 
 

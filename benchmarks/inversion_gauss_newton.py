@@ -32,7 +32,7 @@ from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, Config
-from styleloom.papers.image2stylegan.objective import Objective, Weights, pictured
+from styleloom.papers.image2stylegan.objective import Objective, Weights, render
 
 BEFORE, AFTER = 20, 4  # steps of the learned optimizer, and of Gauss-Newton
 DAMPINGS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)  # shares of the largest curvature
@@ -42,17 +42,17 @@ SHIFT, TOGETHER = 0.02, 8  # difference quotients: standard deviations of the pr
 
 def residual(objective: Objective, ws: Tensor) -> Tensor:
     """What the loss is the squared length of, of pictures with one target: [N, numbers]."""
-    image, weights = pictured(objective.generator, ws), objective.weights
-    apart = [(image - objective.targets, weights.pixel)]
+    image, weights = render(objective.generator, ws), objective.weights
+    differences = [(image - objective.targets, weights.pixel_weight)]
     taps = objective.features(image, LAYERS)
-    apart += [(taps[layer] - objective.wanted[layer], weights.perceptual / len(LAYERS)) for layer in LAYERS]
-    return torch.cat([each.flatten(1) * (weight / each[0].numel()) ** 0.5 for each, weight in apart], 1)
+    differences += [(taps[layer] - objective.target_features[layer], weights.perceptual_weight / len(LAYERS)) for layer in LAYERS]
+    return torch.cat([each.flatten(1) * (weight / each[0].numel()) ** 0.5 for each, weight in differences], 1)
 
 
 def gauss_newton(objective: Objective, ws: Tensor, basis: Eigenbasis) -> tuple[Tensor, float]:
     """The best step of one picture, ws [1, num_ws, w_dim], by the true loss; and that loss."""
     here = residual(objective, ws)
-    ways = (basis.vectors * basis.spread).T.unflatten(1, ws.shape[1:])
+    ways = (basis.vectors * basis.prior_std).T.unflatten(1, ws.shape[1:])
     moved = (residual(objective, ws + SHIFT * some) for some in ways.split(TOGETHER))
     columns = torch.cat([((each - here) / SHIFT).half() for each in moved])
     parts = [part.float() for part in columns.split(65_536, 1)]

@@ -73,10 +73,10 @@ def public(generator: stylegan2.Generator, features: Features, targets: Tensor, 
     while True:
         optimizer.zero_grad()
         image = (official.synthesis(generator.synthesis, ws) + 1) / 2
-        loss = config.pixel * F.mse_loss(image, targets, reduction="none").mean((1, 2, 3))
+        loss = config.pixel_weight * F.mse_loss(image, targets, reduction="none").mean((1, 2, 3))
         pairs = zip(plain_features(features, image), plain_features(features, targets), strict=True)
         parts = [F.mse_loss(*pair, reduction="none").mean((1, 2, 3)) for pair in pairs]
-        loss = loss + config.perceptual * torch.stack(parts).mean(0)
+        loss = loss + config.perceptual_weight * torch.stack(parts).mean(0)
         loss.sum().backward()
         optimizer.step()
         yield loss.detach()

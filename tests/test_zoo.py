@@ -17,7 +17,7 @@ from styleloom.metrics.image import perceptual_distance
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn.attributes import Labeller
 from styleloom.papers import dumoulin, stylegan2, super_resolution
-from styleloom.papers.learned_optimizer.networks import Gate, Loom
+from styleloom.papers.learned_optimizer import Gate, Loom
 from styleloom.tasks import invert as inversion
 
 

@@ -187,7 +187,7 @@ def test_a_mask_is_what_counts(home: Path) -> None:
     mask[..., :8] = 1
     spoiled = wanted.clone()
     spoiled[..., 8:] = 1 - spoiled[..., 8:]
-    settings: dict[str, Any] = dict(masks=mask, num_steps=3, optimizer="adam", perceptual=0)
+    settings: dict[str, Any] = dict(masks=mask, num_steps=3, optimizer="adam", perceptual_weight=0)
     found = [inversion.invert(generator, each, **settings) for each in (wanted, spoiled)]
     for key in ("psnr", "left"):
         torch.testing.assert_close(found[1].metrics[key], found[0].metrics[key], atol=1e-3, rtol=1e-3)
@@ -252,7 +252,7 @@ def test_the_share_that_kept_directions_carry(home: Path, tmp_path: Path, capsys
         assert run(*line, "-o", tmp_path / "b.safetensors", "--keep", keep) == 0
         told[keep] = outcome(capsys)
     assert told[0]["share"] == pytest.approx(1) and told[0]["half"] == told[5]["half"] <= 5 and 0.5 < told[5]["share"] < 1
-    assert run(*line, "-o", tmp_path / "c.safetensors", "--pixel", 0, "--perceptual", 0) == 2
+    assert run(*line, "-o", tmp_path / "c.safetensors", "--pixel-weight", 0, "--perceptual-weight", 0) == 2
     assert "nothing is asked for" in capsys.readouterr().err and not (tmp_path / "c.safetensors").exists()
     assert run("train", "eigenbasis", home / "g.safetensors", "-o", home / "g.safetensors", "--device", "cpu") == 2
     assert "would be overwritten" in capsys.readouterr().err

@@ -167,7 +167,7 @@ def test_bf16_is_refused_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> No
         Hardware("cpu", precision="bf16").launch()
     with pytest.raises(StyleLoomError, match="unknown precision 'fp8'; choose one of fp32, bf16"):
         Hardware("cpu", precision="fp8").launch()
-    with pytest.raises(StyleLoomError, match="processes is 0; it must be at least 1"):
+    with pytest.raises(StyleLoomError, match="processes is 0; it must be a whole number, at least 1"):
         Hardware("cpu", processes=0).launch()
     with pytest.raises(StyleLoomError, match="several processes cannot share cuda:1; use device cuda"):
         Hardware("cuda:1", processes=2).launch()

@@ -232,7 +232,7 @@ def test_length_of_a_run_is_told_in_pictures(faces: str) -> None:
 
 
 def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
-    with pytest.raises(StyleLoomError, match="freeze is 9; it must be from 0 to 2"):
+    with pytest.raises(StyleLoomError, match="freeze is 9; it must be a whole number, from 0 to 2"):
         run("stylegan2", faces, tmp_path, 0.01, freeze=9)
     with pytest.raises(StyleLoomError, match="in 3 parts leaves 2 pictures to groups of 4"):
         run("stylegan2", faces, tmp_path, 0.01, accumulate=3)

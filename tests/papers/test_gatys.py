@@ -145,7 +145,7 @@ def test_presets_name_layers_of_vgg19() -> None:
     [
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; choose one of lbfgs, adam"),
         ({"style_loss": "x"}, "unknown style_loss 'x'; choose one of gram, wasserstein"),
-        ({"size": -1}, "size is -1; it must be 0 or above"),
+        ({"size": -1}, "size is -1; it must be a whole number, at least 0"),
         ({"content_weight": -1.0}, "content_weight is -1.0"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "both 0"),
         ({"style_layer_weights": (1.0,)}, "2 style_layers but 1 style_layer_weights"),

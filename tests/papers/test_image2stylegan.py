@@ -39,7 +39,8 @@ def last(*arguments: Any, **options: Any) -> image2stylegan.Step:
 
 
 def test_terms_are_their_formulas(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
-    weights = dict(pixel=2.0, perceptual=0.5, lpips=0.3, prior=0.1, in_domain=0.2)
+    values = dict(pixel=2.0, perceptual=0.5, feature_distance=0.3, prior=0.1, in_domain=0.2)
+    weights = {f"{name}_weight": value for name, value in values.items()}
     ws = generator.map([7, 8, 9])
 
     def encoder(image: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def test_terms_are_their_formulas(generator: stylegan2.Generator, features: Feat
         plain = dict(
             pixel=2.0 * F.mse_loss(raw[row], targets[row]),
             perceptual=0.5 * sum(F.mse_loss(a, b) for a, b in pairs) / 4,
-            lpips=0.3 * sum((a - b).square().sum(1).mean() for a, b in unit),
+            feature_distance=0.3 * sum((a - b).square().sum(1).mean() for a, b in unit),
             prior=0.1 * (ws[row] - generator.w_avg).square().mean(),
             in_domain=0.2 * (ws[row] - raw[row].mean((1, 2)).sum()).square().mean(),
         )
@@ -67,7 +68,7 @@ def test_a_mask_leaves_only_what_it_shows(generator: stylegan2.Generator, featur
     mask = torch.zeros(1, 1, SIDE, SIDE)
     mask[..., :8] = 1
     ws = generator.map([7, 8, 9])
-    config = Config(perceptual=0)
+    config = Config(perceptual_weight=0)
     found = Objective(generator, targets, features, config, masks=mask)(ws)[1]["pixel"]
     image = (generator.synthesis(ws, noise_mode="const") + 1) / 2
     torch.testing.assert_close(found, (image - targets)[..., :8].square().mean((1, 2, 3)))
@@ -84,9 +85,9 @@ def test_features_do_not_see_what_a_mask_hides(generator: stylegan2.Generator, f
     masks = torch.zeros(2, 1, SIDE, SIDE)
     masks[0, :, :, :8], masks[1, :, 8:] = 1, 0.5
     hidden = torch.where(masks > 0, image, torch.rand(2, 3, SIDE, SIDE))
-    config = Config(lpips=1.0)
+    config = Config(feature_distance_weight=1.0)
     terms = Objective(generator, hidden, features, config, masks=masks)(ws)[1]
-    assert set(terms) == {"pixel", "perceptual", "lpips"} and all(float(term.max()) < 1e-9 for term in terms.values())
+    assert set(terms) == {"pixel", "perceptual", "feature_distance"} and all(float(term.max()) < 1e-9 for term in terms.values())
     shown = hidden.clone()
     shown[:, :, 12:, :4] = 1 - shown[:, :, 12:, :4]
     assert all(float(term.min()) > 1e-4 for term in Objective(generator, shown, features, config, masks=masks)(ws)[1].values())
@@ -246,17 +247,17 @@ def test_the_regulariser_of_noise_is_its_formula() -> None:
     [
         (dict(space="s"), "unknown space 's'; choose one of w_plus, w, z"),
         (dict(space="z"), "init is mean, which the space z has none of"),
-        (dict(pixel=0, perceptual=0), "all 0, so nothing is asked for"),
-        (dict(pixel=float("nan")), "pixel is nan"),
-        (dict(lr=0.0), "lr is 0.0; it must be from 1e-09"),
-        (dict(noise_lr=-1.0), "noise_lr is -1.0; it must be from 1e-09"),
+        (dict(pixel_weight=0, perceptual_weight=0), "all 0, so nothing is asked for"),
+        (dict(pixel_weight=float("nan")), "pixel_weight is nan"),
+        (dict(lr=0.0), "lr is 0.0; it must be above 0"),
+        (dict(noise_lr=-1.0), "noise_lr is -1.0; it must be above 0"),
         (dict(tolerance=float("nan")), "tolerance is nan"),
         (dict(num_steps=2.5), "num_steps is 2.5; it must be a whole number"),
         (dict(num_steps=-1), "num_steps is -1"),
         (dict(optimizer="newton"), "unknown optimizer 'newton'; choose one of sgd, nag"),
         (dict(optimizer="lbfgs"), "lbfgs inverts one picture at a time, and 3 were given"),
         (dict(init="encoder"), "this generator has none; train one"),
-        (dict(in_domain=1.0), "this generator has no encoder; train one"),
+        (dict(in_domain_weight=1.0), "this generator has no encoder; train one"),
         (dict(optimizer="adam-eigenbasis"), "adam-eigenbasis wants the generator's eigenbasis"),
     ],
 )

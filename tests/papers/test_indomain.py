@@ -42,7 +42,7 @@ def run(pictures: str, networks: Any, out: Path, stop: int = 10**9, **options: A
             break
 
 
-@pytest.mark.parametrize("options", [dict(), dict(adversarial=0.1), dict(iterations=2)])
+@pytest.mark.parametrize("options", [dict(), dict(adversarial_weight=0.1), dict(iterations=2)])
 def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, tmp_path: Path) -> None:
     discriminator = {name: value.clone() for name, value in networks[1].state_dict().items()}
     for part, stop in (("whole", 6), ("halves", 4), ("halves", 6)):  # one step after the checkpoint
@@ -58,7 +58,7 @@ def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, 
 def test_a_batch_in_two_parts_takes_the_same_step(pictures: str, networks: Any, tmp_path: Path) -> None:
     """Which pictures are made is decided for each of them, so the parts are those of the whole."""
     for accumulate in (1, 2):
-        run(pictures, networks, tmp_path / str(accumulate), 1, num_steps=1, batch=6, accumulate=accumulate, latent=1.0)
+        run(pictures, networks, tmp_path / str(accumulate), 1, num_steps=1, batch=6, accumulate=accumulate, latent_weight=1.0)
     whole, parts = (read_state(tmp_path / part / STATE)["networks"]["encoder"] for part in "12")
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=0, atol=2e-5, msg=name)
@@ -84,7 +84,7 @@ def test_the_last_look_follows_the_picture(networks: Any) -> None:
         got = encoder(torch.cat([seen, generator.synthesis(got, noise_mode="const")], 1))
         got = generator.synthesis(got, noise_mode="const")
     (wanted,) = torch.autograd.grad(encoder(torch.cat([seen, got], 1)).square().sum(), image, retain_graph=True)
-    *_, before, last = encoder.looks(generator, image * 2 - 1)
+    *_, before, last = encoder.iterate(generator, image * 2 - 1)
     (found,) = torch.autograd.grad((last - before.detach()).square().sum(), image)
     assert float(wanted.abs().max()) > 0
     torch.testing.assert_close(found, wanted)
@@ -105,7 +105,14 @@ def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictu
 
 @pytest.mark.parametrize(
     "change",
-    [dict(iterations=0), dict(iterations=10**6), dict(synthetic=1.5), dict(lr=-1.0), dict(latent=-1.0), dict(pixel=-1.0)],
+    [
+        dict(iterations=0),
+        dict(iterations=10**6),
+        dict(synthetic=1.5),
+        dict(lr=-1.0),
+        dict(latent_weight=-1.0),
+        dict(pixel_weight=-1.0),
+    ],
 )
 def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
     ((name, value),) = change.items()
@@ -114,5 +121,5 @@ def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
 
 
 def test_mistakes(pictures: str, networks: Any, tmp_path: Path) -> None:
-    with pytest.raises(StyleLoomError, match="adversarial is above 0, and this generator's file has no discriminator"):
-        next(indomain.train(pictures, networks[0], replace(RECIPE, adversarial=0.1), out=tmp_path))
+    with pytest.raises(StyleLoomError, match="adversarial_weight is not 0, and this generator's file has no discriminator"):
+        next(indomain.train(pictures, networks[0], replace(RECIPE, adversarial_weight=0.1), out=tmp_path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum, auto
@@ -11,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.files import check_folder
+from styleloom.core.settings import Range
 from styleloom.data import images, painterly
 from styleloom.data import toonfaces as toonfaces_
 from styleloom.data.archives import survey, write_archive
@@ -151,9 +151,9 @@ def toonfaces(
         label: the attribute, such as hair or glasses, that is their class in a zip.
     """
     report = Report(common)
-    check_limits("--count", count, 1, 2**32)
-    check_limits("--seed", seed, 0, 2**32 - count)
-    check_limits("--size", size, 16, math.inf)
+    Range(1, 2**32).check("--count", count)
+    Range(0, 2**32 - count).check("--seed", seed)
+    Range(16).check("--size", size)
     if label is not None:
         check_choice("label", label, toonfaces_.CHOICES)
         if out.suffix.lower() != ".zip":

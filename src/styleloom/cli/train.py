@@ -12,8 +12,8 @@ import torch
 
 from styleloom import models
 from styleloom.core.checkpoint import check_model_path, licence_of, read_config
-from styleloom.core.errors import check_limits, check_seeds
-from styleloom.core.settings import configured
+from styleloom.core.errors import check_seeds
+from styleloom.core.settings import Range, configured
 from styleloom.loops import eigenbasis as eigenbasis_
 from styleloom.loops.fit import MODEL, Hardware, Tick
 from styleloom.nn.vgg_files import load_features
@@ -296,7 +296,9 @@ def encoder(
     """
     chosen = configured(indomain_.RECIPES, recipe, settings)
     network = load_generator(generator, common.torch_device())
-    discriminator = models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial else None
+    discriminator = (
+        models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial_weight else None
+    )
     hardware = launch.hardware(common)
     loop = indomain_.train(
         data, network, chosen, out=out, discriminator=discriminator, licence=licence, hardware=hardware, resume=launch.resume
@@ -310,8 +312,8 @@ def eigenbasis(
     out: Path,
     samples: int = 2_000,
     keep: int = 0,
-    pixel: float = 1.0,
-    perceptual: float = 0.07,
+    pixel_weight: float = 1.0,
+    perceptual_weight: float = 0.07,
     seed: int = 0,
     licence: str = "unknown",
     common: Common,
@@ -323,22 +325,22 @@ def eigenbasis(
         out: model file to write.
         samples: backward passes; about as many as w has numbers, or more.
         keep: how many of the leading directions; 0: all.
-        pixel: weight of the mean squared difference of pixels.
-        perceptual: weight of that of features.
+        pixel_weight: of the mean squared difference of pixels.
+        perceptual_weight: of that of features.
         seed: of residuals.
         licence: what the model may be used for, noted in it.
     """
     report = Report(common)
-    weights = Weights(pixel=pixel, perceptual=perceptual)
+    weights = Weights(pixel_weight=pixel_weight, perceptual_weight=perceptual_weight)
     check_seeds([seed])
-    check_limits("--samples", samples, 2, 10**7)
-    check_limits("--keep", keep, 0, 10**6)
+    Range(2, 10**7).check("--samples", samples)
+    Range(0, 10**6).check("--keep", keep)
     check_apart([out], [generator])
     check_model_path(out)
     network = load_generator(generator, common.torch_device()).requires_grad_(False)
     features = load_features().prepare(network.device, torch.float32)
-    read = eigenbasis_.readings(features, list(LAYERS), weights.pixel, weights.perceptual / len(LAYERS))
-    loop = eigenbasis_.eigenbasis(network, read, samples=samples, keep=keep or None, seed=seed)
+    outputs = eigenbasis_.residuals(features, list(LAYERS), weights.pixel_weight, weights.perceptual_weight / len(LAYERS))
+    loop = eigenbasis_.eigenbasis(network, outputs, samples=samples, keep=keep or None, seed=seed)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
     last.basis.save(out, licence)
@@ -368,10 +370,10 @@ def learned_optimizer(
     """Train an optimizer that inverts pictures in few steps.
 
     Args:
-        data: folders or zips of pictures of the generator's kind, where the recipe wants other than made ones.
+        data: folders or zips of images of the generator's kind, unless --synthetic is 1.
         generator: a name from "styleloom zoo", or a model file.
         out: folder of the run.
-        recipe: default or lstm (through whole descents) or seed (a step at a time): where the settings below start from.
+        recipe: default or lstm (through whole descents) or seed (one step at a time): where the settings below start from.
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
         base: a trained optimizer to start from, of the sizes and with the basis that it has.

@@ -1,6 +1,5 @@
 """The one exception of StyleLoom: a mistake in what was asked for, told in one line."""
 
-import math
 from collections.abc import Iterable
 from numbers import Integral
 
@@ -10,16 +9,6 @@ class StyleLoomError(Exception):
 
     The command line prints it and exits with status 2; nothing has been written when it is raised.
     """
-
-
-TINY = 1e-9  # the least of a number that must be above 0
-
-
-def check_limits(name: str, value: float, least: float, most: float) -> None:
-    """Raise StyleLoomError unless a number is from ``least`` to ``most``."""
-    if not least <= value <= most:
-        wanted = f"at least {least:.10g}" if most == math.inf else f"from {least:.10g} to {most:.10g}"
-        raise StyleLoomError(f"{name} is {value}; it must be {wanted}")
 
 
 def check_seeds(seeds: Iterable[object]) -> None:

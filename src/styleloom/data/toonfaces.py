@@ -21,7 +21,8 @@ import torch
 from numpy.random import RandomState
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError, check_choice, check_limits, check_seeds
+from styleloom.core.errors import StyleLoomError, check_choice, check_seeds
+from styleloom.core.settings import Range
 
 CHOICES: dict[str, dict[str, float]] = {
     "hair": {"none": 0.1, "short": 0.25, "bob": 0.15, "long": 0.2, "curly": 0.15, "bunches": 0.15},
@@ -120,7 +121,7 @@ class Attributes:
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
         for name, (low, high) in RANGES.items():
-            check_limits(name, getattr(self, name), low, high)
+            Range(low, high).check(name, getattr(self, name))
 
 
 NAMES = tuple(field.name for field in fields(Attributes))

@@ -1,9 +1,9 @@
-"""The directions of latent space that pictures depend on most, and Adam run along them.
+"""The directions of latent space that images depend on most, and Adam along them.
 
-A step of w changes the picture by J times it. E[J^T J], the average Gauss-Newton matrix of the generator, has few large
-eigenvalues: most of what a picture shows depends on few directions, each a mixture of layers and channels. Adam scales each
-coordinate by itself, so it does well where coordinates matter one by one: in the eigenbasis. (Soap, Vyas et al. 2024, does this
-with matrices of gradients met on the way; a generator's own can be had beforehand, in minutes.)
+A step dw changes the image by J dw. E[J^T J] is the average Gauss-Newton matrix of the generator. It has few large eigenvalues:
+most of an image depends on few directions, each a mixture of layers and channels. Adam scales every coordinate on its own, so it
+works best where coordinates do not interact: in the eigenbasis. (SOAP, Vyas et al. 2024, does this with gradients collected
+during the run. The matrix of a generator takes minutes, once.)
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Eigenbasis:
     Attributes:
         vectors: [num_ws * w_dim, K], a column each.
         values: [K] eigenvalues.
-        spread: [K] standard deviation of the prior's w along each.
+        prior_std: [K] standard deviation of the prior's w along each.
         num_ws, w_dim: of the generator.
-        generator: its :func:`~styleloom.nn.generator.identity`.
+        generator: its :func:`~styleloom.nn.generator.generator_id`.
     """
 
     vectors: Tensor
     values: Tensor
-    spread: Tensor
+    prior_std: Tensor
     num_ws: int
     w_dim: int
     generator: str = ""
@@ -57,12 +57,12 @@ class Eigenbasis:
 
     def to(self, device: torch.device) -> Eigenbasis:
         """The same on another device."""
-        vectors, values, spread = (each.to(device) for each in (self.vectors, self.values, self.spread))
-        return Eigenbasis(vectors, values, spread, self.num_ws, self.w_dim, self.generator)
+        vectors, values, prior_std = (each.to(device) for each in (self.vectors, self.values, self.prior_std))
+        return Eigenbasis(vectors, values, prior_std, self.num_ws, self.w_dim, self.generator)
 
     def save(self, path: Path, licence: str = "Apache-2.0") -> None:
         """Write a model file, the vectors in half precision."""
-        tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, spread=self.spread)
+        tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, prior_std=self.prior_std)
         config = dict(num_ws=self.num_ws, w_dim=self.w_dim, generator=self.generator)
         checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
 
@@ -74,12 +74,13 @@ def load(name: str | Path) -> Eigenbasis:
         StyleLoomError: no such file, or one of another kind.
     """
     tensors, config = checkpoint.read_model(name, KIND)
-    vectors, values, spread = (tensors[name].float() for name in ("vectors", "values", "spread"))
-    return Eigenbasis(vectors, values, spread, **config)
+    std = "prior_std" if "prior_std" in tensors else "spread"  # its name in version 0.1
+    vectors, values, prior_std = (tensors[name].float() for name in ("vectors", "values", std))
+    return Eigenbasis(vectors, values, prior_std, **config)
 
 
 def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
-    """ws [N, num_ws, w_dim] of the generator's own; a share of them mixed of two at a random layer."""
+    """ws [N, num_ws, w_dim] of the generator's own; a share of them mixes two at a random layer."""
     chance = np.random.RandomState(seeds[0])
     num_ws = generator.num_ws
     cut = [chance.randint(1, num_ws) if num_ws > 1 and chance.rand() < mixing else num_ws for _ in seeds]
@@ -102,18 +103,17 @@ class Estimate(Progress):
 
 def eigenbasis(
     generator: Generator,
-    read: Callable[[Tensor], list[tuple[Tensor, float]]],
+    outputs: Callable[[Tensor], list[tuple[Tensor, float]]],
     *,
     samples: int = 2_000,
     keep: int | None = None,
     seed: int = 0,
 ) -> Iterator[Estimate]:
-    """Estimate E[J^T J] of what is read from pictures, from random residuals: one backward pass for each sample.
+    """Estimate E[J^T J] of outputs that images are compared by, from random residuals: one backward pass for each sample.
 
     Args:
         generator: whose latent space.
-        read: what pictures [N, 3, H, W] in [0, 1] are compared by: readings [N, ...] and the weight of the sum of their squared
-            differences.
+        outputs: of images [N, 3, H, W] in [0, 1], tensors [N, ...], each with the weight of the sum of its squared differences.
         samples: backward passes.
         keep: how many of the leading eigenvectors; all unless told.
         seed: of residuals.
@@ -125,31 +125,31 @@ def eigenbasis(
     size = generator.num_ws * generator.w_dim
     gauss_newton = torch.zeros(size, size, dtype=torch.float64)
     draw = torch.Generator(generator.device).manual_seed(seed)
-    seen = []
+    drawn = []
     for start in range(0, samples, BATCH):
         ws = prior(generator, range(start, min(start + BATCH, samples))).requires_grad_(True)
         image = to_image(generator.synthesis(ws, noise_mode="const"), clamp=False)
         parts = []
-        for reading, weight in read(image):
-            residual = torch.randn(reading.shape, generator=draw, device=reading.device)
-            parts.append(weight**0.5 * (reading * residual).sum())
+        for output, weight in outputs(image):
+            residual = torch.randn(output.shape, generator=draw, device=output.device)
+            parts.append(weight**0.5 * (output * residual).sum())
         (gradient,) = torch.autograd.grad(torch.stack(parts).sum(), ws)
         rows = gradient.flatten(1).cpu().double()
         gauss_newton += rows.T @ rows
-        seen.append(ws.detach().flatten(1).cpu())
+        drawn.append(ws.detach().flatten(1).cpu())
         yield Estimate(min(start + BATCH, samples), samples, {}, time.perf_counter() - began)
     values, vectors = torch.linalg.eigh(gauss_newton / samples)
     trace = float(values.sum())
     values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
-    spread = ((torch.cat(seen) - torch.cat(seen).mean(0)) @ vectors).std(0)
-    spread = spread.clamp(min=1e-3 * float(spread.max()))  # of what the prior never does, too
-    found = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=generator_id(generator))
-    basis = Eigenbasis(vectors.contiguous(), values.float(), spread, **found)  # type: ignore[arg-type]
+    prior_std = ((torch.cat(drawn) - torch.cat(drawn).mean(0)) @ vectors).std(0)
+    prior_std = prior_std.clamp(min=1e-3 * float(prior_std.max()))  # no direction is frozen
+    sizes = (generator.num_ws, generator.w_dim, generator_id(generator))
+    basis = Eigenbasis(vectors.contiguous(), values.float(), prior_std, *sizes)
     yield Estimate(samples, samples, {}, time.perf_counter() - began, basis, trace)
 
 
 class EigenAdam(torch.optim.Optimizer):
-    """Adam (Kingma and Ba 2015) on coordinates in an eigenbasis, each coordinate's step scaled by W's spread along it.
+    """Adam (Kingma and Ba 2015) on coordinates in an eigenbasis. Steps are in standard deviations of the prior.
 
     Args:
         params: latents [num_ws, w_dim], one an image.
@@ -193,19 +193,19 @@ class EigenAdam(torch.optim.Optimizer):
                 age = float(state["step"])
                 mean, square = state["exp_avg"] / (1 - beta1**age), state["exp_avg_sq"] / (1 - beta2**age)
                 steps.append(mean / (square.sqrt() + group["eps"]))
-            moved = self.basis.back(torch.stack(steps) * self.basis.spread)
+            moved = self.basis.back(torch.stack(steps) * self.basis.prior_std)
             for p, step in zip(params, moved, strict=True):
                 p.add_(step, alpha=-group["lr"])
         return loss
 
 
-def readings(
-    features: Features, layers: list[str], pixel: float, perceptual: float
+def residuals(
+    features: Features, layers: list[str], pixel_weight: float, perceptual_weight: float
 ) -> Callable[[Tensor], list[tuple[Tensor, float]]]:
-    """What the objective of an inversion compares: the pixels and features of named layers, each mean weighted."""
+    """What the objective of an inversion compares: pixels and features of named layers, each mean weighted."""
 
-    def read(image: Tensor) -> list[tuple[Tensor, float]]:
-        found = [(image, pixel / image[0].numel())]
-        return found + [(each, perceptual / each[0].numel()) for each in features(image, layers).values()]
+    def outputs(image: Tensor) -> list[tuple[Tensor, float]]:
+        pixels = [(image, pixel_weight / image[0].numel())]
+        return pixels + [(each, perceptual_weight / each[0].numel()) for each in features(image, layers).values()]
 
-    return read
+    return outputs

@@ -25,11 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state, save_state
-from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.files import check_folder, lock_folder
 from styleloom.core.memory import keep_memory
 from styleloom.core.precision import precision_on
 from styleloom.core.progress import Losses, Progress
+from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed, Weight
 from styleloom.data import datasets as data
 
 from .run_log import RunLog
@@ -43,7 +44,7 @@ PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Checked):
     """What is the same in every recipe.
 
     Args:
@@ -58,19 +59,15 @@ class Training:
         measure_every: steps between two measurements of quality, in methods that have them; 0: none.
     """
 
-    num_steps: int = 40_000
-    batch: int = 4
-    accumulate: int = 1
-    clip: float = 0.0
-    seed: int = 0
-    log_every: int = 50
-    sample_every: int = 500
-    save_every: int = 500
-    measure_every: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("num_steps", "batch", "accumulate", "log_every", "sample_every", "save_every"):
-            check_limits(name, getattr(self, name), 1, math.inf)
+    num_steps: Count = 40_000
+    batch: Count = 4
+    accumulate: Count = 1
+    clip: Weight = 0.0
+    seed: Seed = 0
+    log_every: Count = 50
+    sample_every: Count = 500
+    save_every: Count = 500
+    measure_every: CountOrNone = 0
 
 
 @dataclass(frozen=True)
@@ -101,8 +98,8 @@ class Hardware:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
         precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
         check_choice("precision", self.precision, precisions)
-        check_limits("processes", self.processes, 1, math.inf)
-        check_limits("nodes", self.nodes, 1, math.inf)
+        Range(1).check("processes", self.processes, whole=True)
+        Range(1).check("nodes", self.nodes, whole=True)
         several = self.processes * self.nodes > 1
         kind, _, number = self.device.partition(":")
         if number and several:

@@ -11,14 +11,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import TINY, StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import precision_on
+from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import Distance, Embedding
@@ -28,25 +29,13 @@ from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
-LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("kimg", "ema_kimg", "ada_kimg"), (TINY, 1e9)),
-    **dict.fromkeys(("fade_kimg", "stable_kimg", "ema_rampup"), (0, 1e9)),
-    **dict.fromkeys(("gradient_penalty", "drift", "r1_gamma", "pl_weight"), (0, 1e9)),
-    **dict.fromkeys(("r1_interval", "pl_interval", "pl_batch_shrink", "ada_interval"), (1, math.inf)),
-    **dict.fromkeys(("resolution", "channel_base", "channel_max", "z_dim", "w_dim", "batch"), (1, math.inf)),
-    **dict.fromkeys(("mapping_layers", "mbstd_group_size", "freeze", "measure_every"), (0, math.inf)),
-    **dict.fromkeys(("style_mixing_prob", "w_avg_beta", "ema_decay", "pl_decay"), (0, 1)),
-    "ada_target": (-1, 1),
-    "lr": (TINY, 1),
-    "measure_pictures": (2, math.inf),
-    "seed": (0, 2**32 - 1),
-}
-"""Least and most of the numbers of recipes, by name."""
+Kimg = Annotated[float, Range(above=0, most=1e9)]
+KimgOrNone = Annotated[float, Range(0, 1e9)]
 PASSED = ("kimg", "log_every", "sample_every", "save_every", "measure_every", "measure_pictures")
 
 
 @dataclass(frozen=True)
-class GANRecipe:
+class GANRecipe(Checked):
     """What is the same in every recipe of a generator.
 
     Args:
@@ -65,24 +54,18 @@ class GANRecipe:
         measure_pictures: how many real and made pictures they compare.
     """
 
-    resolution: int = 256
-    kimg: float = 25_000.0
+    resolution: Count = 256
+    kimg: Kimg = 25_000.0
     mirror: bool = False
     conditional: bool = False
-    freeze: int = 0
-    accumulate: int = 1
-    seed: int = 0
-    log_every: int = 50
-    sample_every: int = 500
-    save_every: int = 500
-    measure_every: int = 0
-    measure_pictures: int = 2_000
-
-    def __post_init__(self) -> None:
-        for name, limits in LIMITS.items():
-            value = getattr(self, name, None)
-            for each in value if isinstance(value, tuple) else () if value is None else (value,):
-                check_limits(name, each, *limits)
+    freeze: CountOrNone = 0
+    accumulate: Count = 1
+    seed: Seed = 0
+    log_every: Count = 50
+    sample_every: Count = 500
+    save_every: Count = 500
+    measure_every: CountOrNone = 0
+    measure_pictures: Annotated[int, Range(2)] = 2_000
 
 
 class RunningStatistics(nn.Module):
@@ -203,7 +186,7 @@ def trainer(
         pictures = SquareImages(data, recipe.resolution, conditional=recipe.conditional)
         torch.manual_seed(recipe.seed)
         generator, discriminator = networks(recipe, len(pictures.classes))
-        check_limits("freeze", recipe.freeze, 0, len(resolutions_of(discriminator)) - 1)
+        Range(0, len(resolutions_of(discriminator)) - 1).check("freeze", recipe.freeze, whole=True)
         if base is not None:
             begin_with(files, base, generator, discriminator)
         dtype = precision_on(fabric.device, hardware.precision)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import PRECISIONS, precision_on
+from styleloom.core.settings import Checked, CountOrNone, OneOf, Share
 from styleloom.data import images
 from styleloom.data.images import floats, like
 from styleloom.data.tiles import MULTIPLE, Window, by_tiles
@@ -22,7 +23,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class OnePass:
+class OnePass(Checked):
     """Settings of every method that paints in one pass.
 
     Args:
@@ -36,20 +37,15 @@ class OnePass:
             at the size of the result.
     """
 
-    size: int = 0
-    alpha: float = 1.0
-    keep_color: str = "none"
-    precision: str = "fp32"
+    size: CountOrNone = 0
+    alpha: Share = 1.0
+    keep_color: Annotated[str, OneOf(images.KEEP_COLOR)] = "none"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
     tile: int = 1024
-    stroke_size: int = 0
+    stroke_size: CountOrNone = 0
 
     def __post_init__(self) -> None:
-        check_limits("alpha", self.alpha, 0, 1)
-        for name in ("size", "stroke_size"):
-            if getattr(self, name) < 0:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("keep_color", self.keep_color, images.KEEP_COLOR)
+        super().__post_init__()
         if self.tile < 0 or self.tile % MULTIPLE:
             raise StyleLoomError(f"tile is {self.tile}; it must be a multiple of {MULTIPLE}, or 0 for none")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +24,8 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import check_choice
 from styleloom.core.progress import Losses
-from styleloom.core.settings import configured
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop, recolored
 from styleloom.data.images import floats
@@ -166,7 +165,7 @@ class Config(OnePass):
     """
 
     model: str = "adain-lite"
-    style_size: int = 512
+    style_size: CountOrNone = 512
 
 
 PRESETS = {"best": Config()}
@@ -275,6 +274,12 @@ def _padded(picture: Tensor) -> Tensor:
     return F.pad(picture, (0, -width % 8, 0, -height % 8), mode="replicate")
 
 
+DECAYS = {
+    "cosine": lambda step, steps: min(1, (step + 1) / 100) * cosine(step, steps),
+    "paper": lambda step, steps: 1 / (1 + 5e-5 * step),
+}
+
+
 @dataclass(frozen=True)
 class Recipe(Training):
     """How a decoder is trained.
@@ -292,18 +297,18 @@ class Recipe(Training):
         ema_decay: decay of the moving average of the weights, which is what is kept.
     """
 
-    num_steps: int = 1_400
-    batch: int = 8
+    num_steps: Count = 1_400
+    batch: Count = 8
     encoder: str = EMBEDDED
-    size: int = 128
-    style_weight: float = 4.0
-    identity_weight: float = 100.0
-    optimizer: str = "muon"
-    lr: float = 2e-3
-    decay: str = "cosine"
+    size: Count = 128
+    style_weight: Weight = 4.0
+    identity_weight: Weight = 100.0
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
+    lr: LearningRate = 2e-3
+    decay: Annotated[str, OneOf(DECAYS)] = "cosine"
     normalise: bool = True
-    recolor: float = 0.5
-    ema_decay: float = 0.99
+    recolor: Share = 0.5
+    ema_decay: Decay = 0.99
 
 
 RECIPES = {
@@ -322,10 +327,6 @@ RECIPES = {
         optimizer="adam",
         ema_decay=0,
     ),
-}
-DECAYS = {
-    "cosine": lambda step, steps: min(1, (step + 1) / 100) * cosine(step, steps),
-    "paper": lambda step, steps: 1 / (1 + 5e-5 * step),
 }
 
 
@@ -387,8 +388,6 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    check_choice("decay", recipe.decay, DECAYS)
-    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     if base is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,9 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
-from styleloom.core.settings import configured
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
 from styleloom.data.inputs import check_masks, shares_of
@@ -33,6 +33,7 @@ from styleloom.loops.one_pass import OnePass, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Moment
 from styleloom.nn.losses import Moments
+from styleloom.nn.vgg import POOLINGS
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 from . import johnson
@@ -125,23 +126,23 @@ class Recipe(Training):
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
-    num_steps: int = 6_000
-    batch: int = 8
+    num_steps: Count = 6_000
+    batch: Count = 8
     features: str = EMBEDDED
-    pooling: str = "max"
-    size: int = 192
-    style_size: int = 320
-    content_weight: float = 1.0
-    style_weight: float = 2.0
-    tv_weight: float = 2.0
-    optimizer: str = "muon"
-    lr: float = 4e-3
+    pooling: Annotated[str, OneOf(POOLINGS)] = "max"
+    size: Count = 192
+    style_size: CountOrNone = 320
+    content_weight: Weight = 1.0
+    style_weight: Weight = 2.0
+    tv_weight: Weight = 2.0
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
+    lr: LearningRate = 4e-3
     normalise: bool = True
-    width: int = 32
-    blocks: int = 5
-    deep_blocks: int = 0
-    deep_width: int = 128
-    ema_decay: float = 0.995
+    width: Count = 32
+    blocks: CountOrNone = 5
+    deep_blocks: CountOrNone = 0
+    deep_width: Count = 128
+    ema_decay: Decay = 0.995
 
 
 RECIPES = {
@@ -194,7 +195,6 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features, pooling=recipe.pooling).prepare(fabric.device, torch.float32)

@@ -21,17 +21,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.checkpoint import fingerprint, read_run, save_state
-from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import configured
+from styleloom.core.settings import Checked, Count, CountOrNone, Decay, OneOf, Rate, Seed, Weight, configured
 from styleloom.data.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
 from styleloom.data.inputs import check_masks, check_pictures, shares_of
 from styleloom.loops.descend import carry_over, descend
@@ -52,7 +52,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """What a picture is painted with.
 
     Args:
@@ -83,49 +83,33 @@ class Config:
         seed: of the noise.
     """
 
-    size: int = 0
-    first_size: int = 128
-    first_steps: int = 150
-    steps: int = 75
-    content_weight: float = 0.06
-    style_weight: float = 1.0
-    tv_weight: float = 2.0
+    size: CountOrNone = 0
+    first_size: Count = 128
+    first_steps: Count = 150
+    steps: Count = 75
+    content_weight: Weight = 0.06
+    style_weight: Weight = 1.0
+    tv_weight: Weight = 2.0
     content_layers: tuple[str, ...] = ("relu4_2",)
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    style_layer_weights: tuple[float, ...] = (1.0, 2.0, 2.0, 1.5, 1.0)
-    style_loss: str = "wasserstein"
+    style_layer_weights: tuple[Weight, ...] = (1.0, 2.0, 2.0, 1.5, 1.0)
+    style_loss: Annotated[str, OneOf(STYLE_LOSSES)] = "wasserstein"
     normalise: bool = True
-    optimizer: str = "adam"
-    lr: float = 0.02
-    ema_decay: float = 0.9
-    init: str = "content"
-    margin: int = 12
-    style_scale: float = 1.0
-    keep_color: str = "none"
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "adam"
+    lr: Rate = 0.02
+    ema_decay: Decay = 0.9
+    init: Annotated[str, OneOf(INITS)] = "content"
+    margin: CountOrNone = 12
+    style_scale: Rate = 1.0
+    keep_color: Annotated[str, OneOf(KEEP_COLOR)] = "none"
     features: str = EMBEDDED
-    pooling: str = "max"
-    precision: str = "fp32"
+    pooling: Annotated[str, OneOf(POOLINGS)] = "max"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
     compile: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("style_loss", self.style_loss, STYLE_LOSSES),
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("init", self.init, INITS),
-            ("keep_color", self.keep_color, KEEP_COLOR),
-            ("pooling", self.pooling, POOLINGS),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            check_choice(name, value, choices)
-        for name in ("first_size", "first_steps", "steps", "lr", "style_scale"):
-            if not getattr(self, name) > 0:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("size", "margin", "content_weight", "style_weight", "tv_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        if not 0 <= self.ema_decay < 1:
-            raise StyleLoomError(f"ema_decay is {self.ema_decay}; it must be at least 0 and below 1")
+        super().__post_init__()
         if self.content_weight == 0 and self.style_weight == 0:
             raise StyleLoomError("content_weight and style_weight are both 0, so nothing is asked for; raise one of them")
         if len(self.style_layer_weights) not in (0, len(self.style_layers)):

@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +28,8 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import check_choice, check_limits
 from styleloom.core.progress import Losses
-from styleloom.core.settings import configured
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop, recolored
 from styleloom.data.images import floats
@@ -211,13 +210,9 @@ class Config(OnePass):
     """
 
     model: str = "anystyle"
-    stroke_size: int = 640
-    style_size: int = 384
-    style_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits("style_weight", self.style_weight, 1 / WEIGHTS, WEIGHTS)
+    stroke_size: CountOrNone = 640
+    style_size: CountOrNone = 384
+    style_weight: Annotated[float, Range(1 / WEIGHTS, WEIGHTS)] = 1.0
 
 
 PRESETS = {"best": Config()}
@@ -314,30 +309,26 @@ class Recipe(Training):
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
-    num_steps: int = 10_000
-    batch: int = 8
-    clip: float = 5.0
+    num_steps: Count = 10_000
+    batch: Count = 8
+    clip: Weight = 5.0
     encoder: str = EMBEDDED
     features: str = EMBEDDED
-    size: int = 256
-    content_weight: float = 1.0
-    style_weight: float = 3.0
-    tv_weight: float = 0.5
-    own_style: float = 0.1
-    recolor: float = 0.2
-    optimizer: str = "muon"
-    lr: float = 3e-3
-    embedding: int = 128
-    hidden: int = 192
-    width: int = 32
-    blocks: int = 3
-    deep_blocks: int = 4
-    deep_width: int = 128
-    ema_decay: float = 0.999
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits("size", self.size, 64, math.inf)  # half of it has to reach relu5_1
+    size: Annotated[int, Range(64)] = 256  # half of it has to reach relu5_1
+    content_weight: Weight = 1.0
+    style_weight: Weight = 3.0
+    tv_weight: Weight = 0.5
+    own_style: Share = 0.1
+    recolor: Share = 0.2
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
+    lr: LearningRate = 3e-3
+    embedding: Count = 128
+    hidden: Count = 192
+    width: Count = 32
+    blocks: CountOrNone = 3
+    deep_blocks: CountOrNone = 4
+    deep_width: Count = 128
+    ema_decay: Decay = 0.999
 
 
 RECIPES = {"default": Recipe()}
@@ -426,7 +417,6 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     photographs, paintings = Pictures(content, shorter=recipe.size + 32), Pictures(style, shorter=recipe.size + 32)

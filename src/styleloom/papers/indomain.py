@@ -1,37 +1,37 @@
 """Zhu, Shen, Zhao and Zhou, "In-Domain GAN Inversion for Real Image Editing", ECCV 2020.
 
-Image2StyleGAN finds latents whose pictures are right, by a hundred steps or more, and often such that the generator knows nothing
-else about: edits of them fail. So train a network that reads latents off real pictures, judged by the pictures that the generator
-makes of them, and descend from there, near to what the network would say of the result.
+Image2StyleGAN takes a hundred steps or more, and often ends at latents far from those that the generator was trained on: edits of
+them fail. So train an encoder from real images to latents, by the images that the generator makes of them. Descend from its
+output, with a term that keeps the latents near the encoder's output for their own image.
 
 Differs from the paper:
-    - the encoder has its generator's discriminator's shape, and one w a layer is read off ("W+");
+    - the encoder has the architecture of the generator's discriminator, and outputs a w for each layer ("W+");
     - features are those of vgg19-lite, with the weight of ``image2stylegan``;
-    - it may look at what it has got and correct itself, several times (``iterations``; Alaluf et al. 2021, "ReStyle").
+    - it may correct itself over several passes (``iterations``; Alaluf et al. 2021, "ReStyle").
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import TINY, StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.settings import Count, Range, Share, Weight
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
 from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, to_image, widths
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers.image2stylegan.objective import Objective, Weights, pictured
+from styleloom.papers.image2stylegan.objective import Objective, Weights, render
 from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
 
 from .stylegan import discriminator_loss, generator_loss, r1_penalty
@@ -46,8 +46,8 @@ class Encoder(nn.Module):
         resolution: side of the pictures, a power of two from 8.
         num_ws, w_dim: of the generator.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
-        iterations: how often it looks, each time at the picture and at what it has got so far; 1: at the picture alone.
-        generator: the generator's :func:`~styleloom.nn.generator.identity`.
+        iterations: passes; with several, each sees the image and the reconstruction so far.
+        generator: the generator's :func:`~styleloom.nn.generator.generator_id`.
     """
 
     def __init__(
@@ -84,33 +84,33 @@ class Encoder(nn.Module):
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3 or 6, R, R] in [-1, 1] -> [N, num_ws, w_dim], to be added to what there is."""
+        """[N, 3 or 6, R, R] in [-1, 1] -> [N, num_ws, w_dim], to be added to the present ws."""
         x: Tensor | None = None
         for block in self.blocks:
             x, image = block(x, image)
         ws: Tensor = self.dense(x.flatten(1))  # type: ignore[union-attr]
         return ws.view(-1, self.num_ws, self.w_dim)
 
-    def looks(self, generator: Generator, image: Tensor) -> Iterator[Tensor]:
-        """ws [N, num_ws, w_dim] after each look at pictures [N, 3, R, R] in [-1, 1]."""
+    def iterate(self, generator: Generator, image: Tensor) -> Iterator[Tensor]:
+        """ws [N, num_ws, w_dim] after each pass over images [N, 3, R, R] in [-1, 1]."""
         ws = self.w_avg.expand(len(image), self.num_ws, -1)
         for _ in range(self.iterations):
-            seen = image
+            inputs = image
             if self.iterations > 1:
                 with torch.no_grad():
-                    got = pictured(generator, ws) * 2 - 1
-                seen = torch.cat([image, got], 1)
-            ws = ws.detach() + self(seen)
+                    output = render(generator, ws) * 2 - 1
+                inputs = torch.cat([image, output], 1)
+            ws = ws.detach() + self(inputs)
             yield ws
 
-    def encode(self, generator: Generator, picture: Tensor) -> Tensor:
-        """ws [N, num_ws, w_dim] of pictures [N, 3, R, R] in [0, 1]."""
-        *_, ws = self.looks(generator, picture * 2 - 1)
+    def encode(self, generator: Generator, image: Tensor) -> Tensor:
+        """ws [N, num_ws, w_dim] of images [N, 3, R, R] in [0, 1]."""
+        *_, ws = self.iterate(generator, image * 2 - 1)
         return ws
 
     def of(self, generator: Generator) -> Callable[[Tensor], Tensor]:
-        """Pictures to ws, with this generator, wherever the pictures are."""
-        return lambda picture: self.to(picture.device).encode(generator, picture)
+        """Images to ws, with this generator, on the images' device."""
+        return lambda image: self.to(image.device).encode(generator, image)
 
 
 def save(network: Encoder, path: Path, licence: str = "unknown") -> None:
@@ -148,49 +148,43 @@ class Recipe(Training):
 
     Args:
         channel_base, channel_max: its layers have min(channel_base / resolution, channel_max) channels.
-        iterations: how often it looks.
-        pixel: weight of the mean squared difference of pixels.
-        perceptual: weight of that of features.
-        adversarial: weight of the discriminator's word on its pictures; 0: none.
+        iterations: passes of the encoder, each correcting the one before.
+        pixel_weight: of the mean squared difference of pixels.
+        perceptual_weight: of that of features.
+        adversarial_weight: of the discriminator's loss on the reconstructions; 0: none.
         r1_gamma: weight of the discriminator's R1 penalty.
-        synthetic: share of pictures that the generator makes for it, whose w are known.
-        latent: weight of the mean squared difference from these.
+        synthetic: share of images that the generator makes for the training, whose w are known.
+        latent_weight: of the mean squared difference from these w.
         lr: Adam's rate, which falls by a cosine.
     """
 
-    num_steps: int = 6_000
-    batch: int = 16
-    channel_base: int = 2048
-    channel_max: int = 128
-    iterations: int = 1
-    pixel: float = 1.0
-    perceptual: float = 0.07
-    adversarial: float = 0.0
-    r1_gamma: float = 10.0
-    synthetic: float = 0.5
-    latent: float = 0.01
-    lr: float = 1e-3
+    num_steps: Count = 6_000
+    batch: Count = 16
+    channel_base: Count = 2048
+    channel_max: Count = 128
+    iterations: Annotated[int, Range(1, 20)] = 1
+    pixel_weight: Weight = 1.0
+    perceptual_weight: Weight = 0.07
+    adversarial_weight: Weight = 0.0
+    r1_gamma: Weight = 10.0
+    synthetic: Share = 0.5
+    latent_weight: Weight = 0.01
+    lr: Annotated[float, Range(above=0, most=1)] = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least, most in (
-            ("channel_base", 1, math.inf),
-            ("channel_max", 1, math.inf),
-            ("iterations", 1, 20),
-            ("adversarial", 0, math.inf),
-            ("r1_gamma", 0, math.inf),
-            ("synthetic", 0, 1),
-            ("latent", 0, math.inf),
-            ("lr", TINY, 1),
-        ):
-            check_limits(name, getattr(self, name), least, most)
-        Weights(pixel=self.pixel, perceptual=self.perceptual)  # refuses what cannot be
+        self.weights  # noqa: B018  refuses terms that are all 0
+
+    @property
+    def weights(self) -> Weights:
+        """Of the terms that compare images."""
+        return Weights(pixel_weight=self.pixel_weight, perceptual_weight=self.perceptual_weight)
 
 
 RECIPES = {
     "default": Recipe(),
     # Section 4.1 and the authors' code: pictures alone, judged by the discriminator. (Their rate is constant.)
-    "paper": Recipe(adversarial=0.1, synthetic=0.0, latent=0.0, lr=1e-4),
+    "paper": Recipe(adversarial_weight=0.1, synthetic=0.0, latent_weight=0.0, lr=1e-4),
     "restyle": Recipe(iterations=3),
 }
 
@@ -226,13 +220,13 @@ def train(
             :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_classless(generator)
-    if recipe.adversarial and discriminator is None:
-        raise StyleLoomError("adversarial is above 0, and this generator's file has no discriminator; use adversarial 0")
+    if recipe.adversarial_weight and discriminator is None:
+        raise StyleLoomError("adversarial_weight is not 0, and this generator's file has no discriminator; use 0")
     fabric = hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-    critic: Any = discriminator if recipe.adversarial else None
+    critic: Any = discriminator if recipe.adversarial_weight else None
     if critic is not None:
         critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
     pictures = SquareImages(data, maker.resolution)
@@ -241,53 +235,52 @@ def train(
     network.w_avg.copy_(maker.w_avg)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = load_features().prepare(device, torch.float32)
-    weights = Weights(pixel=recipe.pixel, perceptual=recipe.perceptual)
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(2, maker.z_dim)).float()
-        made, cut = rng.rand() < recipe.synthetic, rng.randint(maker.num_ws)
-        return pictures[index], z, torch.tensor(made), torch.tensor(cut)
+        is_synthetic, cutoff = rng.rand() < recipe.synthetic, rng.randint(maker.num_ws)
+        return pictures[index], z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
-    def judged(image: Tensor) -> Tensor:
-        """Pictures in [0, 1] as the discriminator takes them."""
+    def for_critic(image: Tensor) -> Tensor:
+        """Images in [0, 1] as the discriminator takes them."""
         return (image if critic.config["img_channels"] == 3 else image.mean(1, keepdim=True)) * 2 - 1
 
-    def loss(picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
-        wanted = picture.clone()
+    def loss(image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+        target = image.clone()
         with torch.no_grad():
-            first, second = (maker.mapping(each[made]) for each in z.unbind(1))
-            truth = mixed_from(first, second, cut[made])
-            if len(truth):
-                wanted[made] = pictured(maker, truth).float()
-        objective = Objective(maker, wanted, features, weights)
+            first, second = (maker.mapping(each[is_synthetic]) for each in z.unbind(1))
+            target_ws = mixed_from(first, second, cutoff[is_synthetic])
+            if len(target_ws):
+                target[is_synthetic] = render(maker, target_ws).float()
+        objective = Objective(maker, target, features, recipe.weights)
         sums: Losses = {}
-        for ws in network.looks(maker, wanted * 2 - 1):
-            found = pictured(maker, ws)
-            terms = {name: term.mean() for name, term in objective.compare(found).items()}
-            if recipe.synthetic and recipe.latent:
-                apart = (ws[made] - truth).square().mean((1, 2))
-                terms["latent"] = recipe.latent * apart.sum() / (recipe.synthetic * len(picture))
+        for ws in network.iterate(maker, target * 2 - 1):
+            output = render(maker, ws)
+            terms = {name: term.mean() for name, term in objective.compare(output).items()}
+            if recipe.synthetic and recipe.latent_weight:
+                difference = (ws[is_synthetic] - target_ws).square().mean((1, 2))
+                terms["latent"] = recipe.latent_weight * difference.sum() / (recipe.synthetic * len(image))
             if critic is not None:
-                terms["adversarial"] = recipe.adversarial * generator_loss(critic(judged(found))).mean()
+                terms["adversarial"] = recipe.adversarial_weight * generator_loss(critic(for_critic(output))).mean()
             for name, term in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + term / network.iterations
         return sums
 
-    def verdict(picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
-        """Of the discriminator: real pictures against those of what the encoder reads off them, with R1."""
-        real = judged(picture).requires_grad_(True)
+    def critic_loss(image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+        """Of the discriminator: real images against their reconstructions, with R1."""
+        real = for_critic(image).requires_grad_(True)
         with torch.no_grad():
-            found = judged(pictured(maker, network.encode(maker, picture)))
+            output = for_critic(render(maker, network.encode(maker, image)))
         logits = critic(real)
         penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
-        return {"D": discriminator_loss(logits, critic(found)).mean(), "r1": penalty}
+        return {"D": discriminator_loss(logits, critic(output)).mean(), "r1": penalty}
 
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
     phases = {"encoder": Phase(optimizer, loss)}
     networks: dict[str, nn.Module] = {"encoder": network}
     if critic is not None:
         networks["D"] = critic
-        phases["D"] = Phase(torch.optim.Adam(critic.parameters(), 1e-4, (0.0, 0.99)), verdict)
+        phases["D"] = Phase(torch.optim.Adam(critic.parameters(), 1e-4, (0.0, 0.99)), critic_loss)
     shown_pictures = torch.stack([pictures[index] for index in range(8)]).to(device)
 
     def sheet(networks: Mapping[str, nn.Module]) -> Tensor:

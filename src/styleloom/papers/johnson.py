@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.progress import Losses
-from styleloom.core.settings import configured
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
@@ -259,21 +259,21 @@ class Recipe(Training):
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
-    num_steps: int = 4_000
+    num_steps: Count = 4_000
     features: str = EMBEDDED
-    size: int = 224
-    style_size: int = 320
-    content_weight: float = 1.0
-    style_weight: float = 2.0
-    tv_weight: float = 2.0
-    optimizer: str = "muon"
-    lr: float = 4e-3
+    size: Count = 224
+    style_size: CountOrNone = 320
+    content_weight: Weight = 1.0
+    style_weight: Weight = 2.0
+    tv_weight: Weight = 2.0
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
+    lr: LearningRate = 4e-3
     normalise: bool = True
-    width: int = 32
-    upsample: str = "nearest"
-    padding: str = "reflect"
-    output: str = "linear"
-    ema_decay: float = 0.995
+    width: Count = 32
+    upsample: Annotated[str, OneOf(UPSAMPLES)] = "nearest"
+    padding: Annotated[str, OneOf(PADDINGS)] = "reflect"
+    output: Annotated[str, OneOf(OUTPUTS)] = "linear"
+    ema_decay: Decay = 0.995
 
 
 RECIPES = {
@@ -346,7 +346,6 @@ def train(
     Raises:
         StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features).prepare(fabric.device, torch.float32)

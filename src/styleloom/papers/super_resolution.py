@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,9 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
-from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
 from styleloom.data.images import floats
@@ -92,18 +93,18 @@ class Recipe(Training):
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
-    num_steps: int = 3_000
-    batch: int = 8
+    num_steps: Count = 3_000
+    batch: Count = 8
     features: str = EMBEDDED
     layers: tuple[str, ...] = ("relu1_2", "relu2_2")
-    size: int = 128
-    feature_weight: float = 1.0
-    pixel_weight: float = 10.0
-    width: int = 32
-    blocks: int = 4
-    optimizer: str = "muon"
-    lr: float = 3e-3
-    ema_decay: float = 0.995
+    size: Count = 128
+    feature_weight: Weight = 1.0
+    pixel_weight: Weight = 10.0
+    width: Count = 32
+    blocks: CountOrNone = 4
+    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
+    lr: LearningRate = 3e-3
+    ema_decay: Decay = 0.995
 
 
 RECIPES = {
@@ -171,7 +172,6 @@ def train(
         StyleLoomError: folders without pictures, a recipe that measures nothing or a size that is no multiple of 4, or
             what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    check_choice("optimizer", recipe.optimizer, OPTIMIZERS)
     if recipe.size % SCALE or recipe.size < SCALE * SMALLEST:
         raise StyleLoomError(f"size is {recipe.size}; it must be a multiple of {SCALE} and at least {SCALE * SMALLEST}")
     if not recipe.feature_weight and not recipe.pixel_weight:

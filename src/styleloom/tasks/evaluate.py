@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
+from styleloom.core.settings import Range
 from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
 from styleloom.metrics.distribution import (
@@ -91,8 +91,8 @@ def evaluate(
         raise StyleLoomError(f"{needy[0]} compares with real pictures; give a folder or zip of them")
     if not isinstance(generator, Generator):
         raise StyleLoomError(f"generator is {generator!r:.60}; load it first: styleloom.load(name)")
-    check_limits("samples", samples, LEAST, math.inf)
-    check_limits("truncation_psi", truncation_psi, -10, 10)
+    Range(LEAST).check("samples", samples)
+    Range(-10, 10).check("truncation_psi", truncation_psi)
     figures: dict[str, float] = {}
     sets: tuple[Tensor, Tensor] | None = None
     embedding: Embedding | None = None
@@ -106,7 +106,7 @@ def evaluate(
                 embedding = load_embedding(features, generator.device)
                 pictures = SquareImages(data, generator.resolution)  # type: ignore[arg-type]
                 count = min(samples, len(pictures))
-                check_limits("the number of real pictures", count, LEAST, math.inf)
+                Range(LEAST).check("the number of real pictures", count)
                 made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)
                 sets = embedding.of(real_pictures(pictures, samples, seed)), embedding.of(made)
             figures |= compared(*sets, name, seed)

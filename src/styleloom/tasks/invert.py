@@ -22,7 +22,7 @@ from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import image2stylegan, indomain, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
-from styleloom.papers.learned_optimizer.networks import Loom, Network
+from styleloom.papers.learned_optimizer import Loom, Network
 
 LATENTS = "latents"
 LEAST = 16  # px, of what is measured of pictures
@@ -192,7 +192,7 @@ def framed(pictures: Tensor, side: int) -> Tensor:
 
 def factory_of(optimizer: Callable[..., torch.optim.Optimizer]) -> image2stylegan.Factory:
     """A class of ``torch.optim``, or any ``params -> optimizer``, as the loop takes it."""
-    return lambda params, objective: optimizer(params)
+    return lambda params, descent: optimizer(params)
 
 
 def invert(

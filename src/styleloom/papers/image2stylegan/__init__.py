@@ -18,28 +18,28 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.checkpoint import fingerprint, read_run, save_state
-from styleloom.core.errors import TINY, StyleLoomError, check_choice, check_limits
+from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import configured
+from styleloom.core.settings import Count, CountOrNone, OneOf, Rate, Seed, Share, Weight, configured
 from styleloom.loops.descend import descend
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
-from styleloom.nn.generator import Generator, check_classless, generator_id, latents, to_image
+from styleloom.nn.generator import Generator, check_classless, generator_id, latents
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
-from .descent import UNJUDGED, Descent
+from .descent import NOISE_REGULARIZER, Descent
 from .objective import LAYERS as LAYERS
 from .objective import Encoder as Encoder
 from .objective import Objective as Objective
-from .objective import Weights, noise_regularizer
+from .objective import Weights, noise_regularizer, render
 
 SPACES = ("w_plus", "w", "z")
 INITS = ("mean", "random", "encoder")
@@ -96,32 +96,23 @@ class Config(Weights):
         seed: of random starts.
     """
 
-    space: str = "w_plus"
-    init: str = "mean"
+    space: Annotated[str, OneOf(SPACES)] = "w_plus"
+    init: Annotated[str, OneOf(INITS)] = "mean"
     optimizer: str = "adam"
-    lr: float | None = None
+    lr: Rate | None = None
     tuned: bool = True
-    num_steps: int = 100
-    noise_steps: int = 0
-    noise_lr: float = 0.5
-    noise_weight: float = 0.0
-    patience: int = 0
-    tolerance: float = 0.01
-    batch: int = 16
-    precision: str = "fp32"
-    seed: int = 0
+    num_steps: CountOrNone = 100
+    noise_steps: CountOrNone = 0
+    noise_lr: Rate = 0.5
+    noise_weight: Weight = 0.0
+    patience: CountOrNone = 0
+    tolerance: Share = 0.01
+    batch: Count = 16
+    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, choices in (("space", SPACES), ("init", INITS), ("precision", PRECISIONS)):
-            check_choice(name, getattr(self, name), choices)
-        for name, least in (("num_steps", 0), ("noise_steps", 0), ("patience", 0), ("batch", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise StyleLoomError(f"{name} is {value}; it must be a whole number of at least {least}")
-        for name, lowest, highest in (("noise_weight", 0, 1e12), ("noise_lr", TINY, 1e6), ("tolerance", 0, 1), ("lr", TINY, 1e6)):
-            if getattr(self, name) is not None:
-                check_limits(name, getattr(self, name), lowest, highest)
         if self.space == "z" and self.init != "random":
             raise StyleLoomError(f"init is {self.init}, which the space z has none of; use init random, or space w or w_plus")
 
@@ -129,9 +120,9 @@ class Config(Weights):
 PRESETS = {
     "default": Config(),
     # Section 4: equal weights, Adam at 0.01, 5,000 steps from the mean w.
-    "paper": Config(tuned=False, num_steps=5000, perceptual=4.0),
+    "paper": Config(tuned=False, num_steps=5000, perceptual_weight=4.0),
     # Zhu et al. 2020, Section 3.3 and the authors' code: 100 steps from the encoder, near to what it says of the result.
-    "in-domain": Config(tuned=False, init="encoder", in_domain=2.0),
+    "in-domain": Config(tuned=False, init="encoder", in_domain_weight=2.0),
     # The framework of the learned optimizer's gate: the same without that term.
     "seed": Config(tuned=False, init="encoder"),
 }
@@ -151,8 +142,8 @@ class Step(Progress):
     """Progress of an inversion.
 
     Attributes:
-        each: [N] loss of each picture that the step began with; that of its best latents where it is done.
-        active: places of the pictures that are not done.
+        each: [N] loss of each image at the start of the step; that of its best latents where it is done.
+        active: indices of the images that are not done.
         ws: [N, num_ws, w_dim], the best latents so far.
         noise: the best noise maps so far, [N, 1, H, W] each, once they are descended on.
         history: [steps so far, N], ``each`` of these, also of those before a run was interrupted.
@@ -172,8 +163,8 @@ class Step(Progress):
         return self.render(self.ws, self.noise)
 
 
-Factory = Callable[[list[Tensor], Objective], torch.optim.Optimizer]
-"""Latents, one a picture, and what they are to minimize, to an optimizer of them."""
+Factory = Callable[[list[Tensor], Descent], torch.optim.Optimizer]
+"""Latents, one an image, and the descent that they are part of, to an optimizer of them."""
 
 
 def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = None) -> Factory:
@@ -194,7 +185,7 @@ def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = N
                 "styleloom train eigenbasis"
             )
         settings["basis"] = basis
-    return lambda params, objective: choice.make(params, **settings)
+    return lambda params, descent: choice.make(params, **settings)
 
 
 def first_latents(generator: Generator, targets: Tensor, config: Config, encoder: Encoder | None = None) -> Tensor:
@@ -271,21 +262,21 @@ def steps(
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
     basis = basis.to(device) if basis is not None else None
-    if config.in_domain and encoder is None:
-        raise StyleLoomError("in_domain is above 0, and this generator has no encoder; train one, or use in_domain 0")
+    if config.in_domain_weight and encoder is None:
+        raise StyleLoomError("in_domain_weight is not 0, and this generator has no encoder; train one, or use 0")
     factory = optimizer or optimizer_named(config, len(targets), basis)
     generator.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
     first = first_latents(generator, targets, config, encoder) if init is None else init.detach().to(device, torch.float32)
-    wanted = latent_shape(generator, config.space)
-    if first.shape != (len(targets), *wanted):
-        raise StyleLoomError(f"init has shape {list(first.shape)}; wanted {[len(targets), *wanted]} in the space {config.space}")
+    shape = latent_shape(generator, config.space)
+    if first.shape != (len(targets), *shape):
+        raise StyleLoomError(f"init has shape {list(first.shape)}; wanted {[len(targets), *shape]} in the space {config.space}")
     job = ""
     if state is not None:
         given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
         given += [] if features is None else [value.float() for value in features.state_dict().values()]
-        if config.in_domain and encoder is not None:
+        if config.in_domain_weight and encoder is not None:
             with torch.no_grad():
                 given.append(encoder(targets))
         job = fingerprint(asdict(config) | dict(generator=generator_id(generator)), given)
@@ -293,7 +284,7 @@ def steps(
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     total = config.num_steps + config.noise_steps
     history: list[Tensor] = list(saved["history"].to(device)) if saved else []
-    resting: dict[str, Any] = dict(patience=config.patience, tolerance=config.tolerance)
+    stopping: dict[str, Any] = dict(patience=config.patience, tolerance=config.tolerance)
 
     def ws_of(latent: Tensor) -> Tensor:
         if config.space == "z":
@@ -304,28 +295,26 @@ def steps(
     def objective() -> Objective:
         return Objective(generator, targets, network, config, masks=masks, encoder=encoder)
 
-    def render(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        options: dict[str, Any] = dict(noise=noise) if noise else dict(noise_mode="const")
+    def images_of(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         with torch.no_grad():
-            return to_image(generator.synthesis(ws, **options))
+            return render(generator, ws, noise or None).clamp(0, 1)
 
     def check_finite(descent: Descent) -> None:
-        if not descent.each.isfinite().all():
-            raise StyleLoomError("the loss of a picture is not finite at the first step; check the pictures and the weights")
+        if not descent.losses.isfinite().all():
+            raise StyleLoomError("the loss of an image is not finite at the first step; check the images and the weights")
 
     def run(
         descent: Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
     ) -> Iterator[Step]:
         """One of the two descents, of ``steps`` after ``before``, on noise where ``ws`` is given."""
 
-        def told(index: int, losses: Mapping[str, float]) -> Step:
+        def progress_at(index: int, losses: Mapping[str, float]) -> Step:
             best = [part.clone() for part in descent.best]
             with torch.no_grad():
-                found, noise = (ws_of(best[0]), ()) if ws is None else (ws, tuple(best))
-            seconds = time.perf_counter() - start
-            places = tuple(descent.places)
+                best_ws, noise = (ws_of(best[0]), ()) if ws is None else (ws, tuple(best))
+            seconds, active = time.perf_counter() - start, tuple(descent.active)
             past = torch.stack(history)
-            return Step(before + index, total, dict(losses), seconds, history[-1], places, found, noise, past, render)
+            return Step(before + index, total, dict(losses), seconds, history[-1], active, best_ws, noise, past, images_of)
 
         here = saved if saved and (saved["ws"] is not None) == (ws is not None) else None
         if here:
@@ -335,56 +324,58 @@ def steps(
             inner.load_state_dict(here["optimizer"])
         done, losses = (here["done"] if here else 0), {}
         for progress in descend(descent, inner, steps, first=done):
-            descent.remember()
+            descent.keep_best()
             done, losses = progress.index, progress.losses
             if done == 1:
                 check_finite(descent)
             finished = descent.finished()
             if any(finished):
                 descent.drop(finished, inner)
-            history.append(descent.each.clone())
-            if state is not None and descent.places and (done % state_every == 0 or done == steps):
+            history.append(descent.losses.clone())
+            if state is not None and descent.active and (done % state_every == 0 or done == steps):
                 kept = dict(job=job, done=done, seconds=time.perf_counter() - start, history=torch.stack(history), ws=ws)
                 save_state(state, kept | dict(optimizer=inner.state_dict()) | descent.state())
-            yield told(done, losses)
-            if not descent.places:
+            yield progress_at(done, losses)
+            if not descent.active:
                 break
-        if descent.places:
+        if descent.active:
             with torch.no_grad():
                 losses = {name: float(term) for name, term in descent().items()}
             losses["total"] = sum(losses.values())
-            descent.remember()
+            descent.keep_best()
             if not done:
                 check_finite(descent)
-            descent.each = torch.where(descent.each.isfinite(), descent.each, descent.lowest)
-        history.append(descent.each.clone())
-        yield told(done, losses)
+            descent.losses = torch.where(descent.losses.isfinite(), descent.losses, descent.lowest)
+        history.append(descent.losses.clone())
+        yield progress_at(done, losses)
 
     ws = saved["ws"] if saved else None
     if ws is not None:
         ws = ws.to(device)
     else:
-        aim = objective()
-        descent = Descent(aim, [first], lambda parts: aim(ws_of(parts[0]))[1], **resting)
-        for step in run(descent, lambda: factory(descent.params, aim), 0, config.num_steps, None):
+        latent_objective = objective()
+        descent = Descent(latent_objective, [first], lambda parts: latent_objective(ws_of(parts[0])), **stopping)
+        for step in run(descent, lambda: factory(descent.params, descent), 0, config.num_steps, None):
             yield step
         ws = step.ws
     if config.noise_steps:
-        history += history[-1:] * (config.num_steps + 1 - len(history))  # where all came to rest
-        noise = _noise_descent(objective(), ws, config, resting)
+        history += history[-1:] * (config.num_steps + 1 - len(history))  # where all were done
+        noise = _noise_descent(objective(), ws, config, stopping)
         adam = torch.optim.Adam
         yield from run(noise, lambda: adam(noise.params, config.noise_lr), config.num_steps, config.noise_steps, ws)
 
 
-def _noise_descent(objective: Objective, ws: Tensor, config: Config, resting: Mapping[str, Any]) -> Descent:
-    """On the noise maps, with w as it is."""
+def _noise_descent(objective: Objective, ws: Tensor, config: Config, stopping: Mapping[str, Any]) -> Descent:
+    """A descent of the noise maps, with w held fixed."""
     first = [each.expand(len(ws), 1, -1, -1) for each in objective.generator.noise_maps]
 
-    def terms(parts: Sequence[Tensor]) -> Losses:
-        told = objective(ws[descent.places], list(parts))[1]
-        return told | ({UNJUDGED: config.noise_weight * noise_regularizer(parts)} if config.noise_weight else {})
+    def evaluate(parts: Sequence[Tensor]) -> tuple[Tensor, Losses]:
+        image, terms = objective(ws[descent.active], list(parts))
+        if config.noise_weight:
+            terms[NOISE_REGULARIZER] = config.noise_weight * noise_regularizer(parts)
+        return image, terms
 
-    descent = Descent(objective, first, terms, **resting)
+    descent = Descent(objective, first, evaluate, **stopping)
     return descent
 
 

@@ -1,8 +1,7 @@
-"""What an inversion minimizes: how far the pictures of latents are from those that are wanted."""
+"""What an inversion minimizes: how far the images of latents are from their targets."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.settings import Checked, Weight
 from styleloom.metrics.image import unit
 from styleloom.nn.generator import Generator, to_image
 from styleloom.nn.vgg import Features
@@ -20,49 +20,50 @@ from styleloom.nn.vgg import Features
 LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
 
 Encoder = Callable[[Tensor], Tensor]
-"""Pictures [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
+"""Images [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
 
 
-def pictured(generator: Generator, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-    """Pictures [N, 3, R, R], nominally in [0, 1], of ws [N, num_ws, w_dim], with noise as it was trained or maps of one's own."""
+def render(generator: Generator, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+    """Images [N, 3, R, R], nominally in [0, 1], of ws [N, num_ws, w_dim], with the trained noise maps or those that are given."""
     options: dict[str, Any] = dict(noise=noise) if noise is not None else dict(noise_mode="const")
-    made: Tensor = generator.synthesis(ws, **options)
-    return to_image(made, clamp=False)
+    image: Tensor = generator.synthesis(ws, **options)
+    return to_image(image, clamp=False)
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Checked):
     """Of the terms of an objective.
 
     Args:
-        pixel: weight of the mean squared difference of pixels in [0, 1].
-        perceptual: weight of that of features, a mean over four layers.
-        lpips: weight of the squared difference of features of unit length (Zhang et al. 2018).
-        in_domain: weight of the mean squared difference of w and what the encoder says of its picture (Zhu et al. 2020).
-        prior: weight of the mean squared distance from the mean w.
+        pixel_weight: of the mean squared difference of pixels in [0, 1].
+        perceptual_weight: of that of features, a mean over four layers.
+        feature_distance_weight: of the squared difference of features of unit length (as LPIPS, Zhang et al. 2018, without its
+            calibrated weights).
+        in_domain_weight: of the mean squared difference of w and the encoder's w of its image (Zhu et al. 2020).
+        prior_weight: of the mean squared distance from the mean w.
     """
 
-    pixel: float = 1.0
-    perceptual: float = 0.07
-    lpips: float = 0.0
-    in_domain: float = 0.0
-    prior: float = 0.0
+    pixel_weight: Weight = 1.0
+    perceptual_weight: Weight = 0.07
+    feature_distance_weight: Weight = 0.0
+    in_domain_weight: Weight = 0.0
+    prior_weight: Weight = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("pixel", "perceptual", "lpips", "in_domain", "prior"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise StyleLoomError(f"{name} is {getattr(self, name)}; it must be 0 or above")
-        if not (self.pixel or self.perceptual or self.lpips):
-            raise StyleLoomError("pixel, perceptual and lpips are all 0, so nothing is asked for; raise one of them")
+        super().__post_init__()
+        if not (self.pixel_weight or self.perceptual_weight or self.feature_distance_weight):
+            raise StyleLoomError(
+                "pixel_weight, perceptual_weight and feature_distance_weight are all 0, so nothing is asked for; raise one"
+            )
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What there is to be seen at a place of a descent.
+class Observation:
+    """What an optimizer may see of a descent.
 
     Attributes:
         losses: [N].
-        target, image: [N, 3, R, R], the pictures wanted and the present ones, nominally in [0, 1]; equal outside of a mask.
+        target, image: [N, 3, R, R], the targets and the present images, nominally in [0, 1]; equal outside of a mask.
     """
 
     losses: Tensor
@@ -71,14 +72,14 @@ class Sight:
 
 
 class Objective:
-    """How far pictures of latents are from those that are wanted; what is asked of the targets is computed once.
+    """How far the images of latents are from their targets; features of the targets are computed once.
 
     Args:
-        generator: whose pictures they are.
+        generator: whose images they are.
         targets: [N, 3, R, R] in [0, 1], of the generator's resolution.
         features: perceptual network.
         weights: of the terms.
-        masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere unless told.
+        masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere without any.
         encoder: for the in-domain term.
     """
 
@@ -95,72 +96,69 @@ class Objective:
         self.generator, self.features, self.weights, self.encoder = generator, features, weights, encoder
         self.targets = targets
         with torch.no_grad():
-            self.wanted = self._taps(targets)
-        self.shows: Tensor | None = None
-        self.counts: dict[int, Tensor] = {}
+            self.target_features = self._features(targets)
+        self.masks: Tensor | None = None
+        self.position_weights: dict[int, Tensor] = {}
         if masks is not None:
-            self.shows = (masks / masks.amax((2, 3), keepdim=True)).expand(len(targets), -1, -1, -1)
-            sides = {targets.shape[-1], *(tap.shape[-1] for tap in self.wanted.values())}
-            sized = {side: F.adaptive_avg_pool2d(self.shows, side) for side in sides}
+            self.masks = (masks / masks.amax((2, 3), keepdim=True)).expand(len(targets), -1, -1, -1)
+            sides = {targets.shape[-1], *(each.shape[-1] for each in self.target_features.values())}
+            sized = {side: F.adaptive_avg_pool2d(self.masks, side) for side in sides}
             # Of mean 1, so that a mean over all positions is one over those that count.
-            self.counts = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
+            self.position_weights = {side: each / each.mean((2, 3), keepdim=True) for side, each in sized.items()}
 
-    def _taps(self, image: Tensor) -> dict[str, Tensor]:
-        if not (self.weights.perceptual or self.weights.lpips):
+    def _features(self, image: Tensor) -> dict[str, Tensor]:
+        if not (self.weights.perceptual_weight or self.weights.feature_distance_weight):
             return {}
-        found: dict[str, Tensor] = self.features(image, LAYERS)
-        return found
+        features: dict[str, Tensor] = self.features(image, LAYERS)
+        return features
 
-    def _apart(self, first: Tensor, second: Tensor) -> Tensor:
+    def _mse(self, first: Tensor, second: Tensor) -> Tensor:
         """Mean squared difference of each pair where the mask is: [N]."""
         squared = (first - second).float().square()
-        if self.counts:
-            squared = squared * self.counts[first.shape[-1]]
+        if self.position_weights:
+            squared = squared * self.position_weights[first.shape[-1]]
         return squared.mean((1, 2, 3))
 
-    def kept(self, rows: Sequence[int]) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         """Go on with these targets only."""
-        places = list(rows)
-        self.targets = self.targets[places]
-        self.wanted = {layer: tap[places] for layer, tap in self.wanted.items()}
-        self.counts = {side: each[places] for side, each in self.counts.items()}
-        self.shows = None if self.shows is None else self.shows[places]
+        rows = list(rows)
+        self.targets = self.targets[rows]
+        self.target_features = {layer: each[rows] for layer, each in self.target_features.items()}
+        self.position_weights = {side: each[rows] for side, each in self.position_weights.items()}
+        self.masks = None if self.masks is None else self.masks[rows]
 
     def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
-        """Pictures [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
+        """Images [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
         weights = self.weights
-        image = pictured(self.generator, ws, noise)
+        image = render(self.generator, ws, noise)
         terms = self.compare(image)
-        if weights.in_domain and self.encoder is not None:
-            terms["in_domain"] = weights.in_domain * (ws - self.encoder(image)).square().mean((1, 2))
-        if weights.prior:
-            terms["prior"] = weights.prior * (ws - self.generator.w_avg).square().mean((1, 2))
-        self._last = image.detach(), torch.stack(list(terms.values())).sum(0).detach()
+        if weights.in_domain_weight and self.encoder is not None:
+            terms["in_domain"] = weights.in_domain_weight * (ws - self.encoder(image)).square().mean((1, 2))
+        if weights.prior_weight:
+            terms["prior"] = weights.prior_weight * (ws - self.generator.w_avg).square().mean((1, 2))
         return image, terms
 
-    @property
-    def sight(self) -> Sight:
-        """What was last evaluated."""
-        image, losses = self._last
-        target = self.targets
-        if self.shows is not None:
-            target = image + self.shows * (target - image)
-        return Sight(losses.float(), target, image.float())
+    def observe(self, image: Tensor, losses: Tensor) -> Observation:
+        """What an optimizer sees of images [N, 3, R, R] with losses [N]."""
+        image, target = image.detach(), self.targets
+        if self.masks is not None:
+            target = image + self.masks * (target - image)
+        return Observation(losses.detach().float(), target, image.float())
 
     def compare(self, image: Tensor) -> Losses:
-        """The terms that pictures [N, 3, R, R] tell, [N] each."""
-        weights = self.weights
+        """The terms of images [N, 3, R, R] that do not depend on latents, [N] each."""
+        weights, targets = self.weights, self.target_features
         terms: Losses = {}
-        if weights.pixel:
-            terms["pixel"] = weights.pixel * self._apart(image, self.targets)
-        # Features look around: where a target is not to be met they see it in both.
-        taps = self._taps(image if self.shows is None else self.targets + self.shows * (image - self.targets))
-        if weights.perceptual:
-            parts = [self._apart(taps[layer], wanted) for layer, wanted in self.wanted.items()]
-            terms["perceptual"] = weights.perceptual * torch.stack(parts).mean(0)
-        if weights.lpips:
-            parts = [self._apart(unit(taps[layer]), unit(wanted)) * wanted.shape[1] for layer, wanted in self.wanted.items()]
-            terms["lpips"] = weights.lpips * torch.stack(parts).sum(0)
+        if weights.pixel_weight:
+            terms["pixel"] = weights.pixel_weight * self._mse(image, self.targets)
+        # Features see their surroundings: outside of a mask they see the target in both.
+        features = self._features(image if self.masks is None else self.targets + self.masks * (image - self.targets))
+        if weights.perceptual_weight:
+            parts = [self._mse(features[layer], target) for layer, target in targets.items()]
+            terms["perceptual"] = weights.perceptual_weight * torch.stack(parts).mean(0)
+        if weights.feature_distance_weight:
+            parts = [self._mse(unit(features[layer]), unit(target)) * target.shape[1] for layer, target in targets.items()]
+            terms["feature_distance"] = weights.feature_distance_weight * torch.stack(parts).sum(0)
         return terms
 
 

@@ -1,36 +1,37 @@
-"""A learned optimizer for inversion: the descent itself is done by a network, trained on descents.
+"""A learned optimizer for inversion: a network proposes the steps of the descent, and is trained on descents.
 
-Image2StyleGAN descends with Adam, which knows nothing of generators. Let a small network propose the steps instead, from the
-gradients met so far, from where w is, and from what the picture still lacks, and train it on many descents: sentence two of this
-toolkit, "train a network to do it", applied to sentence one, "optimize a tensor".
+Image2StyleGAN descends with Adam, which knows nothing of generators. Train a network to propose the steps instead. It sees the
+gradients so far, the present w, the target and the present image. Training a network to do it in one pass, applied to optimizing
+a tensor, gives a trained optimizer.
 
-Two ways of training are here, each with the network it was made for (``learned_optimizer_networks``):
+There are two ways of training, each with its networks:
 
-- ``Recipe(network="gate")``: a step at a time. The network is updated after each step of a descent, by the picture's loss and
-  by the distance from the w that made it; so it learns on pictures that the generator made, and looks one step ahead.
-- ``Recipe(network="loom")``, ours, and ``"lstm"``: through whole descents, to the first order. Of a descent w_0, w_1, ... the
-  sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, if the gradients that go into the network are
-  taken as given. These are computed on the way in any case, so that no graph of the generator is kept, and descents of a hundred
-  steps fit in memory. Logs make every picture count alike; only the loss that is reported is used, so photographs serve as well.
+- Through whole descents, to first order: ``Recipe(network="loom")``, ours (``loom.py``), and ``"lstm"`` (``lstm.py``). For a
+  descent w_0, w_1, ... the sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, when the gradients that
+  enter the network are taken as given. These gradients are computed anyway, so no graph of the generator is kept, and descents of
+  a hundred steps fit in memory. The log gives every image the same weight. Only the reported loss is used, so photographs serve
+  as well as generated images.
+- One step at a time: ``Recipe(network="gate")`` (``gate.py``). The network is updated after each step of a descent, by the
+  image's loss and by the distance to the w that made the image. It learns on generated images, and looks one step ahead.
 
-At run time all are a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
+At run time each is a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core.checkpoint import fingerprint
-from styleloom.core.errors import TINY, StyleLoomError, check_choice, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.settings import Count, CountOrNone, OneOf, Range, Rate, Share, Weight
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
@@ -38,17 +39,24 @@ from styleloom.nn.generator import Generator, check_classless, check_made_for, g
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan import INITS
-from styleloom.papers.image2stylegan.objective import Encoder, Objective, Weights, pictured
+from styleloom.papers.image2stylegan.objective import Encoder, Objective, Observation, Weights, render
 
-from .descent import KIND as KIND
-from .descent import Learned as Learned
-from .descent import factory as factory
-from .descent import load as load
-from .descent import save
-from .descent import transferred as transferred
-from .networks import NETWORKS, Eye, Gate, Loom, Network, State
+from .base import Network as Network
+from .base import Schedule as Schedule
+from .base import State
+from .gate import Gate as Gate
+from .loom import Loom as Loom
+from .loom import StepNetwork
+from .lstm import CoordinatewiseLSTM as CoordinatewiseLSTM
+from .optimizer import KIND as KIND
+from .optimizer import NETWORKS as NETWORKS
+from .optimizer import Learned as Learned
+from .optimizer import factory as factory
+from .optimizer import load as load
+from .optimizer import save as save
+from .optimizer import transferred as transferred
 
-MADE = 10_000  # pictures of an epoch, where all are made; their latents are other ones in the next
+EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch has other latents
 
 
 @dataclass(frozen=True)
@@ -56,79 +64,61 @@ class Recipe(Training):
     """How a learned optimizer is trained.
 
     Args:
-        network: "loom" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", a step at a time.
+        network: "loom" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", one step at a time.
         hidden: width of its layers.
-        embedding: of loom: numbers learned of each coordinate.
-        inner_lr: the rate of Adam that it starts from (loom) or multiplies (gate), or what its word is multiplied by (lstm).
-        channels, widest: of loom: channels of what looks at the pictures, at first and at most; 0: nothing does.
-        momenta, newton, clock: of loom: what it sees besides Adam's direction.
-        pairs: of loom: share of the training, at first, in which what looks at the pictures learns from pairs of made ones.
+        embedding: of loom: learned numbers for each coordinate.
+        inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output.
+        channels, widest: of loom: first and largest number of channels of the step network; 0 channels: there is none.
+        use_momenta, use_quasi_newton, use_time_features: of loom: its inputs besides Adam's direction.
+        pretrain_fraction: of loom: share of the training, at first, in which the step network learns from pairs of generated
+            images.
         unroll_length: steps of the longest descents.
-        first_unroll_length: of the shortest; most are short, which makes for many pictures, and from the first steps of a descent
-            there is most to gain. Long ones come by and by, over the first half of what follows the pairs.
-        horizon: of loom: steps after which Adam takes over; 0: ``unroll_length``, or the base's where that is longer. What was
-            learned may well serve for longer; raise it if validation pictures say so.
-        settle: of loom: steps after which they shrink with the root of their number; 0: 60, or the base's. First-order training
-            does not see that a descent which turns back and forth would gain by smaller ones; let validation pictures decide.
-        rest: of loom: steps after which plain Adam goes on, on w itself, at a rate that falls; 0: the base's, or never.
-        synthetic: share of pictures that the generator makes for it.
+        first_unroll_length: of the shortest. Most descents are short, since their first steps gain most; longer ones come in over
+            the first half of the training after the pretraining.
+        anneal_start: of loom: step at which its learned terms begin to fade out, which leaves Adam; 0: never. By default
+            ``unroll_length``, or the base's where that is longer. Raise it where validation images gain by it.
+        step_decay_start: of loom: step after which its steps shrink as 1 / sqrt(step); 0: never. By default 60, or the base's.
+            First-order training does not see that smaller steps would stop a descent from oscillating.
+        fallback_step: of loom: step after which plain Adam on w takes over, at a decaying rate; 0: never. By default the base's,
+            or never.
+        synthetic: share of images that the generator makes for the training.
         starts: where descents start, in turn: mean, random, encoder.
-        latent: of gate: weight of the mean squared difference from the w that made a picture.
-        pixel: weight of the mean squared difference of pixels.
-        perceptual: weight of that of features.
+        latent_weight: of gate: weight of the mean squared difference from the w that made an image.
+        pixel_weight: weight of the mean squared difference of pixels.
+        perceptual_weight: weight of that of features.
         lr: Adam's rate, which falls by a cosine.
     """
 
-    num_steps: int = 1_600
-    batch: int = 8
-    clip: float = 1.0
-    log_every: int = 10
-    sample_every: int = 10_000_000
-    save_every: int = 50
-    network: str = "loom"
-    hidden: int = 32
-    embedding: int = 8
-    inner_lr: float = 0.3
-    channels: int = 32
-    widest: int = 128
-    momenta: bool = True
-    newton: bool = True
-    clock: bool = True
-    pairs: float = 0.3
-    unroll_length: int = 60
-    first_unroll_length: int = 5
-    horizon: int = 0
-    settle: int = 0
-    rest: int = 0
-    synthetic: float = 0.5
-    starts: tuple[str, ...] = INITS
-    latent: float = 1.0
-    pixel: float = 1.0
-    perceptual: float = 0.07
-    lr: float = 1e-3
+    num_steps: Count = 1_600
+    batch: Count = 8
+    clip: Weight = 1.0
+    log_every: Count = 10
+    sample_every: Count = 10_000_000
+    save_every: Count = 50
+    network: Annotated[str, OneOf(NETWORKS)] = "loom"
+    hidden: Count = 32
+    embedding: Count = 8
+    inner_lr: Rate = 0.3
+    channels: CountOrNone = 32
+    widest: Count = 128
+    use_momenta: bool = True
+    use_quasi_newton: bool = True
+    use_time_features: bool = True
+    pretrain_fraction: Share = 0.3
+    unroll_length: Annotated[int, Range(1, 1000)] = 60
+    first_unroll_length: Annotated[int, Range(1, 1000)] = 5
+    anneal_start: CountOrNone | None = None
+    step_decay_start: CountOrNone | None = None
+    fallback_step: CountOrNone | None = None
+    synthetic: Share = 0.5
+    starts: tuple[Annotated[str, OneOf(INITS)], ...] = INITS
+    latent_weight: Weight = 1.0
+    pixel_weight: Weight = 1.0
+    perceptual_weight: Weight = 0.07
+    lr: Annotated[float, Range(above=0, most=1)] = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("network", self.network, NETWORKS)
-        for start in self.starts:
-            check_choice("start", start, INITS)
-        for name, least, most in (
-            ("unroll_length", 1, 1000),
-            ("first_unroll_length", 1, 1000),
-            ("horizon", 0, math.inf),
-            ("settle", 0, math.inf),
-            ("rest", 0, math.inf),
-            ("synthetic", 0, 1),
-            ("pairs", 0, 1),
-            ("hidden", 1, math.inf),
-            ("embedding", 1, math.inf),
-            ("channels", 0, math.inf),
-            ("widest", 1, math.inf),
-            ("latent", 0, math.inf),
-            ("inner_lr", TINY, math.inf),
-            ("lr", TINY, 1),
-        ):
-            check_limits(name, getattr(self, name), least, most)
         if not self.starts:
             raise StyleLoomError(f"no start; descents are to start from {', '.join(INITS)}, one or several of them")
         if self.first_unroll_length > self.unroll_length:
@@ -136,30 +126,49 @@ class Recipe(Training):
                 f"unroll_length is {self.unroll_length}, less than first_unroll_length, {self.first_unroll_length}; "
                 "raise one or lower the other"
             )
-        Weights(pixel=self.pixel, perceptual=self.perceptual)  # refuses what cannot be
         if self.network == "gate" and self.synthetic < 1:
-            raise StyleLoomError("a gate learns from the w of made pictures alone; use synthetic 1")
+            raise StyleLoomError("a gate learns from the w of generated images alone; use synthetic 1")
+        self.weights  # noqa: B018  refuses terms that are all 0
 
     @property
-    def pair_steps(self) -> int:
-        """How many steps of the training are on pairs."""
-        return round(self.pairs * self.num_steps) if self.network == "loom" and self.channels else 0
+    def weights(self) -> Weights:
+        """Of the terms of a descent."""
+        return Weights(pixel_weight=self.pixel_weight, perceptual_weight=self.perceptual_weight)
+
+    @property
+    def pretrain_steps(self) -> int:
+        """Steps of the training that are on pairs."""
+        return round(self.pretrain_fraction * self.num_steps) if self.network == "loom" and self.channels else 0
+
+    @property
+    def batch_steps(self) -> int:
+        """Steps of the training that a batch of images serves: a gate's descents go on from step to step."""
+        return self.unroll_length if self.network == "gate" else 1
 
     def unroll_length_at(self, step: int) -> int:
-        """Steps of the descents at a step of the training: by chance, their logarithm evenly."""
-        whole = self.num_steps - self.pair_steps
-        share = min(1.0, max(0, step - self.pair_steps) / max(1, whole // 2)) * RandomState([self.seed, step]).rand()
+        """Length of the descents at a step of the training: random, with a log-uniform distribution."""
+        after_pretraining = self.num_steps - self.pretrain_steps
+        progress = min(1.0, max(0, step - self.pretrain_steps) / max(1, after_pretraining // 2))
+        share = progress * RandomState([self.seed, step]).rand()
         return round(self.first_unroll_length * (self.unroll_length / self.first_unroll_length) ** share)
+
+    def schedule(self, base: Schedule | None) -> Schedule:
+        """Of the trained network: what the recipe says, or what suits the network that it goes on from."""
+        given = {name: getattr(self, name) for name in ("anneal_start", "step_decay_start", "fallback_step")}
+        schedule = base or Schedule(anneal_start=self.unroll_length)
+        if schedule.anneal_start:
+            schedule = replace(schedule, anneal_start=max(self.unroll_length, schedule.anneal_start))
+        return replace(schedule, **{name: value for name, value in given.items() if value is not None})
 
 
 RECIPES = {
     "default": Recipe(),
-    "lstm": Recipe(network="lstm", pairs=0.0, hidden=20, inner_lr=0.1, synthetic=1.0),
-    # A step at a time, on 5,000 pictures that the generator made, ten at a time, a hundred steps each, from Adam at 0.01.
+    "lstm": Recipe(network="lstm", pretrain_fraction=0.0, hidden=20, inner_lr=0.1, synthetic=1.0),
+    # One step at a time, on 5,000 generated images, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": Recipe(
         network="gate",
         num_steps=50_000,
-        pairs=0.0,
+        pretrain_fraction=0.0,
         batch=10,
         clip=0.0,
         hidden=128,
@@ -168,8 +177,8 @@ RECIPES = {
         first_unroll_length=100,
         synthetic=1.0,
         starts=("encoder", "random"),
-        # So that both terms are about equal where descents begin.
-        latent=0.03,
+        # Both terms are about equal where descents begin.
+        latent_weight=0.03,
         lr=1e-4,
         log_every=100,
         save_every=1000,
@@ -177,25 +186,25 @@ RECIPES = {
 }
 
 
-class _Descents(nn.Module):
-    """Descents that go on from one step of a training to the next: what they need to, in buffers."""
+class _OpenDescents(nn.Module):
+    """Descents that go on from one step of a training to the next, in buffers, so that runs resume in their middle."""
 
-    def __init__(self, network: Gate, count: int, picture: tuple[int, int, int]) -> None:
+    def __init__(self, network: Gate, count: int, image: tuple[int, int, int]) -> None:
         super().__init__()
         shape = (count, network.num_ws, network.w_dim)
-        for name in ("ws", "truth", "gradient"):
+        for name in ("ws", "target_ws", "gradient"):
             self.register_buffer(name, torch.zeros(shape))
-        for name, value in network.begin(count).items():
+        for name, value in network.init_state(count).items():
             self.register_buffer(f"state_{name}", value.clone())
-        self.register_buffer("target", torch.zeros(count, *picture))
+        self.register_buffer("target", torch.zeros(count, *image))
 
     @property
     def state(self) -> State:
         return {name.removeprefix("state_"): value for name, value in self.named_buffers() if name.startswith("state_")}
 
     @torch.no_grad()
-    def put(self, values: Mapping[str, Tensor], state: State | None = None) -> None:
-        for name, value in {**values, **{f"state_{name}": value for name, value in (state or {}).items()}}.items():
+    def put(self, values: Mapping[str, Tensor], state: State) -> None:
+        for name, value in {**values, **{f"state_{name}": value for name, value in state.items()}}.items():
             getattr(self, name).copy_(value)
 
 
@@ -218,9 +227,9 @@ def train(
         generator: of any paper, without classes.
         recipe: see :class:`Recipe`.
         out: folder of the run.
-        data: folders or zips of pictures of the generator's kind, where the recipe wants other than made ones.
+        data: folders or zips of images of the generator's kind, unless the recipe has ``synthetic`` 1.
         basis: of the generator, for loom.
-        encoder: pictures in [0, 1] to ws, where descents are to start from it.
+        encoder: images in [0, 1] to ws, for descents that start from it.
         base: a trained network to go on from; its sizes hold, not the recipe's, and a loom's own basis.
         licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
@@ -238,7 +247,7 @@ def train(
             raise StyleLoomError("base was trained in another eigenbasis; leave basis out to go on in its own, or train anew")
         basis = base.basis
     if recipe.synthetic < 1 and data is None:
-        raise StyleLoomError("no pictures; give some of the generator's kind, or train on made ones with synthetic 1")
+        raise StyleLoomError("no images; give some of the generator's kind, or train on generated ones with synthetic 1")
     if recipe.network == "loom" and basis is None:
         raise StyleLoomError("this recipe wants an eigenbasis of the generator; compute it first")
     if "encoder" in recipe.starts and encoder is None:
@@ -251,60 +260,58 @@ def train(
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-    pictures = SquareImages(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
+    photos = SquareImages(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
     network = _network(recipe, maker, basis) if base is None else base
     check_made_for("this optimizer", network.config["generator"], maker)
     if not isinstance(network, NETWORKS[recipe.network]):
         raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
     if isinstance(network, Loom):
-        own = network.config
-        longest = max(recipe.unroll_length, 0 if base is None else own["horizon"])
-        own |= dict(horizon=recipe.horizon or longest, settle=recipe.settle or own["settle"], rest=recipe.rest or own["rest"])
+        network.reschedule(recipe.schedule(None if base is None else base.schedule))
     network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
-    course = _Course(maker, features, recipe, encoder, network)
+    losses = _Losses(maker, features, recipe, encoder, network)
 
     side = maker.resolution
-    nothing = torch.zeros(3, side, side)
+    blank = torch.zeros(3, side, side)
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(3, maker.z_dim)).float()
-        # Every other one of those that are made is mixed of two.
-        made, cut = rng.rand() < recipe.synthetic, rng.randint(2) * rng.randint(maker.num_ws)
-        return (nothing if pictures is None else pictures[index]), z, torch.tensor(made), torch.tensor(cut)
+        # Every other generated image mixes two w.
+        is_synthetic, cutoff = rng.rand() < recipe.synthetic, rng.randint(2) * rng.randint(maker.num_ws)
+        return (blank if photos is None else photos[index]), z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
     networks: dict[str, nn.Module] = {"optimizer": network}
     if isinstance(network, Gate):
-        course.descents = networks["descents"] = _Descents(network, recipe.batch, (3, side, side)).to(device)
-    every = recipe.unroll_length if isinstance(network, Gate) else 1  # steps that a batch of pictures serves
+        losses.open_descents = networks["descents"] = _OpenDescents(network, recipe.batch, (3, side, side)).to(device)
 
-    def places(step: int) -> range:
-        return range(step // every * recipe.batch, (step // every + 1) * recipe.batch)
+    def sample_indices(step: int) -> range:
+        first = step // recipe.batch_steps * recipe.batch
+        return range(first, first + recipe.batch)
 
     task = Task(
         networks=networks,
-        phases={"optimizer": Phase(optimizer, course.one_step if isinstance(network, Gate) else course.whole)},
+        phases={"optimizer": Phase(optimizer, losses.next_step if isinstance(network, Gate) else losses.whole_descent)},
         item=item,
-        count=len(pictures) if pictures is not None else MADE,
-        sample_indices=places,
-        before_step=course.begin,
+        count=len(photos) if photos is not None else EPOCH,
+        sample_indices=sample_indices,
+        before_step=losses.before_step,
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_known(maker, basis, encoder)),
-        damaged=[pictures.damaged] if pictures is not None else [],
+        settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder)),
+        damaged=[photos.damaged] if photos is not None else [],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
 
 
-def _known(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | None) -> str:
-    """A digest of what a training uses, an encoder by what it says of the mean picture."""
-    used = [] if basis is None else [basis.vectors]
+def _tools_id(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | None) -> str:
+    """A digest of what a training uses; an encoder is known by its output for the mean image."""
+    tensors = [] if basis is None else [basis.vectors]
     if encoder is not None:
         with torch.no_grad():
-            used.append(encoder(pictured(generator, generator.w_avg.expand(1, generator.num_ws, -1)).float()))
-    return fingerprint([], used)[:16]
+            tensors.append(encoder(render(generator, generator.w_avg.expand(1, generator.num_ws, -1)).float()))
+    return fingerprint([], tensors)[:16]
 
 
 def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Network:
@@ -312,108 +319,108 @@ def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> 
     common |= dict(hidden=recipe.hidden, lr=recipe.inner_lr)
     if recipe.network != "loom":
         return NETWORKS[recipe.network](**common)
-    names = ("embedding", "channels", "widest", "momenta", "newton", "clock")
+    names = ("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features")
     own = {name: getattr(recipe, name) for name in names}
     return Loom(basis, resolution=generator.resolution, w_avg=generator.w_avg, **common, **own)
 
 
-class _Course:
-    """Descents for a network to be trained on."""
+class _Losses:
+    """The losses of a training: of descents with the network, on batches of images."""
 
     def __init__(self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Network) -> None:
         self.generator, self.features, self.recipe = generator, features, recipe
         self.encoder, self.network = encoder, network
-        self.weights = Weights(pixel=recipe.pixel, perceptual=recipe.perceptual)
-        self.descents: Any = None
+        self.open_descents: Any = None
         self.step = 0
 
-    def begin(self, step: int) -> dict[str, float]:
-        """Take note of the step of the training."""
+    def before_step(self, step: int) -> dict[str, float]:
+        """Note the step of the training."""
         self.step = step
         return {"unroll_length": float(self.recipe.unroll_length_at(step))}
 
     @torch.no_grad()
-    def _lesson(self, picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> tuple[Objective, Tensor, Tensor]:
-        """What is wanted, where to begin, and the ws that it was made of, where it was."""
+    def _begin(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> tuple[Objective, Tensor, Tensor]:
+        """The objective of a batch, the ws to start from, and those that made the generated images."""
         recipe, generator = self.recipe, self.generator
         first, second, third = (generator.mapping(each).float() for each in z.unbind(1))
-        truth, targets = mixed_from(second, first, cut), picture.clone()
-        if made.any():
-            targets[made] = pictured(generator, truth[made]).float()
-        start = recipe.starts[self.step // (recipe.unroll_length if self.descents is not None else 1) % len(recipe.starts)]
+        target_ws, targets = mixed_from(second, first, cutoff), image.clone()
+        if is_synthetic.any():
+            targets[is_synthetic] = render(generator, target_ws[is_synthetic]).float()
+        start = recipe.starts[self.step // recipe.batch_steps % len(recipe.starts)]
         if start == "encoder":
-            begins = self.encoder(targets)  # type: ignore[misc]
+            ws = self.encoder(targets)  # type: ignore[misc]
         else:
-            begins = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
-        return Objective(generator, targets, self.features, self.weights), begins.clone(), truth
+            ws = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
+        return Objective(generator, targets, self.features, recipe.weights), ws.clone(), target_ws
 
-    def _slope(self, objective: Objective, ws: Tensor) -> Tensor:
-        """d L / d ws, with the network's view of it in ``objective.sight``."""
-        here = ws.detach().requires_grad_(True)
+    def _gradient(self, objective: Objective, ws: Tensor) -> tuple[Tensor, Observation]:
+        """d L / d ws, and what the network sees."""
+        ws = ws.detach().requires_grad_(True)
         with torch.enable_grad():
-            _, terms = objective(here)
-            torch.stack(list(terms.values())).sum().backward()
-        assert here.grad is not None
-        return here.grad.float()
+            image, terms = objective(ws)
+            losses = torch.stack(list(terms.values()))
+            losses.sum().backward()
+        assert ws.grad is not None
+        return ws.grad.float(), objective.observe(image, losses.sum(0))
 
-    def pairs(self, network: Loom, eye: Eye, z: Tensor) -> Losses:
-        """What the eye leaves of the way from one made picture to another, far ones and near, as a share of it."""
+    def pretraining(self, network: Loom, step_network: StepNetwork, z: Tensor) -> Losses:
+        """What the step network leaves of the way from one generated image to another, far or near, as a share of it."""
         generator = self.generator
         with torch.no_grad():
             ws = torch.cat([generator.mapping(each).float() for each in z.unbind(1)])
-            # Half of them are mixed.
+            # Half of them mix two w.
             ws = mixed_from(ws, ws.roll(1, 0), torch.arange(len(ws), device=z.device) % (2 * generator.num_ws) + 1)
-            far = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
-            ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), far)])
-            image = pictured(generator, ws).float()
+            distance = torch.linspace(0.05, 1, len(ws), device=z.device)[:, None, None]
+            ws = torch.cat([ws, torch.lerp(ws, ws.roll(2, 0), distance)])
+            image = render(generator, ws).float()
         weight = network.curvature.sqrt()
         losses = []
         for shift in (len(ws) // 2, len(ws) // 2 + 1, 1):
             with torch.autocast(ws.device.type, enabled=False):
-                place = network.place(ws)
-                way = place.roll(shift, 0) - place
-                step, _ = eye(place.clamp(-5, 5), torch.zeros_like(place), image.roll(shift, 0), image)
-            left = (weight * (way - step).square()).sum(1) / (weight * way.square()).sum(1).clamp(min=1e-6)
+                w = network.whiten(ws)
+                target = w.roll(shift, 0) - w
+                step, _ = step_network(w.clamp(-5, 5), torch.zeros_like(w), image.roll(shift, 0), image)
+            left = (weight * (target - step).square()).sum(1) / (weight * target.square()).sum(1).clamp(min=1e-6)
             losses.append(left.mean())
         return {"pairs": torch.stack(losses).mean()}
 
-    def whole(self, picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
-        """The mean of log losses on whole descents, with the gradient of the first order."""
-        if self.step < self.recipe.pair_steps and isinstance(self.network, Loom) and self.network.eye is not None:
-            return self.pairs(self.network, self.network.eye, z)
-        objective, ws, _ = self._lesson(picture, z, made, cut)
-        state = self.network.begin(len(ws))
+    def whole_descent(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+        """The mean log10 loss of a descent, with the first-order gradient."""
+        if self.step < self.recipe.pretrain_steps and isinstance(self.network, Loom) and self.network.step_network is not None:
+            return self.pretraining(self.network, self.network.step_network, z)
+        objective, ws, _ = self._begin(image, z, is_synthetic, cutoff)
+        state = self.network.init_state(len(ws))
         length = self.recipe.unroll_length_at(self.step)
         total: Tensor | float = 0.0
         for step in range(length + 1):
-            gradient = self._slope(objective, ws)
-            sight = objective.sight
+            gradient, observation = self._gradient(objective, ws)
             if step:
-                towards = gradient / sight.losses.clamp(min=1e-8)[:, None, None]
-                told = (towards * ws).sum((1, 2)).mean() / length
-                total = total + told - told.detach() + sight.losses.log10().mean().detach() / length
+                log_gradient = gradient / observation.losses.clamp(min=1e-8)[:, None, None]  # d log L / d w
+                surrogate = (log_gradient * ws).sum((1, 2)).mean() / length
+                total = total + surrogate - surrogate.detach() + observation.losses.log10().mean() / length
             if step < length:
                 with torch.autocast(ws.device.type, enabled=False):
-                    moved, state = self.network(ws.detach(), gradient, sight, state)
-                ws = ws + moved
+                    update, state = self.network(ws.detach(), gradient, observation, state)
+                ws = ws + update
         return {"descent": total}  # type: ignore[dict-item]
 
-    def one_step(self, picture: Tensor, z: Tensor, made: Tensor, cut: Tensor) -> Losses:
-        """The loss of the next place, and its distance from the w that made the picture."""
-        descents, recipe = self.descents, self.recipe
-        if self.step % recipe.unroll_length == 0:
-            objective, ws, truth = self._lesson(picture, z, made, cut)
-            values = dict(ws=ws, truth=truth, gradient=self._slope(objective, ws), target=objective.targets)
-            descents.put(values, self.network.begin(len(ws)))
+    def next_step(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+        """The loss after one more step, and the distance from the w that made the image."""
+        descents, recipe = self.open_descents, self.recipe
+        if self.step % recipe.batch_steps == 0:
+            objective, ws, target_ws = self._begin(image, z, is_synthetic, cutoff)
+            gradient, _ = self._gradient(objective, ws)
+            values = dict(ws=ws, target_ws=target_ws, gradient=gradient, target=objective.targets)
+            descents.put(values, self.network.init_state(len(ws)))
         else:
-            objective = Objective(self.generator, descents.target, self.features, self.weights)
-        blind: Any = None  # a gate looks at no picture
-        moved, state = self.network(descents.ws.clone(), descents.gradient.clone(), blind, descents.state)
-        ws = descents.ws.clone() + moved
-        gradient = self._slope(objective, ws)
+            objective = Objective(self.generator, descents.target, self.features, recipe.weights)
+        unseen: Any = None  # a gate sees no images
+        update, state = self.network(descents.ws.clone(), descents.gradient.clone(), unseen, descents.state)
+        ws = descents.ws.clone() + update
+        gradient, observation = self._gradient(objective, ws)
         descents.put(dict(ws=ws.detach(), gradient=gradient), state)
-        told = (gradient * ws).sum((1, 2)).mean()
+        surrogate = (gradient * ws).sum((1, 2)).mean()
         return {
-            "picture": told - told.detach() + objective.sight.losses.mean(),
-            "latent": recipe.latent * (ws - descents.truth).square().mean((1, 2)).mean(),
+            "image": surrogate - surrogate.detach() + observation.losses.mean(),
+            "latent": recipe.latent_weight * (ws - descents.target_ws).square().mean((1, 2)).mean(),
         }

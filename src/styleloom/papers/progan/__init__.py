@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.random import SampleRandom
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, Weight
 from styleloom.loops import gan as adversarial
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import GANRecipe, GANSetup, RunningStatistics, only, trained
+from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, KimgOrNone, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
 
@@ -53,22 +54,22 @@ class Recipe(GANRecipe):
         batch: pictures a step at 4 px, 8 px and so on, the last for all above.
     """
 
-    resolution: int = 128
-    kimg: float = 12_000.0
-    channel_base: int = 16384
-    channel_max: int = 512
-    z_dim: int = 512
+    resolution: Count = 128
+    kimg: Kimg = 12_000.0
+    channel_base: Count = 16384
+    channel_max: Count = 512
+    z_dim: Count = 512
     growing: bool = True
-    mbstd_group_size: int = 4
+    mbstd_group_size: CountOrNone = 4
     equalized: bool = True
     pixel_norm: bool = True
-    fade_kimg: float = 600.0
-    stable_kimg: float = 600.0
-    gradient_penalty: float = 10.0
-    drift: float = 0.001
-    lr: float = 0.001
-    ema_decay: float = 0.999
-    batch: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 8, 4)
+    fade_kimg: KimgOrNone = 600.0
+    stable_kimg: KimgOrNone = 600.0
+    gradient_penalty: Weight = 10.0
+    drift: Weight = 0.001
+    lr: LearningRate = 0.001
+    ema_decay: Decay = 0.999
+    batch: tuple[Count, ...] = (128, 128, 128, 64, 32, 16, 8, 4)
 
 
 PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {

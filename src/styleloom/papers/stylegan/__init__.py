@@ -14,17 +14,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.random import SampleRandom
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, Range, Share, Weight
 from styleloom.loops import gan as adversarial
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import GANRecipe, GANSetup, RunningStatistics, only, trained
+from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, KimgOrNone, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
 from styleloom.papers import progan
@@ -59,30 +60,26 @@ class Recipe(GANRecipe):
         lr: Adam's learning rate likewise, with betas 0 and .99, anew at each level.
     """
 
-    resolution: int = 128
-    channel_base: int = 16384
-    channel_max: int = 512
-    z_dim: int = 512
-    w_dim: int = 512
+    resolution: Annotated[int, Range(8)] = 128
+    channel_base: Count = 16384
+    channel_max: Count = 512
+    z_dim: Count = 512
+    w_dim: Count = 512
     blur: bool = True
-    mapping_layers: int = 8
+    mapping_layers: CountOrNone = 8
     styles: bool = True
     const_input: bool = True
     noise: bool = True
-    style_mixing_prob: float = 0.9
+    style_mixing_prob: Share = 0.9
     growing: bool = True
-    start_resolution: int = 8
-    fade_kimg: float = 600.0
-    stable_kimg: float = 600.0
-    r1_gamma: float = 10.0
-    w_avg_beta: float = 0.995
-    ema_kimg: float = 10.0
-    batch: tuple[int, ...] = (512, 256, 128, 64, 32)
-    lr: tuple[float, ...] = (0.001, 0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits("resolution", self.resolution, 8, math.inf)
+    start_resolution: Count = 8
+    fade_kimg: KimgOrNone = 600.0
+    stable_kimg: KimgOrNone = 600.0
+    r1_gamma: Weight = 10.0
+    w_avg_beta: Decay = 0.995
+    ema_kimg: Kimg = 10.0
+    batch: tuple[Count, ...] = (512, 256, 128, 64, 32)
+    lr: tuple[LearningRate, ...] = (0.001, 0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003)
 
 
 PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {

@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from styleloom.core.errors import check_limits
 from styleloom.core.random import SampleRandom
+from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight
 from styleloom.loops import gan as adversarial
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import GANRecipe, GANSetup, RunningStatistics, only, trained
+from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
 from styleloom.papers.ada import adapted, augment
@@ -37,6 +37,7 @@ from styleloom.papers.stylegan import generator_loss as generator_loss
 from styleloom.papers.stylegan import mixed as mixed
 from styleloom.papers.stylegan import r1_penalty as r1_penalty
 
+from .architecture import NORMALIZATIONS
 from .architecture import Discriminator as Discriminator
 from .architecture import Generator as Generator
 from .architecture import modulated_conv as modulated_conv
@@ -77,38 +78,34 @@ class Recipe(GANRecipe):
         ada_kimg: thousands of pictures in which the probability can go from 0 to 1.
     """
 
-    channel_base: int = 32768
-    channel_max: int = 512
-    z_dim: int = 512
-    w_dim: int = 512
-    mapping_layers: int = 8
+    resolution: Annotated[int, Range(8)] = 256
+    channel_base: Count = 32768
+    channel_max: Count = 512
+    z_dim: Count = 512
+    w_dim: Count = 512
+    mapping_layers: Count = 8
     noise: bool = True
-    normalization: str = "demodulate"
+    normalization: Annotated[str, OneOf(NORMALIZATIONS)] = "demodulate"
     lazy: bool = True
-    r1_interval: int = 16
-    pl_interval: int = 4
-    pl_weight: float = 2.0
-    pl_decay: float = 0.01
-    pl_batch_shrink: int = 2
+    r1_interval: Count = 16
+    pl_interval: Count = 4
+    pl_weight: Weight = 2.0
+    pl_decay: Share = 0.01
+    pl_batch_shrink: Count = 2
     architecture: str = "skip"
     discriminator_architecture: str = "resnet"
-    style_mixing_prob: float = 0.9
-    r1_gamma: float | None = None
-    batch: int = 32
-    lr: float = 0.0025
-    ema_kimg: float = 10.0
-    ema_rampup: float = 0.05
-    w_avg_beta: float = 0.995
-    mbstd_group_size: int = 4
+    style_mixing_prob: Share = 0.9
+    r1_gamma: Weight | None = None
+    batch: Count = 32
+    lr: LearningRate = 0.0025
+    ema_kimg: Kimg = 10.0
+    ema_rampup: Weight = 0.05
+    w_avg_beta: Decay = 0.995
+    mbstd_group_size: CountOrNone = 4
     augment: bool = False
-    ada_target: float = 0.6
-    ada_interval: int = 4
-    ada_kimg: float = 500.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_limits("resolution", self.resolution, 8, math.inf)
-        check_limits("mapping_layers", self.mapping_layers, 1, math.inf)
+    ada_target: Annotated[float, Range(-1, 1)] = 0.6
+    ada_interval: Count = 4
+    ada_kimg: Kimg = 500.0
 
     @property
     def gamma(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor
 
 from styleloom import models
-from styleloom.core.errors import StyleLoomError, check_choice, check_limits
+from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.precision import precision_on
+from styleloom.core.settings import Range
 from styleloom.data import images, video
 from styleloom.nn.generator import Generator
 from styleloom.nn.vgg_files import EMBEDDED
@@ -111,7 +111,7 @@ def generate(
     elif not film:
         check_output_folder(out)
     if columns is not None:
-        check_limits("--columns", columns, 1, math.inf)
+        Range(1).check("--columns", columns)
     generator = model if isinstance(model, Generator) else load_generator(model, device, precision)
     options: dict[str, Any] = dict(truncation_psi=psis[0], truncation_cutoff=truncation_cutoff)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_folder, replacing
+from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data import video as video_
 from styleloom.nn.generator import Generator, generator_id
@@ -75,7 +75,7 @@ def invert(
     """
     out = Path(out)
     config = inversion.configure(preset, **settings)
-    check_limits("--max-pixels", max_pixels, 1, math.inf)
+    Range(1).check("--max-pixels", max_pixels)
     sources = find_all(photos)
     check_output_folder(out)
     ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
@@ -170,8 +170,8 @@ def _outcome(found: Mapping[str, dict[str, Any]], optimizer: str) -> dict[str, A
 
 def _check_used(config: image2stylegan.Config, optimizer: str, given: Mapping[str, Source | None]) -> None:
     """Raise StyleLoomError where a tool is named that this inversion does not use."""
-    looked = config.init == "encoder" or config.in_domain > 0
-    uses = dict(learned=optimizer == "learned", basis=optimizer == "adam-eigenbasis", encoder=looked)
+    encodes = config.init == "encoder" or config.in_domain_weight > 0
+    uses = dict(learned=optimizer == "learned", basis=optimizer == "adam-eigenbasis", encoder=encodes)
     for name, tool in given.items():
         if tool and not uses[name]:
             raise StyleLoomError(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError, check_limits
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.settings import Range
 from styleloom.data.archives import write_archive
 from styleloom.data.datasets import Pictures, labels_of, squared
 
@@ -52,7 +52,7 @@ def prepare(
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     out = Path(out)
     for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
-        check_limits(name, number, least, math.inf)
+        Range(least).check(name, number)
     every = Pictures(several)
     labels, names = labels_of(every) if conditional else ([], [])
     chosen = range(len(every))[skip:]
