@@ -29,6 +29,7 @@ from torch import Tensor
 import styleloom as sl
 from styleloom.loops.fit import Hardware
 from styleloom.papers import ghiasi, johnson, stylegan2
+from styleloom.tasks import invert as inversion
 
 BATCH = 32
 Run = Callable[[], Any]
@@ -141,7 +142,7 @@ def descents(deadline: float) -> dict[str, float]:
     generator = networks(128, 4096, 192)[0].cuda().eval().requires_grad_(False)
     for count in (1, 16):
         targets = torch.rand(count, 3, 128, 128, device="cuda")
-        steps = sl.inversion.steps(generator, targets, sl.inversion.configure(optimizer="adam", num_steps=60, batch=count))
+        steps = inversion.steps(generator, targets, inversion.configure(optimizer="adam", num_steps=60, batch=count))
         found[f"inversion, 128 px, {count}"] = 1e3 * seconds_a_step(steps, 10, 40, deadline)
     return found
 

@@ -65,7 +65,7 @@ def _pictures(generator: Generator, ws: Tensor) -> Tensor:
 
 def _changes(generator: Generator, network: labeller.Labeller, ws: Tensor, name: str, step: Tensor) -> Tensor:
     """How much the attribute changes for each of ws by a standard deviation along its direction: [N]."""
-    told = [network.told(_pictures(generator, ws + shift * step))[name] for shift in SHIFTS]
+    told = [network.predict(_pictures(generator, ws + shift * step))[name] for shift in SHIFTS]
     return sum(value * shift for value, shift in zip(told, SHIFTS, strict=True)) / sum(s * s for s in SHIFTS)  # type: ignore[return-value]
 
 

@@ -79,7 +79,7 @@ def losses(network: Labeller, image: Tensor, numbers: Tensor, choices: Tensor) -
 def quality(network: Labeller, seeds: range = HELD_OUT) -> dict[str, float]:
     """R^2 of each number and accuracy of each choice on faces of seeds."""
     pictures, numbers, choices = rendered(seeds)
-    told = [network.told(part.float() / 255) for part in pictures.split(250)]
+    told = [network.predict(part.float() / 255) for part in pictures.split(250)]
     found = {name: torch.cat([each[name] for each in told]) for name in told[0]}
     result = {}
     for name, truth in zip(toonfaces.RANGES, numbers.unbind(1), strict=True):

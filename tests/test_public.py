@@ -12,9 +12,9 @@ import styleloom
 
 NAMES = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin", "evaluate",
-    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer",
-    "load", "load_features", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "stylegan", "stylegan2",
-    "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
+    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson", "learned_optimizer",
+    "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "save_latents",
+    "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
@@ -31,7 +31,7 @@ PUBLIC += [
         (styleloom.image2stylegan, ("Config", "Objective", "Step", "configure", "steps")),
         (styleloom.indomain, ("Encoder", "Recipe", "load", "save", "train")),
         (styleloom.tasks.invert, ("Inversion", "Tools", "load_latents", "save_latents", "steps", "tools_of")),
-        (styleloom.learned_optimizer, ("Learned", "Recipe", "factory", "load", "save", "train")),
+        (styleloom.learned_optimizer, ("Learned", "Loom", "Recipe", "Schedule", "factory", "load", "save", "train")),
     )
     for name in names
 ]

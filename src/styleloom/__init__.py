@@ -30,18 +30,17 @@ from .papers import (
     super_resolution,
 )
 from .papers.super_resolution import upscale
-from .tasks import invert as inversion
 from .tasks import jobs
 from .tasks.evaluate import evaluate
 from .tasks.generate import mix
-from .tasks.invert import invert
+from .tasks.invert import invert, load_latents, save_latents
 from .tasks.stylize import METHODS, stylize, stylize_video
 
 __version__ = version("styleloom")
 
 __all__ = [
     "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin", "evaluate",
-    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "inversion", "invert", "jobs", "johnson", "learned_optimizer",
-    "load", "load_features", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "stylegan", "stylegan2",
-    "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
+    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson", "learned_optimizer",
+    "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "save_latents",
+    "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
 ]  # fmt: skip

@@ -91,12 +91,12 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
     assert run("train", method, *options, "--kimg", "0.02", "--resume", "--json") == 0
     told = outcome(capsys)
     assert told["steps"] == 5 and told["pictures"] == 20 and not told["stopped"]
-    assert any("fid" in json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines())
+    assert any("fd" in json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines())
     with Image.open("run/samples/000005.png") as picture:
         assert picture.size[0] > 8 * 16
     assert run("evaluate", "run/model.safetensors", faces, "--samples", "60", "--seeds", "0,1", "--json") == 0
     told = outcome(capsys)
-    assert set(told["figures"]) == {"fid", "kid", "precision", "recall"} and all(
+    assert set(told["figures"]) == {"fd", "kid", "precision", "recall"} and all(
         len(each) == 2 for each in told["figures"].values()
     )
     assert told["features"].startswith("vgg19-lite")
@@ -121,9 +121,13 @@ def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("portraits-32", "--metrics", "ppl,lpips"), "unknown metric 'lpips'; choose some of fid, kid, pr, ppl, separability"),
-        (("portraits-32",), "fid compares with real pictures; give a folder or zip of them"),
-        (("portraits-32", "--metrics", ","), "no metric; choose some of fid"),
+        (
+            ("portraits-32", "--metrics", "ppl,lpips"),
+            "unknown metric 'lpips'; choose some of fd, fid, kid, pr, ppl",
+        ),
+        (("portraits-32", "faces.zip", "--metrics", "fid"), "fid is the Fréchet distance of Inception's features; use fd"),
+        (("portraits-32",), "fd compares with real pictures; give a folder or zip of them"),
+        (("portraits-32", "--metrics", ","), "no metric; choose some of fd"),
         (("portraits-32", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
         (("portraits-32", "photo.png"), "the number of real pictures is 1; it must be at least 50"),
         (("portraits-32", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),

@@ -29,7 +29,7 @@ def test_numbers_and_choices_are_learned() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    told, classes = network.told(pictures[200:]), network.classes(pictures[200:])
+    told, classes = network.predict(pictures[200:]), network.classes(pictures[200:])
     assert (told["brightness"] - bright[200:]).abs().mean() < 0.15
     assert (told["side"] == right[200:]).float().mean() > 0.95
     assert torch.equal(classes["side"][0], told["side"]) and classes["side"][1].min() >= 0.5

@@ -55,6 +55,6 @@ def convert(
         report.say(f"wrote {out}  ({' and '.join(written)}, under the names of stylegan2-ada-pytorch)")
         report.outcome(out=str(out), networks=written)
         return
-    found = models.convert(source, out, encoder=encoder, resolution=resolution, licence=licence)
-    report.say(f"wrote {out}  ({found['kind']}, {found['numbers']:,} numbers)")
-    report.outcome(out=str(out), kind=found["kind"], config=found["config"])
+    converted = models.convert(source, out, encoder=encoder, resolution=resolution, licence=licence)
+    report.say(f"wrote {out}  ({converted['kind']}, {converted['numbers']:,} numbers)")
+    report.outcome(out=str(out), kind=converted["kind"], config=converted["config"])

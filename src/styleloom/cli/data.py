@@ -105,8 +105,8 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
     if sheet is not None:
         images.check_writable(sheet)
     every = Pictures(source)
-    *_, found = report.watch(survey(every), title="inspect")
-    sizes = sorted(found.sizes.items(), key=lambda item: -item[1])
+    *_, last = report.watch(survey(every), title="inspect")
+    sizes = sorted(last.sizes.items(), key=lambda item: -item[1])
     readable = sum(number for _, number in sizes)
     report.say(f"{readable} pictures, {len(every.damaged)} that cannot be read")
     for (width, height), number in sizes[:COMMONEST]:

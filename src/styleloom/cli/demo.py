@@ -127,7 +127,7 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     images.write(_enlarged(device), folder / "enlarged.png")
     faces = {cast.model: demo_faces.made(folder, cast, device) for cast in demo_faces.CASTS}
     faces["toonfaces"] = demo_faces.drawn(folder)
-    inverted = {model: demo_inversion.found(folder, model, device) for model in demo_inversion.TARGETS}
+    inverted = {model: demo_inversion.inverted(folder, model, device) for model in demo_inversion.TARGETS}
     seconds = time.perf_counter() - began
     page = _page(cards, faces, inverted, config, seconds, device)
     (folder / "index.html").write_text(page, encoding="utf-8")

@@ -53,7 +53,7 @@ def descents(generator: Generator, targets: Tensor, gate: str | None = None) -> 
     }
 
 
-def found(folder: Path, model: str, device: torch.device) -> str:
+def inverted(folder: Path, model: str, device: torch.device) -> str:
     """Invert a few faces with each optimizer, and write what they come to into a folder; the HTML that shows it."""
     targets = TARGETS[model]()
     each = descents(stylegan2.load(model).to(device), targets, GATES.get(model))

@@ -16,7 +16,7 @@ def evaluate(
     model: str,
     data: list[str] | None = None,
     *,
-    metrics: str = "fid,kid,pr",
+    metrics: str = "fd,kid,pr",
     samples: int = 10_000,
     psi: float = 1.0,
     seeds: str = "0",
@@ -29,7 +29,8 @@ def evaluate(
     Args:
         model: a name from "styleloom zoo", or a model file.
         data: folders or zips of real pictures that it was not trained on.
-        metrics: some of fid, kid, pr (precision and recall), ppl (path length) and separability, with commas.
+        metrics: some of fd (Fréchet distance), fid (the same, by Inception alone), kid, pr (precision and recall), ppl
+            (path length) and separability, with commas.
         samples: pictures made, and real ones at most.
         psi: truncation of the pictures that are compared with real ones.
         seeds: repeat all with other latents: 0-2 gives means of three, and their ranges.

@@ -45,15 +45,15 @@ def numbers(text: str) -> list[int]:
     Raises:
         StyleLoomError: another text, or more than a hundred thousand.
     """
-    found: list[int] = []
+    seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]+)(?:-([0-9]+))?\s*", part)
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise StyleLoomError(f"{text!r} are no seeds; write them as 0-15 or 1,5,7-9")
-        if int(match[2] or match[1]) - int(match[1]) + len(found) >= 100_000:
+        if int(match[2] or match[1]) - int(match[1]) + len(seeds) >= 100_000:
             raise StyleLoomError(f"{text!r} are more than 100,000 seeds; make them in parts")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return found
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return seeds
 
 
 def steps(text: str) -> list[float]:
@@ -101,7 +101,7 @@ def generate(
         out: folder, picture or video to write.
         seeds: as 0-15 or 1,5,7-9.
         psi: truncation; 0 is the mean picture, 1 no truncation; 1:0:5 for a sheet with five, a row a seed.
-        cutoff: how many layers, from the coarsest, are truncated; all unless told.
+        cutoff: how many layers, from the coarsest, are truncated; all by default.
         label: class of the pictures, for networks that have classes.
         noise: const, random or none.
         columns: pictures side by side in a sheet.
@@ -172,8 +172,8 @@ def mix(
         raise StyleLoomError(f"--psi {psi} are several truncations; a sheet of mixing has one")
     generator = load_generator(model, common.torch_device())
     sources = (numbers(rows), numbers(cols))
-    found = sampling.mixing_rows(generator, *sources, layers, label, truncation_psi=psis[0], noise_mode=noise)
-    sheet = images.grid(found)
+    strips = sampling.mixing_rows(generator, *sources, layers, label, truncation_psi=psis[0], noise_mode=noise)
+    sheet = images.grid(strips)
     images.write(sheet, out)
     report.say(f"wrote {out}  ({sheet.shape[3]} x {sheet.shape[2]})")
     report.outcome(out=str(out), rows=sources[0], cols=sources[1], layers=layers)

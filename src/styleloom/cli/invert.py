@@ -45,7 +45,7 @@ def invert(
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
-        mask: a grey picture, white where photographs are to be met; everywhere unless told. Its middle square is taken too.
+        mask: a grey picture, white where photographs are to be met; everywhere by default. Its middle square is taken too.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         max_pixels: refuse pictures of more pixels.

@@ -83,7 +83,7 @@ def johnson(
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
         base: a trained network to start from, of whatever style.
-        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
+        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(johnson_.RECIPES, recipe, settings)
     network = johnson_.load(base) if base else None
@@ -122,7 +122,7 @@ def dumoulin(
         recipe: default or paper: where the settings below start from.
         base: a trained network to add the styles to, fitting only their own numbers; or to train further, with the very
             styles that it has.
-        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
+        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(dumoulin_.RECIPES, recipe, settings)
     pictures = {Path(path).stem: open_picture(path) for item in style for path in find(item)}
@@ -163,7 +163,7 @@ def ghiasi(
         out: folder of the run.
         recipe: default: where the settings below start from.
         base: a trained model to start from.
-        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
+        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(ghiasi_.RECIPES, recipe, settings)
     model = ghiasi_.load(base) if base else None
@@ -194,7 +194,7 @@ def adain(
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
         base: a trained network to start from.
-        licence: what the model may be used for, noted in it; that of the base, or unknown, unless told.
+        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(adain_.RECIPES, recipe, settings)
     network = adain_.load(base) if base else None
@@ -224,7 +224,7 @@ def upscaler(
         content: folders or zips of photographs.
         out: folder of the run.
         recipe: default, paper or mse: where the settings below start from.
-        licence: what the model may be used for, noted in it; unknown unless told.
+        licence: what the model may be used for, noted in it; unknown by default.
     """
     chosen = configured(super_resolution.RECIPES, recipe, settings)
     loop = super_resolution.train(
@@ -404,11 +404,11 @@ FOR_GENERATORS = (encoder, eigenbasis, learned_optimizer)
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:
     """Watch a run to its end, and say how it went; of several processes on a machine the first speaks for all."""
     report = Report(common if first_process() else replace(common, quiet=True, json=False))
-    tick, told = None, 0
+    tick, named = None, 0
     for tick in report.watch(loop, title=title):
-        for name in tick.damaged[told:]:
+        for name in tick.damaged[named:]:
             report.say(f"passed over {name}: it cannot be read")
-        told = len(tick.damaged)
+        named = len(tick.damaged)
     if tick is None:
         report.say(f"{out} is finished already")
         return

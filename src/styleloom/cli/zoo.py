@@ -19,10 +19,10 @@ def zoo(*, common: Common) -> None:
         tensors, metadata = read_tensors(path)
         count = sum(tensor.numel() for tensor in tensors.values())
         styles = json.loads(metadata["config"]).get("styles", [])
-        told = dict(
+        entry = dict(
             kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"], styles=styles
         )
-        models.append(dict(name=name) | told)
+        models.append(dict(name=name) | entry)
         report.say(f"{name}  {metadata['kind']}, {count:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {metadata['licence']}")
         if styles:
             report.say(f"    styles: {', '.join(styles)}")

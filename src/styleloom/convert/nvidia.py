@@ -73,8 +73,8 @@ def _is_module(given: Any) -> TypeGuard[Object]:
 
 
 def _child(state: dict[str, Any], name: str) -> dict[str, Any]:
-    found = state.get("_modules", {}).get(name)
-    return found.arguments[0]["state"] if _is_module(found) else {}
+    converted = state.get("_modules", {}).get(name)
+    return converted.arguments[0]["state"] if _is_module(converted) else {}
 
 
 def _is_stylegan2(state: dict[str, Any], key: str) -> bool:
@@ -83,27 +83,27 @@ def _is_stylegan2(state: dict[str, Any], key: str) -> bool:
 
 def _flat(state: dict[str, Any], prefix: str = "") -> dict[str, Tensor]:
     """A module's parameters and buffers, and those of the modules in it, four deep, by their dotted names."""
-    found = {
+    converted = {
         f"{prefix}{name}": value.detach()
         for part in ("_parameters", "_buffers")
         for name, value in state.get(part, {}).items()
         if isinstance(value, Tensor)
     }
     for name in state.get("_modules", {}) if prefix.count(".") < 4 else ():
-        found |= _flat(_child(state, name), f"{prefix}{name}.")
-    return found
+        converted |= _flat(_child(state, name), f"{prefix}{name}.")
+    return converted
 
 
 def _mapping(state: dict[str, Any], flat: Mapping[str, Tensor]) -> dict[str, Any]:
     layers = int(state["num_layers"])
-    found: dict[str, Any] = dict(num_layers=layers)
+    converted: dict[str, Any] = dict(num_layers=layers)
     if layers:
-        found["lr_multiplier"] = float(_child(state, "fc0")["bias_gain"])
+        converted["lr_multiplier"] = float(_child(state, "fc0")["bias_gain"])
     if layers > 1:
-        found["layer_features"] = flat["mapping.fc0.weight"].shape[0]
+        converted["layer_features"] = flat["mapping.fc0.weight"].shape[0]
     if "mapping.embed.weight" in flat:
-        found["embed_features"] = flat["mapping.embed.weight"].shape[0]
-    return found
+        converted["embed_features"] = flat["mapping.embed.weight"].shape[0]
+    return converted
 
 
 def _generator(state: dict[str, Any], flat: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
@@ -209,8 +209,8 @@ def convert_named(path: Path) -> Converted:
     tensors, metadata = checkpoint.read_tensors(path)
     if "init_kwargs" not in metadata:
         kind = metadata.get("kind")
-        told = f"is a {kind} of StyleLoom already" if kind else "does not say what network it holds"
-        raise StyleLoomError(f"{path} {told}; wanted a file of another project")
+        reason = f"is a {kind} of StyleLoom already" if kind else "does not say what network it holds"
+        raise StyleLoomError(f"{path} {reason}; wanted a file of another project")
     arguments = json.loads(metadata["init_kwargs"])
     generator, discriminator = arguments.get("G_ema"), arguments.get("D")
     if discriminator:
@@ -227,12 +227,12 @@ def _official(key: str, config: dict[str, Any], name: str | Path) -> dict[str, A
     mapping = dict(config.get("mapping_kwargs") or {})
     unusual = [
         what
-        for what, found in (
+        for what, converted in (
             ("channels that follow no rule", inner.get("channels")),
             (f"normalization {inner.get('normalization')!r}", inner.get("normalization", "demodulate") != "demodulate"),
             ("joint normalization of z and class", mapping.get("joint")),
         )
-        if found
+        if converted
     ]
     if unusual:
         raise StyleLoomError(f"{name} has {' and '.join(unusual)}, which NVIDIA's networks don't know")

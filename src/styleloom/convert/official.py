@@ -30,8 +30,8 @@ def convert_official(path: Path, *, encoder: Path | None = None, resolution: int
     try:
         return _converted(path, encoder, resolution)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
-        told = str(error).splitlines()[0] if str(error) else ""
-        raise StyleLoomError(f"{path} is damaged, or holds another network: {type(error).__name__} {told[:120]}") from error
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise StyleLoomError(f"{path} is damaged, or holds another network: {type(error).__name__} {reason[:120]}") from error
 
 
 def _converted(path: Path, encoder: Path | None, resolution: int | None) -> Converted:
@@ -39,8 +39,8 @@ def _converted(path: Path, encoder: Path | None, resolution: int | None) -> Conv
         return nvidia.convert_named(path)
     if path.suffix != ".pkl":
         content = read_checkpoint(path)
-        found = convert_checkpoint(content, path, resolution) if isinstance(content, dict) else None
-        return found or convert_style(path, encoder)
+        converted = convert_checkpoint(content, path, resolution) if isinstance(content, dict) else None
+        return converted or convert_style(path, encoder)
     if resolution is not None:
         raise StyleLoomError(f"a resolution is for checkpoints of rosinality's growing networks, and {path} is a .pkl")
     content = read_pickle(path, nvidia.ALLOWED | tensorflow.ALLOWED)

@@ -72,25 +72,25 @@ def _count(state: State, pattern: str) -> int:
 def _stylegan2(state: State, discriminator: State, content: Mapping[str, Any]) -> Converted:
     blocks = _count(state, r"to_rgbs\.(\d+)\.")
     sides = generators.resolutions(8 * 2 ** (blocks - 1)) if blocks else [4]
-    found = {"const": state["input.input"][0]}
+    converted = {"const": state["input.input"][0]}
     kernel = state.get("convs.0.conv.blur.kernel", fir())
     filter = fir(taps(kernel))
     for place, side in enumerate(sides):
         names = {"conv1": "conv1"} if side == 4 else {f"convs.{2 * place - 2}": "conv0", f"convs.{2 * place - 1}": "conv1"}
         for theirs, ours in names.items():
             where = f"b{side}.{ours}"
-            found |= _modulated(state, theirs, where)
-            found[f"{where}.bias"] = state[f"{theirs}.activate.bias"]
-            found[f"{where}.noise_strength"] = state[f"{theirs}.noise.weight"][0]
+            converted |= _modulated(state, theirs, where)
+            converted[f"{where}.bias"] = state[f"{theirs}.activate.bias"]
+            converted[f"{where}.noise_strength"] = state[f"{theirs}.noise.weight"][0]
             number = 0 if side == 4 else 2 * place - (1 if ours == "conv0" else 0)
             drawn = generators.latents([number], side * side).view(side, side)  # where a file has no noise
-            found[f"{where}.noise_const"] = state.get(f"noises.noise_{number}", drawn).reshape(side, side)
-            found[f"{where}.resample_filter"] = filter.clone() if ours == "conv0" else fir()
+            converted[f"{where}.noise_const"] = state.get(f"noises.noise_{number}", drawn).reshape(side, side)
+            converted[f"{where}.resample_filter"] = filter.clone() if ours == "conv0" else fir()
         theirs, where = "to_rgb1" if side == 4 else f"to_rgbs.{place - 1}", f"b{side}.torgb"
-        found |= _modulated(state, theirs, where) | {f"{where}.bias": state[f"{theirs}.bias"].flatten()}
-        found[f"b{side}.resample_filter"] = filter.clone()
-    found["b4.const"] = found.pop("const")
-    tensors = {f"G.synthesis.{name}": value for name, value in found.items()}
+        converted |= _modulated(state, theirs, where) | {f"{where}.bias": state[f"{theirs}.bias"].flatten()}
+        converted[f"b{side}.resample_filter"] = filter.clone()
+    converted["b4.const"] = converted.pop("const")
+    tensors = {f"G.synthesis.{name}": value for name, value in converted.items()}
     layers = _count(state, r"style\.(\d+)\.weight")
     for index in range(layers):
         for part in ("weight", "bias"):
@@ -98,7 +98,7 @@ def _stylegan2(state: State, discriminator: State, content: Mapping[str, Any]) -
     if isinstance(content.get("latent_avg"), Tensor):
         tensors["G.mapping.w_avg"] = content["latent_avg"].float().flatten()
     w_dim = state["style.1.weight"].shape[0]
-    widths = {side: found[f"b{side}.conv1.weight"].shape[0] for side in sides}
+    widths = {side: converted[f"b{side}.conv1.weight"].shape[0] for side in sides}
     generator = dict(
         z_dim=state["style.1.weight"].shape[1],
         c_dim=0,
@@ -112,8 +112,8 @@ def _stylegan2(state: State, discriminator: State, content: Mapping[str, Any]) -
     if isinstance(content.get("ada_aug_p"), float | int):
         config["augment_p"] = float(content["ada_aug_p"])
     if discriminator:
-        found, config["D"] = _stylegan2_discriminator(discriminator, sides)
-        tensors |= {f"D.{name}": value for name, value in found.items()}
+        converted, config["D"] = _stylegan2_discriminator(discriminator, sides)
+        tensors |= {f"D.{name}": value for name, value in converted.items()}
     return "stylegan2", tensors, config
 
 
@@ -147,10 +147,10 @@ def _stylegan2_discriminator(state: State, sides: list[int]) -> tuple[dict[str, 
     names |= {
         f"final_linear.{i}.{part}": f"b4.{ours}.{part}" for i, ours in enumerate(("fc", "out")) for part in ("weight", "bias")
     }
-    found = {ours: state[theirs] for theirs, ours in names.items()}
-    found |= {f"{place}.resample_filter": kernel.clone() for place, kernel in kernels.items()}
+    converted = {ours: state[theirs] for theirs, ours in names.items()}
+    converted |= {f"{place}.resample_filter": kernel.clone() for place, kernel in kernels.items()}
     config = dict(c_dim=0, img_resolution=sides[-1], img_channels=3, resample_filter=taps(filter))
-    return found, config | discriminator_channels(found, sides)
+    return converted, config | discriminator_channels(converted, sides)
 
 
 # The two that grow, in which all layers but their last have He's gain: weight times sqrt(2 / fan_in).
@@ -175,7 +175,7 @@ def _he(state: State, theirs: str, ours: str, *, to: float = GAIN) -> dict[str, 
 def _stylegan(state: State, discriminator: State, path: Path, resolution: int | None) -> Converted:
     levels = _count(state, r"generator\.progression\.(\d+)\.")
     sides = _trained(levels, path, resolution)
-    found: dict[str, Tensor] = {}
+    converted: dict[str, Tensor] = {}
     for place, side in enumerate(sides):
         block = f"generator.progression.{place}"
         drawn = generators.latents([place], side * side).view(side, side)  # their files have none: it was always drawn anew
@@ -183,31 +183,31 @@ def _stylegan(state: State, discriminator: State, path: Path, resolution: int | 
             ours = f"synthesis.b{side}.conv{index}"
             theirs = f"{block}.conv{index + 1}"
             if side == 4 and not index:
-                found[f"{ours}.const"] = state[f"{block}.conv1.input"][0]
-                width = found[f"{ours}.const"].shape[0]
-                found[f"{ours}.bias"] = torch.zeros(width)
+                converted[f"{ours}.const"] = state[f"{block}.conv1.input"][0]
+                width = converted[f"{ours}.const"].shape[0]
+                converted[f"{ours}.bias"] = torch.zeros(width)
             elif f"{theirs}.0.weight" in state:  # doubling within the convolution: a kernel [in, out, k, k] that is not flipped
-                found[f"{ours}.conv.weight"] = state[f"{theirs}.0.weight"].transpose(0, 1).flip(2, 3) / 4
-                found[f"{ours}.bias"] = state[f"{theirs}.0.bias"]
+                converted[f"{ours}.conv.weight"] = state[f"{theirs}.0.weight"].transpose(0, 1).flip(2, 3) / 4
+                converted[f"{ours}.bias"] = state[f"{theirs}.0.bias"]
             else:
                 theirs = f"{theirs}.1.conv" if f"{theirs}.1.conv.bias" in state else f"{theirs}.conv"
-                found[f"{ours}.conv.weight"] = state[f"{theirs}.weight_orig"]
-                found[f"{ours}.bias"] = state[f"{theirs}.bias"]
-            width = found[f"{ours}.bias"].shape[0]
+                converted[f"{ours}.conv.weight"] = state[f"{theirs}.weight_orig"]
+                converted[f"{ours}.bias"] = state[f"{theirs}.bias"]
+            width = converted[f"{ours}.bias"].shape[0]
             noise = state[f"{block}.noise{index + 1}.weight_orig"].flatten()
-            found[f"{ours}.noise_strength"] = noise * math.sqrt(2 / width)
-            found[f"{ours}.noise_const"] = drawn.clone()
+            converted[f"{ours}.noise_strength"] = noise * math.sqrt(2 / width)
+            converted[f"{ours}.noise_const"] = drawn.clone()
             style = _he(state, f"{block}.adain{index + 1}.style.linear", f"{ours}.affine", to=1.0)
             style[f"{ours}.affine.bias"] = style[f"{ours}.affine.bias"] - torch.cat([torch.ones(width), torch.zeros(width)])
-            found |= style
-        found |= _he(state, f"generator.to_rgb.{place}.conv", f"synthesis.b{side}.torgb", to=1.0)
+            converted |= style
+        converted |= _he(state, f"generator.to_rgb.{place}.conv", f"synthesis.b{side}.torgb", to=1.0)
     layers = _count(state, r"style\.(\d+)\.linear")
     for index in range(layers):
-        found |= _he(state, f"style.{2 * index + 1}.linear", f"mapping.fc{index}")
-    widths = {side: found[f"synthesis.b{side}.conv1.bias"].shape[0] for side in sides}
-    w_dim = found["mapping.fc0.weight"].shape[0]
+        converted |= _he(state, f"style.{2 * index + 1}.linear", f"mapping.fc{index}")
+    widths = {side: converted[f"synthesis.b{side}.conv1.bias"].shape[0] for side in sides}
+    w_dim = converted["mapping.fc0.weight"].shape[0]
     generator = dict(
-        z_dim=found["mapping.fc0.weight"].shape[1],
+        z_dim=converted["mapping.fc0.weight"].shape[1],
         c_dim=0,
         w_dim=w_dim,
         img_resolution=sides[-1],
@@ -215,35 +215,35 @@ def _stylegan(state: State, discriminator: State, path: Path, resolution: int | 
         mapping_kwargs=dict(num_layers=layers, lr_multiplier=1.0),
         synthesis_kwargs=dict(norm_epsilon=1e-5, bias_first=True, shared_noise=True, **generators.channel_options(widths)),
     )
-    tensors = {f"G.{name}": value for name, value in found.items()}
+    tensors = {f"G.{name}": value for name, value in converted.items()}
     config: dict[str, Any] = {"G": generator, "D": None}
     if discriminator:
-        found, config["D"] = _stylegan_discriminator(discriminator, sides)
-        tensors |= {f"D.{name}": value for name, value in found.items()}
+        converted, config["D"] = _stylegan_discriminator(discriminator, sides)
+        tensors |= {f"D.{name}": value for name, value in converted.items()}
     return "stylegan", tensors, config
 
 
 def _stylegan_discriminator(state: State, sides: list[int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     levels = _count(state, r"progression\.(\d+)\.")
     activate = "from_rgb.0.0.conv.weight_orig" in state
-    found: dict[str, Tensor] = {}
+    converted: dict[str, Tensor] = {}
     for place, side in enumerate(sides):
         number = levels - 1 - place
         block = f"progression.{number}"
-        found |= _he(state, f"from_rgb.{number}{'.0' if activate else ''}.conv", f"b{side}.fromrgb")
+        converted |= _he(state, f"from_rgb.{number}{'.0' if activate else ''}.conv", f"b{side}.fromrgb")
         if side == 4:
-            found |= _he(state, f"{block}.conv1.0.conv", "b4.conv")
-            found |= _he(state, f"{block}.conv2.0.conv", "b4.fc")
-            found["b4.fc.weight"] = found["b4.fc.weight"].flatten(1)
+            converted |= _he(state, f"{block}.conv1.0.conv", "b4.conv")
+            converted |= _he(state, f"{block}.conv2.0.conv", "b4.fc")
+            converted["b4.fc.weight"] = converted["b4.fc.weight"].flatten(1)
             continue
-        found |= _he(state, f"{block}.conv1.0.conv", f"b{side}.conv0")
+        converted |= _he(state, f"{block}.conv1.0.conv", f"b{side}.conv0")
         if f"{block}.conv2.1.weight" in state:  # halving within the convolution
-            found |= {f"b{side}.conv1.{part}": state[f"{block}.conv2.1.{part}"] for part in ("weight", "bias")}
+            converted |= {f"b{side}.conv1.{part}": state[f"{block}.conv2.1.{part}"] for part in ("weight", "bias")}
         else:
-            found |= _he(state, f"{block}.conv2.1.conv", f"b{side}.conv1")
-    found |= _he(state, "linear.linear", "b4.out", to=1.0)
-    widths = {side: found[f"b{side}.fromrgb.bias"].shape[0] for side in sides}
-    return found, dict(
+            converted |= _he(state, f"{block}.conv2.1.conv", f"b{side}.conv1")
+    converted |= _he(state, "linear.linear", "b4.out", to=1.0)
+    widths = {side: converted[f"b{side}.fromrgb.bias"].shape[0] for side in sides}
+    return converted, dict(
         c_dim=0,
         img_resolution=sides[-1],
         img_channels=3,
@@ -260,23 +260,23 @@ def _progan(state: State, path: Path, resolution: int | None) -> Converted:
     """The generator; the discriminator of that repository sees the spread of pictures, not of features, and is not read."""
     sides = _trained(_count(state, r"progression\.(\d+)\."), path, resolution)
     first = state["progression.0.conv.0.conv.weight_orig"]  # [C, in, 4, 4], over a picture of one pixel with three around it
-    found = {
+    converted = {
         "synthesis.dense.weight": first.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, first.shape[1]),
         "synthesis.bias": state["progression.0.conv.0.conv.bias"],
     }
     for place, side in enumerate(sides):
         block = f"progression.{place}.conv"
         if side > 4:
-            found |= _he(state, f"{block}.0.conv", f"synthesis.b{side}.conv0")
-        found |= _he(state, f"{block}.3.conv", f"synthesis.b{side}.conv1")
+            converted |= _he(state, f"{block}.0.conv", f"synthesis.b{side}.conv0")
+        converted |= _he(state, f"{block}.3.conv", f"synthesis.b{side}.conv1")
         weight = state[f"to_rgb.{place}.weight"]
-        found[f"synthesis.b{side}.torgb.weight"] = weight * math.sqrt(weight.shape[1])
-        found[f"synthesis.b{side}.torgb.bias"] = state[f"to_rgb.{place}.bias"]
+        converted[f"synthesis.b{side}.torgb.weight"] = weight * math.sqrt(weight.shape[1])
+        converted[f"synthesis.b{side}.torgb.bias"] = state[f"to_rgb.{place}.bias"]
     embed = state["label_embed.weight"]
     classes = embed.shape[0]
-    found["mapping.embed.weight"] = embed.T * math.sqrt(classes)
-    found["mapping.w_avg"] = torch.zeros(first.shape[1])
-    widths = {side: found[f"synthesis.b{side}.conv1.bias"].shape[0] for side in sides}
+    converted["mapping.embed.weight"] = embed.T * math.sqrt(classes)
+    converted["mapping.w_avg"] = torch.zeros(first.shape[1])
+    widths = {side: converted[f"synthesis.b{side}.conv1.bias"].shape[0] for side in sides}
     generator = dict(
         z_dim=first.shape[1] - classes,
         c_dim=classes,
@@ -285,4 +285,4 @@ def _progan(state: State, path: Path, resolution: int | None) -> Converted:
         mapping_kwargs=dict(embed_classes=True),
         synthesis_kwargs=dict(norm_first=True, **generators.channel_options(widths)),
     )
-    return "progan", {f"G.{name}": value for name, value in found.items()}, {"G": generator, "D": None}
+    return "progan", {f"G.{name}": value for name, value in converted.items()}, {"G": generator, "D": None}

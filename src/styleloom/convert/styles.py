@@ -72,23 +72,23 @@ def convert_style(path: Path, encoder: Path | None = None) -> Converted:
 def _transform_net(
     path: Path, tensors: dict[str, Tensor], convs: tuple[str, ...], norms: tuple[str, ...], *, upsample: str, bgr: bool
 ) -> Converted:
-    wanted = {f"{name}.{part}" for name in (*convs, *norms) for part in ("weight", "bias")}
-    if wanted != set(tensors):
-        missing, left = sorted(wanted - set(tensors)), sorted(set(tensors) - wanted)
+    expected = {f"{name}.{part}" for name in (*convs, *norms) for part in ("weight", "bias")}
+    if expected != set(tensors):
+        missing, left = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
         raise StyleLoomError(f"{path} is not whole: missing {missing[:3] or 'nothing'}, left over {left[:3] or 'nothing'}")
     places = [*(f"down.{i}" for i in range(3)), *(f"residual.{i}" for i in range(10)), "up.0", "up.1", "last"]
-    found = {}
+    converted = {}
     for place, name in zip(places, convs, strict=True):
-        found[f"{place}.weight"], found[f"{place}.bias"] = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        converted[f"{place}.weight"], converted[f"{place}.bias"] = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
     if bgr:
-        found["down.0.weight"] = found["down.0.weight"].flip(1)
-        found["last.weight"], found["last.bias"] = found["last.weight"].flip(0), found["last.bias"].flip(0)
-    found["down.0.weight"] = found["down.0.weight"] * 255
-    found["last.weight"], found["last.bias"] = found["last.weight"] / 255, found["last.bias"] / 255
+        converted["down.0.weight"] = converted["down.0.weight"].flip(1)
+        converted["last.weight"], converted["last.bias"] = converted["last.weight"].flip(0), converted["last.bias"].flip(0)
+    converted["down.0.weight"] = converted["down.0.weight"] * 255
+    converted["last.weight"], converted["last.bias"] = converted["last.weight"] / 255, converted["last.bias"] / 255
     for index, name in enumerate(norms):
-        found[f"scales.{index}"], found[f"shifts.{index}"] = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-    config = dict(width=len(found["down.0.weight"]), upsample=upsample)
-    return "johnson", found, config
+        converted[f"scales.{index}"], converted[f"shifts.{index}"] = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+    config = dict(width=len(converted["down.0.weight"]), upsample=upsample)
+    return "johnson", converted, config
 
 
 def _adain(tensors: dict[str, Tensor], encoder: Path) -> Converted:
@@ -103,7 +103,7 @@ def _adain(tensors: dict[str, Tensor], encoder: Path) -> Converted:
     if whole.padding != "reflect" or "4_1" not in whole.convs:
         raise StyleLoomError(f"{encoder} is not AdaIN's vgg_normalised.pth, which has relu4_1 and normalised activations")
     trimmed.load_state_dict({name: value for name, value in whole.state_dict().items() if name in trimmed.state_dict()})
-    found = {f"encoder.{name}": value for name, value in trimmed.state_dict().items()}
+    converted = {f"encoder.{name}": value for name, value in trimmed.state_dict().items()}
     for index, key in enumerate(NAOTO_DECODER):
-        found |= {f"decoder.{index}.{part}": tensors[f"{key}.{part}"] for part in ("weight", "bias")}
-    return "adain", found, dict(source=None, encoder=trimmed.config)
+        converted |= {f"decoder.{index}.{part}": tensors[f"{key}.{part}"] for part in ("weight", "bias")}
+    return "adain", converted, dict(source=None, encoder=trimmed.config)

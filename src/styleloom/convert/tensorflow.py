@@ -63,10 +63,10 @@ def convert_tensorflow(discriminator: Object | None, generator: Object, path: Pa
         try:
             numbers = _variables(stub)
             check_amount(numbers.values(), path)
-            found, config[key] = convert(numbers, plain, kind)
+            converted, config[key] = convert(numbers, plain, kind)
         except KeyError as error:
             raise StyleLoomError(f"{path} is not whole: its {key} has no variable {error}") from error
-        tensors |= {f"{key}.{name}": value for name, value in found.items()}
+        tensors |= {f"{key}.{name}": value for name, value in converted.items()}
     return kind, tensors, config
 
 
@@ -89,16 +89,16 @@ class _Reader:
 
     def __init__(self, variables: Variables, scaled: bool) -> None:
         self.variables, self.scaled = variables, scaled
-        self.found: dict[str, Tensor] = {}
+        self.converted: dict[str, Tensor] = {}
 
     def bias(self, theirs: str, ours: str) -> None:
         """A vector, or a number."""
-        self.found[ours] = _plain(self.variables[theirs])
+        self.converted[ours] = _plain(self.variables[theirs])
 
     def dense(self, theirs: str, ours: str, gain: float = 1.0, lr: float = 1.0, bias: bool = True) -> None:
         """[in, out] -> [out, in]."""
         weight = _plain(self.variables[f"{theirs}/weight"]).T.contiguous()
-        self.found[f"{ours}.weight"] = weight if self.scaled else weight * math.sqrt(weight.shape[1]) / gain
+        self.converted[f"{ours}.weight"] = weight if self.scaled else weight * math.sqrt(weight.shape[1]) / gain
         if bias:
             self.bias(f"{theirs}/bias", f"{ours}.bias")
 
@@ -106,7 +106,7 @@ class _Reader:
         """[k, k, in, out], or out before in where ``swapped``, -> [out, in, k, k]."""
         weight = _plain(self.variables[theirs]).permute(*((2, 3) if swapped else (3, 2)), 0, 1)
         weight = (weight.flip(2, 3) if flip else weight).contiguous()
-        self.found[ours] = weight if self.scaled else weight * math.sqrt(weight[0].numel()) / gain
+        self.converted[ours] = weight if self.scaled else weight * math.sqrt(weight[0].numel()) / gain
 
 
 def _level(sides: list[int], lod: float) -> tuple[list[int], float]:
@@ -127,15 +127,15 @@ def _progan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tuple[
             place, up = f"synthesis.b{side}.{ours}", theirs == "Conv0_up"
             read.conv(f"{side}x{side}/{theirs}/weight", f"{place}.weight", GAIN, swapped=up, flip=up)
             read.bias(f"{side}x{side}/{theirs}/bias", f"{place}.bias")
-        width = read.found[f"synthesis.b{side}.conv1.bias"].shape[0]
+        width = read.converted[f"synthesis.b{side}.conv1.bias"].shape[0]
         _to_rgb(read, side, whole[-1], width, plain.get("num_channels", 1))
     classes = plain.get("label_size", 0)
-    z_dim = read.found["synthesis.dense.weight"].shape[1] - classes
-    read.found["mapping.w_avg"] = torch.zeros(z_dim + classes)
-    widths = {side: read.found[f"synthesis.b{side}.conv1.weight"].shape[0] for side in sides}
+    z_dim = read.converted["synthesis.dense.weight"].shape[1] - classes
+    read.converted["mapping.w_avg"] = torch.zeros(z_dim + classes)
+    widths = {side: read.converted[f"synthesis.b{side}.conv1.weight"].shape[0] for side in sides}
     synthesis = dict(pixel_norm=plain.get("use_pixelnorm", True), lod=lod, **generators.channel_options(widths))
     mapping = dict(normalize_latents=plain.get("normalize_latents", True))
-    return read.found, dict(
+    return read.converted, dict(
         z_dim=z_dim,
         c_dim=classes,
         img_resolution=sides[-1],
@@ -153,7 +153,7 @@ def _to_rgb(read: _Reader, side: int, whole: int, width: int, colors: int) -> No
         read.conv(f"{theirs}/weight", f"{ours}.weight")
         read.bias(f"{theirs}/bias", f"{ours}.bias")
     else:
-        read.found |= {f"{ours}.weight": torch.zeros(colors, width, 1, 1), f"{ours}.bias": torch.zeros(colors)}
+        read.converted |= {f"{ours}.weight": torch.zeros(colors, width, 1, 1), f"{ours}.bias": torch.zeros(colors)}
 
 
 def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -175,7 +175,7 @@ def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tupl
         for index, theirs in enumerate(names):
             place = f"synthesis.b{side}.conv{index}"
             if theirs == "Const":
-                read.found[f"{place}.const"] = _plain(variables[f"{prefix}/Const/const"])[0]
+                read.converted[f"{place}.const"] = _plain(variables[f"{prefix}/Const/const"])[0]
             elif theirs == "Dense":
                 read.dense(f"{prefix}/Dense", f"{place}.dense", GAIN / 4, bias=False)
             else:
@@ -185,17 +185,17 @@ def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tupl
             if f"{prefix}/{theirs}/Noise/weight" in variables:
                 read.bias(f"{prefix}/{theirs}/Noise/weight", f"{place}.noise_strength")
                 number = 2 * round(math.log2(side)) - 4 + index
-                read.found[f"{place}.noise_const"] = _plain(variables[f"synthesis/noise{number}"])[0, 0]
+                read.converted[f"{place}.noise_const"] = _plain(variables[f"synthesis/noise{number}"])[0, 0]
             if f"{prefix}/{theirs}/StyleMod/weight" in variables:
                 read.dense(f"{prefix}/{theirs}/StyleMod", f"{place}.affine")
-        width = read.found[f"synthesis.b{side}.conv1.bias"].shape[0]
+        width = read.converted[f"synthesis.b{side}.conv1.bias"].shape[0]
         _to_rgb(read, side, whole[-1], width, plain.get("num_channels", 3))
-    widths = {side: read.found[f"synthesis.b{side}.conv1.conv.weight"].shape[0] for side in sides}
+    widths = {side: read.converted[f"synthesis.b{side}.conv1.conv.weight"].shape[0] for side in sides}
     synthesis = dict(
         filter=list(plain.get("blur_filter", (1, 2, 1)) or ()),
-        use_styles="synthesis.b4.conv1.affine.weight" in read.found,
+        use_styles="synthesis.b4.conv1.affine.weight" in read.converted,
         const_input=const,
-        use_noise="synthesis.b4.conv1.noise_strength" in read.found,
+        use_noise="synthesis.b4.conv1.noise_strength" in read.converted,
         pixel_norm=plain.get("use_pixel_norm", False),
         instance_norm=plain.get("use_instance_norm", True),
         lod=lod,
@@ -203,11 +203,11 @@ def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tupl
     )
     mapping: dict[str, Any] = dict(num_layers=layers, lr_multiplier=rate, normalize_latents=plain.get("normalize_latents", True))
     if layers > 1:
-        mapping["layer_features"] = read.found["mapping.fc0.weight"].shape[0]
-    return read.found, dict(
+        mapping["layer_features"] = read.converted["mapping.fc0.weight"].shape[0]
+    return read.converted, dict(
         z_dim=plain.get("latent_size", 512),
         c_dim=classes,
-        w_dim=read.found["mapping.w_avg"].shape[0],
+        w_dim=read.converted["mapping.w_avg"].shape[0],
         img_resolution=sides[-1],
         img_channels=plain.get("num_channels", 3),
         mapping_kwargs=mapping,
@@ -231,14 +231,14 @@ def _discriminator(variables: Variables, plain: Mapping[str, Any], kind: str) ->
             width = variables[f"{side}x{side}/{'Conv0' if side > 4 else 'Conv'}/weight"].shape[2]
             width -= 0 if side > 4 else extra
             size = (width, plain.get("num_channels", 1), 1, 1)
-            read.found |= {f"b{side}.fromrgb.weight": torch.zeros(size), f"b{side}.fromrgb.bias": torch.zeros(width)}
+            read.converted |= {f"b{side}.fromrgb.weight": torch.zeros(size), f"b{side}.fromrgb.bias": torch.zeros(width)}
         down = "Conv1_down" if f"{side}x{side}/Conv1_down/weight" in variables else "Conv1"
         for name, ours in {"Conv": "conv"}.items() if side == 4 else {"Conv0": "conv0", down: "conv1"}.items():
             read.conv(f"{side}x{side}/{name}/weight", f"b{side}.{ours}.weight", GAIN)
             read.bias(f"{side}x{side}/{name}/bias", f"b{side}.{ours}.bias")
     read.dense("4x4/Dense0", "b4.fc", GAIN)
     read.dense("4x4/Dense1", "b4.out")
-    return read.found, dict(
+    return read.converted, dict(
         c_dim=plain.get("label_size", 0),
         img_resolution=sides[-1],
         img_channels=plain.get("num_channels", 1),
@@ -248,7 +248,7 @@ def _discriminator(variables: Variables, plain: Mapping[str, Any], kind: str) ->
         classes="scores" if kind == "progan" else "product",
         pool_last=kind == "progan" and "8x8/Conv1/weight" in variables,
         lod=lod,
-        **discriminator_channels(read.found, sides),
+        **discriminator_channels(read.converted, sides),
     )
 
 
@@ -266,16 +266,16 @@ def _stylegan2(variables: Variables, plain: Mapping[str, Any], kind: str) -> tup
     read.bias("dlatent_avg", "mapping.w_avg")
     if classes and "mapping/LabelConcat/weight" in variables:  # the first release: no bias, no gain, one norm for both
         weight = _plain(variables["mapping/LabelConcat/weight"]).T.contiguous()
-        read.found["mapping.embed.weight"] = weight * math.sqrt(classes)
-        read.found["mapping.embed.bias"] = torch.zeros(weight.shape[0])
+        read.converted["mapping.embed.weight"] = weight * math.sqrt(classes)
+        read.converted["mapping.embed.bias"] = torch.zeros(weight.shape[0])
         mapping["joint"] = True
     elif classes:
         read.dense("mapping/LabelEmbed", "mapping.embed")
     if classes:
-        mapping["embed_features"] = read.found["mapping.embed.weight"].shape[0]
+        mapping["embed_features"] = read.converted["mapping.embed.weight"].shape[0]
     if layers > 1:
-        mapping["layer_features"] = read.found["mapping.fc0.weight"].shape[0]
-    read.found["synthesis.b4.const"] = _plain(variables["synthesis/4x4/Const/const"])[0]
+        mapping["layer_features"] = read.converted["mapping.fc0.weight"].shape[0]
+    read.converted["synthesis.b4.const"] = _plain(variables["synthesis/4x4/Const/const"])[0]
     grown = "synthesis/ToRGB_lod0/weight" in variables
     for r in generators.resolutions(side):
         for theirs, ours in _G_LAYERS.items():
@@ -288,25 +288,25 @@ def _stylegan2(variables: Variables, plain: Mapping[str, Any], kind: str) -> tup
             if theirs == "Skip":
                 continue
             read.bias(f"{prefix}/bias", f"{place}.bias")
-            read.found[f"{place}.affine.weight"] = _plain(variables[f"{prefix}/mod_weight"]).T.contiguous()
-            read.found[f"{place}.affine.bias"] = _plain(variables[f"{prefix}/mod_bias"]) + 1
+            read.converted[f"{place}.affine.weight"] = _plain(variables[f"{prefix}/mod_weight"]).T.contiguous()
+            read.converted[f"{place}.affine.bias"] = _plain(variables[f"{prefix}/mod_bias"]) + 1
             if f"{prefix}/noise_strength" in variables:
                 read.bias(f"{prefix}/noise_strength", f"{place}.noise_strength")
                 number = 2 * round(math.log2(r)) - (5 if ours == "conv0" else 4)
-                read.found[f"{place}.noise_const"] = _plain(variables[f"synthesis/noise{number}"])[0, 0]
-    widths = {r: read.found[f"synthesis.b{r}.conv1.weight"].shape[0] for r in generators.resolutions(side)}
+                read.converted[f"{place}.noise_const"] = _plain(variables[f"synthesis/noise{number}"])[0, 0]
+    widths = {r: read.converted[f"synthesis.b{r}.conv1.weight"].shape[0] for r in generators.resolutions(side)}
     filter = list(plain.get("resample_kernel", (1, 3, 3, 1)))
     synthesis = dict(
         architecture="orig" if grown else plain.get("architecture", "skip"),
         conv_clamp=plain.get("conv_clamp"),
         resample_filter=filter,
-        use_noise="synthesis.b4.conv1.noise_strength" in read.found,
+        use_noise="synthesis.b4.conv1.noise_strength" in read.converted,
         **generators.channel_options(widths),
     )
-    return _with_filters(read.found, filter), dict(
+    return _with_filters(read.converted, filter), dict(
         z_dim=plain.get("latent_size", 512),
         c_dim=classes,
-        w_dim=read.found["mapping.w_avg"].shape[0],
+        w_dim=read.converted["mapping.w_avg"].shape[0],
         img_resolution=side,
         img_channels=plain.get("num_channels", 3),
         mapping_kwargs=mapping,
@@ -341,17 +341,17 @@ def _stylegan2_discriminator(
         layers = sum(name.startswith("Mapping") and name.endswith("/weight") for name in variables)
         for index in range(layers):
             read.dense(f"Mapping{index}", f"mapping.fc{index}")
-        embedded = read.found["mapping.embed.weight"].shape[0]
+        embedded = read.converted["mapping.embed.weight"].shape[0]
         mapping = dict(num_layers=layers, embed_features=embedded, lr_multiplier=plain.get("mapping_lrmul", 0.1))
-        mapping |= dict(layer_features=read.found["mapping.fc0.weight"].shape[0]) if layers > 1 else {}
-        cmap_dim = read.found["b4.out.weight"].shape[0]
+        mapping |= dict(layer_features=read.converted["mapping.fc0.weight"].shape[0]) if layers > 1 else {}
+        cmap_dim = read.converted["b4.out.weight"].shape[0]
     elif classes:  # the first release: a logit for each class, which a mapping that keeps them as they are picks out
-        read.found["mapping.embed.weight"] = torch.eye(classes) * math.sqrt(classes)
-        read.found["mapping.embed.bias"] = torch.zeros(classes)
+        read.converted["mapping.embed.weight"] = torch.eye(classes) * math.sqrt(classes)
+        read.converted["mapping.embed.bias"] = torch.zeros(classes)
         mapping, cmap_dim = dict(num_layers=0, embed_features=classes), classes
     filter = list(plain.get("resample_kernel", (1, 3, 3, 1)))
     group, features = plain.get("mbstd_group_size", 4), plain.get("mbstd_num_features", 1)
-    return _with_filters(read.found, filter), dict(
+    return _with_filters(read.converted, filter), dict(
         c_dim=classes,
         img_resolution=side,
         img_channels=plain.get("num_channels", 3),
@@ -361,18 +361,18 @@ def _stylegan2_discriminator(
         cmap_dim=cmap_dim,
         mapping_kwargs=mapping,
         epilogue_kwargs=dict(mbstd_group_size=group, mbstd_num_channels=0 if group is not None and group <= 1 else features),
-        **discriminator_channels(read.found, generators.resolutions(side)),
+        **discriminator_channels(read.converted, generators.resolutions(side)),
     )
 
 
-def _with_filters(found: dict[str, Tensor], filter: list[float]) -> dict[str, Tensor]:
+def _with_filters(converted: dict[str, Tensor], filter: list[float]) -> dict[str, Tensor]:
     """With the low-pass filters that NVIDIA's networks hold in each block and layer, used or not, but those to RGB."""
-    changing = ("conv0", "skip") if "synthesis.b4.const" in found else ("conv1", "skip")
+    changing = ("conv0", "skip") if "synthesis.b4.const" in converted else ("conv1", "skip")
     kernels = {}
-    for name, value in found.items():
+    for name, value in converted.items():
         block, _, layer = name.removesuffix(".weight").rpartition(".")
         if name.endswith(".weight") and value.ndim == 4 and layer != "torgb":
             kernels[f"{block}.{layer}"] = fir(filter if layer in changing else TAPS)
             kernels[block] = fir(filter)
     kernels.pop("b4", None)  # the discriminator's last block has none
-    return found | {f"{place}.resample_filter": kernel for place, kernel in kernels.items()}
+    return converted | {f"{place}.resample_filter": kernel for place, kernel in kernels.items()}

@@ -135,8 +135,8 @@ def average(models: Sequence[str | Path], out: str | Path) -> int:
     mean = {}
     for key, value in tensors.items():
         more = [their[key] for _, their, _ in others]
-        apart = value.is_floating_point() and not all(torch.equal(value, other) for other in more)
-        mean[key] = torch.stack([value, *more]).double().mean(0).to(value.dtype) if apart else value
+        differs = value.is_floating_point() and not all(torch.equal(value, other) for other in more)
+        mean[key] = torch.stack([value, *more]).double().mean(0).to(value.dtype) if differs else value
     _write(out, mean, metadata)
     return sum(value.numel() for value in mean.values())
 

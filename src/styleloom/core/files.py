@@ -17,8 +17,8 @@ LOCK = ".lock"
 def check_parent(path: Path) -> None:
     """Raise StyleLoomError unless there is the folder that a file is to be written in; call it before the work."""
     if not path.parent.is_dir():
-        told = f"{path.parent} is a file" if path.parent.exists() else f"there is no folder {path.parent}; create it first"
-        raise StyleLoomError(f"cannot write {path}: {told}")
+        reason = f"{path.parent} is a file" if path.parent.exists() else f"there is no folder {path.parent}; create it first"
+        raise StyleLoomError(f"cannot write {path}: {reason}")
 
 
 def check_folder(path: Path) -> Path:

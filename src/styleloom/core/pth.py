@@ -107,25 +107,25 @@ def _read_module(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the sources of modules have changed
-            found = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_Pickle)
+            content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_Pickle)
     except Refused as error:
         raise StyleLoomError(f"{path} is not opened: it asks for {error}, which no network needs") from error
     except Exception as error:  # hostile or damaged bytes may raise anything
         raise StyleLoomError(f"cannot read {path}: damaged, or not a PyTorch file") from error
-    return _named(found) if isinstance(found, _Inert) else {}
+    return _named(content) if isinstance(content, _Inert) else {}
 
 
 def _named(module: _Inert, prefix: str = "") -> dict[str, Tensor]:
     """A module's parameters and buffers, and those of the modules in it, six deep, by their dotted names."""
-    found = {
+    tensors = {
         f"{prefix}{name}": value.detach()
         for part in ("_parameters", "_buffers")
         for name, value in module.state.get(part, {}).items()
         if isinstance(value, Tensor)
     }
     for name, child in module.state.get("_modules", {}).items() if prefix.count(".") < 6 else ():
-        found |= _named(child, f"{prefix}{name}.") if isinstance(child, _Inert) else {}
-    return found
+        tensors |= _named(child, f"{prefix}{name}.") if isinstance(child, _Inert) else {}
+    return tensors
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

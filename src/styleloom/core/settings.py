@@ -103,11 +103,11 @@ class Checked:
 @functools.cache
 def _limits(kind: type) -> list[tuple[str, bool, bool, Range | OneOf]]:
     """Of each annotated field: its name, whether it is a tuple, whether its numbers are whole, and its limit."""
-    found = []
+    limits = []
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         several = typing.get_origin(hint) is tuple
         for part in (hint, *typing.get_args(hint)):
             if typing.get_origin(part) is Annotated:
-                limits = [each for each in part.__metadata__ if isinstance(each, Range | OneOf)]
-                found += [(name, several, part.__origin__ is int, limit) for limit in limits]
-    return found
+                ranges = [each for each in part.__metadata__ if isinstance(each, Range | OneOf)]
+                limits += [(name, several, part.__origin__ is int, limit) for limit in ranges]
+    return limits

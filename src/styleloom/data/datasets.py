@@ -97,7 +97,7 @@ class Pictures:
         Args:
             index: of the picture; beyond the last one it begins anew.
             rng: chooses the other; unless given, it follows from ``index``.
-            among: numbers to choose from; all unless told.
+            among: numbers to choose from; all by default.
         """
         index %= len(self)
         picture = self.read(index)
@@ -247,7 +247,7 @@ def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
     """Each picture's class by number, and the classes' names; see :class:`SquareImages`, also for what is refused."""
     tables = {source: _table(source) for source, _ in pictures.locations}
     folders = {source: _class_folders([name for other, name in pictures.locations if other == source]) for source in tables}
-    found: list[str | int] = []
+    labels: list[str | int] = []
     for source, name in pictures.locations:
         table = tables[source]
         label = _whole(table.get(name)) if table is not None else folders[source].get(name)
@@ -256,17 +256,17 @@ def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
                 f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
             )
             raise StyleLoomError(f"{source}: no class for {name}: {reason}; give each picture one whole number, or a sub-folder")
-        found.append(label)
-    if all(isinstance(label, int) for label in found):
-        numbers = [int(label) for label in found]
+        labels.append(label)
+    if all(isinstance(label, int) for label in labels):
+        numbers = [int(label) for label in labels]
         most = max(len(numbers), CLASSES) - 1
         if wrong := [number for number in numbers if not 0 <= number <= most]:
             raise StyleLoomError(f"class {wrong[0]} in dataset.json; classes are numbered from 0, here to {most} at most")
         return numbers, [str(number) for number in range(max(numbers) + 1)]
-    names = sorted({str(label) for label in found})
+    names = sorted({str(label) for label in labels})
     if all(name.isdecimal() for name in names):
         names.sort(key=int)  # folder 10 comes after folder 2
-    return [names.index(str(label)) for label in found], names
+    return [names.index(str(label)) for label in labels], names
 
 
 def _class_folders(names: Sequence[str]) -> dict[str, str]:
@@ -288,7 +288,7 @@ def _whole(label: Any) -> Any:
 
 def _table(source: Path) -> dict[str, Any] | None:
     """The labels of a source's ``dataset.json`` by name, or None where there is no such file."""
-    wanted = 'wanted {"labels": [[name, class], ...]}'
+    expected = 'wanted {"labels": [[name, class], ...]}'
     try:
         if source.suffix.lower() == ".zip":
             with zipfile.ZipFile(source) as archive:
@@ -298,13 +298,13 @@ def _table(source: Path) -> dict[str, Any] | None:
             text = path.read_text() if path.exists() else ""
         whole = json.loads(text) if text else None
         if whole is not None and not isinstance(whole, dict):
-            raise StyleLoomError(f"{source}: dataset.json is a {type(whole).__name__}; {wanted}")
+            raise StyleLoomError(f"{source}: dataset.json is a {type(whole).__name__}; {expected}")
         return None if whole is None else dict(whole.get("labels") or {})
     except (OSError, ValueError, TypeError) as error:
-        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {wanted}") from error
+        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {expected}") from error
 
 
-def _from_zip(archive: zipfile.ZipFile, name: str, told: str) -> Read:
+def _from_zip(archive: zipfile.ZipFile, name: str, file: str) -> Read:
     def read() -> Tensor:
         try:
             data = archive.read(name)
@@ -315,8 +315,8 @@ def _from_zip(archive: zipfile.ZipFile, name: str, told: str) -> Read:
             zlib.error,
             RuntimeError,
         ) as error:  # damaged, encrypted, or packed otherwise
-            raise StyleLoomError(f"cannot read {told}: {error}") from error
-        return images.read(io.BytesIO(data), name=told)
+            raise StyleLoomError(f"cannot read {file}: {error}") from error
+        return images.read(io.BytesIO(data), name=file)
 
     return read
 
@@ -330,12 +330,12 @@ def is_picture(name: str) -> bool:
 
 def order(count: int, seed: int, first: int, many: int) -> list[int]:
     """Places ``first .. first + many`` of an endless row of shuffled epochs of ``count`` items."""
-    found: list[int] = []
-    while len(found) < many:
-        epoch, start = divmod(first + len(found), count)
+    indices: list[int] = []
+    while len(indices) < many:
+        epoch, start = divmod(first + len(indices), count)
         shuffled = RandomState([seed, epoch]).permutation(count)
-        found += shuffled[start : start + many - len(found)].tolist()
-    return found
+        indices += shuffled[start : start + many - len(indices)].tolist()
+    return indices
 
 
 def random_crop(

@@ -67,23 +67,23 @@ def read(
             raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
         if path.is_dir():
             raise StyleLoomError(f"{path} is a folder; give the path of an image file")
-    told = name or path
+    label = name or path
     try:
         with _opened(path) as file:
             width, height = file.size
             if width * height > max_pixels:
                 raise StyleLoomError(
-                    f"{told} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
+                    f"{label} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
                     f"raise the limit if you trust the file (max_pixels, --max-pixels where a command has it), or reduce it"
                 )
             array = _to_rgb_array(file, as_bytes, paper)
     except StyleLoomError:
         raise
     except PermissionError as error:
-        raise StyleLoomError(f"cannot read {told}: permission denied") from error
+        raise StyleLoomError(f"cannot read {label}: permission denied") from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         reason = "not a picture that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
-        raise StyleLoomError(f"cannot read {told}: {reason}; wanted {', '.join(READABLE)}") from error
+        raise StyleLoomError(f"cannot read {label}: {reason}; wanted {', '.join(READABLE)}") from error
     picture = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
     return (picture * 255).round().to(torch.uint8) if as_bytes and picture.is_floating_point() else picture
 
@@ -302,9 +302,9 @@ def match_color(image: Tensor, reference: Tensor) -> Tensor:
     mean, target_mean = pixels.mean(2, keepdim=True), target.mean(2, keepdim=True)
     ridge = 1e-6 * torch.eye(3, dtype=torch.float64, device=image.device)  # a flat picture has no covariance to invert
     covariance = (pixels - mean) @ (pixels - mean).mT / pixels.shape[2] + ridge
-    wanted = (target - target_mean) @ (target - target_mean).mT / target.shape[2] + ridge
+    target_covariance = (target - target_mean) @ (target - target_mean).mT / target.shape[2] + ridge
     root, inverse_root = _symmetric_power(covariance, 0.5), _symmetric_power(covariance, -0.5)
-    transform = inverse_root @ _symmetric_power(root @ wanted @ root, 0.5) @ inverse_root
+    transform = inverse_root @ _symmetric_power(root @ target_covariance @ root, 0.5) @ inverse_root
     return (transform @ (pixels - mean) + target_mean).view_as(image).to(image.dtype).clamp(0, 1)
 
 
@@ -376,8 +376,8 @@ def as_images(picture: Any, name: str = "picture") -> Tensor:
         whole = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(picture.dtype)
         shaped = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
         if not shaped or (whole is None and picture.dtype.kind != "f"):
-            told = f"an array of {picture.dtype} of shape {list(picture.shape)}"
-            raise StyleLoomError(f"{name} is {told}; wanted [H, W, 3] or [H, W]")
+            description = f"an array of {picture.dtype} of shape {list(picture.shape)}"
+            raise StyleLoomError(f"{name} is {description}; wanted [H, W, 3] or [H, W]")
         array = picture.astype(np.float32) / (whole or 1)
         picture = torch.from_numpy(np.stack([array] * 3, 2) if array.ndim == 2 else array).permute(2, 0, 1)
     if not isinstance(picture, Tensor):

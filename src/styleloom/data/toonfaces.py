@@ -155,9 +155,9 @@ def _drawn(name: str, value: float) -> Any:
 
 def targets(faces: Sequence[Attributes]) -> dict[str, Tensor]:
     """Attributes as tensors [N]: numbers as they are, choices by their place in :data:`CHOICES`."""
-    found = {name: torch.tensor([getattr(face, name) for face in faces]) for name in RANGES}
+    values = {name: torch.tensor([getattr(face, name) for face in faces]) for name in RANGES}
     places = {name: {choice: place for place, choice in enumerate(choices)} for name, choices in CHOICES.items()}
-    return found | {name: torch.tensor([table[getattr(face, name)] for face in faces]) for name, table in places.items()}
+    return values | {name: torch.tensor([table[getattr(face, name)] for face in faces]) for name, table in places.items()}
 
 
 def render(faces: Attributes | Sequence[Attributes], size: int = 64) -> Tensor:

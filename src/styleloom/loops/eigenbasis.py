@@ -115,7 +115,7 @@ def eigenbasis(
         generator: whose latent space.
         outputs: of images [N, 3, H, W] in [0, 1], tensors [N, ...], each with the weight of the sum of its squared differences.
         samples: backward passes.
-        keep: how many of the leading eigenvectors; all unless told.
+        keep: how many of the leading eigenvectors; all by default.
         seed: of residuals.
 
     Yields:

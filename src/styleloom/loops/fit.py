@@ -148,7 +148,7 @@ class Task:
         schedule: factor of every learning rate at a step, counted from 0.
         before_step: called with each step before it is taken; what it decides on must be in the networks' buffers, which are
             saved and, of several processes, averaged after each step. Returns figures for the log.
-        sample_indices: of a step's examples in the endless row of them; step * batch and so on unless told.
+        sample_indices: of a step's examples in the endless row of them; step * batch and so on by default.
         measure: of the networks, averaged where they are, named figures of quality.
         sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
         export: writes a model file of the networks, averaged where they are.
@@ -250,7 +250,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     start, skipped = time.perf_counter(), 0
     released = lock_folder(out) if chief else nullcontext()
     misses = dict.fromkeys(task.phases, 0)
-    seen = sample_indices(done).start
+    first_index = sample_indices(done).start
     with released, _stop_signals() as asked_to_stop:
         for step, batch in zip(range(done, training.num_steps), source, strict=False):
             _check_shares(len(sample_indices(step)), world, training.accumulate)
@@ -263,9 +263,9 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
                     continue
                 for group, lr in zip(phase.optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = lr * task.schedule(step)
-                found = _gradients(phase, batch, training.accumulate, fabric)
-                losses |= found
-                if all(math.isfinite(value) for value in found.values()) and _clip(phase.optimizer, training.clip):
+                terms = _gradients(phase, batch, training.accumulate, fabric)
+                losses |= terms
+                if all(math.isfinite(value) for value in terms.values()) and _clip(phase.optimizer, training.clip):
                     phase.optimizer.step()
                     misses[name] = 0
                 else:
@@ -283,8 +283,8 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             last = stopped or step + 1 == training.num_steps
             seconds = time.perf_counter() - start
             pictures = sample_indices(step).stop
-            rate = (pictures - seen) / seconds
-            damaged = tuple(dict.fromkeys(name for found in task.damaged for name in found))
+            rate = (pictures - first_index) / seconds
+            damaged = tuple(dict.fromkeys(name for names in task.damaged for name in names))
             tick = Tick(
                 step + 1, training.num_steps, losses | stats, earlier + seconds, rate, pictures, skipped, damaged, stopped
             )
@@ -377,11 +377,11 @@ def _states(task: Task, averages: Mapping[str, nn.Module]) -> dict[str, Any]:
 
 def _optimizers(task: Task) -> dict[str, torch.optim.Optimizer]:
     """Each optimizer once, by the first phase that has it."""
-    found: dict[str, torch.optim.Optimizer] = {}
+    optimizers: dict[str, torch.optim.Optimizer] = {}
     for name, phase in task.phases.items():
-        if not any(phase.optimizer is other for other in found.values()):
-            found[name] = phase.optimizer
-    return found
+        if not any(phase.optimizer is other for other in optimizers.values()):
+            optimizers[name] = phase.optimizer
+    return optimizers
 
 
 def _restore(

@@ -85,10 +85,10 @@ class RunningStatistics(nn.Module):
             self.register_buffer(name, torch.tensor(value))
 
     @torch.no_grad()
-    def add(self, name: str, found: Tensor) -> None:
+    def add(self, name: str, values: Tensor) -> None:
         """Gather what each picture showed: [N, *shape]."""
-        self.get_buffer(f"{name}_sum").add_(found.detach().sum(0))
-        self.get_buffer(f"{name}_count").add_(len(found))
+        self.get_buffer(f"{name}_sum").add_(values.detach().sum(0))
+        self.get_buffer(f"{name}_count").add_(len(values))
 
     def take(self, name: str) -> Tensor | None:
         """The mean of what was gathered, which is forgotten then; None where there is nothing, or nothing finite."""
@@ -231,7 +231,7 @@ def _task(
     def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
         if not distance:  # read the pictures when they are first compared with
             distance.append(Distance(pictures, recipe.measure_pictures, embedding(device=generator.device)))
-        return {"fid": distance[0](current(networks))}
+        return {"fd": distance[0](current(networks))}
 
     task = Task(
         networks={"G": generator, "D": discriminator, "statistics": setup.statistics},

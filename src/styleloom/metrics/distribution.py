@@ -45,10 +45,10 @@ class Embedding:
     @torch.inference_mode()
     def of(self, pictures: Iterable[Tensor]) -> Tensor:
         """Features [N, D] of pictures that come a few at a time."""
-        found = [self.network(part.to(self.device)).float().cpu() for part in pictures]
-        if not found:
+        parts = [self.network(part.to(self.device)).float().cpu() for part in pictures]
+        if not parts:
             raise StyleLoomError("no pictures to compare")
-        return torch.cat(found).clone()
+        return torch.cat(parts).clone()
 
 
 def layer_means(features: Features, name: str, *, smallest: int = 64, largest: int = 128) -> Embedding:

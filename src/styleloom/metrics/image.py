@@ -44,8 +44,8 @@ def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layer
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1, with equal weights
     for all channels (their "uncalibrated" distance).
     """
-    found, wanted = features(image, layers), features(truth, layers)
-    parts = [(unit(found[layer]) - unit(wanted[layer])).square().sum(1).mean((1, 2)) for layer in layers]
+    output, target = features(image, layers), features(truth, layers)
+    parts = [(unit(output[layer]) - unit(target[layer])).square().sum(1).mean((1, 2)) for layer in layers]
     return torch.stack(parts).sum(0)
 
 

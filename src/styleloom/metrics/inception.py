@@ -192,7 +192,7 @@ def load_embedding(name: str | Path = EMBEDDED, device: torch.device = CPU) -> E
     try:
         network.load_state_dict(read_state_dict(path))
     except RuntimeError as error:
-        told = " ".join(str(error).split())[:160]
-        raise StyleLoomError(f"{path} is not torch-fidelity's Inception network: {told}") from error
+        reason = " ".join(str(error).split())[:160]
+        raise StyleLoomError(f"{path} is not torch-fidelity's Inception network: {reason}") from error
     network.eval().requires_grad_(False).to(device)
     return Embedding("inception-2015-12-05 (pool3)", network, FEATURES, device)

@@ -50,7 +50,7 @@ def path_length(
     check_choice("space", space, SPACES)
     check_choice("sampling", sampling, SAMPLINGS)
     chance = RandomState(seed)
-    found = []
+    distances = []
     for pair, c, _ in latent_batches(generator, 2 * samples, seed):
         z0, z1 = pair.chunk(2)
         c = c[: len(z0)] if c is not None else None
@@ -61,8 +61,8 @@ def path_length(
         else:
             ends = [generator.mapping(slerp(z0, z1, share), c) for share in (start, start + epsilon)]
         first, second = (to_image(generator.synthesis(ws, noise_mode="const"), clamp=False) for ws in ends)
-        found.append(perceptual_distances(features, first, second, LAYERS) / epsilon**2)
-    lengths = torch.cat(found).double().numpy()
+        distances.append(perceptual_distances(features, first, second, LAYERS) / epsilon**2)
+    lengths = torch.cat(distances).double().numpy()
     low, high = np.percentile(lengths, 1, method="lower"), np.percentile(lengths, 99, method="higher")
     return float(lengths[(lengths >= low) & (lengths <= high)].mean())
 
@@ -89,12 +89,12 @@ def separability(
     """
     zs, ws, labels, sure = [], [], [], []
     for z, c, noise in latent_batches(generator, samples, seed):
-        found = generator.mapping(z, c)
-        told = label(generator.synthesis(found, noise_mode="random", generator=noise))
+        all_ws = generator.mapping(z, c)
+        answers = label(generator.synthesis(all_ws, noise_mode="random", generator=noise))
         zs.append(z)
-        ws.append(found[:, 0])
-        labels.append({name: answer[0] for name, answer in told.items()})
-        sure.append({name: answer[1] for name, answer in told.items()})
+        ws.append(all_ws[:, 0])
+        labels.append({name: answer[0] for name, answer in answers.items()})
+        sure.append({name: answer[1] for name, answer in answers.items()})
     places = {"z": torch.cat(zs).cpu().numpy(), "w": torch.cat(ws).cpu().numpy()}
     result: dict[str, dict[str, float]] = {"z": {}, "w": {}}
     for name in labels[0]:
@@ -115,10 +115,10 @@ def conditional_entropy(latents: np.ndarray, classes: np.ndarray) -> float:
     if len(np.unique(classes)) < 2:
         return 0.0
     scaled = (latents - latents.mean(0)) / (latents.std(0) + 1e-8)
-    told = LinearSVC(dual=False, C=0.1, random_state=0).fit(scaled, classes).predict(scaled)
+    predicted = LinearSVC(dual=False, C=0.1, random_state=0).fit(scaled, classes).predict(scaled)
     bits = 0.0
-    for answer in np.unique(told):
-        chosen = classes[told == answer]
+    for answer in np.unique(predicted):
+        chosen = classes[predicted == answer]
         shares = np.unique(chosen, return_counts=True)[1] / len(chosen)
         bits -= len(chosen) / len(classes) * float((shares * np.log2(shares)).sum())
     return bits

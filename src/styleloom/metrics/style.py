@@ -67,8 +67,8 @@ def style_distance(
     for scale in scales:
         pair = [images.resize(each, [max(32, round(scale * side)) for side in each.shape[-2:]]) for each in (image, style)]
         parts = [sliced_distance(*(each[0].flatten(1) for each in pair), smallest=SMALLEST)]
-        found = [features(each, layers) for each in pair]
-        parts += [sliced_distance(*(each[layer][0].flatten(1) for each in found)) for layer in layers]
+        outputs = [features(each, layers) for each in pair]
+        parts += [sliced_distance(*(each[layer][0].flatten(1) for each in outputs)) for layer in layers]
         distances[scale] = sum(parts) / len(parts)
     return distances
 
@@ -77,5 +77,5 @@ def style_distance(
 def content_distance(image: Tensor, photograph: Tensor, features: Features, layer: str = CONTENT_LAYER) -> float:
     """1 - cosine of the features of a picture and its photograph, [1, 3, H, W] in [0, 1] each, over all positions."""
     photograph = images.resize(photograph, image.shape[-2:])
-    found = [features(each, (layer,))[layer].flatten() for each in (image, photograph)]
-    return float(1 - F.cosine_similarity(found[0], found[1], dim=0))
+    outputs = [features(each, (layer,))[layer].flatten() for each in (image, photograph)]
+    return float(1 - F.cosine_similarity(outputs[0], outputs[1], dim=0))

@@ -64,18 +64,18 @@ class Labeller(nn.Module):
         return numbers, dict(zip(self.choices, logits.split(sizes, 1), strict=True))
 
     @torch.inference_mode()
-    def told(self, image: Tensor) -> dict[str, Tensor]:
+    def predict(self, image: Tensor) -> dict[str, Tensor]:
         """Of pictures [N, 3, H, W] in [0, 1], each attribute [N]: numbers, and the places of choices."""
         numbers, logits = self(image)
-        found = dict(zip(self.numbers, numbers.unbind(1), strict=True))
-        return found | {name: each.argmax(1) for name, each in logits.items()}
+        values = dict(zip(self.numbers, numbers.unbind(1), strict=True))
+        return values | {name: each.argmax(1) for name, each in logits.items()}
 
     @torch.inference_mode()
     def classes(self, image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """As classes [N] and how sure they are [N]: a number's sign and size, a choice's place and probability."""
         numbers, logits = self(image)
-        found = {name: (value > 0, value.abs()) for name, value in zip(self.numbers, numbers.unbind(1), strict=True)}
-        return found | {name: (each.argmax(1), each.softmax(1).amax(1)) for name, each in logits.items()}
+        answers = {name: (value > 0, value.abs()) for name, value in zip(self.numbers, numbers.unbind(1), strict=True)}
+        return answers | {name: (each.argmax(1), each.softmax(1).amax(1)) for name, each in logits.items()}
 
 
 def save(network: Labeller, path: Path, licence: str = "Apache-2.0") -> None:

@@ -124,8 +124,8 @@ class Generator(nn.Module):
     @property
     def w_avg(self) -> Tensor:
         """The mean of w: [w_dim]."""
-        found: Tensor = self.mapping.w_avg  # type: ignore[assignment]
-        return found
+        average: Tensor = self.mapping.w_avg  # type: ignore[assignment]
+        return average
 
     @property
     def device(self) -> torch.device:
@@ -175,7 +175,7 @@ class Generator(nn.Module):
             seeds: z is ``numpy.random.RandomState(seed).randn(1, z_dim)``.
             classes: class of each picture, or one for all, in networks that have them.
             truncation_psi: 0 is the mean w, 1 none of it.
-            truncation_cutoff: how many layers, from the coarsest, are truncated; all unless told.
+            truncation_cutoff: how many layers, from the coarsest, are truncated; all by default.
 
         Raises:
             StyleLoomError: a seed or a class that there is none of.
@@ -191,7 +191,7 @@ class Generator(nn.Module):
         Args:
             ws: latents.
             noise_mode: ``"const"``, ``"random"`` or ``"none"``.
-            seeds: of each picture's random noise, so that it does not depend on the batch; 0, 1, ... unless told.
+            seeds: of each picture's random noise, so that it does not depend on the batch; 0, 1, ... by default.
         """
         check_choice("noise_mode", noise_mode, NOISE_MODES)
         if noise_mode == "random":
@@ -253,8 +253,8 @@ def check_made_for(what: str, made_for: str, generator: Generator) -> None:
 
 def arguments(scope: dict[str, Any]) -> dict[str, Any]:
     """A constructor's arguments, from its ``locals()``, as plain values to rebuild the network from."""
-    found = {name: value for name, value in scope.items() if name not in ("self", "__class__")}
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in found.items()}
+    given = {name: value for name, value in scope.items() if name not in ("self", "__class__")}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in given.items()}
 
 
 G = TypeVar("G", bound=nn.Module)
@@ -291,8 +291,8 @@ class ModelFiles(Generic[G, D]):
         Raises:
             StyleLoomError: no such model, or one of another kind.
         """
-        found: G = self._loaded(name, "G")
-        return found
+        network: G = self._loaded(name, "G")
+        return network
 
     def load_discriminator(self, name: str | Path) -> D:
         """The discriminator beside a generator, in fp32.
@@ -303,8 +303,8 @@ class ModelFiles(Generic[G, D]):
         Raises:
             StyleLoomError: no such model, one of another kind, or one without a discriminator.
         """
-        found: D = self._loaded(name, "D")
-        return found
+        network: D = self._loaded(name, "D")
+        return network
 
     def _loaded(self, name: str | Path, key: str) -> Any:
         tensors, config = checkpoint.read_model(name, self.kind)
@@ -323,6 +323,6 @@ class ModelFiles(Generic[G, D]):
             network = (self.generator if key == "G" else self.discriminator)(**config[key])
             network.load_state_dict(own)
         except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
-            told = " ".join(str(error).split())[:160]
-            raise StyleLoomError(f"{name} is damaged: its tensors are not those of its {key}: {told}") from error
+            reason = " ".join(str(error).split())[:160]
+            raise StyleLoomError(f"{name} is damaged: its tensors are not those of its {key}: {reason}") from error
         return network.float().eval()

@@ -88,12 +88,12 @@ def _convolved_upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
         left, middle, right = half.unbind(3)
         kernels += [torch.stack([left, middle + right], 3), torch.stack([left + middle, right], 3)]
     # The reflection of an upsampled picture repeats the border of the picture itself.
-    found = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.cat(kernels), bias.repeat(4) if bias is not None else None)
+    output = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.cat(kernels), bias.repeat(4) if bias is not None else None)
     count, outputs, (height, width) = x.shape[0], weight.shape[0], x.shape[2:]
     result = torch.empty(
         (count, outputs, 2 * height, 2 * width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
     )
-    for part, (above, before) in zip(found.split(outputs, 1), product((0, 1), repeat=2), strict=True):
+    for part, (above, before) in zip(output.split(outputs, 1), product((0, 1), repeat=2), strict=True):
         result[:, :, above::2, before::2] = part[:, :, above : above + height, before : before + width]
     return result
 

@@ -98,39 +98,39 @@ def content_loss(features: Tensor, target: Tensor, *, normalise: bool = True) ->
     return loss / target.square().mean().clamp_min(_TINY) if normalise else loss
 
 
-def gram_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
+def gram_loss(output: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
     """Mean over pairs of channels of the squared difference of second moments -> scalar (Gatys et al. 2016, Eq. 4).
 
     With ``normalise`` it is the squared distance as a share of the target's own squared length, averaged over the batch.
     """
-    loss = (found.second - target.second).square().mean((1, 2))
+    loss = (output.second - target.second).square().mean((1, 2))
     return (loss / target.second.square().mean((1, 2)).clamp_min(_TINY) if normalise else loss).mean()
 
 
-def wasserstein_loss(found: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
+def wasserstein_loss(output: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
     """Squared 2-Wasserstein distance between the Gaussians of both moments, averaged over the batch -> scalar.
 
     |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). ``normalise`` divides by the
     target's E|f|^2.
     """
-    product = target.root @ found.covariance @ target.root
-    traces = (found.covariance + target.covariance).diagonal(dim1=1, dim2=2).sum(1)
-    loss = (found.mean - target.mean).square().sum(1) + traces - 2 * _trace_of_root(product)
+    product = target.root @ output.covariance @ target.root
+    traces = (output.covariance + target.covariance).diagonal(dim1=1, dim2=2).sum(1)
+    loss = (output.mean - target.mean).square().sum(1) + traces - 2 * _trace_of_root(product)
     return (loss / target.energy if normalise else loss).mean()
 
 
-def mean_loss(found: Moments, target: Moments) -> Tensor:
+def mean_loss(output: Moments, target: Moments) -> Tensor:
     """Squared distance of means as a share of the target's own squared length -> [N]."""
-    distance = (found.mean - target.mean).square().mean(1)
+    distance = (output.mean - target.mean).square().mean(1)
     return distance / target.mean.square().mean(1).clamp_min(_TINY)
 
 
-def covariance_loss(found: Moments, target: Moments) -> Tensor:
+def covariance_loss(output: Moments, target: Moments) -> Tensor:
     """Squared distance of covariances as a share of the target's own squared length -> [N].
 
     The share is of a hundredth of the means' outer product too, since a plain style has next to no covariance.
     """
-    distance = (found.covariance - target.covariance).square().mean((1, 2))
+    distance = (output.covariance - target.covariance).square().mean((1, 2))
     own = target.covariance.square().mean((1, 2)) + 0.01 * target.mean.square().mean(1).square()
     return distance / own.clamp_min(_TINY)
 

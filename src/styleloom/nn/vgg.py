@@ -119,8 +119,8 @@ class Features(nn.Module):
         if min(image.shape[-2:]) < minimum:
             height, width = image.shape[-2:]
             raise StyleLoomError(f"a picture of {width} x {height} is too small for {layers[-1]}; it needs {minimum} px a side")
-        wanted = set(layers)
-        found: dict[str, Any] = {}
+        missing = set(layers)
+        outputs: dict[str, Any] = {}
         convs = self.convs
         first = convs["1_1"]
         x = ((image - self.mean) / self.std).to(first.weight.dtype)
@@ -138,16 +138,16 @@ class Features(nn.Module):
                 x = (winograd.convolve if faster else F.conv2d)(x, conv.weight, conv.bias)
             else:
                 x = F.conv2d(x, conv.weight, conv.bias, padding=1)
-            keep = f"conv{name}" in wanted
+            keep = f"conv{name}" in missing
             if keep:
-                found[f"conv{name}"] = read(f"conv{name}", x) if read else x
+                outputs[f"conv{name}"] = read(f"conv{name}", x) if read else x
             # In place where nobody keeps the sum before it: large pictures spend their time on memory.
             x = F.relu(x, inplace=not keep)
-            if f"relu{name}" in wanted:
-                found[f"relu{name}"] = read(f"relu{name}", x) if read else x
-            if len(found) == len(wanted):
+            if f"relu{name}" in missing:
+                outputs[f"relu{name}"] = read(f"relu{name}", x) if read else x
+            if len(outputs) == len(missing):
                 break
-        return {layer: found[layer] for layer in layers}
+        return {layer: outputs[layer] for layer in layers}
 
 
 def _replicate(x: Tensor) -> Tensor:

@@ -66,9 +66,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             squares = picture[top : top + 4 * at_once + 2].unfold(0, 6, 4).unfold(1, 6, 4)  # [rows, across, I, 6, 6]
             rows = squares.shape[0]
             values = (before @ squares.permute(3, 4, 0, 1, 2).reshape(36, -1)).view(36, rows * across, inputs)
-            found = after @ torch.bmm(values, kernel).view(36, -1)
+            output = after @ torch.bmm(values, kernel).view(36, -1)
             part = into[top : top + 4 * rows].view(rows, 4, across, 4, outputs)
-            part.copy_(found.view(4, 4, rows, across, outputs).permute(2, 0, 3, 1, 4))
+            part.copy_(output.view(4, 4, rows, across, outputs).permute(2, 0, 3, 1, 4))
             if bias is not None:
                 part += bias
     return result[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -216,8 +216,8 @@ class _Sample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (grid,) = ctx.saved_tensors
-        found: Tensor = _Spread.apply(gradient, grid, ctx.shape)
-        return found, None
+        gradient_of_input: Tensor = _Spread.apply(gradient, grid, ctx.shape)
+        return gradient_of_input, None
 
 
 class _Spread(torch.autograd.Function):
@@ -227,14 +227,14 @@ class _Spread(torch.autograd.Function):
     def forward(ctx: Any, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
         empty = gradient.new_zeros(1).expand(shape)
-        found: Tensor = torch.ops.aten.grid_sampler_2d_backward(gradient, empty, grid, 0, 0, False, (True, False))[0]
-        return found
+        gradient_of_input: Tensor = torch.ops.aten.grid_sampler_2d_backward(gradient, empty, grid, 0, 0, False, (True, False))[0]
+        return gradient_of_input
 
     @staticmethod
     def backward(ctx: Any, again: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
-        found: Tensor = _Sample.apply(again, grid)
-        return found, None, None
+        output: Tensor = _Sample.apply(again, grid)
+        return output, None, None
 
 
 def _colors(draw: _Draws) -> Tensor:
@@ -244,18 +244,18 @@ def _colors(draw: _Draws) -> Tensor:
     luma = torch.tensor([1.0, 1.0, 1.0, 0.0]) / math.sqrt(3)  # the grey axis
     along = torch.outer(luma, luma)
     b = draw(lambda n: n * BRIGHTNESS_STD, normal=True)[:, 0].nan_to_num(0)
-    found = _matrix([[1, 0, 0, b], [0, 1, 0, b], [0, 0, 1, b], [0, 0, 0, 1]], count)
+    matrix = _matrix([[1, 0, 0, b], [0, 1, 0, b], [0, 0, 1, b], [0, 0, 0, 1]], count)
     c = draw(lambda n: (n * CONTRAST_STD).exp2(), normal=True)[:, 0].nan_to_num(1)
-    found = _matrix([[c, 0, 0, 0], [0, c, 0, 0], [0, 0, c, 0], [0, 0, 0, 1]], count) @ found
+    matrix = _matrix([[c, 0, 0, 0], [0, c, 0, 0], [0, 0, c, 0], [0, 0, 0, 1]], count) @ matrix
     flip = draw(lambda u: (2 * u).floor())[:, 0].nan_to_num(0)
-    found = (eye - 2 * along * flip[:, None, None]) @ found
+    matrix = (eye - 2 * along * flip[:, None, None]) @ matrix
     angle = draw(lambda u: (2 * u - 1) * math.pi)[:, 0].nan_to_num(0)[:, None, None]
     x, y, z = luma[:3]
     cross = torch.tensor([[0, -z, y, 0], [z, 0, -x, 0], [-y, x, 0, 0], [0, 0, 0, 0]])
     last = torch.diag(torch.tensor([0.0, 0.0, 0.0, 1.0]))
     turn = along + (eye - last - along) * angle.cos() + cross * angle.sin() + last  # Rodrigues
     s = draw(lambda n: (n * SATURATION_STD).exp2(), normal=True)[:, 0].nan_to_num(1)[:, None, None]
-    return (along + (eye - along) * s) @ turn @ found
+    return (along + (eye - along) * s) @ turn @ matrix
 
 
 def adapted(p: float, sign_of_real: float, *, target: float, pictures: int, kimg: float) -> float:

@@ -334,21 +334,21 @@ def loss(model: AdaIN, content: Tensor, style: Tensor, recipe: Recipe) -> Losses
     """Eq. 11 to 13: the AdaIN output is the content target, its statistics at four layers are the style's."""
     normalise = recipe.normalise
     with torch.no_grad():
-        wanted = model.encoder(style, STYLE_LAYERS)
+        target_features = model.encoder(style, STYLE_LAYERS)
         encoded = model.encode(content)
-        target = adain(encoded, unbiased_moments(wanted[CONTENT_LAYER]))
-        spreads = {layer: _mean_and_std(wanted[layer]) for layer in STYLE_LAYERS}
-    found = model.encoder(model.decode(target), STYLE_LAYERS)
+        target = adain(encoded, unbiased_moments(target_features[CONTENT_LAYER]))
+        spreads = {layer: _mean_and_std(target_features[layer]) for layer in STYLE_LAYERS}
+    output = model.encoder(model.decode(target), STYLE_LAYERS)
     terms = []
     for layer in STYLE_LAYERS:
-        distance = F.mse_loss(_mean_and_std(found[layer]), spreads[layer])
+        distance = F.mse_loss(_mean_and_std(output[layer]), spreads[layer])
         terms.append(distance / spreads[layer].square().mean() if normalise else 2 * distance)
     losses = {
-        "content": content_loss(found[CONTENT_LAYER], target, normalise=normalise),
+        "content": content_loss(output[CONTENT_LAYER], target, normalise=normalise),
         "style": recipe.style_weight * torch.stack(terms).sum(),
     }
     if recipe.identity_weight:  # on every other photograph and painting
-        given_back = model.decode(torch.cat([encoded[::2], wanted[CONTENT_LAYER][::2]]))
+        given_back = model.decode(torch.cat([encoded[::2], target_features[CONTENT_LAYER][::2]]))
         losses["identity"] = recipe.identity_weight * F.mse_loss(given_back, torch.cat([content[::2], style[::2]]))
     return losses
 

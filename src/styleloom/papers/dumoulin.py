@@ -210,8 +210,8 @@ def train(
         painted = network(content, F.one_hot(style, len(styles)).to(content))
         if objective is not None:
             return objective(painted, content, style)
-        wanted = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
-        return johnson.objective(features, painted, content, wanted, recipe, CONTENT_LAYER)
+        target = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
+        return johnson.objective(features, painted, content, target, recipe, CONTENT_LAYER)
 
     def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
         rows = [networks["network"](shown, row.expand(len(shown), -1)) for row in torch.eye(len(styles), device=fabric.device)]

@@ -337,9 +337,9 @@ def _objective(
     style_loss = STYLE_LOSSES[config.style_loss]
     read = torch.compile(network) if config.compile else network
     with torch.no_grad():
-        seen = _with_margin(resize(content, size), config.margin)
-        found = network(seen, config.content_layers if regions is None else layers)
-        contents = {layer: found[layer].float() for layer in config.content_layers}
+        padded = _with_margin(resize(content, size), config.margin)
+        outputs = network(padded, config.content_layers if regions is None else layers)
+        contents = {layer: outputs[layer].float() for layer in config.content_layers}
         # What part of each position of a layer belongs to each region.
         shown = regions or []
         if config.margin:
@@ -347,7 +347,7 @@ def _objective(
         places: Sequence[Tensor | None] = shown or [None]
         areas = [
             {
-                layer: None if region is None else F.interpolate(region, found[layer].shape[-2:], mode="area")
+                layer: None if region is None else F.interpolate(region, outputs[layer].shape[-2:], mode="area")
                 for layer in config.style_layers
             }
             for region in places
@@ -355,8 +355,8 @@ def _objective(
         targets: list[dict[str, Moments]] = []
         for style in styles:
             height, width = fitted_size(style, round(max(size) * config.style_scale))
-            found = network(resize(style, (height, width)), config.style_layers)
-            targets.append({layer: moments(found[layer].float()) for layer in config.style_layers})
+            outputs = network(resize(style, (height, width)), config.style_layers)
+            targets.append({layer: moments(outputs[layer].float()) for layer in config.style_layers})
         if regions is None:  # one target: the moments of the mixture
             targets = [{layer: blend_moments([target[layer] for target in targets], shares) for layer in config.style_layers}]
             strengths = [1.0]
@@ -380,11 +380,11 @@ def _objective(
 
     def objective(image: Tensor) -> Losses:
         if config.compile:
-            found = {layer: measure(layer, features) for layer, features in read(image, layers).items()}
+            outputs = {layer: measure(layer, features) for layer, features in read(image, layers).items()}
         else:
-            found = network(image, layers, read=measure)
-        content_term = torch.stack([terms["content"] for terms in found.values() if "content" in terms]).mean()
-        style_terms = [terms["style"] for terms in found.values() if "style" in terms]
+            outputs = network(image, layers, read=measure)
+        content_term = torch.stack([terms["content"] for terms in outputs.values() if "content" in terms]).mean()
+        style_terms = [terms["style"] for terms in outputs.values() if "style" in terms]
         losses = {
             "content": config.content_weight * content_term,
             "style": config.style_weight * torch.stack(style_terms).sum(),

@@ -91,17 +91,17 @@ class StylePredictor(nn.Module):
 
     def _statistics(self, style: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of colors and features, and correlations of projected features: [N, count], [N, 5 pairs]."""
-        found = self.encoder(style, LAYERS)
+        outputs = self.encoder(style, LAYERS)
         with torch.autocast(style.device.type, enabled=False):  # squares of means are taken off squares
-            return self._summary(style.float(), {layer: each.float() for layer, each in found.items()})
+            return self._summary(style.float(), {layer: each.float() for layer, each in outputs.items()})
 
-    def _summary(self, style: Tensor, found: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _summary(self, style: Tensor, outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         colors = moments(style)
         rows, columns = torch.triu_indices(3, 3)
         plain, correlations = [colors.mean, colors.covariance[:, rows, columns]], []
         rows, columns = torch.triu_indices(PROJECTED, PROJECTED)
         for layer, projection in zip(LAYERS, self.projections, strict=True):
-            layer_moments = moments(found[layer])
+            layer_moments = moments(outputs[layer])
             deviation = layer_moments.covariance.diagonal(dim1=1, dim2=2).clamp_min(1e-8).sqrt()
             plain += [layer_moments.mean, deviation]
             projected = projection @ layer_moments.covariance @ projection.T
@@ -164,8 +164,8 @@ class AnyStyle(nn.Module):
             style_weight: weight of the style term to paint for, 1/4 to 4; or [N], one each.
         """
         weight = torch.as_tensor(style_weight, dtype=embedding.dtype, device=embedding.device).expand(embedding.shape[0])
-        told = torch.cat([embedding, weight.log()[:, None] / math.log(WEIGHTS)], 1)
-        both = self.norms_of(F.silu(self.hidden(told)))
+        inputs = torch.cat([embedding, weight.log()[:, None] / math.log(WEIGHTS)], 1)
+        both = self.norms_of(F.silu(self.hidden(inputs)))
         scales, shifts = both.float().chunk(2, 1)
         channels = list(self.network.channels)
         return list(zip((1 + scales).split(channels, 1), shifts.split(channels, 1), strict=True))
@@ -334,11 +334,11 @@ class Recipe(Training):
 RECIPES = {"default": Recipe()}
 
 
-def style_loss(found: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+def style_loss(output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
     """How far features are from a style's, as distributions: [N, C, H, W] at each layer -> [N]."""
     terms = []
-    for layer in found:
-        x, y = found[layer].float(), target[layer].float()
+    for layer in output:
+        x, y = output[layer].float(), target[layer].float()
         with torch.autocast(x.device.type, enabled=False):  # squares of means are taken off squares
             of_x, of_y = moments(x), moments(y)
             terms += [mean_loss(of_x, of_y), covariance_loss(of_x, of_y)]
@@ -357,16 +357,16 @@ def objective(features: Any, painted: Tensor, content: Tensor, style: Tensor, we
         recipe: see :class:`Recipe`.
     """
     with torch.no_grad():
-        wanted = features(content, tuple(CONTENT_LAYERS))
+        content_target = features(content, tuple(CONTENT_LAYERS))
         target = features(style, STYLE_LAYERS)
         target_half = features(F.avg_pool2d(style, 2), STYLE_LAYERS)
-    found = features(painted, STYLE_LAYERS)
+    output = features(painted, STYLE_LAYERS)
     content_terms = [
-        share * F.mse_loss(_normalized(found[layer]), _normalized(wanted[layer]), reduction="none").mean((1, 2, 3))
+        share * F.mse_loss(_normalized(output[layer]), _normalized(content_target[layer]), reduction="none").mean((1, 2, 3))
         for layer, share in CONTENT_LAYERS.items()
     ]
     half = F.avg_pool2d(painted, 2)
-    of_style = style_loss(found, target) + style_loss(features(half, STYLE_LAYERS), target_half)
+    of_style = style_loss(output, target) + style_loss(features(half, STYLE_LAYERS), target_half)
     with torch.autocast(half.device.type, enabled=False):
         of_colors = sliced_wasserstein(F.avg_pool2d(half, 2), F.avg_pool2d(style, 4), DIRECTIONS).log1p()
     # Both terms share what there is, so that a heavy style does not take larger steps.

@@ -228,11 +228,11 @@ def objective(
     """Section 3.1: content at one layer, Gram matrices at four, smoothness; targets of [N or 1, C, C] second moments."""
     layers = tuple(dict.fromkeys([content_layer, *targets]))
     with torch.no_grad():
-        wanted = features(content, (content_layer,))[content_layer]
-    found = features(painted, layers)
-    style = [gram_loss(moments(found[layer]), target, normalise=recipe.normalise) for layer, target in targets.items()]
+        content_target = features(content, (content_layer,))[content_layer]
+    output = features(painted, layers)
+    style = [gram_loss(moments(output[layer]), target, normalise=recipe.normalise) for layer, target in targets.items()]
     return {
-        "content": recipe.content_weight * content_loss(found[content_layer], wanted, normalise=recipe.normalise),
+        "content": recipe.content_weight * content_loss(output[content_layer], content_target, normalise=recipe.normalise),
         "style": recipe.style_weight * torch.stack(style).mean(),
         "tv": recipe.tv_weight * total_variation(painted),
     }
@@ -299,8 +299,8 @@ RECIPES = {
 
 def style_targets(features: Features, styles: Sequence[Tensor], style_size: int) -> dict[str, Moments]:
     """The moments of style pictures at the style layers, stacked: [styles, C, C]."""
-    found = [features(images.resize_to_fit(style, style_size) if style_size else style, STYLE_LAYERS) for style in styles]
-    parts = {layer: [moments(each[layer]) for each in found] for layer in STYLE_LAYERS}
+    outputs = [features(images.resize_to_fit(style, style_size) if style_size else style, STYLE_LAYERS) for style in styles]
+    parts = {layer: [moments(each[layer]) for each in outputs] for layer in STYLE_LAYERS}
     return {
         layer: Moments(torch.cat([part.mean for part in each]), torch.cat([part.second for part in each]))
         for layer, each in parts.items()

@@ -137,9 +137,9 @@ def objective(features: Features, enlarged: Tensor, truth: Tensor, recipe: Recip
     losses: Losses = {}
     if recipe.feature_weight:
         with torch.no_grad():
-            wanted = features(truth, recipe.layers)
-        found = features(enlarged, recipe.layers)
-        terms = [content_loss(found[layer], wanted[layer]) for layer in recipe.layers]
+            target = features(truth, recipe.layers)
+        output = features(enlarged, recipe.layers)
+        terms = [content_loss(output[layer], target[layer]) for layer in recipe.layers]
         losses["features"] = recipe.feature_weight * torch.stack(terms).mean()
     if recipe.pixel_weight:
         losses["pixels"] = recipe.pixel_weight * F.mse_loss(enlarged, truth)

@@ -29,8 +29,8 @@ from styleloom.nn.generator import Generator, to_image
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 LEAST = 50  # pictures that anything can be said of
-METRICS = ("fid", "kid", "pr", "ppl", "separability")
-COMPARING = ("fid", "kid", "pr")
+METRICS = ("fd", "fid", "kid", "pr", "ppl", "separability")
+COMPARING = ("fd", "fid", "kid", "pr")
 LABELLER = "toonfaces-attributes"
 
 
@@ -39,8 +39,8 @@ class Evaluation(Progress):
     """What has been measured so far.
 
     Attributes:
-        figures: ``fid``, ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w`` and ``_z`` in bits
-            of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
+        figures: ``fd`` (``fid`` by Inception), ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w``
+            and ``_z`` in bits of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
         pictures: how many real ones were compared with.
         features: name of the network that real and made pictures were compared by.
         perceptual: name of the network that path lengths were measured by.
@@ -55,7 +55,7 @@ class Evaluation(Progress):
 def evaluate(
     generator: Generator,
     data: str | Path | Sequence[str | Path] | None = None,
-    metrics: Sequence[str] = ("fid", "kid", "pr"),
+    metrics: Sequence[str] = ("fd", "kid", "pr"),
     *,
     samples: int = 10_000,
     truncation_psi: float = 1.0,
@@ -67,9 +67,10 @@ def evaluate(
 
     Args:
         generator: of any paper.
-        data: folders or zips of real pictures, for ``fid``, ``kid`` and ``pr``.
-        metrics: some of ``"fid"``, ``"kid"``, ``"pr"`` (precision and recall), ``"ppl"`` (path length, full and at the ends, in
-            z and w) and ``"separability"`` (of the attributes of toonfaces).
+        data: folders or zips of real pictures, for ``fd``, ``fid``, ``kid`` and ``pr``.
+        metrics: some of ``"fd"`` (Fréchet distance), ``"fid"`` (the same, by Inception alone), ``"kid"``, ``"pr"`` (precision and
+            recall), ``"ppl"`` (path length, full and at the ends, in z and w) and ``"separability"`` (of
+            the attributes of toonfaces).
         samples: pictures made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
             16 for each number of a latent.
         truncation_psi: of the pictures that are compared with real ones.
@@ -87,6 +88,8 @@ def evaluate(
     metrics = [metrics] if isinstance(metrics, str) else metrics
     if unknown := [name for name in metrics if name not in METRICS]:
         raise StyleLoomError(f"unknown metric {unknown[0]!r}; choose some of {', '.join(METRICS)}")
+    if "fid" in metrics and features == EMBEDDED:
+        raise StyleLoomError("fid is the Fréchet distance of Inception's features; use fd, or give features, Inception's file")
     if data is None and (needy := [name for name in metrics if name in COMPARING]):
         raise StyleLoomError(f"{needy[0]} compares with real pictures; give a folder or zip of them")
     if not isinstance(generator, Generator):
@@ -109,7 +112,7 @@ def evaluate(
                 Range(LEAST).check("the number of real pictures", count)
                 made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)
                 sets = embedding.of(real_pictures(pictures, samples, seed)), embedding.of(made)
-            figures |= compared(*sets, name, seed)
+            figures |= compared(*sets, "fid" if name == "fd" and features != EMBEDDED else name, seed)
         elif perceptual is not None and name == "ppl":
             for space in ("z", "w"):
                 for sampling in ("full", "end"):
@@ -118,8 +121,8 @@ def evaluate(
         else:
             # A plane parts twice as many points as there are dimensions, however they are labelled; half of the points count.
             many = max(2 * samples // 5, 16 * max(generator.z_dim, generator.w_dim))
-            found = separability(generator, labels_of(labeller.load(attributes)), samples=many, seed=seed)
-            for space, bits in found.items():
+            scores = separability(generator, labels_of(labeller.load(attributes)), samples=many, seed=seed)
+            for space, bits in scores.items():
                 figures |= {f"separability_{space}_{attribute}": value for attribute, value in bits.items()}
                 figures[f"score_{space}"] = 2.0 ** sum(bits.values())
         network = embedding.name if embedding is not None else ""
@@ -129,8 +132,8 @@ def evaluate(
 
 def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, float]:
     """A metric's figures for two sets of features [N, D]."""
-    if name == "fid":
-        return {"fid": frechet_distance(real, made)}
+    if name in ("fd", "fid"):
+        return {name: frechet_distance(real, made)}
     if name == "kid":
         return {"kid": kernel_distance(real, made, seed=seed)}
     return dict(zip(("precision", "recall"), precision_recall(real, made), strict=True))

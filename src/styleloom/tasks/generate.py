@@ -101,10 +101,10 @@ def mixing_rows(
         return torch.cat(list(generator.render(ws, noise_mode=noise_mode, seeds=seeds))).cpu()
 
     top = draw(across, columns)
-    found = [torch.cat([torch.ones_like(top[:1]), top])]
+    strips = [torch.cat([torch.ones_like(top[:1]), top])]
     for ws, source in zip(down.split(1), draw(down, rows).split(1), strict=True):
-        found.append(torch.cat([source, draw(mix(across, ws, layers), columns)]))
-    return found
+        strips.append(torch.cat([source, draw(mix(across, ws, layers), columns)]))
+    return strips
 
 
 def truncation_sheet(

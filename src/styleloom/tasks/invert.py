@@ -150,7 +150,7 @@ def steps(
         targets: [N, 3, R, R] in [0, 1], of the generator's side; :func:`framed` makes them.
         config: its ``optimizer`` may also be "learned" or "auto".
         first: place of the first of these pictures among all; the n-th of all starts at random from seed + n.
-        tools: from :func:`tools_of`, which is asked unless told.
+        tools: from :func:`tools_of`, by default.
         options: ``optimizer``, ``masks``, ``features``, ``init`` and ``state`` of
             :func:`styleloom.papers.image2stylegan.steps`.
 
@@ -213,7 +213,7 @@ def invert(
             the generator's own pictures are.
         preset: of :data:`~styleloom.papers.image2stylegan.PRESETS`.
         tools: encoder, eigenbasis and learned optimizer; the zoo's, where it has some for this generator.
-        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
+        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere by default.
         features: perceptual network, instead of the bundled one.
         settings: of :class:`~styleloom.papers.image2stylegan.Config`; ``optimizer`` is "auto" in the default preset: learned, if
             there is one; a class such as ``torch.optim.RAdam``, or a function of parameters that makes one, serves as well.

@@ -82,7 +82,7 @@ class Config(Weights):
         space: "w_plus" (a w for each layer), "w" (one for all of them) or "z".
         init: start from the "mean" w, from the w of "random" seeds, or from what an "encoder" says.
         optimizer: "sgd", "nag", "adagrad", "rmsprop", "adam", "adam-eigenbasis" or "lbfgs"; "styleloom invert" also takes
-            "learned", and "auto", which is the best that there is for a generator, unless told.
+            "learned", and "auto", the best that there is for a generator, which is its default.
         lr: step size, instead of the tuned one.
         tuned: settings found best, or else those of the papers.
         num_steps: at most.
@@ -238,7 +238,7 @@ def steps(
         optimizer: instead of ``config.optimizer``.
         basis: of the generator, for the optimizer "adam-eigenbasis".
         encoder: pictures in [0, 1] to ws, for starts and the in-domain term.
-        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere unless told.
+        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere by default.
         init: latents to start from, instead of ``config.init``: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in the spaces w
             and z.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.

@@ -133,13 +133,13 @@ def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) ->
         image: Tensor = generator.synthesis(generator.mapping(random.normal(recipe.z_dim), c))
         return image, random
 
-    def of_classes(found: Tensor, c: Tensor) -> Tensor:
-        return F.cross_entropy(found[:, 1:], c) if generator.c_dim else found.new_zeros(())
+    def of_classes(output: Tensor, c: Tensor) -> Tensor:
+        return F.cross_entropy(output[:, 1:], c) if generator.c_dim else output.new_zeros(())
 
     def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(generator.parameters(), generator, discriminator)
-        found = discriminator(made(c, seeds, 0)[0], c)
-        return {"G": wgan_generator_loss(found[:, :1]).mean() + of_classes(found, c)}
+        output = discriminator(made(c, seeds, 0)[0], c)
+        return {"G": wgan_generator_loss(output[:, :1]).mean() + of_classes(output, c)}
 
     def of_discriminator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(learning, generator, discriminator)
@@ -148,9 +148,9 @@ def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) ->
             image, random = made(c, seeds, 1)
         between = image.lerp(real, random.uniform(1, 1, 1)).requires_grad_()
         penalty = gradient_penalty(discriminator(between, c)[:, :1], between).mean()
-        found, wrong = discriminator(real, c), discriminator(image, c)
-        loss = wgan_discriminator_loss(found[:, :1], wrong[:, :1], recipe.drift).mean()
-        classes = of_classes(found, c) + of_classes(wrong, c)
+        output, output_of_fake = discriminator(real, c), discriminator(image, c)
+        loss = wgan_discriminator_loss(output[:, :1], output_of_fake[:, :1], recipe.drift).mean()
+        classes = of_classes(output, c) + of_classes(output_of_fake, c)
         return {"D": loss + classes, "penalty": recipe.gradient_penalty * penalty}
 
     def before_step(step: int) -> dict[str, float]:

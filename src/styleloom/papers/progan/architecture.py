@@ -70,7 +70,7 @@ class SynthesisNetwork(nn.Module):
         pixel_norm: normalise features at each pixel.
         norm_first: before the activation instead of after it.
         equalized: scale weights when they are used, not when they are made.
-        lod: level of detail that it has unless told otherwise.
+        lod: level of detail that it has by default.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Discriminator(nn.Module):
         pool_last: halve after the activation instead of before it.
         widen_first: let the first convolution of a resolution, not the second, change the number of channels.
         activate_rgb: end the layers that read pictures in a leaky ReLU.
-        lod: level of detail that it has unless told otherwise.
+        lod: level of detail that it has by default.
     """
 
     def __init__(
@@ -239,12 +239,12 @@ class Discriminator(nn.Module):
         last: Any = self.get_submodule("b4")
         if self.num_channels:
             x = with_minibatch_std(x, self.group_size, self.num_channels)
-        found: Tensor = last.out(leaky_relu_(last.fc(leaky_relu_(last.conv(x)).flatten(1))))
+        scores: Tensor = last.out(leaky_relu_(last.fc(leaky_relu_(last.conv(x)).flatten(1))))
         if self.classes == "scores" or not self.c_dim:
-            return found
+            return scores
         if c is None:
             raise StyleLoomError(f"this network wants a class, [N, {self.c_dim}]")
-        return (found * c).sum(1, keepdim=True)
+        return (scores * c).sum(1, keepdim=True)
 
     def _read(self, image: Tensor, side: int) -> Tensor:
         block: Any = self.get_submodule(f"b{side}")

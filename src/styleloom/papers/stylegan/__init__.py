@@ -139,7 +139,7 @@ def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, us
         first, second: ws [N, num_ws, w_dim].
         probability: share of pictures that are mixed.
         chances: [N, 2] in [0, 1), of whether and where.
-        used: layers in use; all unless told.
+        used: layers in use; all by default.
     """
     layers = used or first.shape[1]
     cut = 1 + (chances[:, 1] * (max(layers, 2) - 1)).long()

@@ -42,7 +42,7 @@ class MappingNetwork(nn.Module):
         w_dim: size of w.
         num_ws: copies of w that are given out.
         num_layers: dense layers.
-        layer_features: size of the layers between, w_dim unless told.
+        layer_features: size of the layers between, w_dim by default.
         lr_multiplier: how much slower than the others these layers learn.
         w_avg_beta: decay of the running mean of w.
         normalize_latents: begin with vectors of unit length.
@@ -184,7 +184,7 @@ class SynthesisNetwork(nn.Module):
         norm_epsilon: added to variances.
         bias_first: add the bias before the low-pass filter.
         shared_noise: one map of noise for both layers of a resolution.
-        lod: level of detail that it has unless told otherwise.
+        lod: level of detail that it has by default.
     """
 
     def __init__(

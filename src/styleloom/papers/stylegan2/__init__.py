@@ -216,8 +216,8 @@ def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) ->
         if (length := statistics.take("lengths")) is not None:
             pl_mean.lerp_(length, recipe.pl_decay)
         if recipe.augment and step % recipe.ada_interval == 0 and (sign := statistics.take("signs")) is not None:
-            seen = recipe.batch * recipe.ada_interval
-            aim: dict[str, Any] = dict(target=recipe.ada_target, pictures=seen, kimg=recipe.ada_kimg)
+            count = recipe.batch * recipe.ada_interval
+            aim: dict[str, Any] = dict(target=recipe.ada_target, pictures=count, kimg=recipe.ada_kimg)
             p.fill_(adapted(float(p), float(sign), **aim))
         return {"p": float(p)} if recipe.augment else {}
 

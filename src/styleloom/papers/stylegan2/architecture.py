@@ -69,9 +69,9 @@ def modulated_conv(
         own = weight * styles[0, :, None, None] * scale.reshape(-1, 1, 1, 1)
         return convolved(x, own.to(x.dtype), kernel, up=up, bias=bias)
     # To scale a kernel's inputs and outputs is to scale those of the convolution, which all pictures then share.
-    found = convolved(x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype), kernel, up=up)
-    found = found * scale.to(x.dtype).reshape(*scale.shape, 1, 1)
-    return found.add_(bias.view(-1, 1, 1)) if bias is not None else found
+    output = convolved(x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype), kernel, up=up)
+    output = output * scale.to(x.dtype).reshape(*scale.shape, 1, 1)
+    return output.add_(bias.view(-1, 1, 1)) if bias is not None else output
 
 
 class MappingNetwork(nn.Module):
@@ -83,8 +83,8 @@ class MappingNetwork(nn.Module):
         w_dim: size of w.
         num_ws: copies of w that are given out, or None for [N, w_dim] and no truncation.
         num_layers: dense layers.
-        embed_features: size of a class's embedding, w_dim unless told.
-        layer_features: size of the layers between, w_dim unless told.
+        embed_features: size of a class's embedding, w_dim by default.
+        layer_features: size of the layers between, w_dim by default.
         lr_multiplier: how much slower than the others these layers learn.
         w_avg_beta: decay of the running mean of w; None: none is kept.
         joint: bring z and the class's embedding to unit length together, not each by itself.
@@ -490,7 +490,7 @@ class Discriminator(nn.Module):
         img_resolution, img_channels, channel_base, channel_max, channels: see :class:`SynthesisNetwork`.
         conv_clamp, resample_filter: likewise.
         architecture: ``"resnet"``, ``"skip"`` or ``"orig"``.
-        cmap_dim: size of the projection of a class, the channels at 4 px unless told.
+        cmap_dim: size of the projection of a class, the channels at 4 px by default.
         mapping_kwargs: of the classes' :class:`MappingNetwork`.
         epilogue_kwargs: ``mbstd_group_size`` and ``mbstd_num_channels``.
     """

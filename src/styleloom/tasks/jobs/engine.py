@@ -205,20 +205,20 @@ def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> It
         _check_free(job, pending)
     yield Started(job.verb, len(job.items), len(pending))
     yield from finished.values()
-    found = dict(finished)
+    outcomes = dict(finished)
     failed: dict[str, str] = {}
     with _folder(job.folder if pending else None):
         for event in job.work(pending) if pending else ():
             if isinstance(event, ItemDone):
-                found[event.item] = event
+                outcomes[event.item] = event
                 manifest.add(event)
             elif isinstance(event, ItemFailed):
                 failed[event.item] = event.reason
             yield event
-    if failed and not found and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
+    if failed and not outcomes and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
         raise StyleLoomError(next(iter(failed.values())))
-    told = job.summary([found[item.name] for item in job.items if item.name in found])
-    yield Finished(len(found) - len(finished), len(finished), failed, round(time.perf_counter() - began, 3), told)
+    summary = job.summary([outcomes[item.name] for item in job.items if item.name in outcomes])
+    yield Finished(len(outcomes) - len(finished), len(finished), failed, round(time.perf_counter() - began, 3), summary)
 
 
 @contextmanager
@@ -264,10 +264,10 @@ def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:
 def _file(path: str | Path) -> tuple[int, int] | None:
     """What all names of a file, hard links too, have in common; None where there is none."""
     try:
-        found = Path(path).stat()
+        status = Path(path).stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _check_free(job: Job, pending: Sequence[Item]) -> None:
@@ -303,11 +303,11 @@ class _Manifest:
 
     def _key(self, name: str) -> str:
         """Digest of the job and of the file that an item is read from."""
-        found = hashlib.sha256(f"{self.job.verb} {self.job.settings}".encode())
+        key = hashlib.sha256(f"{self.job.verb} {self.job.settings}".encode())
         path = Path(name)
         if path.is_file():
-            found.update(hashlib.sha256(path.read_bytes()).digest())
-        return found.hexdigest()[:32]
+            key.update(hashlib.sha256(path.read_bytes()).digest())
+        return key.hexdigest()[:32]
 
     def finished(self, item: Item) -> ItemDone | None:
         """The event of an item that was done before, of the same file and settings, and whose outputs are still there."""

@@ -75,7 +75,7 @@ def generate(
         seeds: whole numbers from 0.
         out: a folder gets a file a seed, a picture's suffix a sheet, .mp4, .webm or .gif a video.
         truncation_psi: 0 is the mean picture, 1 no truncation; several make a sheet with a row a seed.
-        truncation_cutoff: how many layers, from the coarsest, are truncated; all unless told.
+        truncation_cutoff: how many layers, from the coarsest, are truncated; all by default.
         label: class of the pictures, for networks that have classes.
         noise_mode: const, random or none.
         columns: pictures side by side in a sheet.
@@ -168,7 +168,7 @@ def evaluate(
     model: Source | Generator,
     data: Source | Sequence[Source] | None = None,
     *,
-    metrics: Sequence[str] = ("fid", "kid", "pr"),
+    metrics: Sequence[str] = ("fd", "kid", "pr"),
     samples: int = 10_000,
     truncation_psi: float = 1.0,
     seeds: Sequence[int] = (0,),
@@ -213,8 +213,8 @@ def evaluate(
         if not runs:
             return {}
         figures = {name: [each["figures"][name] for each in runs if name in each["figures"]] for name in runs[0]["figures"]}
-        told = {key: runs[-1][key] for key in ("pictures", "features", "perceptual")}
+        counts = {key: runs[-1][key] for key in ("pictures", "features", "perceptual")}
         means = {name: statistics.mean(each) for name, each in figures.items()}
-        return dict(samples=samples, psi=truncation_psi, **told, figures=figures, means=means)
+        return dict(samples=samples, psi=truncation_psi, **counts, figures=figures, means=means)
 
     yield from run(Job("evaluate", [Item(str(seed)) for seed in seeds], work, summary=summary))

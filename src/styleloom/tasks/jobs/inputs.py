@@ -28,16 +28,16 @@ def find(source: Source) -> list[str]:
     text = str(source)
     path = Path(text)
     if path.is_dir():
-        found = sorted(str(item) for item in path.iterdir() if is_picture(item.name) and not item.is_dir())
-        if not found:
+        files = sorted(str(item) for item in path.iterdir() if is_picture(item.name) and not item.is_dir())
+        if not files:
             raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(images.SUFFIXES))})")
-        return found
+        return files
     if path.exists() or text in samples.NAMES:
         return [text]
-    found = sorted(item for item in glob(text) if is_picture(Path(item).name) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
-    if not found:
+    files = sorted(item for item in glob(text) if is_picture(Path(item).name) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
+    if not files:
         raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
-    return found
+    return files
 
 
 def find_all(sources: Source | Sequence[Source]) -> list[str]:

@@ -57,7 +57,7 @@ def invert(
         photos: photographs, folders or globs of them; of each the square in the middle is taken.
         out: folder to write to.
         preset: where the settings start from, see :func:`styleloom.tasks.invert.configure`.
-        encoder, basis, learned: made for this generator; the bundled ones unless told.
+        encoder, basis, learned: made for this generator; the bundled ones by default.
         mask: a grey picture, white where photographs are to be met.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
@@ -141,30 +141,30 @@ def invert(
             yield from (ItemFailed(item.name, str(error)) for item, _ in group)
 
     job = Job("invert", items, work, settings=settings_digest, folder=out, sources=read)
-    found: dict[str, dict[str, Any]] = {}
+    values_of: dict[str, dict[str, Any]] = {}
     with _kept_states(out, settings_digest, overwrite):
         for event in run(job, overwrite=overwrite, skip_existing=skip_existing):
             if isinstance(event, ItemDone) and event.values:
-                found[event.item] = event.values
-            if isinstance(event, Finished) and found:
-                told = _outcome({item.name: found[item.name] for item in items if item.name in found}, optimizer)
+                values_of[event.item] = event.values
+            if isinstance(event, Finished) and values_of:
+                outcome = _outcome({item.name: values_of[item.name] for item in items if item.name in values_of}, optimizer)
                 with replacing(out / "metrics.json") as path:
-                    path.write_text(json.dumps(told, indent=1) + "\n")
+                    path.write_text(json.dumps(outcome, indent=1) + "\n")
                 if plot is not None:
-                    _draw(plot, told["losses"], out / "curves.png")
-                short = {key: value for key, value in told.items() if key != "losses"}
+                    _draw(plot, outcome["losses"], out / "curves.png")
+                short = {key: value for key, value in outcome.items() if key != "losses"}
                 event = replace(event, values=dict(out=str(out), **short))
             yield event
 
 
-def _outcome(found: Mapping[str, dict[str, Any]], optimizer: str) -> dict[str, Any]:
+def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[str, Any]:
     """What metrics.json holds: of each photograph its metrics and losses."""
-    names = {source: Path(source).stem for source in found}
+    names = {source: Path(source).stem for source in values_of}
     return dict(
         optimizer=optimizer,
-        seconds=round(sum(values["seconds"] for values in found.values()), 2),
-        pictures={names[source]: values["metrics"] for source, values in found.items()},
-        losses={names[source]: values["losses"] for source, values in found.items()},
+        seconds=round(sum(values["seconds"] for values in values_of.values()), 2),
+        pictures={names[source]: values["metrics"] for source, values in values_of.items()},
+        losses={names[source]: values["losses"] for source, values in values_of.items()},
     )
 
 
@@ -181,10 +181,10 @@ def _check_used(config: image2stylegan.Config, optimizer: str, given: Mapping[st
 
 def _tensors(tools: Tools, mask: Tensor | None) -> list[Tensor]:
     """All numbers that an inversion depends on, but the generator's and the photographs'."""
-    found = [] if mask is None else [mask]
+    tensors = [] if mask is None else [mask]
     for network in (tools.encoder, tools.learned):
-        found += [] if network is None else list(network.state_dict().values())
-    return found + ([] if tools.basis is None else [tools.basis.vectors])
+        tensors += [] if network is None else list(network.state_dict().values())
+    return tensors + ([] if tools.basis is None else [tools.basis.vectors])
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def prepare(
         size: side in pixels.
         square: crop, pad or stretch, see :func:`~styleloom.data.datasets.squared`.
         skip: leave out so many pictures at the beginning.
-        count: take so many that can be read after these; all unless told.
+        count: take so many that can be read after these; all by default.
         conditional: keep classes, of dataset.json or of sub-folders.
         overwrite: replace what is there.
         skip_existing: keep what is there.
