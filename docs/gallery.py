@@ -42,8 +42,8 @@ def main() -> None:
     write(torch.cat(rows, 2), HERE / "gallery.jpg", quality=90)
     sheet = [torch.cat([draw(name, 220) for name in list(STYLES)[i : i + 8]], 3) for i in (0, 8)]
     write(torch.cat(sheet, 2), HERE / "styles.jpg", quality=88)
-    model, photo = dumoulin.load(), resize(bundled("astronaut"), (220, 220))
-    every = [dumoulin.stylize(photo, name, model=model) for name in STYLES]
+    model, photo = dumoulin.load(), resize(bundled("astronaut"), (440, 440))
+    every = [resize(dumoulin.stylize(photo, name, model=model), (220, 220)) for name in STYLES]
     write(torch.cat([torch.cat(every[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
     faces()
     inversions()

@@ -11,10 +11,11 @@ import pytest
 import styleloom
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin", "evaluate",
-    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson", "learned_optimizer",
-    "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "save_latents",
-    "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
+    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin",
+    "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson",
+    "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize",
+    "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces",
+    "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]

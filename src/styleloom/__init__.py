@@ -13,6 +13,7 @@ from .data.images import match_color, read, resize, resize_to_fit, write
 from .data.painterly import STYLES, draw
 from .export import export
 from .models import convert, load
+from .nn.generator import Generator
 from .nn.vgg import Features
 from .nn.vgg_files import load_features
 from .papers import (
@@ -39,8 +40,9 @@ from .tasks.stylize import METHODS, stylize, stylize_video
 __version__ = version("styleloom")
 
 __all__ = [
-    "METHODS", "STYLES", "Features", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin", "evaluate",
-    "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson", "learned_optimizer",
-    "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize", "resize_to_fit", "save_latents",
-    "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces", "upscale", "write",
+    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin",
+    "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson",
+    "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize",
+    "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces",
+    "upscale", "write",
 ]  # fmt: skip

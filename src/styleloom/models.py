@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from styleloom.convert.official import convert_official
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.nn import attributes
+from styleloom.nn.generator import Generator
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import (
     adain,
@@ -40,17 +41,34 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 
 
-def load(name: str | Path) -> nn.Module:
+GeneratorName = Literal["portraits-32", "portraits-64", "toonfaces-64"]
+M = TypeVar("M", bound=nn.Module)
+
+
+@overload
+def load(name: GeneratorName) -> Generator: ...
+@overload
+def load(name: str | Path) -> nn.Module: ...
+@overload
+def load(name: str | Path, wanted: type[M]) -> M: ...
+def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     """A network, of whatever kind, from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
+    Args:
+        name: of the model.
+        wanted: class that the network must be of, such as ``styleloom.Generator``; type checkers then know it.
+
     Raises:
-        StyleLoomError: no such model, or not one of StyleLoom's.
+        StyleLoomError: no such model, not one of StyleLoom's, a damaged one, or one of another class.
     """
     path = checkpoint.resolve(name)
     kind = checkpoint.read_tensors(path)[1].get("kind")
     if kind not in LOADERS:
         raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
-    return LOADERS[kind](path)
+    network = LOADERS[kind](path)
+    if not isinstance(network, wanted):
+        raise StyleLoomError(f"{name} holds a {type(network).__name__}; wanted a {wanted.__name__}")
+    return network
 
 
 def convert(

@@ -128,7 +128,7 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "none/x.gif", "--frames", "500"], "there is no folder none"),
         (["generate", "four.safetensors", "-o", "x"], "pictures have 4 channels; grey ones and RGB can be shown"),
         (["generate", "classes.safetensors", "-o", "x.png", "--figure", "noise"], "this network wants a class: 0 to 2"),
-        (["generate", "other.safetensors", "-o", "x.png"], "is damaged: its tensors are not those of its G"),
+        (["generate", "other.safetensors", "-o", "x.png"], "is damaged: its tensors are not those that its config asks for"),
         (["generate", "upscale-x4", "-o", "x.png"], "upscale-x4 is no generator of pictures"),
         (["generate", "none", "-o", "x.png"], "no model 'none'"),
         (["generate", "p.safetensors", "-o", "x.png", "--figure", "noise"], "this progan generator has no noise"),

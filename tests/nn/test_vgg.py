@@ -86,7 +86,8 @@ def test_read_sees_each_layer_and_gives_the_same_gradient(tiny: Features, pictur
 def test_a_network_that_is_rounded_is_another(tiny: Features) -> None:
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
     device = torch.device("cpu")
-    assert tiny.prepare(device, torch.float32) is tiny
+    ready = tiny.prepare(device, torch.float32)
+    assert ready.prepare(device, torch.float32) is ready
     rounded = tiny.prepare(device, torch.bfloat16)
     assert {value.dtype for value in rounded.parameters()} == {torch.bfloat16}
     assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())

@@ -242,7 +242,7 @@ def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
             run(name, faces, tmp_path, 0.01, accumulate=2, batch=batch)
     run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), mbstd_group_size=0)
     with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.Recipe"):
-        next(progan.train(faces, "64-small", out=tmp_path))
+        next(progan.train(faces, "64-small", out=tmp_path))  # type: ignore[arg-type]
     (tmp_path / "set").mkdir()
     images.write(torch.rand(1, 3, 16, 16), tmp_path / "set" / "one.png")
     with pytest.raises(StyleLoomError, match=r"no class for one.png: it is in no sub-folder"):

@@ -194,7 +194,7 @@ def test_noise_follows_w_and_brings_the_picture_nearer(
     generator = deepcopy(generator)
     for name, strength in generator.named_parameters():
         if name.endswith("noise_strength"):
-            strength.fill_(0.3)
+            strength.data.fill_(0.3)
     config = Config(num_steps=6, noise_steps=8)
     found = list(steps(generator, targets, config, features=features))
     without, end = found[6], found[-1]

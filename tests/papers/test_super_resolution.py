@@ -64,7 +64,7 @@ def test_training_beats_what_it_starts_from_and_loads_again(tmp_path: Path) -> N
         board = torch.rand(1, 3, 4, 4).round().repeat_interleave(24, 2).repeat_interleave(24, 3)
         images.write(board, tmp_path / f"{index}.png")
     recipe = Recipe(
-        num_steps=150,
+        num_steps=200,
         size=32,
         width=8,
         blocks=1,
@@ -73,7 +73,7 @@ def test_training_beats_what_it_starts_from_and_loads_again(tmp_path: Path) -> N
         feature_weight=0,
         pixel_weight=100,
         ema_decay=0,
-        save_every=150,
+        save_every=200,
     )
     ticks = list(super_resolution.train(tmp_path, recipe, out=tmp_path / "run"))
     first, last = (sum(sum(tick.losses.values()) for tick in part) for part in (ticks[:25], ticks[-25:]))

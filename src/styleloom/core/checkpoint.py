@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import StyleLoomError
 from .files import check_parent, replacing
 
 FORMAT_VERSION = "1"
+M = TypeVar("M", bound=nn.Module)
 
 
 def zoo_names() -> list[str]:
@@ -104,6 +106,36 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
     path = resolve(name)
     tensors, metadata = read_tensors(path)
     return tensors, model_config(path, metadata, kind)
+
+
+@contextmanager
+def rebuilding(name: str | Path) -> Iterator[None]:
+    """Tell in one line where the tensors or the config of a model file do not make the network that they should. The random
+    numbers that its layers draw before they are loaded are none of the caller's."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise StyleLoomError(f"{name} is damaged: its tensors are not those that its config asks for ({reason})") from error
+
+
+def rebuilt(name: str | Path, kind: str, make: Callable[[dict[str, Any]], M]) -> M:
+    """The network of a model file, in fp32 and frozen.
+
+    Args:
+        name: in the zoo, a path or ``hf://owner/repo/file``.
+        kind: that the file must be of.
+        make: a config to the network.
+
+    Raises:
+        StyleLoomError: no such model, one of another kind, or a damaged one.
+    """
+    tensors, config = read_model(name, kind)
+    with rebuilding(name):
+        network = make(config)
+        network.load_state_dict(tensors)
+    return network.float().eval().requires_grad_(False)
 
 
 def average(models: Sequence[str | Path], out: str | Path) -> int:

@@ -6,12 +6,16 @@ function, so the numbers of all samples of a batch are made at once.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _GAMMA = 0x9E3779B97F4A7C15  # the golden ratio in 64 bits: what the counter goes on by
 _MIXERS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 
@@ -73,3 +77,40 @@ def _signed(number: int) -> int:
     """64 bits as a signed number."""
     number %= 2**64
     return number - 2**64 if number >= 2**63 else number
+
+
+def own_random_state(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """A decorator of generator functions that seed torch's global random numbers: at each yield the caller has its own back."""
+
+    @functools.wraps(function)
+    def wrapper(*arguments: P.args, **options: P.kwargs) -> Iterator[T]:
+        loop = function(*arguments, **options)
+        own: list[Tensor] | None = None
+        try:
+            while True:
+                callers = _random_states()
+                if own is not None:
+                    _set_random_states(own)
+                try:
+                    item = next(loop)
+                except StopIteration:
+                    return
+                finally:
+                    own = _random_states()
+                    _set_random_states(callers)
+                yield item
+        finally:
+            loop.close()  # type: ignore[attr-defined]
+
+    return wrapper
+
+
+def _random_states() -> list[Tensor]:
+    """Of the processor, and of the GPUs where they are in use."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
+
+
+def _set_random_states(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state_all(states[1:])

@@ -75,8 +75,12 @@ def load(name: str | Path) -> Eigenbasis:
     """
     tensors, config = checkpoint.read_model(name, KIND)
     std = "prior_std" if "prior_std" in tensors else "spread"  # its name in version 0.1
-    vectors, values, prior_std = (tensors[name].float() for name in ("vectors", "values", std))
-    return Eigenbasis(vectors, values, prior_std, **config)
+    with checkpoint.rebuilding(name):
+        vectors, values, prior_std = (tensors[key].float() for key in ("vectors", "values", std))
+        basis = Eigenbasis(vectors, values, prior_std, **config)
+        if vectors.shape != (basis.num_ws * basis.w_dim, len(values)) or values.shape != prior_std.shape:
+            raise ValueError(f"vectors of shape {list(vectors.shape)}")
+    return basis
 
 
 def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:

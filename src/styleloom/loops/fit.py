@@ -30,7 +30,7 @@ from styleloom.core.files import check_folder, lock_folder
 from styleloom.core.memory import keep_memory
 from styleloom.core.precision import precision_on
 from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed, Weight
+from styleloom.core.settings import Checked, Count, Range, Seed, Weight
 from styleloom.data import datasets as data
 
 from .run_log import RunLog
@@ -56,7 +56,6 @@ class Training(Checked):
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
         save_every: steps between two checkpoints.
-        measure_every: steps between two measurements of quality, in methods that have them; 0: none.
     """
 
     num_steps: Count = 40_000
@@ -67,7 +66,6 @@ class Training(Checked):
     log_every: Count = 50
     sample_every: Count = 500
     save_every: Count = 500
-    measure_every: CountOrNone = 0
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,7 @@ class Task:
             saved and, of several processes, averaged after each step. Returns figures for the log.
         sample_indices: of a step's examples in the endless row of them; step * batch and so on by default.
         measure: of the networks, averaged where they are, named figures of quality.
+        measure_every: steps between two measurements; 0: none.
         sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
         export: writes a model file of the networks, averaged where they are.
         settings: plain values that a resumed run must share.
@@ -167,6 +166,7 @@ class Task:
     before_step: Callable[[int], dict[str, float]] = lambda step: {}
     sample_indices: Callable[[int], range] | None = None
     measure: Callable[[Mapping[str, nn.Module]], dict[str, float]] | None = None
+    measure_every: int = 0
     sample: Callable[[Mapping[str, nn.Module]], Tensor] | None = None
     export: Callable[[Mapping[str, nn.Module], Path], None] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -290,7 +290,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             )
             if log is not None:
                 log.write(tick, last)
-                if task.measure is not None and training.measure_every and ((step + 1) % training.measure_every == 0 or last):
+                if task.measure is not None and task.measure_every and ((step + 1) % task.measure_every == 0 or last):
                     with _evaluating(shown.values()), torch.no_grad():
                         log.measured(step + 1, task.measure(shown))
                 if task.sample is not None and ((step + 1) % training.sample_every == 0 or last):

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import precision_on
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
@@ -133,14 +134,34 @@ def steps_of(setup: GANSetup, kimg: float) -> int:
     return 1 + bisect.bisect_left(range(most), 1000 * kimg, key=lambda step: setup.sample_indices(step).stop)  # type: ignore[misc]
 
 
+R = TypeVar("R", bound=GANRecipe)
+Recipe = TypeVar("Recipe", bound=GANRecipe, contravariant=True)
+
+
+class Train(Protocol[Recipe]):
+    """The signature of a paper's ``train``; see :func:`trainer`."""
+
+    def __call__(
+        self,
+        data: str | Path | Sequence[str | Path],
+        recipe: Recipe = ...,
+        *,
+        out: str | Path,
+        base: str | Path | None = None,
+        licence: str = "unknown",
+        hardware: Hardware = ONE_PROCESS,
+        resume: bool = False,
+    ) -> Iterator[Tick]: ...
+
+
 def trainer(
     files: ModelFiles[Any, Any],
     networks: Callable[[Any, int], tuple[Any, Any]],
     rules: Callable[[Any, Any, Any], GANSetup],
-    default: GANRecipe,
+    default: R,
     embedding: Callable[..., Embedding],
     reduce_precision: Callable[[Any, torch.dtype], None] | None = None,
-) -> Callable[..., Iterator[Tick]]:
+) -> Train[R]:
     """A paper's ``train``.
 
     Args:
@@ -152,9 +173,10 @@ def trainer(
         reduce_precision: lets a network compute in a 16-bit type; unless given, torch's mixed precision does.
     """
 
+    @own_random_state
     def train(
         data: str | Path | Sequence[str | Path],
-        recipe: Any = default,
+        recipe: R = default,
         *,
         out: str | Path,
         base: str | Path | None = None,
@@ -244,13 +266,14 @@ def _task(
         before_step=setup.before_step,
         sample_indices=setup.sample_indices,
         measure=measure,
+        measure_every=recipe.measure_every,
         sample=lambda networks: sheet(current(networks)),
         export=lambda networks, path: files.save(current(networks), path, discriminator, licence),
         settings=settings,
         free=PASSED,
         damaged=[pictures.damaged],
     )
-    cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every", "measure_every")
+    cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every")
     training = Training(
         num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **{name: getattr(recipe, name) for name in cadence}
     )

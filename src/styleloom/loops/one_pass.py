@@ -18,6 +18,7 @@ from styleloom.core.settings import Checked, CountOrNone, OneOf, Share
 from styleloom.data import images
 from styleloom.data.images import floats, like
 from styleloom.data.tiles import MULTIPLE, Window, by_tiles
+from styleloom.nn.layers import placed
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -56,12 +57,13 @@ class OnePass(Checked):
             StyleLoomError: bf16 on a processor without instructions for it.
         """
         dtype = precision_on(device, self.precision)
-        if dtype != torch.float32:
+        convolutions = (nn.Conv2d, nn.ConvTranspose2d)
+        if any(module.weight.dtype != dtype for module in network.modules() if isinstance(module, convolutions)):
             network = deepcopy(network)
             for module in network.modules():
-                if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                if isinstance(module, convolutions):
                     module.to(dtype)
-        return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return placed(network, device)
 
     def fits(self, picture: Tensor) -> bool:
         """Whether a picture is painted as a whole."""

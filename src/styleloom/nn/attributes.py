@@ -88,9 +88,6 @@ def load(name: str | Path) -> Labeller:
     """A network from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    network = Labeller(**config)
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    return checkpoint.rebuilt(name, KIND, lambda config: Labeller(**config))

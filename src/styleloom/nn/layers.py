@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import product
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from . import winograd
 
+N = TypeVar("N", bound=nn.Module)
 Moment = tuple[Tensor, Tensor]
 """Mean and variance of each channel, [N, C] each."""
 
@@ -112,3 +115,27 @@ def _convolved_by_columns(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
     for place, part in enumerate(parts[1:], 1):
         result += part[..., place : place + width]
     return result
+
+
+def placed(network: N, device: torch.device, dtype: torch.dtype | None = None, *, frozen: bool = False) -> N:
+    """A network on a device, channels last: itself where it lies so already, else a copy, so that the caller's stays as it was.
+
+    Args:
+        network: whose weights are used.
+        device: where they are to lie.
+        dtype: of its floating-point weights; its own by default.
+        frozen: without gradients for its weights.
+    """
+
+    def lies(tensor: Tensor) -> bool:
+        return (
+            tensor.device.type == device.type
+            and device.index in (None, tensor.device.index)
+            and (dtype is None or not tensor.is_floating_point() or tensor.dtype == dtype)
+            and (tensor.ndim != 4 or tensor.is_contiguous(memory_format=torch.channels_last))
+        )
+
+    if all(map(lies, network.state_dict().values())) and not (frozen and any(p.requires_grad for p in network.parameters())):
+        return network
+    copied = copy.deepcopy(network).to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return copied.requires_grad_(False) if frozen else copied

@@ -7,7 +7,6 @@ Five blocks of 3x3 convolutions with 2x2 pooling between them. ``conv3_1`` is th
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError, check_choice
 
 from . import winograd
+from .layers import placed
 
 VGG16_CONVS = (2, 2, 3, 3, 3)
 VGG19_CONVS = (2, 2, 4, 4, 4)
@@ -80,10 +80,8 @@ class Features(nn.Module):
         return {name: cast(nn.Conv2d, conv) for name, conv in self.convolutions.items()}
 
     def prepare(self, device: torch.device, precision: torch.dtype) -> Features:
-        """Move to a device and precision, kernels in the channels-last layout; the activations follow. What would be rounded is a
-        copy."""
-        rounds = precision.itemsize < next(self.parameters()).dtype.itemsize
-        return (copy.deepcopy(self) if rounds else self).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        """The network on a device and in a precision, channels last; the activations follow. What would change is a copy."""
+        return placed(self, device, precision)
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise StyleLoomError unless this network has every one of the named layers."""

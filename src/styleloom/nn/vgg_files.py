@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleloom.core.checkpoint import model_config, read_tensors, resolve
-from styleloom.core.errors import StyleLoomError
+from styleloom.core.checkpoint import model_config, read_tensors, rebuilding, resolve
+from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.pth import read_state_dict
 
-from .vgg import VGG16_CONVS, VGG19_CONVS, VGG_WIDTHS, Features
+from .vgg import POOLINGS, VGG16_CONVS, VGG19_CONVS, VGG_WIDTHS, Features
 
 HUB = {
     "vgg16": "hf://timm/vgg16.tv_in1k/model.safetensors",
@@ -42,8 +42,11 @@ def load_features(source: str | Path = EMBEDDED, *, pooling: str = "max") -> Fea
         path = resolve(HUB.get(str(source), source))
         tensors, metadata = read_tensors(path)
         if "kind" in metadata:
-            network = Features(**model_config(path, metadata, "features"), pooling=pooling)
-            network.load_state_dict(tensors)
+            config = model_config(path, metadata, "features")
+            check_choice("pooling", pooling, POOLINGS)
+            with rebuilding(path):
+                network = Features(**config, pooling=pooling)
+                network.load_state_dict(tensors)
         else:
             network = _from_tensors(tensors, path, pooling)
     return network.requires_grad_(False).eval()

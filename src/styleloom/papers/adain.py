@@ -13,6 +13,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from styleloom.core import checkpoint
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop, recolored
@@ -145,13 +147,14 @@ def load(name: str | Path = "adain-lite") -> AdaIN:
     """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
     tensors, config = checkpoint.read_model(name, KIND)
-    model = AdaIN(Features(**config["encoder"]), source=config["source"])
-    if config["source"]:
-        tensors |= {f"encoder.{name}": value for name, value in load_features(config["source"]).state_dict().items()}
-    model.load_state_dict(tensors)
+    with checkpoint.rebuilding(name):
+        model = AdaIN(Features(**config["encoder"]), source=config["source"])
+        if config["source"]:
+            tensors |= {f"encoder.{key}": value for key, value in load_features(config["source"]).state_dict().items()}
+        model.load_state_dict(tensors)
     return model.float().eval().requires_grad_(False)
 
 
@@ -359,6 +362,7 @@ def _mean_and_std(x: Tensor) -> Tensor:
     return torch.cat([mean, (variance + _EPSILON).sqrt()], 1)
 
 
+@own_random_state
 def train(
     content: str | Path | Sequence[str | Path],
     style: str | Path | Sequence[str | Path],
@@ -393,7 +397,7 @@ def train(
     if base is None:
         model = AdaIN(load_features(recipe.encoder), source=recipe.encoder if recipe.encoder == EMBEDDED else None)
     else:
-        model = AdaIN(base.encoder, source=base.source)
+        model = AdaIN(copy.deepcopy(base.encoder), source=base.source)
         model.decoder.load_state_dict(base.decoder.state_dict())
     model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photographs = Pictures(content, shorter=round(1.6 * recipe.size))

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
@@ -162,6 +163,7 @@ RECIPES = {
 }
 
 
+@own_random_state
 def train(
     content: str | Path | Sequence[str | Path],
     styles: Mapping[str, Tensor],
@@ -286,12 +288,9 @@ def load(name: str | Path = "pastiche-16") -> StyleNet:
     """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    network = StyleNet(**config)
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    return checkpoint.rebuilt(name, KIND, lambda config: StyleNet(**config))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from styleloom.core import checkpoint
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop, recolored
@@ -37,7 +39,7 @@ from styleloom.data.inputs import check_masks, check_pictures, shares_of
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
-from styleloom.nn.layers import Moment
+from styleloom.nn.layers import Moment, placed
 from styleloom.nn.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
@@ -189,13 +191,14 @@ def load(name: str | Path = "anystyle") -> AnyStyle:
     """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
     tensors, config = checkpoint.read_model(name, KIND)
-    model = AnyStyle(Features(**config["encoder"]), source=config["source"], **config["network"])
-    if config["source"]:
-        tensors |= {f"{ENCODER}{name}": value for name, value in load_features(config["source"]).state_dict().items()}
-    model.load_state_dict(tensors)
+    with checkpoint.rebuilding(name):
+        model = AnyStyle(Features(**config["encoder"]), source=config["source"], **config["network"])
+        if config["source"]:
+            tensors |= {f"{ENCODER}{key}": value for key, value in load_features(config["source"]).state_dict().items()}
+        model.load_state_dict(tensors)
     return model.float().eval().requires_grad_(False)
 
 
@@ -386,6 +389,7 @@ def _normalized(x: Tensor) -> Tensor:
     return (x - mean) * (variance + 1e-2 * variance.mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
+@own_random_state
 def train(
     content: str | Path | Sequence[str | Path],
     style: str | Path | Sequence[str | Path],
@@ -445,12 +449,12 @@ def train(
         )
         model.predictor.standardize([item(0, RandomState([recipe.seed, place]))[1][None] for place in range(200)])
     else:
-        model = AnyStyle(base.predictor.encoder, source=base.source, **base.config)
+        model = AnyStyle(copy.deepcopy(base.predictor.encoder), source=base.source, **base.config)
         model.load_state_dict(base.state_dict())
         model.requires_grad_(True)
         model.predictor.encoder.requires_grad_(False)
     model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    perceptual = (features if features is not None else load_features(recipe.features)).to(fabric.device)
+    perceptual = placed(features if features is not None else load_features(recipe.features), fabric.device)
     examples = [item(i, RandomState([recipe.seed, i]))[:2] for i in range(8)]
     shown = [torch.stack(parts).to(fabric.device) for parts in zip(*examples, strict=True)]
     of_style = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]

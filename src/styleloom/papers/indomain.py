@@ -12,6 +12,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,12 +25,14 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, Range, Share, Weight
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
 from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, to_image, widths
+from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan.objective import Objective, Weights, render
 from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
@@ -134,12 +137,9 @@ def load(name: str | Path) -> Encoder:
     """An encoder from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    network = Encoder(**config)
-    network.load_state_dict(tensors)
-    return network.float().eval().requires_grad_(False)
+    return checkpoint.rebuilt(name, KIND, lambda config: Encoder(**config))
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,7 @@ RECIPES = {
 }
 
 
+@own_random_state
 def train(
     data: str | Path | Sequence[str | Path],
     generator: Generator,
@@ -204,7 +205,7 @@ def train(
 
     Args:
         data: folders or zips of pictures of the generator's kind.
-        generator: frozen from here on.
+        generator: of any paper, without classes.
         recipe: see :class:`Recipe`.
         out: folder of the run.
         discriminator: the generator's discriminator, where the recipe has an adversarial term.
@@ -225,8 +226,8 @@ def train(
     fabric = hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
-    maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-    critic: Any = discriminator if recipe.adversarial_weight else None
+    maker: Any = placed(generator, device, frozen=True)
+    critic: Any = copy.deepcopy(discriminator) if recipe.adversarial_weight else None
     if critic is not None:
         critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
     pictures = SquareImages(data, maker.resolution)

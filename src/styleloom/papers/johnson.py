@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
@@ -317,6 +318,7 @@ def check_shape(recipe: Any, default: Any, config: Mapping[str, Any]) -> None:
             )
 
 
+@own_random_state
 def train(
     content: str | Path | Sequence[str | Path],
     style: Tensor,
@@ -390,12 +392,9 @@ def load(name: str | Path) -> TransformNet:
     """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    network = TransformNet(**config)
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    return checkpoint.rebuilt(name, KIND, lambda config: TransformNet(**config))
 
 
 @dataclass(frozen=True)
@@ -427,7 +426,7 @@ def stylize(content: Tensor, style: str | Path | TransformNet, config: Config = 
         [N, 3, H', W'], as ``content``.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
     network = config.ready(style if isinstance(style, TransformNet) else load(style), content.device)
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight
 from styleloom.data import images
 from styleloom.data.datasets import Pictures, random_crop
@@ -33,7 +34,7 @@ from styleloom.data.images import floats
 from styleloom.data.tiles import by_tiles
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.optimizers import OPTIMIZERS
-from styleloom.nn.layers import Conv
+from styleloom.nn.layers import Conv, placed
 from styleloom.nn.losses import content_loss
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
@@ -146,6 +147,7 @@ def objective(features: Features, enlarged: Tensor, truth: Tensor, recipe: Recip
     return losses
 
 
+@own_random_state
 def train(
     content: str | Path | Sequence[str | Path],
     recipe: Recipe = RECIPES["default"],
@@ -218,12 +220,9 @@ def load(name: str | Path = "upscale-x4") -> Upscaler:
     """A model from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    network = Upscaler(**config)
-    network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    return checkpoint.rebuilt(name, KIND, lambda config: Upscaler(**config))
 
 
 @torch.inference_mode()
@@ -248,7 +247,7 @@ def upscale(image: Any, model: Upscaler | str | Path = "upscale-x4", *, tile: in
     if tile < 0:
         raise StyleLoomError(f"tile is {tile}; it must be a number of pixels, or 0 for none")
     network = model if isinstance(model, Upscaler) else load(model)
-    network = network.to(image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = placed(network, image.device)
     enlarged = [
         by_tiles(lambda window, picture=picture: network(floats(window.cut(picture))), picture, tile, network.reach, SCALE)  # type: ignore[misc]
         for picture in image.split(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -153,12 +154,17 @@ def painter(
 
         return within
     check_styles(method, style, mixed=weights is not None or masks is not None)
-    if method == "johnson":
-        network = model or johnson.load(style if isinstance(style, str) else style[0])
-        return lambda content: johnson.stylize(content, network, config)
     module = METHODS[method]
-    network = model or module.load(config.model)
-    return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=network)
+    chosen = (style if isinstance(style, str) else style[0]) if method == "johnson" else config.model
+    network = model or module.load(chosen)
+
+    @functools.cache
+    def ready(device: torch.device) -> Any:
+        return config.ready(network, device)
+
+    if method == "johnson":
+        return lambda content: johnson.stylize(content, ready(content.device), config)
+    return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=ready(content.device))
 
 
 def stylize_video(

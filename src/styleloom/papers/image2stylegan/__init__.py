@@ -32,6 +32,7 @@ from styleloom.core.settings import Count, CountOrNone, OneOf, Rate, Seed, Share
 from styleloom.loops.descend import descend
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
 from styleloom.nn.generator import Generator, check_classless, generator_id, latents
+from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
@@ -231,7 +232,7 @@ def steps(
     """Invert pictures, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
 
     Args:
-        generator: of any paper, without classes; it is frozen, and laid out channels last.
+        generator: of any paper, without classes.
         targets: [N, 3, R, R] in [0, 1], R being the generator's side.
         config: see :class:`Config` and ``PRESETS``.
         features: perceptual network, instead of the bundled one.
@@ -265,7 +266,7 @@ def steps(
     if config.in_domain_weight and encoder is None:
         raise StyleLoomError("in_domain_weight is not 0, and this generator has no encoder; train one, or use 0")
     factory = optimizer or optimizer_named(config, len(targets), basis)
-    generator.to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    generator = placed(generator, device, frozen=True)
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
     first = first_latents(generator, targets, config, encoder) if init is None else init.detach().to(device, torch.float32)
@@ -390,7 +391,7 @@ def check_pictures(generator: Generator, pictures: Tensor) -> None:
         raise StyleLoomError(
             f"pictures are {pictures.dtype} of shape {list(pictures.shape)}; wanted floats [N, 3, H, W] in [0, 1]"
         )
-    least, most = (float(value) for value in pictures.aminmax())
+    least, most = (float(value) for value in pictures.detach().aminmax())
     if not (least > -0.9 and most < 4):  # a generator's own may lie somewhat outside of [0, 1]
         raise StyleLoomError(f"pictures have values from {least:.4g} to {most:.4g}; wanted 0 to 1")
 

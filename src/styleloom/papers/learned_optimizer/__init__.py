@@ -19,8 +19,9 @@ At run time each is a ``torch.optim.Optimizer`` in the same loop as Adam: :class
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,11 +32,14 @@ from torch import Tensor, nn
 from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
+from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, OneOf, Range, Rate, Share, Weight
+from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.generator import Generator, check_classless, check_made_for, generator_id, mixed_from
+from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan import INITS
@@ -56,6 +60,12 @@ from .optimizer import load as load
 from .optimizer import save as save
 from .optimizer import transferred as transferred
 
+LOOM_ONLY = (
+    *("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features", "pretrain_fraction"),
+    *("anneal_start", "step_decay_start", "fallback_step"),
+)
+GATE_ONLY = ("latent_weight",)
+SHOWN = 8  # images of a sheet
 EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch has other latents
 
 
@@ -93,7 +103,6 @@ class Recipe(Training):
     batch: Count = 8
     clip: Weight = 1.0
     log_every: Count = 10
-    sample_every: Count = 10_000_000
     save_every: Count = 50
     network: Annotated[str, OneOf(NETWORKS)] = "loom"
     hidden: Count = 32
@@ -128,6 +137,10 @@ class Recipe(Training):
             )
         if self.network == "gate" and self.synthetic < 1:
             raise StyleLoomError("a gate learns from the w of generated images alone; use synthetic 1")
+        for names, network in ((LOOM_ONLY, "loom"), (GATE_ONLY, "gate")):
+            for field in fields(self):
+                if field.name in names and self.network != network and getattr(self, field.name) != field.default:
+                    raise StyleLoomError(f"{field.name} does nothing for the network {self.network}; leave it out")
         self.weights  # noqa: B018  refuses terms that are all 0
 
     @property
@@ -163,12 +176,11 @@ class Recipe(Training):
 
 RECIPES = {
     "default": Recipe(),
-    "lstm": Recipe(network="lstm", pretrain_fraction=0.0, hidden=20, inner_lr=0.1, synthetic=1.0),
+    "lstm": Recipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
     # One step at a time, on 5,000 generated images, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": Recipe(
         network="gate",
         num_steps=50_000,
-        pretrain_fraction=0.0,
         batch=10,
         clip=0.0,
         hidden=128,
@@ -181,6 +193,7 @@ RECIPES = {
         latent_weight=0.03,
         lr=1e-4,
         log_every=100,
+        sample_every=5000,
         save_every=1000,
     ),
 }
@@ -208,6 +221,7 @@ class _OpenDescents(nn.Module):
             getattr(self, name).copy_(value)
 
 
+@own_random_state
 def train(
     generator: Generator,
     recipe: Recipe = RECIPES["default"],
@@ -259,9 +273,9 @@ def train(
     fabric = hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
-    maker: Any = generator.to(device, memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+    maker: Any = placed(generator, device, frozen=True)
     photos = SquareImages(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
-    network = _network(recipe, maker, basis) if base is None else base
+    network = _network(recipe, maker, basis) if base is None else copy.deepcopy(base)
     check_made_for("this optimizer", network.config["generator"], maker)
     if not isinstance(network, NETWORKS[recipe.network]):
         raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
@@ -285,6 +299,21 @@ def train(
     if isinstance(network, Gate):
         losses.open_descents = networks["descents"] = _OpenDescents(network, recipe.batch, (3, side, side)).to(device)
 
+    if photos is None:
+        shown = maker.generate(range(SHOWN))
+    else:
+        shown = torch.stack([photos[index] for index in range(min(SHOWN, len(photos)))]).to(device)
+
+    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
+        """Targets, and the images of descents from the mean w."""
+        optimizer: Any = networks["optimizer"]
+        objective = Objective(maker, shown, features, recipe.weights)
+        ws, state = maker.w_avg.expand(len(shown), maker.num_ws, -1), optimizer.init_state(len(shown))
+        for _ in range(recipe.unroll_length):
+            update, state = optimizer(ws, *losses.gradient(objective, ws), state)
+            ws = ws + update
+        return images.grid([shown, render(maker, ws)])
+
     def sample_indices(step: int) -> range:
         first = step // recipe.batch_steps * recipe.batch
         return range(first, first + recipe.batch)
@@ -298,6 +327,7 @@ def train(
         before_step=losses.before_step,
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
+        sample=sheet,
         export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder)),
         damaged=[photos.damaged] if photos is not None else [],
@@ -353,7 +383,7 @@ class _Losses:
             ws = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
         return Objective(generator, targets, self.features, recipe.weights), ws.clone(), target_ws
 
-    def _gradient(self, objective: Objective, ws: Tensor) -> tuple[Tensor, Observation]:
+    def gradient(self, objective: Objective, ws: Tensor) -> tuple[Tensor, Observation]:
         """d L / d ws, and what the network sees."""
         ws = ws.detach().requires_grad_(True)
         with torch.enable_grad():
@@ -393,7 +423,7 @@ class _Losses:
         length = self.recipe.unroll_length_at(self.step)
         total: Tensor | float = 0.0
         for step in range(length + 1):
-            gradient, observation = self._gradient(objective, ws)
+            gradient, observation = self.gradient(objective, ws)
             if step:
                 log_gradient = gradient / observation.losses.clamp(min=1e-8)[:, None, None]  # d log L / d w
                 surrogate = (log_gradient * ws).sum((1, 2)).mean() / length
@@ -409,7 +439,7 @@ class _Losses:
         descents, recipe = self.open_descents, self.recipe
         if self.step % recipe.batch_steps == 0:
             objective, ws, target_ws = self._begin(image, z, is_synthetic, cutoff)
-            gradient, _ = self._gradient(objective, ws)
+            gradient, _ = self.gradient(objective, ws)
             values = dict(ws=ws, target_ws=target_ws, gradient=gradient, target=objective.targets)
             descents.put(values, self.network.init_state(len(ws)))
         else:
@@ -417,7 +447,7 @@ class _Losses:
         unseen: Any = None  # a gate sees no images
         update, state = self.network(descents.ws.clone(), descents.gradient.clone(), unseen, descents.state)
         ws = descents.ws.clone() + update
-        gradient, observation = self._gradient(objective, ws)
+        gradient, observation = self.gradient(objective, ws)
         descents.put(dict(ws=ws.detach(), gradient=gradient), state)
         surrogate = (gradient * ws).sum((1, 2)).mean()
         return {

@@ -55,16 +55,16 @@ def load(name: str | Path) -> Network:
     """A learned optimizer from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
-        StyleLoomError: no such model, or one of another kind.
+        StyleLoomError: no such model, one of another kind, or a damaged one.
     """
     tensors, config = checkpoint.read_model(name, KIND)
-    kind = NETWORKS[config.pop("network")]
-    if kind is Loom and "schedule" not in config:
-        tensors, config = _from_version_1(tensors, config)
-    if kind is Loom:
-        config["schedule"] = Schedule(**config["schedule"])
-    network = kind(**config)
-    network.load_state_dict(tensors)
+    with checkpoint.rebuilding(name):
+        kind = NETWORKS[config.pop("network")]
+        if kind is Loom:
+            tensors, config = (tensors, config) if "schedule" in config else _from_version_1(tensors, config)
+            config["schedule"] = Schedule(**config["schedule"])
+        network = kind(**config)
+        network.load_state_dict(tensors)
     return network.float().eval().requires_grad_(False)
 
 
