@@ -1,5 +1,6 @@
 """The public names: there, documented with shapes, and cheap to import."""
 
+import importlib
 import inspect
 import re
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 import styleloom
+from styleloom import cli
 
 NAMES = [
     "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin",
@@ -74,3 +76,18 @@ def test_import_touches_neither_the_network_nor_heavy_packages() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--help"]])
+def test_help_does_not_load_torch(arguments: list[str]) -> None:
+    program = f"import sys\nfrom styleloom.cli import main\ntry:\n    main({arguments})\nexcept SystemExit as end:\n"
+    program += "    assert not end.code\nassert not {'torch', 'numpy'} & {*sys.modules}, 'loaded'\n"
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_every_verb_has_its_file() -> None:
+    """A verb whose file has no function of its name would be listed in help and fail when it is used."""
+    for file in {*cli.VERBS.values(), "data", "train"}:
+        module = importlib.import_module(f"styleloom.cli.{file}")
+        names = [name for name, home in cli.VERBS.items() if home == file] or list(cli.GROUPS[file][1])
+        assert all(callable(getattr(module, name)) for name in names)

@@ -1,48 +1,12 @@
 """StyleLoom: image style, from Gatys to StyleGAN inversion with a learned optimizer.
 
-Pictures are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``stylize`` and ``write``.
+Images are float tensors [N, 3, H, W] in [0, 1], RGB. Start with ``read``, ``stylize`` and ``write``. ``__init__.pyi`` lists
+the public names. Each is imported when it is first used, so that the program answers ``--help`` without loading torch.
 """
 
 from importlib.metadata import version
 
-from .core.checkpoint import average
-from .core.errors import StyleLoomError
-from .data import toonfaces
-from .data.bundled import bundled
-from .data.images import match_color, read, resize, resize_to_fit, write
-from .data.painterly import STYLES, draw
-from .export import export
-from .models import convert, load
-from .nn.generator import Generator
-from .nn.vgg import Features
-from .nn.vgg_files import load_features
-from .papers import (
-    adain,
-    dumoulin,
-    gatys,
-    ghiasi,
-    image2stylegan,
-    indomain,
-    johnson,
-    learned_optimizer,
-    progan,
-    stylegan,
-    stylegan2,
-    super_resolution,
-)
-from .papers.super_resolution import upscale
-from .tasks import jobs
-from .tasks.evaluate import evaluate
-from .tasks.generate import mix
-from .tasks.invert import invert, load_latents, save_latents
-from .tasks.stylize import METHODS, stylize, stylize_video
+import lazy_loader
 
 __version__ = version("styleloom")
-
-__all__ = [
-    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin",
-    "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson",
-    "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize",
-    "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces",
-    "upscale", "write",
-]  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

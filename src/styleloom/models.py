@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, overload
 import torch
 from torch import nn
 
-from styleloom.convert.official import convert_official
+from styleloom.converters.official import convert_official
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.nn import attributes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
@@ -16,20 +19,36 @@ from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
 
-from . import data as data_
-from . import train
-from .average import average
-from .convert import convert
-from .demo import demo
-from .evaluate import evaluate
-from .export import export
-from .generate import generate, mix
-from .invert import invert
 from .options import command
-from .report import SOME_FAILED, SomeFailed, first_process
-from .stylize import stylize
-from .upscale import upscale
-from .zoo import zoo
+from .status import SOME_FAILED, SomeFailed, first_process
+
+VERBS = {
+    "demo": "demo",
+    "stylize": "stylize",
+    "upscale": "upscale",
+    "generate": "generate",
+    "mix": "generate",
+    "invert": "invert",
+    "evaluate": "evaluate",
+    "convert": "convert",
+    "average": "average",
+    "export": "export",
+    "zoo": "zoo",
+}
+"""The file of each verb. It is imported when the verb is asked for, so that help does not load torch."""
+GROUPS = {
+    "data": ("Pictures to work with.", dict.fromkeys(("prepare", "inspect", "toonfaces", "styles"), "data")),
+    "train": (
+        "Train networks on pictures of your own.",
+        dict.fromkeys(
+            (
+                *("johnson", "dumoulin", "ghiasi", "adain", "upscaler", "progan", "stylegan", "stylegan2"),
+                *("encoder", "eigenbasis", "learned_optimizer"),
+            ),
+            "train",
+        ),
+    ),
+}
 
 
 def _version(asked: bool) -> None:
@@ -38,7 +57,19 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _program() -> typer.Typer:
+def _described(name: str, file: str) -> Callable[[], None]:
+    """What stands for a verb in a list: its name and the first line of its help, read off its file."""
+
+    def verb() -> None: ...
+
+    tree = ast.parse((Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8"))
+    docs = {node.name: ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
+    text = docs.get(name) or f"Train a generator of pictures and its discriminator ({name})."
+    verb.__name__, verb.__doc__ = name, text.split("\n\n")[0]
+    return verb
+
+
+def _program(arguments: list[str]) -> typer.Typer:
     app = typer.Typer(name="styleloom", no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
 
     @app.callback()
@@ -47,24 +78,20 @@ def _program() -> typer.Typer:
     ) -> None:
         """Image style, from Gatys to StyleGAN inversion."""
 
-    for verb in (demo, stylize, upscale, generate, mix, invert, evaluate, convert, average, export, zoo):
-        command(app, verb)
-    data = typer.Typer(no_args_is_help=True, help="Pictures to work with.")
-    for source in (data_.prepare, data_.inspect, data_.toonfaces, data_.styles):
-        command(data, source)
-    app.add_typer(data, name="data")
-    training = typer.Typer(no_args_is_help=True, help="Train networks on pictures of your own.")
-    for method in (
-        train.johnson,
-        train.dumoulin,
-        train.ghiasi,
-        train.adain,
-        train.upscaler,
-        *train.GENERATORS,
-        *train.FOR_GENERATORS,
-    ):
-        command(training, method)
-    app.add_typer(training, name="train")
+    words = [word for word in arguments if not word.startswith("-")]
+
+    def add(to: typer.Typer, verbs: dict[str, str], asked: str) -> None:
+        for name, file in verbs.items():
+            if name.replace("_", "-") == asked:
+                command(to, getattr(importlib.import_module(f"{__name__}.{file}"), name))
+            else:
+                command(to, _described(name, file))
+
+    add(app, VERBS, words[0] if words else "")
+    for name, (text, verbs) in GROUPS.items():
+        group = typer.Typer(no_args_is_help=True, help=text)
+        add(group, verbs, words[1] if words[:1] == [name] and len(words) > 1 else "")
+        app.add_typer(group, name=name)
     return app
 
 
@@ -88,10 +115,11 @@ def main(arguments: list[str] | None = None) -> None:
     cannot; 130 when interrupted.
     """
     keep_memory()
-    json_asked = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    json_asked = "--json" in arguments
     try:
         with _sigterm_interrupts():
-            status = typer.main.get_command(_program()).main(arguments, prog_name="styleloom", standalone_mode=False)
+            status = typer.main.get_command(_program(arguments)).main(arguments, prog_name="styleloom", standalone_mode=False)
     except SomeFailed:
         sys.exit(SOME_FAILED)
     except (StyleLoomError, TyperException) as error:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from styleloom import models
-from styleloom.convert.nvidia import save_as_nvidia
+from styleloom.converters.nvidia import save_as_nvidia
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from styleloom import models
-from styleloom.export import export as export_
+from styleloom.onnx import export as export_
 
 from .options import Common
 from .report import Report

@@ -7,13 +7,15 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
 from docstring_parser import parse
 
 from styleloom.core.errors import StyleLoomError
+
+if TYPE_CHECKING:
+    import torch
 
 ALIASES = {
     "out": ("-o", "--outdir"),
@@ -44,6 +46,8 @@ class Common:
         Raises:
             StyleLoomError: no such device, or none of that kind here.
         """
+        import torch  # a second, which help does not take
+
         present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         name = next(kind for kind, there in present.items() if there) if self.device == "auto" else self.device
         try:
@@ -104,13 +108,17 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
             if not whole:
                 partial.append(parameter.name)
             for source in sources:
-                for field, kind, text in _fields(source if isinstance(source, type) else type(source)):
+                kind_of_source = source if isinstance(source, type) else type(source)
+                for field, kind, text in _fields(kind_of_source):
                     if field.name in names:  # of several dataclasses, the first to have it tells of it
                         continue
                     names.append(field.name)
                     default = field.default if whole else None
                     shown = getattr(source, field.name, field.default)
-                    parameters.append(_option(field.name, kind, default, text, splitters, optional=not whole, shown=shown))
+                    panel = _panel(sources, field.name) if not whole else None
+                    parameters.append(
+                        _option(field.name, kind, default, text, splitters, optional=not whole, shown=shown, panel=panel)
+                    )
         elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             argument = typer.Argument(help=documented[parameter.name], show_default=False)
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[hint, argument]))
@@ -146,6 +154,21 @@ def _fields(source: type) -> Iterator[tuple[Field[Any], Any, str]]:
         yield field, hints[field.name], documented[field.name]
 
 
+def _panel(sources: list[Any], name: str) -> str:
+    """The heading of a setting in help: the paper whose dataclass declares it."""
+    kinds = [source if isinstance(source, type) else type(source) for source in sources]
+    owners = {
+        next(each for each in reversed(kind.__mro__) if name in getattr(each, "__annotations__", {}))
+        for kind in kinds
+        if name in {field.name for field in fields(kind)}
+    }
+    if len(owners) > 1:
+        return "Several methods"
+    home = owners.pop().__module__.rpartition(".")[2]
+    titles = {"one_pass": "Every one-pass method", "fit": "Training", "gan": "Training"}
+    return titles.get(home, home.replace("_", " ").capitalize())
+
+
 def _documented(item: Any) -> dict[str, str]:
     """What docstrings say of each parameter; a dataclass inherits what its base says."""
     bases = getattr(item, "__mro__", [item])[1:-1]
@@ -164,6 +187,7 @@ def _option(
     splitters: dict[str, Callable[[str], Any]],
     optional: bool = False,
     shown: Any = None,
+    panel: str | None = None,
 ) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     metavar = None
@@ -178,7 +202,9 @@ def _option(
     flags = [f"{flag}/--no-{name.replace('_', '-')}"] if kind == (bool | None) else [flag]
     flags += ALIASES.get(name, ())
     required = default is inspect.Parameter.empty or default is MISSING
-    declared = typer.Option(*flags, help=text, metavar=metavar, show_default=not optional and default not in (None, False, ()))
+    declared = typer.Option(
+        *flags, help=text, metavar=metavar, show_default=not optional and default not in (None, False, ()), rich_help_panel=panel
+    )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, declared], **({} if required else {"default": default})
     )

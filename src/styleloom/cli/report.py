@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -15,18 +14,10 @@ from styleloom.core.progress import Progress as LoopProgress
 from styleloom.tasks.jobs import Event, Finished, ItemDone, Progressed
 
 from .options import Common
+from .status import SOME_FAILED as SOME_FAILED
+from .status import SomeFailed
 
-SOME_FAILED = 3  # exit status where some or all of several items could not be done
 Loop = TypeVar("Loop", bound=LoopProgress)
-
-
-class SomeFailed(Exception):
-    """Some of several items could not be done, which was said already."""
-
-
-def first_process() -> bool:
-    """Whether this is the one of several processes on a machine that speaks for all."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 class Report:

@@ -34,7 +34,8 @@ from styleloom.tasks.jobs.generate import load_generator
 from styleloom.tasks.jobs.inputs import find, open_picture
 
 from .options import Common
-from .report import Report, first_process
+from .report import Report
+from .status import first_process
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,6 @@ def adain(
     _follow(loop, out, common, "adain")
 
 
-STYLES = (johnson, dumoulin, ghiasi, adain)
-
-
 def upscaler(
     content: list[str],
     *,
@@ -267,11 +265,9 @@ def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
     return train
 
 
-GENERATORS = (
-    _of_generators(progan_, "ProGAN, Karras 2018"),
-    _of_generators(stylegan_, "StyleGAN, Karras 2019"),
-    _of_generators(stylegan2_, "StyleGAN2, Karras 2020"),
-)
+progan = _of_generators(progan_, "ProGAN, Karras 2018")
+stylegan = _of_generators(stylegan_, "StyleGAN, Karras 2019")
+stylegan2 = _of_generators(stylegan2_, "StyleGAN2, Karras 2020")
 
 
 def encoder(
@@ -396,9 +392,6 @@ def learned_optimizer(
         resume=launch.resume,
     )
     _follow(loop, out, common, learned_optimizer_.KIND)
-
-
-FOR_GENERATORS = (encoder, eigenbasis, learned_optimizer)
 
 
 def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:

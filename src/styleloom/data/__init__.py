@@ -1,1 +1,5 @@
 """Pictures as files and as sets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, ["toonfaces"])

@@ -1,4 +1,4 @@
-"""One paper, one file, in the order of their ideas. The generators' networks have files of their own beside them.
+"""One paper, one file or folder, in the order of their ideas.
 
 1. :mod:`~styleloom.papers.gatys` (2016): optimize the pixels of a picture until its features are those of one and its Gram
    matrices those of another.
@@ -9,4 +9,16 @@
 6. :mod:`~styleloom.papers.progan` (2018): pictures from noise, grown from 4 px upwards.
 7. :mod:`~styleloom.papers.stylegan` (2019): a learned w sets scale and shift, layer by layer.
 8. :mod:`~styleloom.papers.stylegan2` (2020): w scales the weights instead, and no norm can be cheated.
+9. :mod:`~styleloom.papers.ada` (2020): augment what the discriminator sees, so that few pictures suffice.
+10. :mod:`~styleloom.papers.image2stylegan` (2019): optimize w, a w for each layer, until the generator makes a given picture.
+11. :mod:`~styleloom.papers.indomain` (2020): train an encoder to begin nearby, and stay near to what it says.
+12. :mod:`~styleloom.papers.learned_optimizer` (ours): train the optimizer itself.
 """
+
+import lazy_loader
+
+MODULES = (
+    "gatys", "johnson", "super_resolution", "dumoulin", "ghiasi", "adain", "progan", "stylegan", "stylegan2", "ada",
+    "image2stylegan", "indomain", "learned_optimizer",
+)  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, MODULES)

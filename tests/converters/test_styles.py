@@ -7,7 +7,7 @@ import torch
 from benchmarks.public_networks import ExamplesNet, naoto_decoder, naoto_vgg
 from torch import Tensor, nn
 
-from styleloom.convert.styles import convert_style
+from styleloom.converters.styles import convert_style
 from styleloom.core.checkpoint import save_model
 from styleloom.core.errors import StyleLoomError
 from styleloom.papers import adain, johnson

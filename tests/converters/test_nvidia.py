@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.conftest import Oracles
 
-from styleloom.convert.official import convert_official
+from styleloom.converters.official import convert_official
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.papers import stylegan2

@@ -19,7 +19,7 @@ def convert_official(path: Path, *, encoder: Path | None = None, resolution: int
 
     Args:
         path: a ``.pkl`` of NVIDIA (StyleGAN2 of PyTorch; ProGAN, StyleGAN and StyleGAN2 of TensorFlow), its tensors as
-            :func:`~styleloom.convert.nvidia.save_as_nvidia` writes them, a checkpoint of
+            :func:`~styleloom.converters.nvidia.save_as_nvidia` writes them, a checkpoint of
             rosinality's three repositories, or a style network of pytorch/examples, rrmina or naoto0804.
         encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
         resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.

@@ -141,7 +141,7 @@ def test_back_to_nvidias_names(oracles: Oracles, tmp_path: Path, source: str) ->
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    from styleloom.convert.nvidia import save_as_nvidia
+    from styleloom.converters.nvidia import save_as_nvidia
 
     sl.convert(oracles / source, tmp_path / "g.safetensors")
     assert save_as_nvidia(tmp_path / "g.safetensors", tmp_path / "nv.safetensors") == ["G_ema", "D"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.conftest import Oracles
-from tests.convert.pickled import Network, _module, as_nvidia, write_tensorflow, write_torch
+from tests.converters.pickled import Network, _module, as_nvidia, write_tensorflow, write_torch
 from torch import Tensor
 
 import styleloom as sl
