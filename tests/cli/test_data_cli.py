@@ -92,6 +92,7 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
     told = outcome(capsys)
     assert told["steps"] == 5 and told["pictures"] == 20 and not told["stopped"]
     assert any("fd" in json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines())
+    assert Path("run/best.safetensors").is_file()
     with Image.open("run/samples/000005.png") as picture:
         assert picture.size[0] > 8 * 16
     assert run("evaluate", "run/model.safetensors", faces, "--samples", "60", "--seeds", "0,1", "--json") == 0

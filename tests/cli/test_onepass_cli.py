@@ -9,7 +9,7 @@ from tests.cli.program import outcome, run
 from tests.conftest import Oracles
 
 import styleloom as sl
-from styleloom.core.checkpoint import licence_of
+from styleloom.core.checkpoint import licence_of, read_tensors
 from styleloom.data import images
 from styleloom.papers import dumoulin, johnson
 
@@ -165,3 +165,28 @@ def test_licences_are_those_given_or_the_bases(photos: str) -> None:
     assert run("train", "johnson", photos, "--style", "photo.png", "--out", "child", *base) == 0
     assert licence_of("child/model.safetensors") == "CC0"
     assert licence_of("johnson-swirls") == "Apache-2.0"
+
+
+def test_a_run_goes_on_from_its_folder_alone(
+    photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Path.cwd()
+    images.write(torch.rand(1, 3, 40, 40), "style.png")
+    command = ["train", "johnson", photos, "--style", "style.png", "--width", "4", *TINY, "--save-every", "1"]
+    assert run(*command, "--out", "whole", "--quiet") == 0
+    assert run(*command, "--out", "whole", "--resume", "--num-steps", "5", "--quiet") == 0
+    assert run(*command, "--out", "parts", "--keep-snapshots", "2", "--quiet") == 0
+    (home / "elsewhere").mkdir()
+    monkeypatch.chdir(home / "elsewhere")
+    assert run("train", "--resume", "--out", str(home / "parts"), "--num-steps", "5", "--quiet") == 0
+    assert run("train", "johnson", "--resume", "--out", str(home / "parts"), "--quiet") == 0  # it is finished
+    monkeypatch.chdir(home)
+    whole, parts = (read_tensors(Path(name) / "model.safetensors")[0] for name in ("whole", "parts"))
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    assert sorted(path.name for path in Path("parts/snapshots").iterdir()) == ["000004.safetensors", "000005.safetensors"]
+    assert Path("parts/snapshots/000005.safetensors").read_bytes() == Path("parts/model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run("train", "adain", "--resume", "--out", "parts") == 2
+    assert "parts holds a run of johnson, not of adain; use styleloom train johnson" in capsys.readouterr().err
+    assert run("train", "--resume", "--out", "nowhere") == 2
+    assert "nowhere holds no run to resume; name the method" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
 
+from . import status as state
 from .options import command
 from .status import SOME_FAILED, SomeFailed, first_process
 
@@ -95,6 +96,28 @@ def _program(arguments: list[str]) -> typer.Typer:
     return app
 
 
+def resumed(arguments: list[str]) -> list[str]:
+    """``train --resume --out RUN`` with all that the run was begun with, which its folder holds; other calls as they are.
+
+    Raises:
+        StyleLoomError: the folder holds no run.
+    """
+    if arguments[:1] != ["train"] or "--resume" not in arguments or "--help" in arguments:
+        return arguments
+    methods = [name.replace("_", "-") for name in GROUPS["train"][1]]
+    method, given = (arguments[1:2], arguments[2:]) if arguments[1:2] and arguments[1] in methods else ([], arguments[1:])
+    places = [place for place, word in enumerate(given[:-1]) if word in ("--out", "-o", "--outdir")]
+    if not places or (given and not given[0].startswith("-")):
+        return arguments  # the data are named, so that this is the whole command
+    file = Path(given[places[0] + 1]) / state.COMMAND
+    if not file.is_file():
+        raise StyleLoomError(f"{file.parent} holds no run to resume; name the method and the pictures to begin one")
+    begun: list[str] = json.loads(file.read_text())
+    if method and begun[1:2] != method:
+        raise StyleLoomError(f"{file.parent} holds a run of {begun[1]}, not of {method[0]}; use styleloom train {begun[1]}")
+    return [*begun, *given]
+
+
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
     """Take SIGTERM as Ctrl-C is taken: what was begun is kept to go on with."""
@@ -115,10 +138,12 @@ def main(arguments: list[str] | None = None) -> None:
     cannot; 130 when interrupted.
     """
     keep_memory()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = [str(each) for each in (sys.argv[1:] if arguments is None else arguments)]
     json_asked = "--json" in arguments
     try:
         with _sigterm_interrupts():
+            arguments = resumed(arguments)
+            state.arguments = arguments
             status = typer.main.get_command(_program(arguments)).main(arguments, prog_name="styleloom", standalone_mode=False)
     except SomeFailed:
         sys.exit(SOME_FAILED)

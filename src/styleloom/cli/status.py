@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
+
+from styleloom.core.files import replacing
 
 SOME_FAILED = 3  # exit status where some or all of several items could not be done
 
@@ -14,3 +18,19 @@ class SomeFailed(Exception):
 def first_process() -> bool:
     """Whether this is the one of several processes on a machine that speaks for all."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+COMMAND = "command.json"  # in the folder of a run
+
+
+def note_command(out: Path) -> None:
+    """Write down in a run's folder what the program was called with, so that ``--resume --out`` is enough to go on."""
+    if arguments[:1] == ["train"]:
+        words = [word for word in arguments if word != "--resume"]
+        whole = [str(Path(word).absolute()) if not word.startswith("-") and Path(word).exists() else word for word in words]
+        with replacing(out / COMMAND) as beside:
+            beside.write_text(json.dumps(whole, indent=1) + "\n")
+
+
+arguments: list[str] = []
+"""What the program was called with, for a run to note in its folder."""

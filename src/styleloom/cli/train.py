@@ -35,7 +35,7 @@ from styleloom.tasks.jobs.inputs import find, open_picture
 
 from .options import Common
 from .report import Report
-from .status import first_process
+from .status import first_process, note_command
 
 
 @dataclass(frozen=True)
@@ -398,7 +398,9 @@ def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None
     """Watch a run to its end, and say how it went; of several processes on a machine the first speaks for all."""
     report = Report(common if first_process() else replace(common, quiet=True, json=False))
     tick, named = None, 0
-    for tick in report.watch(loop, title=title):
+    for count, tick in enumerate(report.watch(loop, title=title)):
+        if not count and first_process():
+            note_command(out)
         for name in tick.damaged[named:]:
             report.say(f"passed over {name}: it cannot be read")
         named = len(tick.damaged)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import signal
 import threading
 import time
@@ -26,11 +27,11 @@ from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state, save_state
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.core.files import check_folder, lock_folder
+from styleloom.core.files import check_folder, lock_folder, replacing
 from styleloom.core.memory import keep_memory
 from styleloom.core.precision import precision_on
 from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import Checked, Count, Range, Seed, Weight
+from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed, Weight
 from styleloom.data import datasets as data
 
 from .run_log import RunLog
@@ -38,7 +39,7 @@ from .run_log import RunLog
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-MODEL = "model.safetensors"
+MODEL, BEST, SNAPSHOTS = "model.safetensors", "best.safetensors", "snapshots"
 STATE = "state.safetensors"
 PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
 
@@ -56,6 +57,7 @@ class Training(Checked):
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
         save_every: steps between two checkpoints.
+        keep_snapshots: how many of the last model files are kept in ``snapshots``, besides the latest; 0: none.
     """
 
     num_steps: Count = 40_000
@@ -66,6 +68,7 @@ class Training(Checked):
     log_every: Count = 50
     sample_every: Count = 500
     save_every: Count = 500
+    keep_snapshots: CountOrNone = 3
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Task:
         before_step: called with each step before it is taken; what it decides on must be in the networks' buffers, which are
             saved and, of several processes, averaged after each step. Returns figures for the log.
         sample_indices: of a step's examples in the endless row of them; step * batch and so on by default.
-        measure: of the networks, averaged where they are, named figures of quality.
+        measure: of the networks, averaged where they are, named figures of quality; the first decides which are best, the lower.
         measure_every: steps between two measurements; 0: none.
         sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
         export: writes a model file of the networks, averaged where they are.
@@ -206,8 +209,8 @@ def warmed(decay: float) -> Callable[[int], float]:
 def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[Tick]:
     """Train, a step at a time; SIGINT and SIGTERM end the loop after the present step, with everything saved.
 
-    Into the folder ``out`` go ``state.safetensors``, ``model.safetensors``, ``log.jsonl``, ``samples/`` and, where
-    tensorboard is installed, its event files.
+    Into the folder ``out`` go ``state.safetensors``, ``model.safetensors``, the last models in ``snapshots/``, where quality is
+    measured ``best.safetensors``, ``log.jsonl``, ``samples/`` and, where tensorboard is installed, its event files.
 
     Args:
         task: what is trained.
@@ -229,7 +232,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
-    done, earlier = _restore(task, averages, settings, out, resume)
+    done, earlier, best = _restore(task, averages, settings, out, resume)
     shown = {**task.networks, **averages}
     chief = fabric.is_global_zero
     log = RunLog(out, done, training.log_every) if chief else None
@@ -292,19 +295,35 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
                 log.write(tick, last)
                 if task.measure is not None and task.measure_every and ((step + 1) % task.measure_every == 0 or last):
                     with _evaluating(shown.values()), torch.no_grad():
-                        log.measured(step + 1, task.measure(shown))
+                        figures = task.measure(shown)
+                    log.measured(step + 1, figures)
+                    if (figure := next(iter(figures.values()))) < best and task.export is not None:
+                        best = figure
+                        task.export(shown, out / BEST)
                 if task.sample is not None and ((step + 1) % training.sample_every == 0 or last):
                     with _evaluating(shown.values()), torch.no_grad():
                         log.picture(task.sample(shown), step + 1)
                 if (step + 1) % training.save_every == 0 or last:
-                    state = dict(step=step + 1, seconds=earlier + seconds, settings=settings) | _states(task, averages)
-                    save_state(out / STATE, state)
+                    state = dict(step=step + 1, seconds=earlier + seconds, settings=settings, best=best)
+                    save_state(out / STATE, state | _states(task, averages))
                     if task.export is not None:
                         task.export(shown, out / MODEL)
+                        _keep_snapshot(out, step + 1, training.keep_snapshots)
             yield tick
             if stopped:
                 break
     fabric.barrier()
+
+
+def _keep_snapshot(out: Path, step: int, count: int) -> None:
+    """Copy the latest model into ``snapshots/``, and keep the last ``count`` of them."""
+    folder = out / SNAPSHOTS
+    if count:
+        check_folder(folder)
+        with replacing(folder / f"{step:06d}.safetensors") as beside:
+            shutil.copyfile(out / MODEL, beside)
+    for old in sorted(folder.glob("[0-9]*.safetensors"))[: -count or None]:
+        old.unlink()
 
 
 def _check_shares(batch: int, world: int, parts: int) -> None:
@@ -386,17 +405,17 @@ def _optimizers(task: Task) -> dict[str, torch.optim.Optimizer]:
 
 def _restore(
     task: Task, averages: Mapping[str, nn.Module], settings: dict[str, Any], out: Path, resume: bool
-) -> tuple[int, float]:
-    """Make the run's folder, or put its state in place; the number of steps done, and the seconds that they took."""
+) -> tuple[int, float, float]:
+    """Make the run's folder, or put its state in place; the number of steps done, their seconds, and the best figure so far."""
     state = out / STATE
     if not state.exists():
         check_folder(out)
-        return 0, 0.0
+        return 0, 0.0, math.inf
     if not resume:
         raise StyleLoomError(f"{out} holds a run already; resume it, or choose another folder")
     saved = read_state(state)
     # A longer run, and other cadences, change no step that was taken.
-    free = {"num_steps", "log_every", "sample_every", "save_every", "measure_every", *task.free}
+    free = {"num_steps", "log_every", "sample_every", "save_every", "measure_every", "keep_snapshots", *task.free}
     before = saved["settings"]
     changed = [name for name in sorted({*before, *settings} - free) if before.get(name) != settings.get(name)]
     changed = ["method"] if "method" in changed else changed  # others have other settings
@@ -409,7 +428,7 @@ def _restore(
         network.load_state_dict(saved["averages"][name])
     for name, optimizer in _optimizers(task).items():
         optimizer.load_state_dict(saved["optimizers"][name])
-    return saved["step"], saved.get("seconds", 0.0)
+    return saved["step"], saved.get("seconds", 0.0), saved.get("best", math.inf)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
 Kimg = Annotated[float, Range(above=0, most=1e9)]
 KimgOrNone = Annotated[float, Range(0, 1e9)]
-PASSED = ("kimg", "log_every", "sample_every", "save_every", "measure_every", "measure_pictures")
+PASSED = ("kimg", "log_every", "sample_every", "save_every", "keep_snapshots", "measure_every", "measure_pictures")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class GANRecipe(Checked):
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
         save_every: steps between two checkpoints.
+        keep_snapshots: how many of the last model files are kept in ``snapshots``, besides the latest; 0: none.
         measure_every: steps between two Fréchet distances, by the bundled features; 0: none.
         measure_pictures: how many real and made pictures they compare.
     """
@@ -65,6 +66,7 @@ class GANRecipe(Checked):
     log_every: Count = 50
     sample_every: Count = 500
     save_every: Count = 500
+    keep_snapshots: CountOrNone = 3
     measure_every: CountOrNone = 0
     measure_pictures: Annotated[int, Range(2)] = 2_000
 
@@ -273,7 +275,7 @@ def _task(
         free=PASSED,
         damaged=[pictures.damaged],
     )
-    cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every")
+    cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every", "keep_snapshots")
     training = Training(
         num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **{name: getattr(recipe, name) for name in cadence}
     )
