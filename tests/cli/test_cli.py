@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tests.cli.program import outcome, run
 
-from styleloom.data import images
+from styleloom.data import images, output
 
 FAST = ["--size", "64", "--first-size", "45", "--first-steps", "3", "--steps", "2", "--device", "cpu"]
 
@@ -73,13 +74,13 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
 
 def test_previews_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
-    write = images.write
+    write = output.write
 
-    def count(image: torch.Tensor, path: Path) -> None:
+    def count(image: torch.Tensor, path: Path, *arguments: Any, **options: Any) -> None:
         written.append(path)
-        write(image, path)
+        write(image, path, *arguments, **options)
 
-    monkeypatch.setattr(images, "write", count)
+    monkeypatch.setattr("styleloom.tasks.jobs.stylize.write_output", count)
     assert run("stylize", "photo.png", "style.png", "-o", "out.png", *FAST, "--preview-every", "2", "--quiet") == 0
     assert len(written) == 3  # after 2 and 4 of 5 steps, and the end
 

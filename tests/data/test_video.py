@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
@@ -169,7 +170,7 @@ def test_errors_leave_nothing(tmp_path: Path) -> None:
     for message, arguments, settings in (
         ("no such video", (tmp_path / "none.mp4", tmp_path / "b.mp4"), {}),
         ("no video that can be read", (tmp_path / "no.mp4", tmp_path / "b.mp4"), {}),
-        ("unknown video format", (source, tmp_path / "b.gif"), {}),
+        ("unknown video format", (source, tmp_path / "b.avi"), {}),
         ("no folder", (source, tmp_path / "none" / "b.mp4"), {}),
         ("smooth is 1", (source, tmp_path / "b.mp4"), {"smooth": 1.0}),
     ):
@@ -198,3 +199,18 @@ def test_sound_of_another_kind_is_encoded_anew(tmp_path: Path) -> None:
     assert 0.9 < len(wave) / 48_000 < 1.1
     tone = np.abs(np.fft.rfft(wave[4800:43200]))
     assert abs(np.fft.rfftfreq(38400, 1 / 48_000)[tone.argmax()] - 440) < 3
+
+
+def test_gifs_in_and_out(tmp_path: Path) -> None:
+    shown = [torch.full((1, 3, 24, 32), value, dtype=torch.uint8) for value in (0, 120, 240)]
+    images.write_gif(shown, tmp_path / "a.gif", rate=10)
+    images.write_gif(shown[:1], tmp_path / "still.gif")
+    assert video.is_video(tmp_path / "a.gif") and not video.is_video(tmp_path / "still.gif")
+    repaint(tmp_path / "a.gif", tmp_path / "b.gif", lambda part: 255 - part, smooth=0)
+    with Image.open(tmp_path / "b.gif") as film:
+        assert (film.n_frames, film.info["duration"], film.info["loop"]) == (3, 100, 0)  # type: ignore[attr-defined]
+        for frame, value in enumerate((255, 135, 15)):
+            film.seek(frame)
+            assert film.convert("RGB").getpixel((5, 5)) == (value, value, value)
+    repaint(tmp_path / "a.gif", tmp_path / "c.mp4", smooth=0)
+    assert len(read_film(tmp_path / "c.mp4")[0]) == 3

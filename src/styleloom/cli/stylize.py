@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from styleloom.data import images
+from styleloom.data.output import Output
 from styleloom.papers import adain, dumoulin, gatys, ghiasi
 from styleloom.tasks import jobs
 from styleloom.tasks.jobs import Finished, ItemDone
@@ -29,6 +30,7 @@ def stylize(
     smooth: float = 0.6,
     max_pixels: int = images.MAX_PIXELS,
     settings: Annotated[dict[str, Any], gatys.Config, ghiasi.Config, adain.Config, dumoulin.Config],
+    output: Output,
     existing: Existing,
     common: Common,
 ) -> None:
@@ -65,6 +67,7 @@ def stylize(
         batch=batch,
         smooth=smooth,
         max_pixels=max_pixels,
+        output=output,
         device=device,
         **existing.options(),
         **settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from styleloom.data import images
+from styleloom.data.output import Output
 from styleloom.tasks import jobs
 
 from .options import Common, Existing
@@ -19,6 +20,7 @@ def upscale(
     model: str = "upscale-x4",
     tile: int = 256,
     max_pixels: int = images.MAX_PIXELS // 4,
+    output: Output,
     existing: Existing,
     common: Common,
 ) -> None:
@@ -33,7 +35,9 @@ def upscale(
     """
     report, device = Report(common), common.torch_device()
     options = existing.options()
-    events = jobs.upscale(content, out=out, model=model, tile=tile, max_pixels=max_pixels, device=device, **options)
+    events = jobs.upscale(
+        content, out=out, model=model, tile=tile, max_pixels=max_pixels, output=output, device=device, **options
+    )
     report.follow(
         events,
         lambda event: f"wrote {event.out[0]}  ({event.values['size']}, {event.seconds:.2f} s on {device})",

@@ -28,6 +28,7 @@ READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 # Files of a folder that are taken for pictures.
 SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
+TRANSPARENT = ("RGBA", "LA", "La", "RGBa")
 KEEP_COLOR = ("none", "luminance", "matching")
 
 # NTSC's luma and two color differences, as in Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016.
@@ -69,7 +70,7 @@ def read(
             raise StyleLoomError(f"{path} is a folder; give the path of an image file")
     label = name or path
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             width, height = file.size
             if width * height > max_pixels:
                 raise StyleLoomError(
@@ -88,7 +89,16 @@ def read(
     return (picture * 255).round().to(torch.uint8) if as_bytes and picture.is_floating_point() else picture
 
 
-def _opened(path: str | Path | BinaryIO) -> Image.Image:
+def animated(path: str | Path) -> bool:
+    """Whether a file is a picture of several frames; False where it cannot be read."""
+    try:
+        with opened(path) as file:
+            return getattr(file, "n_frames", 1) > 1
+    except Exception:  # a decoder fed with hostile bytes may raise anything
+        return False
+
+
+def opened(path: str | Path | BinaryIO) -> Image.Image:
     """A picture whose size is known and which is not decoded yet, however large."""
     # Pillow's own limit is global, warns first and cannot be given by call; ours is checked before any decoding.
     with _bomb_limit, warnings.catch_warnings():
@@ -118,7 +128,7 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("P", "PA") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
         image = _see_through(image)
-    alpha = image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
+    alpha = image.getchannel("A") if image.mode in TRANSPARENT else None
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
     color = _to_srgb(color, profile)
     if alpha is None and as_bytes:
@@ -128,6 +138,13 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
         return array
     opacity = np.asarray(alpha, dtype=np.float32)[..., None] / 255
     return array * opacity + paper * (1 - opacity)
+
+
+def transparency(image: Image.Image) -> Image.Image | None:
+    """The opacity of a picture, 255 where nothing shines through, or None where it has none."""
+    if image.mode in ("P", "PA", "1", "L", "RGB") and (image.mode == "PA" or "transparency" in image.info):
+        image = _see_through(image)
+    return image.getchannel("A") if image.mode in TRANSPARENT else None
 
 
 def _see_through(image: Image.Image) -> Image.Image:

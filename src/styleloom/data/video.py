@@ -28,21 +28,25 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 SOUND = {"webm": ("libopus", 48_000), "mp4": ("aac", 0), "mov": ("aac", 0), "matroska": ("aac", 0)}
 """What sound of another kind becomes, by container, and its rate; 0: as it was."""
 READABLE = {*FORMATS, ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"}
+GIF = ".gif"
 BT709 = 1  # in each of FFmpeg's lists of matrices, primaries and transfers; and among ranges, the limited one
 FLOW_SIZE = 320  # longer side at which motion is looked for
 DOUBT = 0.06  # difference of brightness, along the motion, at which the motion is half trusted
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file is a video by its suffix."""
-    return Path(path).suffix.lower() in READABLE
+    """Whether a file is a video: by its suffix, and a GIF by its frames."""
+    suffix = Path(path).suffix.lower()
+    return suffix in READABLE or (suffix == GIF and images.animated(path))
 
 
 def check_video(path: str | Path) -> Path:
     """Raise StyleLoomError unless a video can be written at ``path``."""
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise StyleLoomError(f"cannot write {path}: unknown video format {path.suffix!r}; use one of {', '.join(FORMATS)}")
+    if path.suffix.lower() not in (*FORMATS, GIF):
+        raise StyleLoomError(
+            f"cannot write {path}: unknown video format {path.suffix!r}; use one of {', '.join((*FORMATS, GIF))}"
+        )
     check_parent(path)
     if path.is_dir():
         raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
@@ -58,7 +62,7 @@ def repaint(
 
     Args:
         source: video to read.
-        out: video to write: .mp4, .mov and .mkv in H.264, .webm in VP9.
+        out: video to write: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif has 256 colors a frame and no sound.
         paint: makes [N, 3, H', W'] of frames [N, 3, H, W], both of 8-bit numbers.
         smooth: how much of each painted frame is the one before it, moved along, where the motion between the frames
             can be trusted; 0: each frame by itself.
@@ -80,7 +84,9 @@ def repaint(
         film = stack.enter_context(_opened(av, source))
         frames = _frames(av, film, source)
         beside = stack.enter_context(replacing(out))
-        writer = stack.enter_context(_Writer(av, beside, FORMATS[out.suffix.lower()], film, source))
+        gif = out.suffix.lower() == GIF
+        kind: Any = _GifWriter(beside, film) if gif else _Writer(av, beside, FORMATS[out.suffix.lower()], film, source)
+        writer = stack.enter_context(kind)
         steady = _Steady(smooth)
         total = film.streams.video[0].frames
         try:
@@ -116,7 +122,7 @@ def write_video(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) ->
     if not 1 <= rate <= 100:
         raise StyleLoomError(f"rate is {rate}; it must be from 1 to 100 frames a second")
     began = time.perf_counter()
-    if Path(out).suffix.lower() == ".gif":
+    if Path(out).suffix.lower() == GIF:
         check_parent(Path(out))
         kept = []
         for count, frame in enumerate(frames, 1):
@@ -261,6 +267,25 @@ class _Writer:
             self.film.close()
             if self.heard is not None:
                 self.second.close()
+
+
+class _GifWriter:
+    """An endless GIF being written, as many frames a second as the source has on the average."""
+
+    def __init__(self, path: Path, film: Any) -> None:
+        self.path, self.rate = path, round(film.streams.video[0].average_rate or 24)
+        self.frames: list[Tensor] = []
+
+    def __enter__(self) -> _GifWriter:
+        return self
+
+    def write(self, picture: Tensor, when: int | None) -> None:
+        """Keep [1, 3, H, W] of bytes."""
+        self.frames.append(picture)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self.frames:
+            images.write_gif(self.frames, self.path, rate=self.rate)
 
 
 class _Steady:

@@ -13,6 +13,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.data import bundled as samples
 from styleloom.data import images
 from styleloom.data.datasets import is_picture
+from styleloom.data.output import DEFAULT, Output
 
 Source = str | Path
 
@@ -66,23 +67,30 @@ def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) ->
     return [open_picture(path, max_pixels).to(device) for path in find(style)]
 
 
-def targets_of(contents: Sequence[str], asked: Source | Sequence[Source], out: Path) -> tuple[list[Path], Path | None]:
+def targets_of(
+    contents: Sequence[str], asked: Source | Sequence[Source], out: Path, output: Output = DEFAULT
+) -> tuple[list[Path], Path | None]:
     """Where each picture goes, and the folder, where there are several; every name is checked, nothing is made.
 
     Args:
         contents: the pictures.
         asked: what they were asked for by: a single file goes to a file, anything else into a folder.
         out: the file, or the folder.
+        output: how they are written.
     """
     single = isinstance(asked, str | Path) and list(contents) == [str(asked)]
     if single and not out.is_dir():
-        return [images.check_writable(out)], None
+        output.check(out)
+        return [out], None
     check_output_folder(out)
     names = [Path(source).stem for source in contents]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
-    return [out / f"{name}.png" for name in names], out
+    targets = [out / f"{name}.{output.suffix}" for name in names]
+    for target in targets:
+        output.check_format(target)
+    return targets, out
 
 
 def check_output_folder(out: Path) -> None:

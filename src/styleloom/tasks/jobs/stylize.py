@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.data import images, video
+from styleloom.data.output import DEFAULT, Output
+from styleloom.data.output import write as write_output
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import stylize as api
@@ -38,6 +41,7 @@ def stylize(
     batch: int = 8,
     smooth: float = 0.6,
     max_pixels: int = images.MAX_PIXELS,
+    output: Output = DEFAULT,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -59,6 +63,7 @@ def stylize(
         batch: pictures of one size that are painted at once, in one pass.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
         max_pixels: refuse pictures of more pixels.
+        output: how pictures are written.
         device: where it is computed.
         overwrite: replace what is there.
         skip_existing: keep what is there.
@@ -81,7 +86,7 @@ def stylize(
     if film and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
     contents = [str(content)] if film else find_all(content)
-    targets, folder = ([video.check_video(out)], None) if film else targets_of(contents, content, Path(out))
+    targets, folder = ([video.check_video(out)], None) if film else targets_of(contents, content, Path(out), output)
     several = style if isinstance(style, list | tuple) else [style]
     named = method in api.NAMED
     styles: list[Any] = [str(each) for each in several] if named else []
@@ -98,7 +103,7 @@ def stylize(
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:
                 yield from _one_by_one(
-                    item, lambda item: _descend(item, styles, config, preview_every, max_pixels, device, options)
+                    item, lambda item: _descend(item, styles, config, preview_every, max_pixels, device, options, output)
                 )
 
     else:
@@ -108,7 +113,7 @@ def stylize(
             if film:
                 yield from _one_by_one(items[0], lambda item: _film(item, lambda frames: paint(frames.to(device)), smooth))
             else:
-                yield from _passes(items, paint, batch, device, max_pixels)
+                yield from _passes(items, paint, batch, device, max_pixels, output)
 
     job = Job(
         "stylize",
@@ -117,6 +122,7 @@ def stylize(
         settings=digest(
             method,
             asdict(config),
+            asdict(output),
             weights,
             smooth if film else 0,
             [each for each in styles if isinstance(each, str)],
@@ -141,6 +147,11 @@ def _files(style: Source, named: bool) -> list[str]:
     return find(style)
 
 
+def software(verb: str) -> str:
+    """What is noted in a picture that this program makes."""
+    return f"StyleLoom {version('styleloom')} {verb}"
+
+
 def state_of(target: Path) -> Path:
     """The file that an unfinished descent is kept in."""
     return target.with_name(f"{target.name}.state")
@@ -162,6 +173,7 @@ def _descend(
     max_pixels: int,
     device: torch.device,
     options: dict[str, Any],
+    output: Output,
 ) -> Iterator[Event]:
     """Paint one picture by descent; stopped, the best so far is written and the state is kept."""
     (target,) = item.targets
@@ -171,7 +183,8 @@ def _descend(
     alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
 
     def write(image: Tensor) -> None:
-        images.write(api.kept_outside(image, picture, options["masks"][0]) if alone else image, target)
+        image = api.kept_outside(image, picture, options["masks"][0]) if alone else image
+        write_output(image, target, output, source=item.name, software=software("stylize"))
 
     def steps() -> Iterator[Progress]:
         nonlocal step
@@ -200,7 +213,9 @@ def _film(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
     yield ItemDone(item.name, (str(target),), round(last.seconds, 2), dict(frames=last.index))
 
 
-def _passes(items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int) -> Iterator[Event]:
+def _passes(
+    items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int, output: Output
+) -> Iterator[Event]:
     """Paint and write pictures in one pass each, several of one size at once."""
     waiting: list[tuple[Item, Tensor]] = []
 
@@ -215,12 +230,12 @@ def _passes(items: Sequence[Item], paint: Paint, batch: int, device: torch.devic
         else:
             seconds = (time.perf_counter() - mark) / len(waiting)
             for (item, _), result in zip(waiting, results.split(1), strict=True):
-                yield from _one_by_one(item, lambda item, result=result: _written(item, result, seconds))  # type: ignore[misc]
+                yield from _one_by_one(item, lambda item, result=result: _written(item, result, seconds, "stylize", output))  # type: ignore[misc]
         waiting.clear()
 
     for item in items:
         try:
-            picture = open_picture(item.name, max_pixels, as_bytes=True)
+            picture = open_picture(item.name, max_pixels, as_bytes=output.depth == 8)
         except StyleLoomError as error:
             yield ItemFailed(item.name, str(error))
             continue
@@ -230,10 +245,10 @@ def _passes(items: Sequence[Item], paint: Paint, batch: int, device: torch.devic
     yield from painted()
 
 
-def _written(item: Item, image: Tensor, seconds: float) -> Iterator[Event]:
+def _written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
     """Write a picture and say so."""
     (target,) = item.targets
-    images.write(image, target)
+    write_output(image, target, output, source=item.name, software=software(verb))
     yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
 
 
@@ -250,6 +265,7 @@ def upscale(
     model: Source = "upscale-x4",
     tile: int = 256,
     max_pixels: int = images.MAX_PIXELS // 4,
+    output: Output = DEFAULT,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -262,6 +278,7 @@ def upscale(
         model: upscale-x4 or a model file.
         tile: pictures are enlarged in squares of so many pixels; 0: whole.
         max_pixels: refuse pictures of more pixels.
+        output: how pictures are written.
         device: where it is computed.
         overwrite: replace what is there.
         skip_existing: keep what is there.
@@ -273,14 +290,14 @@ def upscale(
         StyleLoomError: no such model, or outputs that cannot be.
     """
     contents = find_all(content)
-    targets, folder = targets_of(contents, content, Path(out))
+    targets, folder = targets_of(contents, content, Path(out), output)
     network = super_resolution.load(model).to(device)
 
     def enlarge(item: Item) -> Iterator[Event]:
-        picture = open_picture(item.name, max_pixels, as_bytes=True).to(device)
+        picture = open_picture(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
         mark = time.perf_counter()
         large = super_resolution.upscale(picture, network, tile=tile)
-        yield from _written(item, large, time.perf_counter() - mark)
+        yield from _written(item, large, time.perf_counter() - mark, "upscale", output)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         for item in items:
@@ -290,7 +307,7 @@ def upscale(
         "upscale",
         [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],
         work,
-        settings=digest(tensors=network.state_dict().values()),
+        settings=digest(asdict(output), tensors=network.state_dict().values()),
         folder=folder,
         sources=[*contents, model],
         summary=lambda done: _pictures(done, device),
