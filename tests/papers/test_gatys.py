@@ -215,3 +215,26 @@ def test_the_photographs_size_is_kept() -> None:
     assert sl.stylize(photo, photo, **settings).shape == photo.shape
     large = gatys.steps(torch.rand(1, 3, 8, 1200), photo, gatys.configure(**(settings | dict(first_size=1024))))
     assert next(large).image.shape == (1, 3, 7, 1024)
+
+
+def test_a_content_mask_keeps_what_it_shows(tiny: Features, picture: Tensor) -> None:
+    """The content's features are nearer where the mask is white, and the objective is the weighted mean of squares."""
+    style = picture.flip(1).roll(5, 3)
+    layers: dict[str, Any] = dict(
+        content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1.0, 1.0)
+    )
+    config = gatys.Config(size=32, first_size=32, first_steps=40, content_weight=0.02, margin=0, **layers)
+    mask = torch.zeros(1, 1, 24, 32)
+    mask[..., :16] = 1
+    errors = {}
+    for name, kept in (("without", None), ("with", mask)):
+        painted = gatys.stylize(picture, style, config, features=tiny, content_mask=kept)
+        difference = (tiny(painted, ["relu1_2"])["relu1_2"] - tiny(picture, ["relu1_2"])["relu1_2"]).square()
+        errors[name] = float(difference[..., :14].mean()), float(difference[..., 18:].mean())
+    assert errors["with"][0] < 0.6 * errors["without"][0] and errors["with"][1] > 0.8 * errors["without"][1]
+    first = next(gatys.steps(picture, style, config, features=tiny, content_mask=mask, init=style)).losses["content"]
+    x, y = (tiny(each, ["relu1_2"])["relu1_2"].double() for each in (style, picture))
+    weight = 1 + 8 * mask.double()
+    assert first == pytest.approx(0.02 * float((weight * (x - y).square()).mean() / y.square().mean()), rel=1e-4)
+    with pytest.raises(StyleLoomError, match="mask 1 has shape"):
+        next(gatys.steps(picture, style, config, features=tiny, content_mask=mask[..., :5]))

@@ -24,6 +24,7 @@ def stylize(
     preset: str = "best",
     weights: tuple[float, ...] = (),
     mask: list[str] | None = None,
+    content_mask: str | None = None,
     start: str | None = None,
     preview_every: int = 0,
     batch: int = 8,
@@ -47,6 +48,7 @@ def stylize(
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
         mask: a grey picture for each style, white where it is painted; one serves two styles. Repeat the option.
+        content_mask: a grey picture, white where the photograph is to stay recognizable, as on faces; for gatys.
         start: picture to start from, instead of --init.
         preview_every: write the picture so far every so many steps.
         batch: pictures of one size that are painted at once, in one pass.
@@ -62,6 +64,7 @@ def stylize(
         preset=preset,
         weights=weights,
         mask=mask,
+        content_mask=content_mask,
         start=start,
         preview_every=preview_every,
         batch=batch,

@@ -89,12 +89,13 @@ def blend_moments(parts: list[Moments], shares: list[float]) -> Moments:
     return Moments(mean, second)
 
 
-def content_loss(features: Tensor, target: Tensor, *, normalise: bool = True) -> Tensor:
+def content_loss(features: Tensor, target: Tensor, *, normalise: bool = True, weight: Tensor | None = None) -> Tensor:
     """Mean squared difference of feature maps, [N, C, H, W] each -> scalar (Gatys et al. 2016, Eq. 1 as a mean).
 
-    ``normalise`` divides by the target's mean square, so that a weight means the same for any layer of any network.
+    ``normalise`` divides by the target's mean square, so that a weight means the same for any layer of any network. ``weight``
+    [1, 1, H, W] is that of each position.
     """
-    loss = F.mse_loss(features, target)
+    loss = F.mse_loss(features, target) if weight is None else (weight * (features - target).square()).mean()
     return loss / target.square().mean().clamp_min(_TINY) if normalise else loss
 
 

@@ -41,6 +41,7 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
 INITS = ("content", "noise")
+KEPT = 9.0  # times the content weighs where a content mask is 1
 LARGEST = 1024  # longer side of a result whose size is not asked for
 OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
     # One evaluation of the objective a step, no line search: as every public L-BFGS implementation of the paper.
@@ -225,6 +226,7 @@ def steps(
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
+    content_mask: Tensor | None = None,
     init: Tensor | None = None,
     features: Features | None = None,
     state: Path | None = None,
@@ -239,6 +241,8 @@ def steps(
         weights: share of each style, scaled to sum to 1; equal when not given.
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted. One mask serves
             two styles: the second is painted where the first is not.
+        content_mask: [1, 1, H, W] in [0, 1], of the content's size: where it is 1, as on faces, the content weighs nine times as
+            much, so that it stays recognizable.
         init: [1, 3, H, W]: start from this picture instead of ``config.init``.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
@@ -254,6 +258,7 @@ def steps(
     styles = [style] if isinstance(style, Tensor) else list(style)
     check_pictures(content, styles, init)
     regions = check_masks(masks, len(styles), content)
+    kept = None if content_mask is None else check_masks([content_mask], 1, content)[0]  # type: ignore[index]
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
     network = network.prepare(content.device, precision_on(content.device, config.precision))
@@ -264,9 +269,8 @@ def steps(
     sizes = _scales(content, styles, config, network)
     ends = [config.first_steps + config.steps * index for index in range(len(sizes))]
 
-    job = fingerprint(
-        [asdict(config), shares, init is not None], [content, *styles, *(regions or []), *([] if init is None else [init])]
-    )
+    inputs = [content, *styles, *(regions or []), *(each for each in (init, kept) if each is not None)]
+    job = fingerprint([asdict(config), shares, init is not None], inputs)
     saved = read_run(state, job) if state is not None and state.exists() else None
     done = saved["done"] if saved else 0
     current = next(index for index, end in enumerate(ends) if done <= end)  # the scale that the saved run was at
@@ -280,7 +284,7 @@ def steps(
     for index, (size, end) in list(enumerate(zip(sizes, ends, strict=True)))[current:]:
         first = ends[index - 1] if index else 0
         resumed = saved if index == current else None
-        objective = _objective(content, styles, regions, shares, config, network, size)
+        objective = _objective(content, styles, regions, kept, shares, config, network, size)
         previous, previous_optimizer = picture, optimizer
         if resumed:
             pixels, best, lowest = (resumed[name] for name in ("pixels", "best", "lowest"))
@@ -326,6 +330,7 @@ def _objective(
     content: Tensor,
     styles: list[Tensor],
     regions: list[Tensor] | None,
+    kept: Tensor | None,
     shares: list[float],
     config: Config,
     network: Features,
@@ -340,6 +345,12 @@ def _objective(
         padded = _with_margin(resize(content, size), config.margin)
         outputs = network(padded, config.content_layers if regions is None else layers)
         contents = {layer: outputs[layer].float() for layer in config.content_layers}
+        content_weights: dict[str, Tensor] = {}
+        if kept is not None:
+            shown_kept = _with_margin(resize(kept, size), config.margin).clamp(0, 1)
+            for layer in config.content_layers:
+                area = F.interpolate(shown_kept, outputs[layer].shape[-2:], mode="area")
+                content_weights[layer] = 1 + (KEPT - 1) * area
         # What part of each position of a layer belongs to each region.
         shown = regions or []
         if config.margin:
@@ -368,7 +379,9 @@ def _objective(
         features = features.float()
         terms = {}
         if layer in contents:
-            terms["content"] = content_loss(features, contents[layer], normalise=config.normalise)
+            terms["content"] = content_loss(
+                features, contents[layer], normalise=config.normalise, weight=content_weights.get(layer)
+            )
         if layer in config.style_layers:
             layer_share = layer_shares[config.style_layers.index(layer)]
             parts = [

@@ -36,6 +36,7 @@ def stylize(
     preset: str = "best",
     weights: Sequence[float] | None = None,
     mask: Sequence[Source] | None = None,
+    content_mask: Source | None = None,
     start: Source | None = None,
     preview_every: int = 0,
     batch: int = 8,
@@ -58,6 +59,7 @@ def stylize(
         preset: where the settings start from.
         weights: share of each style.
         mask: a grey picture for each style, white where it is painted; one serves two styles.
+        content_mask: a grey picture, white where the photograph is to stay recognizable, as on faces; for gatys.
         start: picture to start from, for gatys.
         preview_every: write the picture so far every so many steps, for gatys.
         batch: pictures of one size that are painted at once, in one pass.
@@ -79,8 +81,8 @@ def stylize(
     device = torch.device(device)
     if preview_every < 0:
         raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
-    if method != "gatys" and (start or preview_every):
-        raise StyleLoomError(f"--start and --preview-every are for gatys; {method} paints in one pass")
+    if method != "gatys" and (start or preview_every or content_mask):
+        raise StyleLoomError(f"--start, --content-mask and --preview-every are for gatys; {method} paints in one pass")
     config = module.configure(preset, **settings)
     film = isinstance(content, str | Path) and video.is_video(content)
     if film and method == "gatys":
@@ -94,11 +96,12 @@ def stylize(
         styles += open_style(each, max_pixels, device)
     masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
     init = open_picture(start, max_pixels).to(device) if start else None
+    kept = open_mask(content_mask, max_pixels).to(device) if content_mask else None
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
     read: list[Source] = [*contents, *(path for each in several if isinstance(each, str | Path) for path in _files(each, named))]
-    read += [*(mask or ()), *([start] if start else [])]
+    read += [*(mask or ()), *(each for each in (start, content_mask) if each)]
     if method == "gatys":
-        options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
+        options |= dict(init=init, content_mask=kept, features=load_features(config.features, pooling=config.pooling))
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:
@@ -129,7 +132,7 @@ def stylize(
             tensors=[
                 *(each for each in styles if isinstance(each, Tensor)),
                 *(masks or []),
-                *([init] if init is not None else []),
+                *(each for each in (init, kept) if each is not None),
             ],
         ),
         folder=folder,
