@@ -26,6 +26,17 @@ def test_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert "'event': 'finished'" in capsys.readouterr().out
 
 
+def test_readmes_python_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What README's code calls has the types that it relies on, by the library's own annotations."""
+    mypy = pytest.importorskip("mypy.api", reason="mypy is not installed: pip install 'styleloom[dev]'")
+    if not (ROOT / ".mypy_cache").is_dir():
+        pytest.skip("mypy has not run here yet, and takes minutes the first time")
+    (tmp_path / "readme.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)))
+    monkeypatch.chdir(ROOT)
+    said, errors, status = mypy.run(["--config-file", "pyproject.toml", str(tmp_path / "readme.py")])
+    assert status == 0, said + errors
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
