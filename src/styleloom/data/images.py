@@ -1,6 +1,6 @@
 """Pictures in and out, and what is done to them as pictures: size, color spaces, color transfer.
 
-A picture is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. This module and ``output`` are the only users of Pillow.
+A picture is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. Only this module and ``output`` use Pillow.
 """
 
 from __future__ import annotations
