@@ -92,3 +92,10 @@ def test_only_files_of_pictures_use_pillow_and_only_pth_unpickles() -> None:
             assert relative in ("data/images.py", "data/output.py")
         if "pickle" in names or "torch.load(" in path.read_text():
             assert relative in ("core/pth.py", "core/pickles.py"), path
+
+
+def test_long_files_say_why() -> None:
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text()
+        if len(text.splitlines()) > 400:
+            assert "It is long because" in (ast.get_docstring(ast.parse(text)) or ""), path

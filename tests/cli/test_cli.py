@@ -180,7 +180,21 @@ def test_demo_makes_a_page_whose_pictures_exist(capsys: pytest.CaptureFixture[st
         "draft",
         gatys.configure(first_steps=2, steps=1, first_size=64, content_layers=("relu1_1",), style_layers=("relu1_1",)),
     )
+    demo = importlib.import_module("styleloom.cli.demo")
+    pages: list[tuple[int, int, bool]] = []
+
+    def page_so_far(*arguments: Any, page: Any = demo._page) -> str:
+        text: str = page(*arguments)
+        sources = re.findall(r'src="([^"]+)"', text)
+        assert all((Path("demo") / source).is_file() for source in sources)
+        pages.append((len(sources), text.count(">to come<"), 'http-equiv="refresh"' in text))
+        return text
+
+    monkeypatch.setattr(demo, "_page", page_so_far)
     assert run("demo", "--out", "demo", "--size", "64", "--json", "--device", "cpu") == 0
+    shown, waiting, refresh = zip(*pages, strict=True)
+    assert len(pages) > 20 and list(shown) == sorted(shown) and list(waiting) == sorted(waiting, reverse=True)
+    assert waiting[0] > 20 and waiting[-1] == 0 and refresh == (*[True] * (len(pages) - 1), False)
     told = outcome(capsys)
     page = Path(told["page"]).read_text()
     sources = re.findall(r'src="([^"]+)"', page)

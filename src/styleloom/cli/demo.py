@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.core.files import check_folder
+from styleloom.core.files import check_folder, replacing
 from styleloom.data import images, painterly
 from styleloom.data.bundled import bundled
 from styleloom.nn.vgg import Features
@@ -114,6 +114,18 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
         images.write(picture, folder / f"{name}.jpg")
     features = load_features(config.features)
     cards: dict[str, str] = {}
+    faces: dict[str, str] = {}
+    inverted: dict[str, str] = {}
+
+    def show(done: bool = False) -> float:
+        """Write the page with what there is so far; the seconds that it took."""
+        seconds = time.perf_counter() - began
+        with replacing(folder / "index.html") as beside:
+            beside.write_text(_page(folder, cards, faces, inverted, config, seconds, device, done), encoding="utf-8")
+        return seconds
+
+    show()
+    report.say(f"open {folder / 'index.html'} in a browser; it fills as pictures come")
     for painting in (*GALLERY, *COMPARED, *PASSES, *CONTROLS):
         if painting.method == "gatys":
             image, seconds = _descend(painting, contents, styles, config, features, report)
@@ -122,15 +134,18 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
         images.write(image, folder / f"{painting.name}.png")
         report.say(f"wrote {folder / painting.name}.png  ({_duration(seconds)})")
         cards[painting.name] = _card(painting, seconds)
+        show()
     for content, method, between in STRIPS:
         images.write(_strip(contents[content], method, between, styles), folder / f"strip-{method}.png")
     images.write(_enlarged(device), folder / "enlarged.png")
-    faces = {cast.model: demo_faces.made(folder, cast, device) for cast in demo_faces.CASTS}
+    show()
     faces["toonfaces"] = demo_faces.drawn(folder)
-    inverted = {model: demo_inversion.inverted(folder, model, device) for model in demo_inversion.TARGETS}
-    seconds = time.perf_counter() - began
-    page = _page(cards, faces, inverted, config, seconds, device)
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    for cast in demo_faces.CASTS:
+        faces[cast.model] = demo_faces.made(folder, cast, device)
+    show()
+    for model in demo_inversion.TARGETS:
+        inverted[model] = demo_inversion.inverted(folder, model, device)
+    seconds = show(done=True)
     report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} pictures in {seconds:.0f} s on {device})")
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
 
@@ -229,44 +244,54 @@ def _duration(seconds: float) -> str:
 
 
 def _page(
+    folder: Path,
     cards: dict[str, str],
     faces: dict[str, str],
     inverted: dict[str, str],
     config: gatys.Config,
     seconds: float,
     device: torch.device,
+    done: bool,
 ) -> str:
+    """The page; where something is still to come stands a frame that waits for it, and the page looks again by itself."""
     styles = "".join(
         f'<figure><img src="{name}.jpg" alt="{name}"><figcaption>{name}</figcaption></figure>' for name in painterly.STYLES
     )
     rows = "".join(f"<tr><td>{name}</td><td>{escape(str(value))}</td></tr>" for name, value in asdict(config).items())
     return _PAGE.substitute(
-        gallery="".join(cards[painting.name] for painting in GALLERY),
-        compared="".join(cards[painting.name] for painting in COMPARED),
-        passes="".join(cards[painting.name] for painting in PASSES),
+        refresh="" if done else '<meta http-equiv="refresh" content="4">',
+        gallery="".join(cards.get(painting.name, _WAITING) for painting in GALLERY),
+        compared="".join(cards.get(painting.name, _WAITING) for painting in COMPARED),
+        passes="".join(cards.get(painting.name, _WAITING) for painting in PASSES),
         strips="".join(
             f'<figure><img src="strip-{method}.png" alt="{escape(content)}"><figcaption>{METHODS[method].split(":")[0]}: '
             f"{escape(content)}, {escape(', '.join(between))}</figcaption></figure>"
+            if (folder / f"strip-{method}.png").exists() or done
+            else _WAITING
             for content, method, between in STRIPS
         ),
-        controls="".join(cards[painting.name] for painting in CONTROLS),
+        enlarged=_ENLARGED if (folder / "enlarged.png").exists() or done else _WAITING,
+        controls="".join(cards.get(painting.name, _WAITING) for painting in CONTROLS),
         styles=styles,
-        drawn=faces["toonfaces"],
-        toonfaces=faces["toonfaces-64"],
-        portraits=faces["portraits-64"],
-        found_toonfaces=inverted["toonfaces-64"],
-        found_portraits=inverted["portraits-64"],
+        drawn=faces.get("toonfaces", _WAITING),
+        toonfaces=faces.get("toonfaces-64", _WAITING),
+        portraits=faces.get("portraits-64", _WAITING),
+        found_toonfaces=inverted.get("toonfaces-64", _WAITING),
+        found_portraits=inverted.get("portraits-64", _WAITING),
         settings=rows,
         seconds=f"{seconds:.0f}",
-        count=len(cards),
+        count=len(cards) if done else f"{len(cards)} of {len((*GALLERY, *COMPARED, *PASSES, *CONTROLS))}",
         device=device,
     )
 
 
+_WAITING = '<figure class="waiting">to come</figure>'
+_ENLARGED = '<figure><img src="enlarged.png" alt="small, bicubic, network, true"></figure>'
 _PAGE = Template("""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+$refresh
 <title>StyleLoom demo</title>
 <style>
 :root { color-scheme: light dark; --ink: #22201c; --soft: #6d675d; --ground: #f6f2ea; --card: #fffdf8; --line: #e2dbcd; }
@@ -287,6 +312,7 @@ small { display: block; color: var(--soft); }
 .faces { grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); align-items: start; }
 .wide { grid-column: 1 / -1; } .row { display: flex; align-items: center; } .row span { flex: 0 0 min(9.5rem, 30%); padding-left: .9rem;
        font-size: .85rem; color: var(--soft); } .row img { flex: 1; min-width: 0; } svg { display: block; width: 100%; }
+.waiting { min-height: 9rem; display: grid; place-items: center; color: var(--soft); border-style: dashed; }
 .styles { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); gap: .8rem; }
 .styles figcaption { padding: .35rem .6rem; font-size: .85rem; color: var(--soft); }
 table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px solid var(--line); padding: .2rem 1.4rem .2rem 0; }
@@ -308,7 +334,7 @@ details { margin-top: 3rem; } summary { cursor: pointer; }
 <div class="strips">$strips</div>
 <h2>Four times larger</h2>
 <p>The second half of Johnson's paper. From left to right: the small picture, bicubic interpolation, the network, the true photograph.</p>
-<figure><img src="enlarged.png" alt="small, bicubic, network, true"></figure>
+$enlarged
 <h2>Control</h2>
 <p>Several styles in any shares, a style for each region of a mask, or the colors of the photograph with the brush of the style.</p>
 <div class="grid">$controls</div>

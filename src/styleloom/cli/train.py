@@ -1,4 +1,7 @@
-"""``styleloom train``: train networks on pictures of your own."""
+"""``styleloom train``: train networks on pictures of your own.
+
+It is long because each method has its own arguments.
+"""
 
 from __future__ import annotations
 

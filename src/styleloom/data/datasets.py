@@ -2,6 +2,8 @@
 
 Which pictures make up batch t, and how each is cut, is a pure function of (seed, t, place in the batch). So a run resumes
 exactly from its step number alone, and however many processes share a batch, it is the same batch.
+
+It is long because folders, zips, labels, crops and batches are one chain, read from top to bottom.
 """
 
 from __future__ import annotations

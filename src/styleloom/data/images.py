@@ -1,6 +1,8 @@
 """Pictures in and out, and what is done to them as pictures: size, color spaces, color transfer.
 
 A picture is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. Only this module and ``output`` use Pillow.
+
+It is long because every pixel format of every reader passes through here.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ are smooth at any size, and faces are drawn many at a time.
 
     faces = render([attributes(seed) for seed in range(16)], size=256)
     smiling = render(replace(attributes(3), smile=1.0))
+
+It is long because a face has twenty-two attributes, each with its drawing.
 """
 
 from __future__ import annotations

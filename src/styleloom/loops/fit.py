@@ -4,6 +4,8 @@ One process, several, several GPUs or several nodes run the same loop, launched 
 functions of (seed, step) (see ``data``) and torch's own random numbers are seeded anew at each step, so the state of a run
 is its step number, its networks, averages and optimizers, and a resumed run ends bit for bit where an uninterrupted
 one does.
+
+It is long because one loop, its state and its signals belong together.
 """
 
 from __future__ import annotations

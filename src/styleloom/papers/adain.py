@@ -9,6 +9,8 @@ Differs from the paper:
     - layer terms are shares of their targets (``normalise``), so that one set of weights serves every encoder;
     - the decoder also learns to give back, pixel by pixel, what was encoded (``identity_weight``; 0 is the paper): it finds
       colors and edges many times sooner.
+
+It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations

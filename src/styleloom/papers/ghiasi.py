@@ -12,6 +12,8 @@ Differs from the paper:
       (Babaeizadeh and Ghiasi, "Adjustable Real-time Style Transfer", ICLR 2020): ``style_weight`` is chosen at use;
     - the style term compares means, covariances and sliced distributions (Heitz et al., "A Sliced Wasserstein Loss for Neural
       Texture Synthesis", CVPR 2021), at two resolutions, and the content term features without their mean and deviation.
+
+It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations

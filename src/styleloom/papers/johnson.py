@@ -8,6 +8,8 @@ Differs from the paper:
     - reflection padding in every convolution and nearest-neighbor upsampling with a convolution, as pytorch/examples
       has it: no checkerboard, no border (``upsample="transpose"``, ``output="tanh"`` and ``padding="border"`` are the paper's);
     - layer terms are shares of their targets (``normalise``), so that one set of weights serves every feature network.
+
+It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations

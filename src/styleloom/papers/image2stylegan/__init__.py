@@ -10,6 +10,8 @@ Differs from the paper:
     - many pictures at once: each is a parameter of its own, and leaves the batch when it is done;
     - noise maps may follow, once w has settled (Abdal et al. 2020, "Image2StyleGAN++"), if wanted with the regulariser of
       Karras et al. 2020 (StyleGAN2, Appendix D), though they are not brought back to unit variance after each step.
+
+It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations

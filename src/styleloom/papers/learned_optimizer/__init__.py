@@ -15,6 +15,8 @@ There are two ways of training, each with its networks:
   image's loss and by the distance to the w that made the image. It learns on generated images, and looks one step ahead.
 
 At run time each is a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
+
+It is long because two ways of training, with their recipe, stand side by side.
 """
 
 from __future__ import annotations
