@@ -21,7 +21,7 @@ from torch import Tensor
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
-from styleloom.nn.generator import Generator, generator_id, mixed_from, to_image
+from styleloom.nn.generator import Generator, generator_id, mixed_from, mixing_layer, to_image
 from styleloom.nn.vgg import Features
 
 KIND = "eigenbasis"
@@ -85,11 +85,10 @@ def load(name: str | Path) -> Eigenbasis:
 
 def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
     """ws [N, num_ws, w_dim] of the generator's own; a share of them mixes two at a random layer."""
-    chance = np.random.RandomState(seeds[0])
-    num_ws = generator.num_ws
-    cut = [chance.randint(1, num_ws) if num_ws > 1 and chance.rand() < mixing else num_ws for _ in seeds]
+    rng = np.random.RandomState(seeds[0])
+    layers = [mixing_layer(rng, generator.num_ws, mixing) for _ in seeds]
     ws, others = generator.map(seeds), generator.map([seed + 2**31 for seed in seeds])
-    return mixed_from(ws, others, torch.tensor(cut, device=ws.device))
+    return mixed_from(ws, others, torch.tensor(layers, device=ws.device))
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,17 @@ def mixed_from(first: Tensor, second: Tensor, layer: Tensor) -> Tensor:
     return torch.where((place < layer[:, None])[:, :, None], first, second)
 
 
+def mixing_layer(rng: np.random.RandomState, num_ws: int, mixing: float) -> int:
+    """Style mixing of one image: the layer from which on it takes its second w, 1 to num_ws - 1; num_ws: it does not mix.
+
+    Args:
+        rng: decides.
+        num_ws: of the generator.
+        mixing: share of the images that mix.
+    """
+    return int(rng.randint(1, num_ws)) if num_ws > 1 and rng.rand() < mixing else num_ws
+
+
 class Generator(nn.Module):
     """A mapping network from z to ws and a synthesis network from ws to pictures; papers' generators are made of it.
 

@@ -31,7 +31,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
-from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, to_image, widths
+from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan.objective import Objective, Weights, render
@@ -40,6 +40,7 @@ from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
 from .stylegan import discriminator_loss, generator_loss, r1_penalty
 
 KIND = "encoder"
+MIXING = 0.9  # share of the generated images that mix two w
 
 
 class Encoder(nn.Module):
@@ -239,7 +240,7 @@ def train(
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(2, maker.z_dim)).float()
-        is_synthetic, cutoff = rng.rand() < recipe.synthetic, rng.randint(maker.num_ws)
+        is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
         return pictures[index], z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
     def for_critic(image: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.nn.generator import Generator, check_classless, check_made_for, generator_id, mixed_from
+from styleloom.nn.generator import Generator, check_classless, check_made_for, generator_id, mixed_from, mixing_layer
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
@@ -67,6 +67,7 @@ LOOM_ONLY = (
     *("anneal_start", "step_decay_start", "fallback_step"),
 )
 GATE_ONLY = ("latent_weight",)
+MIXING = 0.5  # share of the generated images that mix two w
 SHOWN = 8  # images of a sheet
 EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch has other latents
 
@@ -292,8 +293,7 @@ def train(
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(3, maker.z_dim)).float()
-        # Every other generated image mixes two w.
-        is_synthetic, cutoff = rng.rand() < recipe.synthetic, rng.randint(2) * rng.randint(maker.num_ws)
+        is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
         return (blank if photos is None else photos[index]), z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
@@ -375,7 +375,7 @@ class _Losses:
         """The objective of a batch, the ws to start from, and those that made the generated images."""
         recipe, generator = self.recipe, self.generator
         first, second, third = (generator.mapping(each).float() for each in z.unbind(1))
-        target_ws, targets = mixed_from(second, first, cutoff), image.clone()
+        target_ws, targets = mixed_from(first, second, cutoff), image.clone()
         if is_synthetic.any():
             targets[is_synthetic] = render(generator, target_ws[is_synthetic]).float()
         start = recipe.starts[self.step // recipe.batch_steps % len(recipe.starts)]
