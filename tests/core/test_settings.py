@@ -1,5 +1,6 @@
 """Values that settings may have: each declared field refuses what lies outside, names itself, and takes its ends."""
 
+import importlib
 import math
 import typing
 from dataclasses import MISSING, dataclass, fields, replace
@@ -10,30 +11,10 @@ import pytest
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import Checked, Count, Decay, OneOf, Rate, Share, configured
 from styleloom.loops.fit import Training
-from styleloom.papers import (
-    adain,
-    dumoulin,
-    gatys,
-    ghiasi,
-    image2stylegan,
-    indomain,
-    johnson,
-    learned_optimizer,
-    progan,
-    stylegan,
-    stylegan2,
-    super_resolution,
-)
+from styleloom.papers import MODULES
 
-RECIPES = [
-    getattr(module, name)
-    for module in [
-        *(adain, dumoulin, gatys, ghiasi, image2stylegan, indomain, johnson, learned_optimizer),
-        *(progan, stylegan, stylegan2, super_resolution),
-    ]
-    for name in ("Recipe", "Config")
-    if hasattr(module, name)
-]
+PAPERS = [importlib.import_module(f"styleloom.papers.{name}") for name in MODULES]
+RECIPES = [getattr(paper, name) for paper in PAPERS for name in ("Recipe", "Config") if hasattr(paper, name)]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import typer
@@ -20,7 +22,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
 
 from . import status as state
-from .options import command
+from .options import ALIASES, command
 from .status import SOME_FAILED, SomeFailed, first_process
 
 VERBS = {
@@ -63,11 +65,16 @@ def _described(name: str, file: str) -> Callable[[], None]:
 
     def verb() -> None: ...
 
-    tree = ast.parse((Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8"))
-    docs = {node.name: ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
-    text = docs.get(name) or f"Train a generator of pictures and its discriminator ({name})."
+    text = _docs(file).get(name) or f"Train a generator of pictures and its discriminator ({name})."
     verb.__name__, verb.__doc__ = name, text.split("\n\n")[0]
     return verb
+
+
+@functools.cache
+def _docs(file: str) -> dict[str, str | None]:
+    """Docstrings of the functions of a verb's file."""
+    tree = ast.parse((Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8"))
+    return {node.name: ast.get_docstring(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def _program(arguments: list[str]) -> typer.Typer:
@@ -106,10 +113,10 @@ def resumed(arguments: list[str]) -> list[str]:
         return arguments
     methods = [name.replace("_", "-") for name in GROUPS["train"][1]]
     method, given = (arguments[1:2], arguments[2:]) if arguments[1:2] and arguments[1] in methods else ([], arguments[1:])
-    places = [place for place, word in enumerate(given[:-1]) if word in ("--out", "-o", "--outdir")]
-    if not places or (given and not given[0].startswith("-")):
+    outs = [value for word, value in pairwise(given) if word in ("--out", *ALIASES["out"])]
+    if not outs or (given and not given[0].startswith("-")):
         return arguments  # the data are named, so that this is the whole command
-    file = Path(given[places[0] + 1]) / state.COMMAND
+    file = Path(outs[0]) / state.COMMAND
     if not file.is_file():
         raise StyleLoomError(f"{file.parent} holds no run to resume; name the method and the pictures to begin one")
     begun: list[str] = json.loads(file.read_text())

@@ -14,7 +14,6 @@ from styleloom.core.progress import Progress as LoopProgress
 from styleloom.tasks.jobs import Event, Finished, ItemDone, Progressed
 
 from .options import Common
-from .status import SOME_FAILED as SOME_FAILED
 from .status import SomeFailed
 
 Loop = TypeVar("Loop", bound=LoopProgress)

@@ -20,6 +20,7 @@ from .files import check_parent, replacing
 
 FORMAT_VERSION = "1"
 M = TypeVar("M", bound=nn.Module)
+Translate = Callable[[dict[str, Tensor], dict[str, Any]], tuple[dict[str, Tensor], dict[str, Any]]]
 
 
 def zoo_names() -> list[str]:
@@ -120,19 +121,21 @@ def rebuilding(name: str | Path) -> Iterator[None]:
         raise StyleLoomError(f"{name} is damaged: its tensors are not those that its config asks for ({reason})") from error
 
 
-def rebuilt(name: str | Path, kind: str, make: Callable[[dict[str, Any]], M]) -> M:
+def rebuilt(name: str | Path, kind: str, make: Callable[[dict[str, Any]], M], translate: Translate | None = None) -> M:
     """The network of a model file, in fp32 and frozen.
 
     Args:
         name: in the zoo, a path or ``hf://owner/repo/file``.
         kind: that the file must be of.
         make: a config to the network.
+        translate: the file's tensors and config to those that the network has now.
 
     Raises:
         StyleLoomError: no such model, one of another kind, or a damaged one.
     """
     tensors, config = read_model(name, kind)
     with rebuilding(name):
+        tensors, config = translate(tensors, config) if translate else (tensors, config)
         network = make(config)
         network.load_state_dict(tensors)
     return network.float().eval().requires_grad_(False)

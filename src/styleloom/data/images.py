@@ -128,8 +128,7 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
             opaque = (np.array(image, dtype=np.float32) != float(hidden)).astype(np.float32)
         grey = (grey * opaque + paper * (1 - opaque)).clip(0, 1)
         return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("P", "PA") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
-        image = _see_through(image)
+    image = _see_through(image)
     alpha = image.getchannel("A") if image.mode in TRANSPARENT else None
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
     color = _to_srgb(color, profile)
@@ -144,13 +143,16 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
 
 def transparency(image: Image.Image) -> Image.Image | None:
     """The opacity of a picture, 255 where nothing shines through, or None where it has none."""
-    if image.mode in ("P", "PA", "1", "L", "RGB") and (image.mode == "PA" or "transparency" in image.info):
-        image = _see_through(image)
+    if image.mode == "P" and "transparency" not in image.info:
+        return None
+    image = _see_through(image)
     return image.getchannel("A") if image.mode in TRANSPARENT else None
 
 
 def _see_through(image: Image.Image) -> Image.Image:
-    """RGBA of a picture with a palette, or with a color that is see-through."""
+    """RGBA of a picture with a palette, or with a color that is see-through; others as they are."""
+    if image.mode not in ("P", "PA") and not (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
+        return image
     hidden = image.info.get("transparency")
     if image.mode == "1" and isinstance(hidden, int):
         image = image.convert("L")
@@ -187,8 +189,8 @@ def check_writable(path: str | Path) -> Path:
     return path
 
 
-def to_uint8(image: Tensor) -> np.ndarray:
-    """Rounded 8-bit pixels: [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes already -> [H, W, 3].
+def to_integers(image: Tensor, depth: int = 8) -> np.ndarray:
+    """Rounded pixels of 8 or 16 bits: [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes already -> [H, W, 3].
 
     Values outside are clipped.
 
@@ -199,11 +201,17 @@ def to_uint8(image: Tensor) -> np.ndarray:
     if picture.ndim != 3 or picture.shape[0] != 3:
         raise StyleLoomError(f"a picture of shape {list(image.shape)} cannot be written; wanted [1, 3, H, W]")
     if picture.dtype == torch.uint8:
-        return picture.permute(1, 2, 0).cpu().contiguous().numpy()
+        pixels = picture.permute(1, 2, 0).cpu().contiguous().numpy()
+        return pixels if depth == 8 else pixels.astype(np.uint16) * 257
     if not torch.isfinite(picture).all():
         raise StyleLoomError("the picture holds values that are not finite numbers, so nothing was written")
-    pixels = (picture.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return pixels.permute(1, 2, 0).cpu().contiguous().numpy()
+    rounded = (picture.detach().float().clamp(0, 1) * (2**depth - 1)).round().to(torch.uint8 if depth == 8 else torch.uint16)
+    return rounded.permute(1, 2, 0).cpu().contiguous().numpy()
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """:func:`to_integers` of 8 bits."""
+    return to_integers(image)
 
 
 def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 from torch import Tensor
 
@@ -91,7 +90,7 @@ def write(image: Tensor, path: Path, output: Output = DEFAULT, *, source: str | 
     if software:
         exif[SOFTWARE] = software
     deep = output.depth == 16
-    array = _to_uint16(image) if deep else images.to_uint8(image)
+    array = images.to_integers(image, output.depth)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     profile = None if output.profile == "none" else srgb.tobytes()
     if own_profile is not None:
@@ -147,17 +146,6 @@ def _of_source(
             resized = layer.resize((size[1], size[0]), Image.Resampling.LANCZOS)
             alpha = np.asarray(resized)[..., None]
     return exif, profile, alpha
-
-
-def _to_uint16(image: Tensor) -> np.ndarray:
-    """Rounded 16-bit pixels of a picture in [0, 1]: [H, W, 3]."""
-    if image.dtype == torch.uint8:
-        return images.to_uint8(image).astype(np.uint16) * 257
-    images.to_uint8(image[..., :1, :1])  # refuses shapes
-    if not torch.isfinite(image).all():
-        raise StyleLoomError("the picture holds values that are not finite numbers, so nothing was written")
-    pixels = (image.detach().float().clamp(0, 1) * 65535).round().reshape(3, *image.shape[-2:])
-    return pixels.permute(1, 2, 0).cpu().numpy().astype(np.uint16)
 
 
 def _png_16(array: np.ndarray, exif: bytes, profile: bytes | None, software: str) -> bytes:

@@ -85,7 +85,8 @@ def repaint(
         frames = _frames(av, film, source)
         beside = stack.enter_context(replacing(out))
         gif = out.suffix.lower() == GIF
-        kind: Any = _GifWriter(beside, film) if gif else _Writer(av, beside, FORMATS[out.suffix.lower()], film, source)
+        rate = round(film.streams.video[0].average_rate or 24)
+        kind: Any = _GifWriter(beside, rate) if gif else _Writer(av, beside, FORMATS[out.suffix.lower()], film, source)
         writer = stack.enter_context(kind)
         steady = _Steady(smooth)
         total = film.streams.video[0].frames
@@ -122,17 +123,12 @@ def write_video(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) ->
     if not 1 <= rate <= 100:
         raise StyleLoomError(f"rate is {rate}; it must be from 1 to 100 frames a second")
     began = time.perf_counter()
-    if Path(out).suffix.lower() == GIF:
-        check_parent(Path(out))
-        kept = []
-        for count, frame in enumerate(frames, 1):
-            kept.append(torch.from_numpy(images.to_uint8(frame)).permute(2, 0, 1)[None])
-            yield Progress(count, count, {}, time.perf_counter() - began)
-        images.write_gif(kept, out, rate=rate)
-        return
     out = check_video(out)
-    av = pyav()
-    with replacing(out) as beside, _Writer(av, beside, FORMATS[out.suffix.lower()], rate=rate) as writer:
+    gif = out.suffix.lower() == GIF
+    with (
+        replacing(out) as beside,
+        _GifWriter(beside, rate) if gif else _Writer(pyav(), beside, FORMATS[out.suffix.lower()], rate=rate) as writer,
+    ):
         for count, frame in enumerate(frames, 1):
             writer.write(frame, None)
             yield Progress(count, count, {}, time.perf_counter() - began)
@@ -270,21 +266,21 @@ class _Writer:
 
 
 class _GifWriter:
-    """An endless GIF being written, as many frames a second as the source has on the average."""
+    """An endless GIF being written, of equally long frames."""
 
-    def __init__(self, path: Path, film: Any) -> None:
-        self.path, self.rate = path, round(film.streams.video[0].average_rate or 24)
+    def __init__(self, path: Path, rate: int) -> None:
+        self.path, self.rate = path, rate
         self.frames: list[Tensor] = []
 
     def __enter__(self) -> _GifWriter:
         return self
 
     def write(self, picture: Tensor, when: int | None) -> None:
-        """Keep [1, 3, H, W] of bytes."""
-        self.frames.append(picture)
+        """Keep [1, 3, H, W] in [0, 1], or of bytes, as bytes."""
+        self.frames.append(torch.from_numpy(images.to_uint8(picture)).permute(2, 0, 1)[None])
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self.frames:
+        if kind is None:
             images.write_gif(self.frames, self.path, rate=self.rate)
 
 

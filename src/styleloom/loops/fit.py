@@ -47,14 +47,11 @@ PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
 
 
 @dataclass(frozen=True)
-class Training(Checked):
-    """What is the same in every recipe.
+class Cadence(Checked):
+    """What is the same in every recipe, generators' included.
 
     Args:
-        num_steps: updates in all.
-        batch: examples an update, of all processes together.
         accumulate: parts that a process works through its share of a batch in: less memory, the same update.
-        clip: longest gradient, by its L2 norm; longer ones are scaled down. 0: none.
         seed: of weights, of the order of the pictures and of all that is random.
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
@@ -62,15 +59,27 @@ class Training(Checked):
         keep_snapshots: how many of the last model files are kept in ``snapshots``, besides the latest; 0: none.
     """
 
-    num_steps: Count = 40_000
-    batch: Count = 4
     accumulate: Count = 1
-    clip: Weight = 0.0
     seed: Seed = 0
     log_every: Count = 50
     sample_every: Count = 500
     save_every: Count = 500
     keep_snapshots: CountOrNone = 3
+
+
+@dataclass(frozen=True)
+class Training(Cadence):
+    """What is the same in every recipe but generators'.
+
+    Args:
+        num_steps: updates in all.
+        batch: examples an update, of all processes together.
+        clip: longest gradient, by its L2 norm; longer ones are scaled down. 0: none.
+    """
+
+    num_steps: Count = 40_000
+    batch: Count = 4
+    clip: Weight = 0.0
 
 
 @dataclass(frozen=True)

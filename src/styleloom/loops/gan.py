@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar, cast
 
@@ -20,23 +20,23 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import precision_on
 from styleloom.core.random import own_random_state
-from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed
+from styleloom.core.settings import Count, CountOrNone, Range
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import Distance, Embedding
 from styleloom.nn.generator import Generator, ModelFiles
 
-from .fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit
+from .fit import ONE_PROCESS, Cadence, Hardware, Phase, Task, Tick, Training, fit
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
 Kimg = Annotated[float, Range(above=0, most=1e9)]
 KimgOrNone = Annotated[float, Range(0, 1e9)]
-PASSED = ("kimg", "log_every", "sample_every", "save_every", "keep_snapshots", "measure_every", "measure_pictures")
+PASSED = ("kimg", "measure_pictures")
 
 
 @dataclass(frozen=True)
-class GANRecipe(Checked):
+class GANRecipe(Cadence):
     """What is the same in every recipe of a generator.
 
     Args:
@@ -46,12 +46,6 @@ class GANRecipe(Checked):
         conditional: learn the classes of ``dataset.json`` or of sub-folders.
         freeze: how many of the discriminator's highest resolutions keep their weights, to fine-tune on few pictures
             (Mo et al. 2020, FreezeD).
-        accumulate: parts that a process works through its share of a batch in: less memory, the same update.
-        seed: of weights, of the order of the pictures and of all that is random.
-        log_every: steps between two lines of the log.
-        sample_every: steps between two sheets of samples.
-        save_every: steps between two checkpoints.
-        keep_snapshots: how many of the last model files are kept in ``snapshots``, besides the latest; 0: none.
         measure_every: steps between two Fréchet distances, by the bundled features; 0: none.
         measure_pictures: how many real and made pictures they compare.
     """
@@ -61,12 +55,6 @@ class GANRecipe(Checked):
     mirror: bool = False
     conditional: bool = False
     freeze: CountOrNone = 0
-    accumulate: Count = 1
-    seed: Seed = 0
-    log_every: Count = 50
-    sample_every: Count = 500
-    save_every: Count = 500
-    keep_snapshots: CountOrNone = 3
     measure_every: CountOrNone = 0
     measure_pictures: Annotated[int, Range(2)] = 2_000
 
@@ -275,10 +263,8 @@ def _task(
         free=PASSED,
         damaged=[pictures.damaged],
     )
-    cadence = ("accumulate", "seed", "log_every", "sample_every", "save_every", "keep_snapshots")
-    training = Training(
-        num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **{name: getattr(recipe, name) for name in cadence}
-    )
+    cadence = {field.name: getattr(recipe, field.name) for field in fields(Cadence)}
+    training = Training(num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **cadence)
     return task, training
 
 

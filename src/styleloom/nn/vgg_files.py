@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from styleloom.core.checkpoint import model_config, read_tensors, rebuilding, resolve
+from styleloom.core.checkpoint import Translate, model_config, read_tensors, rebuilding, resolve
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.pth import read_state_dict
 
@@ -50,6 +51,20 @@ def load_features(source: str | Path = EMBEDDED, *, pooling: str = "max") -> Fea
         else:
             network = _from_tensors(tensors, path, pooling)
     return network.requires_grad_(False).eval()
+
+
+def with_encoder(prefix: str) -> Translate:
+    """For :func:`~styleloom.core.checkpoint.rebuilt`: adds the features that a model's file names (``source``) and leaves out.
+
+    Args:
+        prefix: of their names in the model.
+    """
+
+    def translate(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        own = load_features(config["source"]).state_dict() if config["source"] else {}
+        return tensors | {f"{prefix}{name}": value for name, value in own.items()}, config
+
+    return translate
 
 
 def _from_tensors(tensors: dict[str, Tensor], path: Path, pooling: str) -> Features:

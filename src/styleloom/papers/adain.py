@@ -41,7 +41,7 @@ from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.nn.losses import content_loss
 from styleloom.nn.vgg import Features
-from styleloom.nn.vgg_files import EMBEDDED, load_features
+from styleloom.nn.vgg_files import EMBEDDED, load_features, with_encoder
 
 KIND = "adain"
 CONTENT_LAYER = "relu4_1"
@@ -151,13 +151,11 @@ def load(name: str | Path = "adain-lite") -> AdaIN:
     Raises:
         StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    with checkpoint.rebuilding(name):
-        model = AdaIN(Features(**config["encoder"]), source=config["source"])
-        if config["source"]:
-            tensors |= {f"encoder.{key}": value for key, value in load_features(config["source"]).state_dict().items()}
-        model.load_state_dict(tensors)
-    return model.float().eval().requires_grad_(False)
+
+    def make(config: dict[str, Any]) -> AdaIN:
+        return AdaIN(Features(**config["encoder"]), source=config["source"])
+
+    return checkpoint.rebuilt(name, KIND, make, with_encoder("encoder."))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Moment, placed
 from styleloom.nn.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
 from styleloom.nn.vgg import Features
-from styleloom.nn.vgg_files import EMBEDDED, load_features
+from styleloom.nn.vgg_files import EMBEDDED, load_features, with_encoder
 
 from . import johnson
 
@@ -195,13 +195,11 @@ def load(name: str | Path = "anystyle") -> AnyStyle:
     Raises:
         StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    with checkpoint.rebuilding(name):
-        model = AnyStyle(Features(**config["encoder"]), source=config["source"], **config["network"])
-        if config["source"]:
-            tensors |= {f"{ENCODER}{key}": value for key, value in load_features(config["source"]).state_dict().items()}
-        model.load_state_dict(tensors)
-    return model.float().eval().requires_grad_(False)
+
+    def make(config: dict[str, Any]) -> AnyStyle:
+        return AnyStyle(Features(**config["encoder"]), source=config["source"], **config["network"])
+
+    return checkpoint.rebuilt(name, KIND, make, with_encoder(ENCODER))
 
 
 @dataclass(frozen=True)

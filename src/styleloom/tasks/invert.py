@@ -18,6 +18,7 @@ from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.metrics.image import perceptual_distances, ssim
 from styleloom.nn.generator import Generator, check_made_for, generator_id, to_image
+from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import image2stylegan, indomain, learned_optimizer
@@ -228,6 +229,7 @@ def invert(
     config = configure(preset, **(settings | ({"optimizer": "adam"} if factory else {})))
     pictures = pictures if isinstance(pictures, Tensor) else images.as_images(pictures, "the picture")
     image2stylegan.check_pictures(generator, pictures)
+    generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
     pictures = framed(pictures.float(), generator.resolution)
     masks = None if masks is None else framed(masks.float(), generator.resolution)
     if masks is not None and len(masks) not in (1, len(pictures)):

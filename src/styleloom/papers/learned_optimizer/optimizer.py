@@ -57,19 +57,18 @@ def load(name: str | Path) -> Network:
     Raises:
         StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    tensors, config = checkpoint.read_model(name, KIND)
-    with checkpoint.rebuilding(name):
-        kind = NETWORKS[config.pop("network")]
-        if kind is Loom:
-            tensors, config = (tensors, config) if "schedule" in config else _from_version_1(tensors, config)
-            config["schedule"] = Schedule(**config["schedule"])
-        network = kind(**config)
-        network.load_state_dict(tensors)
-    return network.float().eval().requires_grad_(False)
+
+    def make(config: dict[str, Any]) -> Network:
+        schedule = dict(schedule=Schedule(**config["schedule"])) if "schedule" in config else {}
+        return NETWORKS[config.pop("network")](**config | schedule)
+
+    return checkpoint.rebuilt(name, KIND, make, _from_version_1)
 
 
 def _from_version_1(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A loom's file of version 0.1 with today's names."""
+    """A loom's file of version 0.1 with today's names; others as they are."""
+    if "horizon" not in config:
+        return tensors, config
 
     def renamed(name: str) -> str:
         for old, new in RENAMED.items():

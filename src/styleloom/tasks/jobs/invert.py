@@ -18,6 +18,7 @@ from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data import video as video_
 from styleloom.nn.generator import Generator, generator_id
+from styleloom.nn.layers import placed
 from styleloom.papers import image2stylegan
 from styleloom.tasks import invert as inversion
 from styleloom.tasks.invert import Inversion, Tools
@@ -88,6 +89,7 @@ def invert(
         video_.pyav()
     plot = _pyplot() if curves else None
     generator = model if isinstance(model, Generator) else load_generator(model, device, config.precision)
+    generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
     optimizer = inversion.optimizer_for(config, tools)
     _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))

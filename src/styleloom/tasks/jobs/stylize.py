@@ -17,6 +17,7 @@ from styleloom.core.progress import Progress
 from styleloom.data import images, video
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
+from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import stylize as api
@@ -294,7 +295,7 @@ def upscale(
     """
     contents = find_all(content)
     targets, folder = targets_of(contents, content, Path(out), output)
-    network = super_resolution.load(model).to(device)
+    network = placed(super_resolution.load(model), torch.device(device))
 
     def enlarge(item: Item) -> Iterator[Event]:
         picture = open_picture(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
