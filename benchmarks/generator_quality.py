@@ -54,7 +54,7 @@ def summary(runs: list[dict[str, float]]) -> dict[str, Any]:
 def compared_to(real: Tensor, others: Iterable[Tensor]) -> list[dict[str, float]]:
     """Distances, precision and recall of one set of features [N, D] and each of others, for each seed."""
     return [
-        {key: value for name in COMPARING for key, value in compared(real, other, name, seed).items()}
+        {key: value for name in COMPARING if name != "fid" for key, value in compared(real, other, name, seed).items()}
         for seed, other in zip(SEEDS, others, strict=True)
     ]
 

@@ -3,8 +3,8 @@
     python docs/droplet.py
 
 The droplet of StyleGAN's pictures is a spike in a feature map, by which a network sets the strength of everything else behind the
-norm's back. A network of 32 px does not grow one by itself, so it is put there: into one pixel of the features of
-``portraits-32`` at 16 px. Shown is the mean magnitude of the next layer's features, with a spike of 0, 10, 100 and 1,000 times
+norm's back. A network of 64 px does not grow one by itself, so it is put there: into one pixel of the features of
+``portraits-64`` at 32 px. Shown is the mean magnitude of the next layer's features, with a spike of 0, 10, 100 and 1,000 times
 their spread: above with instance norm, as in StyleGAN, where all else fades; below with demodulation, which never looks at the
 features and leaves all else as it was.
 """
@@ -26,7 +26,7 @@ SEED = 9
 
 @torch.no_grad()
 def magnitudes(generator: stylegan2.Generator, normalization: str) -> list[Tensor]:
-    """Mean magnitude of the features at 32 px for each spike: [32, 32]."""
+    """Mean magnitude of the features at 64 px for each spike: [64, 64]."""
     network = generator.synthesis
     ws = generator.map([SEED], truncation_psi=0.7)
     noise = [None] * (2 * len(network.resolutions) - 1)
@@ -43,13 +43,13 @@ def magnitudes(generator: stylegan2.Generator, normalization: str) -> list[Tenso
 
 def main() -> None:
     """Write ``docs/droplet.png``."""
-    generator = stylegan2.load("portraits-32")
+    generator = stylegan2.load("portraits-64")
     rows = []
     for normalization in ("instance", "demodulate"):
         maps = magnitudes(generator, normalization)
         brightest = maps[0].quantile(0.98)
         rows.append(torch.stack([(each / brightest).clamp(0, 1).expand(3, -1, -1) for each in maps]))
-    sheet = images.grid([row.repeat_interleave(6, 2).repeat_interleave(6, 3) for row in rows], gap=8)
+    sheet = images.grid([row.repeat_interleave(3, 2).repeat_interleave(3, 3) for row in rows], gap=8)
     images.write(sheet, Path(__file__).parent / "droplet.png")
 
 

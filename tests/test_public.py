@@ -13,11 +13,11 @@ import styleloom
 from styleloom import cli
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "adain", "average", "bundled", "convert", "draw", "dumoulin",
-    "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs", "johnson",
-    "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "progan", "read", "resize",
-    "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video", "super_resolution", "toonfaces",
-    "upscale", "write",
+    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "Translator", "adain", "average", "bundled", "convert",
+    "cyclegan", "draw", "dumoulin", "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs",
+    "johnson", "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "open_domains", "pix2pix",
+    "pix2pixhd", "progan", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
+    "super_resolution", "toonfaces", "translate", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
@@ -26,6 +26,11 @@ PUBLIC += [
     (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
     for kind in ("progan", "stylegan", "stylegan2")
     for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save", "train")
+]
+PUBLIC += [
+    (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
+    for kind in ("pix2pix", "cyclegan", "pix2pixhd")
+    for name in ("Recipe", "load", "save", "train")
 ]
 PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.data.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
 PUBLIC += [

@@ -15,14 +15,18 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.nn import attributes
 from styleloom.nn.generator import Generator
+from styleloom.nn.translator import Translator
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import (
     adain,
+    cyclegan,
     dumoulin,
     ghiasi,
     indomain,
     johnson,
     learned_optimizer,
+    pix2pix,
+    pix2pixhd,
     progan,
     stylegan,
     stylegan2,
@@ -30,10 +34,11 @@ from styleloom.papers import (
 )
 
 GENERATORS: dict[str, ModuleType] = {module.KIND: module for module in (progan, stylegan, stylegan2)}
+TRANSLATION: dict[str, ModuleType] = {module.KIND: module for module in (pix2pix, cyclegan, pix2pixhd)}
 LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "features": load_features,
     **{module.KIND: module.load for module in (johnson, dumoulin, ghiasi, adain, super_resolution)},
-    **{module.KIND: module.load for module in GENERATORS.values()},
+    **{module.KIND: module.load for module in (*GENERATORS.values(), *TRANSLATION.values())},
     attributes.KIND: attributes.load,
     indomain.KIND: indomain.load,
     learned_optimizer.KIND: learned_optimizer.load,
@@ -41,7 +46,7 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 
 
-GeneratorName = Literal["portraits-32", "portraits-64", "toonfaces-64"]
+GeneratorName = Literal["portraits-64", "portraits-128", "toonfaces-64"]
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -69,6 +74,15 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     if not isinstance(network, wanted):
         raise StyleLoomError(f"{name} holds a {type(network).__name__}; wanted a {wanted.__name__}")
     return network
+
+
+def load_translator_of(name: str | Path) -> Translator:
+    """A model of image translation, of whatever paper.
+
+    Raises:
+        StyleLoomError: no such model, or one that does not translate.
+    """
+    return load(name, Translator)
 
 
 def convert(

@@ -104,13 +104,13 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
 
 
 def test_fine_tuning_from_a_model(faces: str) -> None:
-    assert run("train", "stylegan2", faces, "-o", "tuned", "--recipe", "32-small", "--base", "portraits-32", "--kimg", "0.004",
+    assert run("train", "stylegan2", faces, "-o", "tuned", "--recipe", "32-small", "--base", "portraits-64", "--kimg", "0.004",
                "--batch", "4", "--freeze", "2", "--quiet") == 0  # fmt: skip
     assert Path("tuned/model.safetensors").exists()
 
 
 def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("evaluate", "portraits-32", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
+    assert run("evaluate", "portraits-64", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
     told = outcome(capsys)
     figures = {name: values[0] for name, values in told["figures"].items()}
     assert {"ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end", "score_z", "score_w"} < set(figures)
@@ -123,17 +123,17 @@ def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (
-            ("portraits-32", "--metrics", "ppl,lpips"),
+            ("portraits-64", "--metrics", "ppl,lpips"),
             "unknown metric 'lpips'; choose some of fd, fid, kid, pr, ppl",
         ),
-        (("portraits-32", "faces.zip", "--metrics", "fid"), "fid is the Fréchet distance of Inception's features; use fd"),
-        (("portraits-32",), "fd compares with real pictures; give a folder or zip of them"),
-        (("portraits-32", "--metrics", ","), "no metric; choose some of fd"),
-        (("portraits-32", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
-        (("portraits-32", "photo.png"), "the number of real pictures is 1; it must be at least 50"),
-        (("portraits-32", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),
+        (("portraits-64", "faces.zip", "--metrics", "fid"), "fid is the Fréchet distance of Inception's features; use fd"),
+        (("portraits-64",), "fd compares with real pictures; give a folder or zip of them"),
+        (("portraits-64", "--metrics", ","), "no metric; choose some of fd"),
+        (("portraits-64", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
+        (("portraits-64", "photo.png"), "the number of real pictures is 1; it must be at least 50"),
+        (("portraits-64", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),
         (("adain-lite", "photo.png"), "is no generator"),
-        (("portraits-32", "nowhere"), "no such folder or file: nowhere"),
+        (("portraits-64", "nowhere"), "no such folder or file: nowhere"),
     ],
 )
 def test_what_cannot_be_evaluated(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:

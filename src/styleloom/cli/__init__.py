@@ -29,6 +29,7 @@ VERBS = {
     "demo": "demo",
     "stylize": "stylize",
     "upscale": "upscale",
+    "translate": "translate",
     "generate": "generate",
     "mix": "generate",
     "invert": "invert",
@@ -39,13 +40,15 @@ VERBS = {
     "zoo": "zoo",
 }
 """The file of each verb. It is imported when the verb is asked for, so that help does not load torch."""
+TRANSLATION = ("pix2pix", "cyclegan", "pix2pixhd")
 GROUPS = {
     "data": ("Pictures to work with.", dict.fromkeys(("prepare", "inspect", "toonfaces", "styles"), "data")),
     "train": (
         "Train networks on pictures of your own.",
         dict.fromkeys(
             (
-                *("johnson", "dumoulin", "ghiasi", "adain", "upscaler", "progan", "stylegan", "stylegan2"),
+                *("johnson", "dumoulin", "ghiasi", "adain", "upscaler", "pix2pix", "cyclegan", "pix2pixhd"),
+                *("progan", "stylegan", "stylegan2"),
                 *("encoder", "eigenbasis", "learned_optimizer"),
             ),
             "train",
@@ -65,7 +68,8 @@ def _described(name: str, file: str) -> Callable[[], None]:
 
     def verb() -> None: ...
 
-    text = _docs(file).get(name) or f"Train a generator of pictures and its discriminator ({name})."
+    made = "images of one domain from another's" if name in TRANSLATION else "pictures and its discriminator"
+    text = _docs(file).get(name) or f"Train a generator of {made} ({name})."
     verb.__name__, verb.__doc__ = name, text.split("\n\n")[0]
     return verb
 

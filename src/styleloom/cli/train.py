@@ -17,15 +17,19 @@ from styleloom import models
 from styleloom.core.checkpoint import check_model_path, licence_of, read_config
 from styleloom.core.errors import check_seeds
 from styleloom.core.settings import Range, configured
+from styleloom.data.pairs import Domains, open_domains
 from styleloom.loops import eigenbasis as eigenbasis_
 from styleloom.loops.fit import MODEL, Hardware, Tick
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import adain as adain_
+from styleloom.papers import cyclegan as cyclegan_
 from styleloom.papers import dumoulin as dumoulin_
 from styleloom.papers import ghiasi as ghiasi_
 from styleloom.papers import indomain as indomain_
 from styleloom.papers import johnson as johnson_
 from styleloom.papers import learned_optimizer as learned_optimizer_
+from styleloom.papers import pix2pix as pix2pix_
+from styleloom.papers import pix2pixhd as pix2pixhd_
 from styleloom.papers import progan as progan_
 from styleloom.papers import stylegan as stylegan_
 from styleloom.papers import stylegan2 as stylegan2_
@@ -266,6 +270,105 @@ def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
         licence: what the model may be used for, noted in it.
     """
     return train
+
+
+def _of_pairs(module: ModuleType, title: str) -> Callable[..., None]:
+    """The verb of a paper that learns from aligned pairs; they differ in their recipes only."""
+
+    def train(
+        data: list[str],
+        *,
+        out: Path,
+        other: list[str] | None = None,
+        layout: str = "auto",
+        derive: str = "",
+        labels: Path | None = None,
+        instances: Path | None = None,
+        recipe: str = "paper",
+        base: str | None = None,
+        licence: str | None = None,
+        settings: dict[str, Any],
+        launch: Launch,
+        common: Common,
+    ) -> None:
+        chosen = configured(module.RECIPES, recipe, settings)
+        domains = open_domains(
+            list(data), other or None, aligned=True, layout=layout, derive=derive, labels=labels, instances=instances
+        )
+        _translation(module, domains, chosen, out, base, licence, launch, common)
+
+    train.__name__ = module.KIND
+    train.__annotations__["settings"] = Annotated[dict[str, Any], module.RECIPES["paper"]]
+    train.__doc__ = f"""Train a network that translates images, on pairs ({title}).
+
+    Args:
+        data: folders or zips of pairs side by side, A left and B right; with --other the images of A; with --derive photographs;
+            toonfaces:smile=-0.8:0.8 draws cartoon faces with another value of an attribute.
+        out: folder of the run.
+        other: folder or zip of the images of B, with the names of A.
+        layout: aligned, folders, photos or auto.
+        derive: make A of photographs: edges, xdog, grey, low or hole.
+        labels: table of colors, lines of name,r,g,b: A is a label map.
+        instances: folder of maps of instances, with the names of A.
+        recipe: {", ".join(module.RECIPES)}: where the settings below start from.
+        base: a trained model to start from.
+        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
+    """
+    return train
+
+
+pix2pix = _of_pairs(pix2pix_, "pix2pix, Isola 2017")
+pix2pixhd = _of_pairs(pix2pixhd_, "pix2pixHD, Wang 2018")
+
+
+def cyclegan(
+    data: list[str],
+    *,
+    out: Path,
+    other: list[str] | None = None,
+    recipe: str = "paper",
+    base: str | None = None,
+    licence: str | None = None,
+    settings: Annotated[dict[str, Any], cyclegan_.RECIPES["paper"]],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train networks that translate images between two sets, there and back (CycleGAN, Zhu 2017).
+
+    Args:
+        data: folders or zips of images of A; or a folder that holds trainA and trainB, or A and B; or
+            toonfaces:smile=-0.8:0.8, cartoon faces that differ in an attribute.
+        out: folder of the run.
+        other: folders or zips of images of B.
+        recipe: paper or 128-small: where the settings below start from.
+        base: a trained model to start from.
+        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
+    """
+    chosen = configured(cyclegan_.RECIPES, recipe, settings)
+    domains = open_domains(list(data), other or None, aligned=False)
+    _translation(cyclegan_, domains, chosen, out, base, licence, launch, common)
+
+
+def _translation(
+    module: ModuleType,
+    domains: Domains,
+    recipe: Any,
+    out: Path,
+    base: str | None,
+    licence: str | None,
+    launch: Launch,
+    common: Common,
+) -> None:
+    loop = module.train(
+        domains,
+        recipe,
+        out=out,
+        base=module.load(base) if base else None,
+        licence=_licence(licence, base),
+        hardware=launch.hardware(common),
+        resume=launch.resume,
+    )
+    _follow(loop, out, common, module.KIND)
 
 
 progan = _of_generators(progan_, "ProGAN, Karras 2018")

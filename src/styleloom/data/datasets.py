@@ -12,7 +12,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +26,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 
 from . import images
+from .channels import ARRAYS, read_channels
 
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
@@ -40,6 +41,7 @@ class Pictures:
     Args:
         sources: folders (searched in depth), ``.zip`` files or picture files.
         shorter: reduce larger pictures to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
+        channels: take ``.npy`` arrays and all channels and bits of TIFF files: pictures are [C, H, W].
 
     Raises:
         StyleLoomError: a source that is not there, or no picture in any of them.
@@ -49,8 +51,9 @@ class Pictures:
         locations: of each picture, its folder or zip and its name in there.
     """
 
-    def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None) -> None:
+    def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None, channels: bool = False) -> None:
         self.shorter = shorter
+        self._channels = channels
         self.damaged: dict[str, str] = {}
         self.locations: list[tuple[Path, str]] = []
         self._readers: list[tuple[str, Read]] = []
@@ -65,8 +68,8 @@ class Pictures:
     def _add(self, source: Path) -> None:
         if source.is_dir():
             for path in sorted(source.rglob("*")):
-                if is_picture(path.relative_to(source).as_posix()) and not path.is_dir():
-                    self._readers.append((str(path), lambda path=path: images.read(path)))  # type: ignore[misc]
+                if self._wanted(path.relative_to(source).as_posix()) and not path.is_dir():
+                    self._readers.append((str(path), lambda path=path: self._read(path)))  # type: ignore[misc]
                     self.locations.append((source, path.relative_to(source).as_posix()))
         elif source.suffix.lower() == ".zip":
             try:
@@ -74,14 +77,20 @@ class Pictures:
             except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
                 raise StyleLoomError(f"cannot read {source}: {error}") from error
             for name in sorted(archive.namelist()):
-                if is_picture(name):
-                    self._readers.append((f"{source}/{name}", _from_zip(archive, name, f"{source}/{name}")))
+                if self._wanted(name):
+                    self._readers.append((f"{source}/{name}", _from_zip(archive, name, f"{source}/{name}", self._read)))
                     self.locations.append((source, name.replace("\\", "/")))
         elif source.is_file():
-            self._readers.append((str(source), lambda: images.read(source)))
+            self._readers.append((str(source), lambda: self._read(source)))
             self.locations.append((source.parent, source.name))
         else:
             raise StyleLoomError(f"no such folder or file: {source}")
+
+    def _wanted(self, name: str) -> bool:
+        return is_picture(name, ARRAYS if self._channels else ())
+
+    def _read(self, file: Any, name: str | None = None) -> Tensor:
+        return read_channels(file, name=name) if self._channels else images.read(file, name=name)
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -135,7 +144,7 @@ class Pictures:
             self.damaged[name] = str(error)
             return None
         if self.shorter is None:
-            return picture[0]
+            return self._keep_exactly(index, picture[0])
         height, width = picture.shape[-2:]
         scale = min(1, self.shorter / min(height, width))
         picture = images.resize(picture, (round(height * scale), round(width * scale)))
@@ -144,6 +153,14 @@ class Pictures:
             self._room -= kept.numel()
             self._kept[index] = kept
         return kept.float() / 255
+
+    def _keep_exactly(self, index: int, picture: Tensor) -> Tensor:
+        """Keep a picture [C, H, W] of 8-bit numbers, where all channels are read; others are read again each time."""
+        numbers = (picture * 255).round()
+        if self._channels and self._room >= picture.numel() and torch.equal(numbers / 255, picture):
+            self._room -= picture.numel()
+            self._kept[index] = numbers.to(torch.uint8)
+        return picture
 
 
 class SquareImages:
@@ -306,7 +323,7 @@ def _table(source: Path) -> dict[str, Any] | None:
         raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {expected}") from error
 
 
-def _from_zip(archive: zipfile.ZipFile, name: str, file: str) -> Read:
+def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_picture: Callable[..., Tensor]) -> Read:
     def read() -> Tensor:
         try:
             data = archive.read(name)
@@ -318,16 +335,17 @@ def _from_zip(archive: zipfile.ZipFile, name: str, file: str) -> Read:
             RuntimeError,
         ) as error:  # damaged, encrypted, or packed otherwise
             raise StyleLoomError(f"cannot read {file}: {error}") from error
-        return images.read(io.BytesIO(data), name=file)
+        return read_picture(io.BytesIO(data), name=file)
 
     return read
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file is a picture by its name; hidden files and what macOS puts beside pictures are none."""
+def is_picture(name: str, more: Collection[str] = ()) -> bool:
+    """Whether a file is a picture by its name, or has one of ``more`` suffixes; hidden files and what macOS puts beside pictures
+    are none."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in images.SUFFIXES
+    return not hidden and PurePosixPath(name).suffix.lower() in (*images.SUFFIXES, *more)
 
 
 def order(count: int, seed: int, first: int, many: int) -> list[int]:

@@ -72,11 +72,15 @@ class Conv(nn.Conv2d):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
         if self.margin:
             x = F.pad(x, (self.margin,) * 4, mode="reflect")
-        if self.out_channels < 8 <= self.kernel_size[0] and self.stride == (1, 1) and x.dtype != torch.bfloat16:
+        if self.out_channels < 8 and self._few_columns_pay(x):
             return _convolved_by_columns(x, self.weight, self.bias)
         if self.stride == (1, 1) and winograd.pays(x, self.weight):
             return winograd.convolve(x, self.weight, self.bias)
         return super().forward(x)
+
+    def _few_columns_pay(self, x: Tensor) -> bool:
+        fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+        return x.device.type == "cpu" and fp32 and self.kernel_size[0] >= 8 and self.stride == (1, 1)
 
 
 def _convolved_upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

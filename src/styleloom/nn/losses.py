@@ -1,4 +1,4 @@
-"""What is minimized: content, style and smoothness, as plain functions of tensors.
+"""What is minimized: content, style, smoothness and what a discriminator says, as plain functions of tensors.
 
 Style is what is left of a feature map when positions are forgotten. Here that is a pair of moments over positions, the
 mean [N, C] and the second moment [N, C, C] (the Gram matrix divided by the number of positions), and every style loss
@@ -7,12 +7,15 @@ compares such pairs. A weight map makes it the style of a region.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from styleloom.core.errors import check_choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +194,39 @@ def total_variation(image: Tensor) -> Tensor:
         neighbor = padded[:, :, 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
         total = total + share * F.mse_loss(neighbor, image)
     return total / 3
+
+
+GAN_MODES = ("vanilla", "lsgan", "wgangp")
+
+
+def gan_loss(logits: Tensor, real: bool, mode: str = "vanilla") -> Tensor:
+    """What a discriminator's logits lack from saying "real", or "made" -> scalar.
+
+    Args:
+        logits: of any shape.
+        real: what they are to say.
+        mode: ``"vanilla"`` (cross-entropy, Goodfellow et al. 2014), ``"lsgan"`` (squares, Mao et al. 2017) or ``"wgangp"``
+            (the mean itself, Gulrajani et al. 2017).
+    """
+    check_choice("gan_mode", mode, GAN_MODES)
+    logits = logits.float()
+    if mode == "wgangp":
+        return -logits.mean() if real else logits.mean()
+    target = torch.full_like(logits, float(real))
+    return F.mse_loss(logits, target) if mode == "lsgan" else F.binary_cross_entropy_with_logits(logits, target)
+
+
+def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Mean of (|gradient of the logits| - 1)^2 at each image (Gulrajani et al. 2017, Eq. 3, without its weight).
+
+    Args:
+        discriminator: to logits.
+        images: [N, C, H, W], real, made or between.
+    """
+    images = images.detach().requires_grad_(True)
+    logits = discriminator(images)
+    (gradient,) = torch.autograd.grad(logits, images, torch.ones_like(logits), create_graph=True)
+    return ((gradient.flatten(1) + 1e-16).norm(2, 1) - 1).square().mean()
 
 
 _TINY = 1e-12

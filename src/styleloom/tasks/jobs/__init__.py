@@ -5,8 +5,9 @@ from .generate import evaluate, generate
 from .invert import invert
 from .prepare import prepare
 from .stylize import stylize, upscale
+from .translate import translate
 
 __all__ = [
     "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "Progressed", "Started", "evaluate", "generate", "invert",
-    "prepare", "run", "stylize", "upscale",
+    "prepare", "run", "stylize", "translate", "upscale",
 ]  # fmt: skip

@@ -85,11 +85,11 @@ def stylize(
     if method != "gatys" and (start or preview_every or content_mask):
         raise StyleLoomError(f"--start, --content-mask and --preview-every are for gatys; {method} paints in one pass")
     config = module.configure(preset, **settings)
-    film = isinstance(content, str | Path) and video.is_video(content)
-    if film and method == "gatys":
+    is_film = isinstance(content, str | Path) and video.is_video(content)
+    if is_film and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
-    contents = [str(content)] if film else find_all(content)
-    targets, folder = ([video.check_video(out)], None) if film else targets_of(contents, content, Path(out), output)
+    contents = [str(content)] if is_film else find_all(content)
+    targets, folder = ([video.check_video(out)], None) if is_film else targets_of(contents, content, Path(out), output)
     several = style if isinstance(style, list | tuple) else [style]
     named = method in api.NAMED
     styles: list[Any] = [str(each) for each in several] if named else []
@@ -106,7 +106,7 @@ def stylize(
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:
-                yield from _one_by_one(
+                yield from one_by_one(
                     item, lambda item: _descend(item, styles, config, preview_every, max_pixels, device, options, output)
                 )
 
@@ -114,8 +114,8 @@ def stylize(
         paint = api.painter(method, styles, config, **options)
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
-            if film:
-                yield from _one_by_one(items[0], lambda item: _film(item, lambda frames: paint(frames.to(device)), smooth))
+            if is_film:
+                yield from one_by_one(items[0], lambda item: film(item, lambda frames: paint(frames.to(device)), smooth))
             else:
                 yield from _passes(items, paint, batch, device, max_pixels, output)
 
@@ -128,7 +128,7 @@ def stylize(
             asdict(config),
             asdict(output),
             weights,
-            smooth if film else 0,
+            smooth if is_film else 0,
             [each for each in styles if isinstance(each, str)],
             tensors=[
                 *(each for each in styles if isinstance(each, Tensor)),
@@ -139,7 +139,7 @@ def stylize(
         folder=folder,
         sources=read,
         state=state_of if method == "gatys" else None,
-        summary=lambda done: dict(method=method) | _pictures(done, device),
+        summary=lambda done: dict(method=method) | pictures_summary(done, device),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
@@ -161,7 +161,7 @@ def state_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.state")
 
 
-def _one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[Event]:
+def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[Event]:
     """The work on one item; what it refuses fails it."""
     try:
         yield from work(item)
@@ -210,7 +210,7 @@ def _descend(
     yield ItemDone(item.name, (str(target),), round(step.seconds, 2), dict(size=size, steps=step.index, losses=step.losses))
 
 
-def _film(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
+def film(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
     """Paint a video."""
     (target,) = item.targets
     last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
@@ -234,7 +234,7 @@ def _passes(
         else:
             seconds = (time.perf_counter() - mark) / len(waiting)
             for (item, _), result in zip(waiting, results.split(1), strict=True):
-                yield from _one_by_one(item, lambda item, result=result: _written(item, result, seconds, "stylize", output))  # type: ignore[misc]
+                yield from one_by_one(item, lambda item, result=result: written(item, result, seconds, "stylize", output))  # type: ignore[misc]
         waiting.clear()
 
     for item in items:
@@ -249,14 +249,14 @@ def _passes(
     yield from painted()
 
 
-def _written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
+def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
     """Write a picture and say so."""
     (target,) = item.targets
     write_output(image, target, output, source=item.name, software=software(verb))
     yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
 
 
-def _pictures(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
+def pictures_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
     """What there is to tell of all pictures."""
     rows = [dict(content=each.item, out=each.out[0], seconds=each.seconds) | each.values for each in done]
     return dict(device=str(device), pictures=rows)
@@ -301,11 +301,11 @@ def upscale(
         picture = open_picture(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
         mark = time.perf_counter()
         large = super_resolution.upscale(picture, network, tile=tile)
-        yield from _written(item, large, time.perf_counter() - mark, "upscale", output)
+        yield from written(item, large, time.perf_counter() - mark, "upscale", output)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         for item in items:
-            yield from _one_by_one(item, enlarge)
+            yield from one_by_one(item, enlarge)
 
     job = Job(
         "upscale",
@@ -314,6 +314,6 @@ def upscale(
         settings=digest(asdict(output), tensors=network.state_dict().values()),
         folder=folder,
         sources=[*contents, model],
-        summary=lambda done: _pictures(done, device),
+        summary=lambda done: pictures_summary(done, device),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -1,0 +1,369 @@
+"""Two domains of images: aligned pairs, of files or made on the fly, and sets that know nothing of each other."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import RandomState
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError, check_choice
+
+from . import toonfaces
+from .datasets import Item, Pictures
+from .derive import DERIVATIONS, framed
+
+Source = str | Path
+TOONFACES = "toonfaces:"
+TOONS = 2_000  # faces of a domain
+TOON_SIZE = 128
+LAYOUTS = ("auto", "aligned", "folders", "photos")
+FOLDERS = (("trainA", "trainB"), ("A", "B"), ("train_A", "train_B"))
+"""What the two domains' folders are called in others' data sets."""
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Images of two domains, A and B, by number.
+
+    Attributes:
+        count: pairs, or images of the larger domain.
+        channels: of A and of B.
+        pair: image a [A, H, W] and b [B, H, W] in [0, 1], of a number and a random state; of one size where they are aligned.
+        aligned: a and b show the same.
+        derive: how a is made of b (see :data:`~styleloom.data.derive.DERIVATIONS`), or nothing.
+        labels: colors of a's classes, [[r, g, b], ...] of 8-bit numbers, where a is a label map.
+        damaged: of each set, those that could not be read so far.
+        instances: of a number, the instances' numbers [1, H, W], of the size of a and b; None where they are not known.
+    """
+
+    count: int
+    channels: tuple[int, int]
+    pair: Callable[[int, RandomState], Pair]
+    aligned: bool = True
+    derive: str = ""
+    labels: tuple[tuple[int, int, int], ...] = ()
+    damaged: Sequence[Mapping[str, str]] = field(default_factory=list)
+    instances: Callable[[int], Tensor] | None = None
+
+    @property
+    def has_instances(self) -> bool:
+        """Whether examples tell instances apart."""
+        return self.instances is not None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def example(self, size: int, load_size: int = 0, *, flip: bool = True) -> Item:
+        """What makes a training example: a [A, size, size] and b [B, size, size], in [-1, 1], see :func:`~.derive.framed`, and
+        where instances are known their numbers [1, size, size]."""
+
+        def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
+            a, b = self.pair(index, rng)
+            numbers: list[Tensor] = []
+            if self.instances is not None:
+                given = [self.instances(index), a, b]
+                nearest = 1 + bool(self.labels)
+                of_instances, a, b = framed(given, size, load_size, rng, flip=flip, nearest=nearest)
+                numbers = [of_instances]
+            elif self.derive:  # a is made after the cut, of what is seen
+                (b,) = framed([b], size, load_size, rng, flip=flip)
+                a, b = DERIVATIONS[self.derive].pair(b, rng)
+            elif self.aligned:
+                a, b = framed([a, b], size, load_size, rng, flip=flip, nearest=bool(self.labels))
+            else:
+                (a,), (b,) = (framed([each], size, load_size, rng, flip=flip) for each in (a, b))
+            if self.labels:
+                a = one_hot(a[None], self.labels)[0]
+            return a.contiguous() * 2 - 1, b.contiguous() * 2 - 1, *numbers
+
+        return item
+
+    def turned(self) -> Domains:
+        """The same with A and B exchanged.
+
+        Raises:
+            StyleLoomError: a is made of b, or a label map, which is no answer of a network.
+        """
+        if self.derive or self.labels or self.instances:
+            raise StyleLoomError("direction BtoA needs images on both sides; what is made of them on the fly is an input only")
+
+        def pair(index: int, rng: RandomState) -> Pair:
+            a, b = self.pair(index, rng)
+            return b, a
+
+        return replace(self, channels=self.channels[::-1], pair=pair)
+
+
+def open_domains(
+    data: Source | Sequence[Source],
+    other: Source | Sequence[Source] | None = None,
+    *,
+    aligned: bool,
+    layout: str = "auto",
+    derive: str = "",
+    labels: Source | None = None,
+    instances: Source | None = None,
+) -> Domains:
+    """Two domains of images, in whatever layout they lie.
+
+    Args:
+        data: for aligned pairs side-by-side images (A left, B right), or with ``derive`` photographs; otherwise domain A, or a
+            folder that holds both as ``trainA`` and ``trainB``, or ``A`` and ``B``. ``toonfaces:smile=-0.8:0.8`` draws cartoon
+            faces that differ in an attribute.
+        other: domain B; of aligned pairs it has the names of A.
+        aligned: a and b show the same; otherwise each side is sampled by itself.
+        layout: ``"aligned"`` (side by side), ``"folders"``, ``"photos"`` (with ``derive``) or ``"auto"``.
+        derive: make a of photographs, see :data:`~styleloom.data.derive.DERIVATIONS`.
+        labels: a table of colors, lines of ``r,g,b`` or ``name,r,g,b``: a is a label map, and becomes a channel a class.
+        instances: a folder of maps with the names of A, of another number (or color) for each object.
+
+    Raises:
+        StyleLoomError: no images, a side that is empty, files without a twin, or of another size or number of channels.
+    """
+    check_choice("layout", layout, LAYOUTS)
+    several = [data] if isinstance(data, str | Path) else list(data)
+    if derive:
+        check_choice("derive", derive, DERIVATIONS)
+    if derive and (other is not None or not aligned or labels or layout not in ("auto", "photos")):
+        raise StyleLoomError("derive makes pairs of photographs; it takes no second folder, no label table and no other layout")
+    if layout == "photos" and not derive:
+        raise StyleLoomError(f"layout photos makes pairs of photographs; say how with derive: {', '.join(DERIVATIONS)}")
+    if str(several[0]).startswith(TOONFACES):
+        return toons(str(several[0]), aligned=aligned)
+    if derive:
+        return derived(several, derive)
+    if other is None and len(several) == 1 and layout != "aligned" and (found := _both(Path(several[0]))):
+        several, other = [found[0]], found[1]
+    table = read_labels(labels) if labels else ()
+    if other is not None:
+        made = _twins(several, other) if aligned else unaligned(several, other)
+    elif layout == "folders" or not aligned:
+        wanted = " or ".join(f"{a} and {b}" for a, b in FOLDERS)
+        raise StyleLoomError(f"{several[0]} holds one domain; give the other one too, or a folder that holds {wanted}")
+    else:
+        made = _side_by_side(several)
+    if table and not aligned:
+        raise StyleLoomError("label maps are for aligned pairs; leave the table out")
+    if instances is not None:
+        if not aligned or other is None:
+            raise StyleLoomError("instance maps are for aligned pairs in two folders; leave them out")
+        made = replace(made, instances=_instances(instances, several))
+    return replace(made, labels=table, channels=(len(table), made.channels[1])) if table else made
+
+
+def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
+    """Each image's numbers of instances, by the number of the pair."""
+    maps, one = _domain(source, "instances"), _domain(a, "A")
+    places = {_stem(name): place for place, (_, name) in enumerate(maps.locations)}
+    names = sorted(_stem(name) for _, name in one.locations)
+    if lone := [name for name in names if name not in places]:
+        raise StyleLoomError(f"{len(lone)} images have no instance map: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}")
+    scale = torch.tensor([1.0, 256.0, 65536.0])[:, None, None]
+
+    def numbers(index: int) -> Tensor:
+        image = maps.read(places[names[index % len(names)]])
+        if image is None:
+            raise maps.unreadable()
+        return ((image * 255).round() * scale[: len(image)]).sum(0, keepdim=True) if len(image) <= 3 else image[:1]
+
+    return numbers
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _both(root: Path) -> tuple[Path, Path] | None:
+    """The folders of both domains in one folder."""
+    return next(((root / a, root / b) for a, b in FOLDERS if (root / a).is_dir() and (root / b).is_dir()), None)
+
+
+def derived(data: Sequence[Source], derive: str) -> Domains:
+    """Pairs that are made of photographs."""
+    pictures, kind = Pictures(data, channels=True), DERIVATIONS[derive]
+
+    def pair(index: int, rng: RandomState) -> Pair:
+        place, image = pictures.find(index, rng)
+        if len(image) != 3:
+            raise StyleLoomError(f"{pictures.locations[place][1]} has {len(image)} channels; derive takes RGB photographs")
+        return image, image
+
+    return Domains(len(pictures), (kind.in_channels, kind.out_channels), pair, derive=derive, damaged=[pictures.damaged])
+
+
+def _side_by_side(data: Sequence[Source]) -> Domains:
+    pictures = Pictures(data, channels=True)
+
+    def halves(image: Tensor) -> Pair:
+        width = image.shape[2] // 2
+        return image[:, :, :width], image[:, :, width : 2 * width]
+
+    def pair(index: int, rng: RandomState) -> Pair:
+        place, image = pictures.find(index, rng)
+        if image.shape[2] < 2 or image.shape[2] % 2:
+            name = pictures.locations[place][1]
+            raise StyleLoomError(
+                f"{name} is {image.shape[2]} pixels wide; a pair side by side has an even width, A left and B right"
+            )
+        return halves(image)
+
+    first = pictures[0]
+    return Domains(len(pictures), (len(first), len(first)), _checked(pair, (len(first), len(first))), damaged=[pictures.damaged])
+
+
+def _twins(a: Sequence[Source], b: Source | Sequence[Source]) -> Domains:
+    """Two folders with the same names, but for suffixes."""
+    one, two = _domain(a, "A"), _domain(b, "B")
+    places: list[dict[str, int]] = []
+    for side, pictures in (("A", one), ("B", two)):
+        stems = [_stem(name) for _, name in pictures.locations]
+        if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+            raise StyleLoomError(f"domain {side} has several images called {twice}; rename them")
+        places.append({stem: place for place, stem in enumerate(stems)})
+    for side, lone in (("B", sorted(places[0].keys() - places[1].keys())), ("A", sorted(places[1].keys() - places[0].keys()))):
+        if lone:
+            raise StyleLoomError(
+                f"{len(lone)} images have no twin in {side}: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}"
+            )
+    names = sorted(places[0])
+    channels = (len(one[0]), len(two[0]))
+    good = list(range(len(names)))
+
+    def pair(index: int, rng: RandomState) -> Pair:
+        left, place = list(good), index % len(names)
+        while True:
+            images = one.read(places[0][names[place]]), two.read(places[1][names[place]])
+            if images[0] is not None and images[1] is not None:
+                if images[0].shape[1:] != images[1].shape[1:]:
+                    sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in images if image is not None)
+                    raise StyleLoomError(f"{names[place]} is {sizes} in the two folders; images of a pair have one size")
+                return images[0], images[1]
+            left.remove(place)
+            if not left:
+                raise one.unreadable() if one.damaged else two.unreadable()
+            place = left[rng.randint(len(left))]
+
+    return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged])
+
+
+def unaligned(a: Source | Sequence[Source], b: Source | Sequence[Source]) -> Domains:
+    """Two sets of images, each sampled by itself: a in the order of an epoch, b at random, as CycleGAN has it."""
+    one, two = _domain(a, "A"), _domain(b, "B")
+    swapped = len(two) > len(one)
+    channels = (len(one[0]), len(two[0]))
+
+    def pair(index: int, rng: RandomState) -> Pair:
+        if swapped:
+            return one.find(rng.randint(len(one)), rng)[1], two.find(index, rng)[1]
+        return one.find(index, rng)[1], two.find(rng.randint(len(two)), rng)[1]
+
+    return Domains(max(len(one), len(two)), channels, _checked(pair, channels), aligned=False, damaged=[one.damaged, two.damaged])
+
+
+def _domain(sources: Source | Sequence[Source], side: str) -> Pictures:
+    try:
+        return Pictures(sources, channels=True)
+    except StyleLoomError as error:
+        raise StyleLoomError(f"domain {side}: {error}") from error
+
+
+def _checked(pair: Callable[[int, RandomState], Pair], channels: tuple[int, int]) -> Callable[[int, RandomState], Pair]:
+    """The same, whose images all have the first one's number of channels."""
+
+    def checked(index: int, rng: RandomState) -> Pair:
+        images = pair(index, rng)
+        for side, image, wanted in zip("AB", images, channels, strict=True):
+            if len(image) != wanted:
+                raise StyleLoomError(f"image {index} of domain {side} has {len(image)} channels, and the first one {wanted}")
+        return images
+
+    return checked
+
+
+def toons(text: str, *, aligned: bool, count: int = TOONS, first: int = 0) -> Domains:
+    """Cartoon faces without and with an attribute, of which the true counterfactual is known.
+
+    Args:
+        text: ``toonfaces:smile=-0.8:0.8``, an attribute and its values in A and in B.
+        aligned: the same faces in both domains; otherwise other ones.
+        count: faces of a domain.
+        first: seed of the first one.
+
+    Raises:
+        StyleLoomError: another form, or no such attribute or value.
+    """
+    low, high = toon_values(text)
+    kept: dict[tuple[int, bool], Tensor] = {}
+
+    def face(seed: int, changed: bool) -> Tensor:
+        if (seed, changed) not in kept:
+            drawn = toonfaces.render(replace(toonfaces.attributes(seed), **(high if changed else low)), TOON_SIZE)[0]
+            kept[seed, changed] = (drawn * 255).round().byte()
+        return kept[seed, changed].float() / 255
+
+    def pair(index: int, rng: RandomState) -> Pair:
+        seed = first + index % count
+        return face(seed, False), face(seed if aligned else first + count + rng.randint(count), True)
+
+    return Domains(count, (3, 3), pair, aligned=aligned)
+
+
+def toon_values(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attribute and its two values in ``toonfaces:smile=-0.8:0.8``."""
+    name, _, values = text.removeprefix(TOONFACES).partition("=")
+    name, (low, _, high) = name.strip(), values.partition(":")
+    if name in toonfaces.CHOICES and low and high:
+        pair: tuple[Any, Any] = (low, high)
+    elif name in toonfaces.RANGES:
+        try:
+            pair = float(low), float(high)
+        except ValueError:
+            pair = ("", "")
+    else:
+        pair = ("", "")
+    if "" in pair:
+        raise StyleLoomError(
+            f"{text!r} is no pair of cartoon faces; write toonfaces:smile=-0.8:0.8, with an attribute of toonfaces"
+        )
+    for value in pair:
+        replace(toonfaces.attributes(0), **{name: value})  # which refuses others
+    return {name: pair[0]}, {name: pair[1]}
+
+
+def read_labels(path: Source) -> tuple[tuple[int, int, int], ...]:
+    """A table of colors: ``r,g,b`` or ``name,r,g,b`` a line, in the order of the classes.
+
+    Raises:
+        StyleLoomError: no such file, no table, or a color twice.
+    """
+    try:
+        rows = [row for row in csv.reader(Path(path).read_text().splitlines()) if row and not row[0].startswith("#")]
+        colors = [tuple(int(cell) for cell in row[-3:]) for row in rows]
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise StyleLoomError(f"cannot read the color table {path}: {error}; wanted lines of name,r,g,b") from error
+    wrong = next((color for color in colors if len(color) != 3 or not all(0 <= each <= 255 for each in color)), None)
+    if not colors or wrong:
+        raise StyleLoomError(f"the color table {path} holds {wrong or 'nothing'}; wanted lines of name,r,g,b from 0 to 255")
+    if len(set(colors)) < len(colors):
+        raise StyleLoomError(f"the color table {path} has a color twice; each class has its own")
+    return tuple((red, green, blue) for red, green, blue in colors)
+
+
+def one_hot(image: Tensor, colors: Sequence[Sequence[int]]) -> Tensor:
+    """A channel a class, 1 where its color is nearest: [N, 3, H, W] in [0, 1] -> [N, K, H, W]."""
+    return torch.nn.functional.one_hot(classes(image, colors), len(colors)).permute(0, 3, 1, 2).float()
+
+
+def classes(image: Tensor, colors: Sequence[Sequence[int]]) -> Tensor:
+    """The number of the nearest color: [N, 3, H, W] in [0, 1] -> [N, H, W]."""
+    table = torch.from_numpy(np.array(colors, dtype=np.float32)) / 255
+    distances = torch.stack([(image - color.view(1, 3, 1, 1)).square().sum(1) for color in table])
+    return distances.argmin(0)

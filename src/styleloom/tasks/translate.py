@@ -1,0 +1,171 @@
+"""Images of one domain made images of another, at their own size."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.data import bundled, images
+from styleloom.data.derive import DERIVATIONS
+from styleloom.data.images import floats
+from styleloom.data.pairs import one_hot
+from styleloom.data.tiles import MULTIPLE, by_tiles
+from styleloom.models import load_translator_of
+from styleloom.nn.layers import placed
+from styleloom.nn.translation import inference_mode_of, statistics_of
+from styleloom.nn.translator import Translator
+
+from .stylize import kept_outside
+
+STATISTICS = ("saved", "batch")
+THUMBNAIL = 768  # longer side of what a large image's statistics are taken from
+
+
+@torch.inference_mode()
+def translate(
+    model: Translator | str | Path,
+    image: Any,
+    *,
+    to: str = "B",
+    mask: Tensor | None = None,
+    statistics: str = "saved",
+    seed: int | None = None,
+    drawing: bool = False,
+    size: int = 0,
+    tile: int = 1024,
+) -> Tensor:
+    """Translate images into the other domain, each at its own size.
+
+    Args:
+        model: from :func:`styleloom.load`, or the name or file of one.
+        image: [N, C, H, W] in [0, 1]; or a file, a bundled name, a PIL image or an array.
+        to: the domain to make: ``"B"``, or ``"A"`` where the model goes both ways.
+        mask: [1, 1, H, W] in [0, 1]: where the result is wanted; elsewhere the image stays as it is, to the bit.
+        statistics: ``"saved"``, or ``"batch"`` to let batch norm use each image's own, as the authors' test script does.
+        seed: leave dropout on, with this noise: another seed gives another image.
+        drawing: the image is what the model takes (lines, black on white), not a photograph to make that of.
+        size: shorter side to work at; 0: the image's own.
+        tile: larger images are translated in tiles of so many pixels, without a seam; 0: never. U-Nets see the whole image.
+
+    Returns:
+        [N, C', H, W] in [0, 1].
+
+    Raises:
+        StyleLoomError: no such model, domain or choice, or an image of another number of channels.
+
+    Source: the module of the model's method names its paper.
+    """
+    check_choice("statistics", statistics, STATISTICS)
+    model = model if isinstance(model, Translator) else load_translator_of(model)
+    image = as_image(image)
+    model = placed(model, image.device)
+    network = model.to_domain(to)
+    given = [image] if not size else [_scaled(image, size)]
+    results = []
+    for photo in given[0].split(1):
+        x = inputs_of(model, photo, to=to, drawing=drawing)
+        check_channels(network, x, to)
+        if seed is None:
+            answer = _answer(network, x, statistics, None, tile)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                answer = _answer(network, x, statistics, seed, tile)
+        answer = answer.add(1).div(2).clamp(0, 1)
+        if model.derive and photo.shape[1] == 3:
+            answer = DERIVATIONS[model.derive].finish(photo, answer)
+        results.append(answer)
+    translated = torch.cat(results)
+    if size and translated.shape[1] == 3 and mask is not None:
+        translated = images.resize(translated, tuple(image.shape[-2:])).clamp(0, 1)
+    if mask is not None:
+        if translated.shape[1] != image.shape[1]:
+            raise StyleLoomError("a mask needs a result with the channels of the image; leave it out")
+        translated = kept_outside(translated, image, mask)
+    return translated
+
+
+def as_image(image: Any) -> Tensor:
+    """[N, C, H, W] in [0, 1] of whatever holds an image; any number of channels, where it is a tensor."""
+    if isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] != 3:
+        return floats(image)
+    if isinstance(image, str) and bundled.is_bundled(image):
+        return bundled.bundled(image)
+    return floats(images.as_images(image, "image"))
+
+
+def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool = False) -> Tensor:
+    """What a model takes, [1, C, H, W] in [-1, 1], of an image [1, C', H, W] in [0, 1].
+
+    Raises:
+        StyleLoomError: a drawing for a model that takes none.
+    """
+    kind = DERIVATIONS.get(model.derive) if to == "B" else None
+    if drawing and (kind is None or not kind.drawn):
+        raise StyleLoomError("this model takes no drawings; leave that out")
+    if kind is not None and drawing:
+        photo = images.luma(photo) if photo.shape[1] == 3 else photo
+    elif kind is not None and photo.shape[1] == 3 and model.derive not in ("low", "hole"):
+        photo = kind.pair(photo[0], RandomState(0))[0][None].to(photo.device)
+    elif model.labels and to == "B" and photo.shape[1] == 3:
+        photo = one_hot(photo, model.labels)
+    return photo * 2 - 1
+
+
+def check_channels(network: nn.Module, x: Tensor, to: str) -> None:
+    """Raise StyleLoomError where an image has not the channels that a network takes."""
+    if x.shape[1] != network.in_channels:
+        raise StyleLoomError(f"the image has {x.shape[1]} channels; the network that makes {to} takes {network.in_channels}")
+
+
+def _scaled(image: Tensor, size: int) -> Tensor:
+    height, width = image.shape[-2:]
+    scale = size / min(height, width)
+    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale)))).clamp(0, 1)
+
+
+def _answer(network: nn.Module, x: Tensor, statistics: str, seed: int | None, tile: int) -> Tensor:
+    """One image through a network, whole or tile by tile: [1, C, H, W] -> [1, C', H, W] in [-1, 1]."""
+    reach, multiple = network.reach, int(network.multiple)  # type: ignore[arg-type]
+    grain = math.lcm(multiple, MULTIPLE)
+    with ExitStack() as stack:
+        stack.enter_context(inference_mode_of(network, batch_statistics=statistics == "batch", noise=seed is not None))
+        height, width = x.shape[-2:]
+        if not tile or reach is None or height * width <= tile**2:
+            return _padded(network, x, multiple)
+        thumbnail = images.resize_to_fit((x + 1) / 2, min(THUMBNAIL, max(height, width))) * 2 - 1
+        stack.enter_context(statistics_of(_Padded(network, multiple), thumbnail))
+        margin = -(-int(reach) // grain) * grain  # type: ignore[arg-type]
+        tile = -(-tile // grain) * grain
+        like = x.new_empty(1, int(network.out_channels), height, width)  # type: ignore[arg-type]
+        made = by_tiles(lambda window: (_padded(network, window.cut(x), multiple) + 1) / 2, like, tile, margin)  # in [0, 1]
+        return made * 2 - 1
+
+
+class _Padded(nn.Module):
+    """A network for images of any size."""
+
+    def __init__(self, network: nn.Module, multiple: int) -> None:
+        super().__init__()
+        self.network, self.multiple = network, multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C', H, W]."""
+        return _padded(self.network, x, self.multiple)
+
+
+def _padded(network: nn.Module, x: Tensor, multiple: int) -> Tensor:
+    """A network on an image of any size: its border is repeated until the network takes it, and cut off again."""
+    height, width = x.shape[-2:]
+    least = 2 * multiple if multiple > 8 else 4 * multiple
+    below, right = (max(-side % multiple, least - side) for side in (height, width))
+    result: Tensor = network(F.pad(x, (0, right, 0, below), mode="replicate"))
+    return result[..., :height, :width]

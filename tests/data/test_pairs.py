@@ -1,0 +1,207 @@
+"""Two domains of images: layouts, what is made on the fly, and what is refused."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.color
+import tifffile
+import torch
+from numpy.random import RandomState
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images, toonfaces
+from styleloom.data.channels import read_channels
+from styleloom.data.derive import DERIVATIONS, canny, framed, lab_to_rgb, rgb_to_lab, xdog
+from styleloom.data.pairs import classes, one_hot, open_domains, toons
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+
+
+def fill(name: str, count: int, height: int = 40, width: int = 48, first: int = 0) -> None:
+    Path(name).mkdir(parents=True, exist_ok=True)
+    for index in range(first, first + count):
+        images.write(torch.rand(1, 3, height, width), f"{name}/{index}.png")
+
+
+def test_side_by_side() -> None:
+    fill("pairs", 2, 32, 80)
+    domains = open_domains("pairs", aligned=True)
+    whole = images.read("pairs/0.png")[0]
+    a, b = domains.pair(0, RandomState(0))
+    assert torch.equal(a, whole[..., :40]) and torch.equal(b, whole[..., 40:])
+    with zipfile.ZipFile("pairs.zip", "w") as archive:
+        for index in range(2):
+            archive.write(f"pairs/{index}.png", f"deep/{index}.png")
+    assert torch.equal(open_domains("pairs.zip", aligned=True).pair(0, RandomState(0))[0], a)
+    fill("odd", 1, 32, 81)
+    with pytest.raises(StyleLoomError, match="0.png is 81 pixels wide; a pair side by side has an even width"):
+        open_domains("odd", aligned=True).pair(0, RandomState(0))
+
+
+def test_a_pair_is_cut_and_turned_alike() -> None:
+    """A and B of one image: whatever square is seen, both show the same of it."""
+    Path("pairs").mkdir()
+    image = torch.rand(1, 3, 60, 50)
+    images.write(torch.cat([image, 1 - image], 3), "pairs/0.png")
+    item = open_domains("pairs", aligned=True).example(32, 40)
+    for seed in range(8):
+        a, b = item(0, RandomState(seed))
+        assert a.shape == b.shape == (3, 32, 32)
+        torch.testing.assert_close(a, -b, atol=0.05, rtol=0)
+    assert len({tuple(item(0, RandomState(seed))[0].flatten()[:4].tolist()) for seed in range(8)}) > 4
+
+
+def test_two_folders_have_twins() -> None:
+    fill("data/A", 3)
+    fill("data/B", 3)
+    images.write(torch.rand(1, 3, 40, 48), "data/B/0.jpg")
+    Path("data/B/0.png").unlink()
+    (Path("data/A") / "._0.png").write_bytes(b"a resource fork")
+    domains = open_domains("data", aligned=True)
+    assert len(domains) == 3
+    assert torch.equal(domains.pair(2, RandomState(0))[0], images.read("data/A/2.png")[0])
+    assert torch.equal(domains.turned().pair(2, RandomState(0))[1], images.read("data/A/2.png")[0])
+    fill("data/A", 2, first=3)
+    with pytest.raises(StyleLoomError, match="2 images have no twin in B: 3, 4"):
+        open_domains("data", aligned=True)
+    fill("other", 5, 40, 50)
+    with pytest.raises(StyleLoomError, match="1 is 48 x 40 and 50 x 40 in the two folders; images of a pair have one size"):
+        open_domains("data/A", "other", aligned=True).pair(1, RandomState(0))
+
+
+def test_unaligned_sides_are_sampled_independently() -> None:
+    fill("data/trainA", 4)
+    fill("data/trainB", 7)
+    domains = open_domains("data", aligned=False)
+    assert len(domains) == 7 and not domains.aligned
+    own = [images.read(f"data/trainB/{index}.png")[0] for index in range(7)]
+    seen = set()
+    for index in range(7):
+        a, b = domains.pair(index, RandomState(index))
+        assert torch.equal(b, own[index])  # an epoch shows each of the larger side once
+        seen.add(float(a.sum()))
+    assert 1 < len(seen) <= 4
+    with pytest.raises(
+        StyleLoomError, match="holds one domain; give the other one too, or a folder that holds trainA and trainB"
+    ):
+        open_domains("data/trainA", aligned=False)
+    Path("empty").mkdir()
+    with pytest.raises(StyleLoomError, match="domain B: no picture in empty"):
+        open_domains("data/trainA", "empty", aligned=False)
+
+
+def test_16_bits_and_many_channels(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 24, 5)).astype(np.uint16)
+    np.save("deep.npy", deep)
+    tifffile.imwrite("deep.tif", deep, photometric="minisblack")
+    for name in ("deep.npy", "deep.tif"):
+        image = read_channels(name)
+        assert image.shape == (1, 5, 20, 24)
+        assert torch.equal((image[0] * 65535).round().permute(1, 2, 0).int(), torch.from_numpy(deep.astype(np.int32)))
+    Path("A").mkdir()
+    Path("B").mkdir()
+    for index in range(2):
+        np.save(f"A/{index}.npy", deep)
+        tifffile.imwrite(f"B/{index}.tif", deep[..., :2], photometric="minisblack", planarconfig="contig")
+    domains = open_domains("A", "B", aligned=True)
+    assert domains.channels == (5, 2)
+    a, b = domains.example(16)(0, RandomState(0))
+    assert a.shape == (5, 16, 16) and b.shape == (2, 16, 16)
+    np.save("A/1.npy", deep[..., :3])
+    with pytest.raises(StyleLoomError, match="image 1 of domain A has 3 channels, and the first one 5"):
+        open_domains("A", "B", aligned=True).pair(1, RandomState(0))
+    np.save("wrong.npy", np.full((4, 4), 3.0))
+    with pytest.raises(StyleLoomError, match="floating-point values outside of 0 to 1"):
+        read_channels("wrong.npy")
+    Path("bad.npy").write_bytes(b"junk")
+    with pytest.raises(StyleLoomError, match="cannot read bad.npy"):
+        read_channels("bad.npy")
+
+
+def test_lab_is_scikit_images() -> None:
+    image = torch.rand(1, 3, 8, 9)
+    expected = skimage.color.rgb2lab(image[0].permute(1, 2, 0).double().numpy())
+    torch.testing.assert_close(rgb_to_lab(image)[0].permute(1, 2, 0).double(), torch.from_numpy(expected), atol=2e-2, rtol=1e-3)
+    torch.testing.assert_close(lab_to_rgb(rgb_to_lab(image)), image, atol=1e-4, rtol=0)
+
+
+def test_edges_are_where_brightness_changes() -> None:
+    image = torch.zeros(3, 32, 32)
+    image[:, :, 16:] = 1
+    lines = canny(image)
+    assert lines.shape == (1, 32, 32) and set(lines.unique().tolist()) == {0.0, 1.0}
+    dark = (lines[0] == 0).nonzero()[:, 1]
+    assert len(dark) >= 28 and ((dark == 15) | (dark == 16)).all()
+    drawn = xdog(image)
+    assert drawn[0, 16, 24] > 0.95 and drawn[0, 16, 14] < 0.3  # white stays, and black by the edge is inked
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_pairs_of_photographs(name: str, picture: torch.Tensor) -> None:
+    """Channels are those that are told; the truth finishes to the photograph itself."""
+    kind = DERIVATIONS[name]
+    a, b = kind.pair(picture[0], RandomState(0))
+    assert (len(a), len(b)) == (kind.in_channels, kind.out_channels)
+    assert a.shape[1:] == picture.shape[2:] and 0 <= a.min() and a.max() <= 1 and 0 <= b.min() and b.max() <= 1
+    torch.testing.assert_close(kind.finish(picture, b[None]), picture, atol=2e-3, rtol=0)
+
+
+def test_label_maps_become_a_channel_a_class() -> None:
+    colors = ((0, 0, 0), (255, 0, 0), (0, 128, 255))
+    numbers = torch.randint(3, (1, 6, 7))
+    image = (torch.tensor(colors)[numbers].permute(0, 3, 1, 2) / 255 + 0.05 * torch.rand(1, 3, 6, 7)).clamp(0, 1)
+    assert torch.equal(classes(image, colors), numbers)
+    assert torch.equal(one_hot(image, colors).argmax(1), numbers) and one_hot(image, colors).sum() == 42
+    Path("table.csv").write_text("sky,0,0,0\nred,255,0,0\n0,128,255\n")
+    fill("A", 1)
+    fill("B", 1)
+    domains = open_domains("A", "B", aligned=True, labels="table.csv")
+    assert domains.channels == (3, 3) and domains.labels == colors
+    a, _ = domains.example(16, 20)(0, RandomState(0))
+    assert set(a.unique().tolist()) == {-1.0, 1.0} and (a.sum(0) == -1).all()
+    Path("twice.csv").write_text("0,0,0\n0,0,0\n")
+    with pytest.raises(StyleLoomError, match="has a color twice"):
+        open_domains("A", "B", aligned=True, labels="twice.csv")
+    with pytest.raises(StyleLoomError, match="needs images on both sides"):
+        domains.turned()
+
+
+def test_instances_come_along() -> None:
+    fill("A", 2)
+    fill("B", 2)
+    fill("I", 2)
+    domains = open_domains("A", "B", aligned=True, instances="I")
+    a, b, numbers = domains.example(16, 20)(1, RandomState(0))
+    assert numbers.shape == (1, 16, 16)
+    colors = {int(r) + 256 * int(g) + 65536 * int(b) for r, g, b in (images.read("I/1.png")[0] * 255).round().flatten(1).T}
+    assert {int(each) for each in numbers.unique()} <= colors  # never mixed
+    Path("I/0.png").unlink()
+    with pytest.raises(StyleLoomError, match="1 images have no instance map: 0"):
+        open_domains("A", "B", aligned=True, instances="I")
+
+
+def test_cartoon_faces_with_and_without() -> None:
+    both = toons("toonfaces:smile=-0.8:0.8", aligned=True, count=4)
+    a, b = both.pair(2, RandomState(0))
+    changed = toonfaces.render([toonfaces.attributes(2)], 128)[0]
+    assert a.shape == changed.shape
+    moved = (a - b).abs().sum(0) > 0.1
+    assert 0 < moved.float().mean() < 0.2  # a mouth and no more
+    apart = toons("toonfaces:glasses=none:round", aligned=False, count=4)
+    assert not torch.equal(*(apart.pair(0, RandomState(seed))[1] for seed in (1, 5)))
+    for wrong in ("toonfaces:smile", "toonfaces:nose=1:2", "toonfaces:smile=a:b"):
+        with pytest.raises(StyleLoomError, match="is no pair of cartoon faces"):
+            toons(wrong, aligned=True)
+    with pytest.raises(StyleLoomError, match="smile is 3"):
+        toons("toonfaces:smile=0:3", aligned=True)
+
+
+def test_small_images_are_enlarged_to_the_square() -> None:
+    (square,) = framed([torch.rand(3, 10, 14)], 16, 0, RandomState(0), flip=False)
+    assert square.shape == (3, 16, 16)
