@@ -17,11 +17,13 @@ import styleloom as sl
 from styleloom.core.checkpoint import resolve, zoo_names
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
+from styleloom.data.pairs import toons
 from styleloom.loops import eigenbasis
 from styleloom.loops.fit import Hardware
 from styleloom.loops.one_pass import OnePass
 from styleloom.papers import (
     adain,
+    cyclegan,
     dumoulin,
     gatys,
     ghiasi,
@@ -29,6 +31,8 @@ from styleloom.papers import (
     indomain,
     johnson,
     learned_optimizer,
+    pix2pix,
+    pix2pixhd,
     progan,
     stylegan,
     stylegan2,
@@ -115,6 +119,8 @@ GAN: dict[str, Any] = dict(resolution=SIDE, channel_base=128, channel_max=16, z_
 GAN |= dict(measure_pictures=4, log_every=1, sample_every=1, save_every=1, freeze=1)
 STYLED: dict[str, Any] = dict(w_dim=8, mapping_layers=2)
 NETWORK: dict[str, Any] = dict(width=4, blocks=1, deep_blocks=1, deep_width=8)
+TRANSLATION: dict[str, Any] = dict(**LOG, size=16, load_size=18, width=4, discriminator_width=4, discriminator_layers=1)
+TRANSLATION |= dict(pool_size=2, ema_decay=0.9)
 RECIPES: dict[str, Any] = {
     "johnson": johnson.Recipe(**LOG, size=32, width=4),
     "dumoulin": dumoulin.Recipe(**LOG, size=32, **NETWORK),
@@ -126,6 +132,9 @@ RECIPES: dict[str, Any] = {
         **LOG | dict(num_steps=4), pretrain_fraction=0.5, unroll_length=3, first_unroll_length=2, starts=("mean",)
     ),
     "gate": replace(learned_optimizer.RECIPES["seed"], **LOG, unroll_length=2, first_unroll_length=2, starts=("mean",)),
+    "pix2pix": pix2pix.Recipe(**TRANSLATION, depth=3),
+    "cyclegan": cyclegan.Recipe(**TRANSLATION, blocks=1),
+    "pix2pixhd": pix2pixhd.Recipe(**TRANSLATION, blocks=1, downsamplings=2, perceptual_weight=0),
     "progan": progan.Recipe(**GAN, batch=(4, 4), fade_kimg=0.004, stable_kimg=0.004),
     "stylegan": stylegan.Recipe(**GAN, **STYLED, batch=(4, 4), fade_kimg=0.004, stable_kimg=0.004),
     "stylegan2": stylegan2.Recipe(**GAN, **STYLED, batch=4, augment=True, ada_interval=1),
@@ -145,6 +154,8 @@ def arguments_of(method: str, folder: Path) -> tuple[list[Any], dict[str, Any]]:
         return [folder, folder], dict(base=base, features=small_features())
     if method == "super_resolution":
         return [folder], {}
+    if method in ("pix2pix", "cyclegan", "pix2pixhd"):
+        return [toons("toonfaces:smile=-0.8:0.8", aligned=method != "cyclegan", count=4)], {}
     generator = small_generator()
     if method == "indomain":
         recipe = stylegan2.Recipe(resolution=SIDE, channel_base=128, channel_max=16, z_dim=8, **STYLED)
@@ -247,6 +258,9 @@ def test_every_field_of_every_recipe_is_used(method: str, folder: Path, tmp_path
     # Read where the network is made, which this run starts from; or refused.
     elsewhere = {
         "ghiasi": {"encoder", "features", "embedding", "hidden", "width", "blocks", "deep_blocks", "deep_width"},
+        "pix2pix": {"blocks"},
+        "cyclegan": {"depth", "max_width"},
+        "pix2pixhd": {"local_blocks", "encoder_width", "features"},
         "loom": {*learned_optimizer.GATE_ONLY},
         "gate": {*learned_optimizer.LOOM_ONLY},
     }

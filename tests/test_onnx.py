@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
+from styleloom.nn.translation import BatchNorm, ResNetGenerator, UNet, inference_mode_of, initialize
 from styleloom.nn.vgg import Features
 from styleloom.papers import adain, dumoulin, ghiasi, johnson, stylegan, stylegan2, super_resolution
 
@@ -76,6 +77,33 @@ def test_generators(module: Any, tmp_path: Path) -> None:
         found = session.run(None, {"z": z.numpy(), "truncation_psi": psi.numpy(), "c": c.numpy()})[0]
         assert expected.std() > 0.01
         np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("statistics", ["saved", "batch"])
+@pytest.mark.parametrize("kind", ["resnet", "unet"])
+def test_translators_in_both_modes_of_batch_norm(kind: str, statistics: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network: Any = (
+        ResNetGenerator(3, 3, width=4, blocks=1, norm="batch", upsample="nearest")
+        if kind == "resnet"
+        else UNet(1, 3, width=4, depth=4)
+    )
+    initialize(network, 0.3)
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.running_mean.normal_()  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    network.eval()
+    sl.export(sl.Translator({"B": network}), tmp_path / "model.onnx", statistics=statistics)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    for shape in ((1, 61, 95), (3, 48, 64)):
+        image = torch.rand(shape[0], network.in_channels, *shape[1:])
+        below, right = (-side % network.multiple for side in shape[1:])
+        with torch.no_grad(), inference_mode_of(network, batch_statistics=statistics == "batch"):
+            padded = nn.functional.pad(image * 2 - 1, (0, right, 0, below), mode="replicate")
+            expected = network(padded)[..., : shape[1], : shape[2]].add(1).div(2).clamp(0, 1)
+        output = torch.from_numpy(session.run(None, {"image": image.numpy()})[0])
+        torch.testing.assert_close(output, expected, atol=5e-4, rtol=0)
 
 
 def test_errors(tmp_path: Path) -> None:

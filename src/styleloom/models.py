@@ -90,6 +90,7 @@ def convert(
     out: str | Path,
     *,
     encoder: str | Path | None = None,
+    other: str | Path | None = None,
     resolution: int | None = None,
     licence: str = "unknown",
 ) -> dict[str, Any]:
@@ -98,10 +99,11 @@ def convert(
     Nothing in the source is ever run; a file that asks for more than tensors is refused.
 
     Args:
-        source: a ``.pkl`` of NVIDIA's ProGAN, StyleGAN or StyleGAN2, a checkpoint of rosinality's repositories, or a style
-            network of pytorch/examples, rrmina or naoto0804.
+        source: a ``.pkl`` of NVIDIA's ProGAN, StyleGAN or StyleGAN2, a checkpoint of rosinality's repositories, a style
+            network of pytorch/examples, rrmina or naoto0804, or a generator of pytorch-CycleGAN-and-pix2pix or pix2pixHD.
         out: a ``.safetensors``.
         encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
+        other: the second generator of a CycleGAN, which goes back.
         resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
         licence: what the file may be used for, noted in the model.
 
@@ -113,7 +115,9 @@ def convert(
     """
     out = Path(out)
     checkpoint.check_model_path(out)
-    kind, tensors, config = convert_official(Path(source), encoder=Path(encoder) if encoder else None, resolution=resolution)
+    kind, tensors, config = convert_official(
+        Path(source), encoder=Path(encoder) if encoder else None, other=Path(other) if other else None, resolution=resolution
+    )
     if kind in GENERATORS:
         estimate = "G.mapping.w_avg" not in tensors  # in files of projects that estimate it each time
         if estimate:

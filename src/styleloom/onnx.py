@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
-from .core.errors import StyleLoomError
+from .core.errors import StyleLoomError, check_choice
 from .core.files import check_parent, replacing
 from .nn.generator import Generator
+from .nn.translation import BatchNorm
+from .nn.translator import Translator
 from .papers import adain, dumoulin, ghiasi, johnson, super_resolution
 
 SMALLEST = 32  # pixels a side that an exported network takes
@@ -63,6 +66,26 @@ class _Clipped(nn.Module):
         return self.network(*inputs).clamp(0, 1)
 
 
+class _Translated(nn.Module):
+    """A translator's network on images [N, C, H, W] in [0, 1] of any size, to the other domain's in [0, 1]."""
+
+    def __init__(self, model: Translator, to: str, batch_statistics: bool) -> None:
+        super().__init__()
+        self.network: Any = model.to_domain(to)
+        for module in self.network.modules():
+            if isinstance(module, BatchNorm):
+                module.own_statistics = batch_statistics
+
+    def forward(self, image: Tensor) -> Tensor:
+        """As the network's own; borders are repeated up to a size that it takes, and cut off again."""
+        height, width = image.shape[-2:]
+        multiple = self.network.multiple
+        below, right = ((multiple - side % multiple) % multiple for side in (height, width))  # -side % 8 is no ONNX
+        x = F.pad(image * 2 - 1, (0, right, 0, below), mode="replicate")
+        translated: Tensor = self.network(x)
+        return translated[:, :, :height, :width].add(1).div(2)
+
+
 def _sides(name: str) -> dict[int, Any]:
     return {2: Dim(f"{name}_height", min=SMALLEST, max=16384), 3: Dim(f"{name}_width", min=SMALLEST, max=16384)}
 
@@ -73,6 +96,10 @@ def _picture(height: int = 68, width: int = 84) -> Tensor:
 
 def _of_image(network: nn.Module) -> dict[str, tuple[Tensor, dict[int, Any]]]:
     return {"image": (_picture(), {0: Dim("batch")} | _sides("image"))}
+
+
+def _of_channels(network: _Translated) -> dict[str, tuple[Tensor, dict[int, Any]]]:
+    return {"image": (torch.rand(2, network.network.in_channels, 68, 84), {0: Dim("batch")} | _sides("image"))}
 
 
 def _of_image_and_shares(network: dumoulin.StyleNet) -> dict[str, tuple[Tensor, dict[int, Any]]]:
@@ -116,21 +143,25 @@ EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int,
     adain.AdaIN: _of_content_and_style,
     super_resolution.Upscaler: _of_image,
     _Sampled: _of_latents,
+    _Translated: _of_channels,
 }
 """What each network takes: by name an example and which of its sides may vary."""
 
 
-def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
+def export(network: nn.Module, path: str | Path, *, to: str = "B", statistics: str = "saved") -> dict[str, list[Any]]:
     """Write a network as an ONNX file that takes batches and pictures of any size.
 
     Pictures go in and come out as [N, 3, H, W] in [0, 1], at least 32 pixels a side. A Dumoulin network also takes
     ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number, Ghiasi
     ``style_weight`` instead. A generator takes ``z`` [N, z_dim], ``truncation_psi``, a number, and where it has classes ``c``
-    [N, c_dim]; it gives pictures of its own size, with its constant noise.
+    [N, c_dim]; it gives pictures of its own size, with its constant noise. A translator takes images of its own number of
+    channels.
 
     Args:
         network: from :func:`styleloom.load`.
         path: file to write, a .onnx.
+        to: the domain that a translator makes, ``"B"`` or ``"A"``.
+        statistics: ``"saved"``, or ``"batch"`` for each batch's own in a translator's batch norms.
 
     Returns:
         The inputs: ``{name: shape}``, with names in the place of sides that may vary.
@@ -139,15 +170,21 @@ def export(network: nn.Module, path: str | Path) -> dict[str, list[Any]]:
         StyleLoomError: a network that is not exported, another suffix, or onnx is not installed.
     """
     path = Path(path)
+    check_choice("statistics", statistics, ("saved", "batch"))
     if path.suffix.lower() != ".onnx":
         raise StyleLoomError(f"cannot write {path}: an ONNX file is called .onnx")
     check_parent(path)
     network = deepcopy(network)  # it is moved and changed
     if isinstance(network, Generator):
         network = _Sampled(network)
+    if isinstance(network, Translator):
+        network = _Translated(network, to, statistics == "batch")
+    elif (to, statistics) != ("B", "saved"):
+        raise StyleLoomError("to and statistics are for translators; leave them out")
     if type(network) not in EXPORTS:
         raise StyleLoomError(
-            f"{type(network).__name__} is not exported; choose a generator, or a model of one-pass style or super-resolution"
+            f"{type(network).__name__} is not exported; choose a generator, a translator, or a model of one-pass style or of "
+            "super-resolution"
         )
     try:
         import onnxscript  # noqa: F401

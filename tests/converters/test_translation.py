@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.cli.program import run
 from torch import Tensor, nn
 
+import styleloom as sl
 from styleloom.converters.translation import as_state_dict, read_translator, translator_of
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.pth import read_state_dict
@@ -172,9 +174,31 @@ def test_the_architecture_is_read_off_names_and_shapes(network: nn.Module) -> No
         torch.testing.assert_close(one, two)
 
 
+def test_the_command_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CycleGAN of two files becomes one model, and goes back to the same tensors."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    both = {name: as_state_dict(ResNetGenerator(3, 3, width=4, blocks=6)) for name in "AB"}
+    for name, state in both.items():
+        torch.save(state, f"latest_net_G_{name}.pth")
+    torch.save(as_state_dict(PatchGAN(3, width=4)), "D.pth")
+    command = ["convert", "latest_net_G_A.pth", "--other", "latest_net_G_B.pth", "-o", "model.safetensors", "--quiet"]
+    assert run(*command) == 0
+    image = torch.rand(1, 3, 32, 32)
+    expected = translator_of(both["A"])(image * 2 - 1).add(1).div(2)
+    # Model files are of half precision only where we train them ourselves.
+    torch.testing.assert_close(sl.translate("model.safetensors", image), expected, atol=1e-5, rtol=0)
+    assert run("convert", "model.safetensors", "--to", "junyanz", "-o", "theirs", "--quiet") == 0
+    for name, state in both.items():
+        written = read_state_dict(Path(f"theirs/latest_net_G_{name}.pth"))
+        assert written.keys() == state.keys() and all(torch.equal(written[key], state[key]) for key in state)
+    assert run("convert", "D.pth", "-o", "d.safetensors", "--quiet") == 2
+    assert run("convert", "model.safetensors", "--to", "junyanz", "-o", "theirs", "--quiet") == 2  # they are there already
+
+
 def test_what_is_no_such_network_is_refused() -> None:
     whole = as_state_dict(ResNetGenerator(3, 3, width=4, blocks=6))
-    with pytest.raises(StyleLoomError, match="is not whole: it lacks model.13.conv_block.5.weight"):
+    with pytest.raises(StyleLoomError, match=r"is not whole: it lacks model\.13.conv_block\.5\.weight"):
         translator_of({key: value for key, value in whole.items() if key != "model.13.conv_block.5.weight"})
     with pytest.raises(StyleLoomError, match="holds more than a ResNetGenerator: extra"):
         translator_of(whole | {"extra": torch.zeros(1)})

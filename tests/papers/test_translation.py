@@ -1,5 +1,7 @@
 """pix2pix, CycleGAN and pix2pixHD: networks, losses that fall, and resume to the bit."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +94,7 @@ def test_pix2pix_learns_pairs(tmp_path: Path) -> None:
         network="resnet",
         blocks=1,
         norm="instance",
-        num_steps=60,
+        num_steps=80,
         lr=2e-3,
         batch=2,
     )
@@ -101,26 +103,25 @@ def test_pix2pix_learns_pairs(tmp_path: Path) -> None:
 
 
 def test_two_processes_are_one_with_instance_norm(tmp_path: Path) -> None:
-    recipe = replace(RECIPES["cyclegan"][1], batch=2, num_steps=2, pool_size=0)
-    runs = {}
-    for count in (1, 2):
-        out = tmp_path / str(count)
-        code = (
-            "from styleloom.papers import cyclegan; from styleloom.loops.fit import Hardware;"
-            "from styleloom.data.pairs import toons;"
-            f"r = cyclegan.{recipe!r};"
-            f"list(cyclegan.train(toons('toonfaces:smile=-0.8:0.8', aligned=False, count=6), r, out={str(out)!r},"
-            f" hardware=Hardware('cpu', {count})))"
-        )
-        import subprocess
-        import sys
-
-        script = tmp_path / f"run{count}.py"
-        script.write_text("if __name__ == '__main__':\n    " + code.replace(";", "\n    ").replace("\n    f", "\n    f"))
-        subprocess.run([sys.executable, str(script)], check=True, capture_output=True)
-        runs[count] = load_file(out / MODEL)
-    for key in runs[1]:
-        torch.testing.assert_close(runs[1][key].float(), runs[2][key].float(), atol=2e-3, rtol=2e-3)
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys\n"
+        "from styleloom.data.pairs import toons\n"
+        "from styleloom.loops.fit import Hardware\n"
+        "from styleloom.papers.cyclegan import Recipe, train\n"
+        "if __name__ == '__main__':\n"
+        "    data = toons('toonfaces:smile=-0.8:0.8', aligned=False, count=6)\n"
+        f"    recipe = {replace(RECIPES['cyclegan'][1], batch=2, num_steps=2, pool_size=0)!r}\n"
+        "    list(train(data, recipe, out=sys.argv[1], hardware=Hardware('cpu', int(sys.argv[2]))))\n"
+    )
+    for processes in (1, 2):
+        command = [sys.executable, str(script), str(tmp_path / str(processes)), str(processes)]
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    one, two = (load_file(tmp_path / str(processes) / STATE) for processes in (1, 2))
+    weights = [key for key, value in one.items() if value.ndim == 4 and value.numel()]
+    assert len(weights) > 20
+    for key in weights:  # Adam's steps are of one length, so a few tiny gradients that rounding turns show
+        assert (one[key] - two[key]).abs().mean() < 1e-6 + 1e-4 * one[key].abs().mean()
 
 
 @pytest.mark.parametrize(("layers", "patch"), [(0, 1), (1, 16), (2, 34), (3, 70), (5, 286)])
@@ -128,7 +129,7 @@ def test_patches_have_the_sizes_of_the_paper(layers: int, patch: int) -> None:
     """What changes a logit in the middle: a square of that side."""
     D = PatchGAN(1, width=1, layers=layers, norm="none").double()
     for conv in D.convs:
-        nn.init.constant_(conv.weight, 1.0)
+        nn.init.constant_(conv.weight, 1.0)  # type: ignore[arg-type]
     x = torch.rand(1, 1, 400, 400, dtype=torch.double, requires_grad=True)
     logits = D(x)
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
@@ -196,7 +197,7 @@ def test_an_enhancer_goes_around_a_trained_global_generator(tmp_path: Path) -> N
         pass
     whole = pix2pixhd.load(tmp_path / "whole" / MODEL)
     assert isinstance(whole.networks["B"], LocalEnhancer)
-    before, after = inner.networks["B"].state_dict(), whole.networks["B"].inner.state_dict()  # type: ignore[union-attr]
+    before, after = inner.networks["B"].state_dict(), whole.networks["B"].inner.state_dict()
     same = [torch.equal(before[name], after[name]) for name in after]
     assert not all(same)  # free from the second half on
     with pytest.raises(StyleLoomError, match="another shape: an enhancer of width n goes around one of width 2 n"):
@@ -207,9 +208,13 @@ def test_an_enhancer_goes_around_a_trained_global_generator(tmp_path: Path) -> N
     ("make", "message"),
     [
         (lambda: pix2pix.Recipe(size=100), "size is 100; this network takes a multiple of 256"),
+        (lambda: pix2pix.Recipe(size=16, depth=3), "size is 16; a discriminator of 3 layers needs 24 or more"),
         (lambda: pix2pix.Recipe(gan_weight=0, l1_weight=0), "nothing would be learned"),
         (lambda: cyclegan.Recipe(gan_weight=0, cycle_weight_x=0, cycle_weight_y=0), "nothing would be learned"),
-        (lambda: pix2pixhd.Recipe(network="unet"), "pix2pixHD's generator is a resnet"),
+        (lambda: pix2pix.Recipe(blocks=6), "blocks is 6; a unet has none"),
+        (lambda: cyclegan.Recipe(depth=7), "depth is 7; that is of network unet"),
+        (lambda: pix2pixhd.Recipe(local_blocks=4), "local_blocks is 4; that is of the enhancer"),
+        (lambda: pix2pixhd.Recipe(encoder_width=8), "encoder_width is 8; that is of the codes' encoder"),
         (lambda: pix2pixhd.networks_of(pix2pixhd.Recipe(codes=3), 3, 3, False), "codes are of instances"),
         (lambda: pix2pix.domains_of(faces(False), pix2pix.Recipe(), True), "these images are unaligned; wanted pairs"),
         (lambda: pix2pix.domains_of(faces(True), cyclegan.Recipe(), False), "these images are aligned; wanted two sets"),

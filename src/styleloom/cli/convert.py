@@ -7,6 +7,7 @@ from pathlib import Path
 
 from styleloom import models
 from styleloom.converters.nvidia import save_as_nvidia
+from styleloom.converters.translation import save_as_junyanz
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent
 
@@ -19,6 +20,7 @@ class Target(StrEnum):
 
     styleloom = "styleloom"
     nvidia = "nvidia"
+    junyanz = "junyanz"
 
 
 def convert(
@@ -28,20 +30,23 @@ def convert(
     to: Target = Target.styleloom,
     resolution: int | None = None,
     encoder: Path | None = None,
+    other: Path | None = None,
     licence: str = "unknown",
     common: Common,
 ) -> None:
-    """Convert a network of another project, or one of ours to NVIDIA's names. Nothing in the file is ever run.
+    """Convert a network of another project, or one of ours to others' names. Nothing in the file is ever run.
 
-    Read are NVIDIA's .pkl of ProGAN, StyleGAN and StyleGAN2 (PyTorch and TensorFlow), rosinality's checkpoints, and style
-    networks of pytorch/examples, rrmina and naoto0804.
+    Read are NVIDIA's .pkl of ProGAN, StyleGAN and StyleGAN2 (PyTorch and TensorFlow), rosinality's checkpoints, style networks of
+    pytorch/examples, rrmina and naoto0804, and generators of pytorch-CycleGAN-and-pix2pix and pix2pixHD.
 
     Args:
-        source: the file, a .pkl, .pt, .pth or .model; with --to nvidia a StyleGAN2 of ours.
-        out: model file to write, a .safetensors.
-        to: styleloom, or nvidia: tensors under the names of stylegan2-ada-pytorch.
+        source: the file, a .pkl, .pt, .pth or .model; with --to nvidia a StyleGAN2 of ours, with --to junyanz a translator.
+        out: model file to write, a .safetensors; with --to junyanz a folder for latest_net_G.pth and the like.
+        to: styleloom, or nvidia: tensors under the names of stylegan2-ada-pytorch; or junyanz: state dicts of
+            pytorch-CycleGAN-and-pix2pix (of pix2pixHD for its networks).
         resolution: side to which a growing network of rosinality was trained, where its name does not say.
         encoder: vgg_normalised.pth, for a decoder of AdaIN.
+        other: the second generator of a CycleGAN, which goes back.
         licence: what the file may be used for, noted in the model.
     """
     report = Report(common)
@@ -55,6 +60,11 @@ def convert(
         report.say(f"wrote {out}  ({' and '.join(written)}, under the names of stylegan2-ada-pytorch)")
         report.outcome(out=str(out), networks=written)
         return
-    converted = models.convert(source, out, encoder=encoder, resolution=resolution, licence=licence)
+    if to is Target.junyanz:
+        written = save_as_junyanz(models.load_translator_of(source), out)
+        report.say(f"wrote {', '.join(written)} into {out}")
+        report.outcome(out=str(out), networks=written)
+        return
+    converted = models.convert(source, out, encoder=encoder, other=other, resolution=resolution, licence=licence)
     report.say(f"wrote {out}  ({converted['kind']}, {converted['numbers']:,} numbers)")
     report.outcome(out=str(out), kind=converted["kind"], config=converted["config"])

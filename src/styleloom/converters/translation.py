@@ -10,19 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_folder, replacing
 from styleloom.core.pth import read_state_dict
 from styleloom.nn.translation import PatchGAN, ResNetGenerator, UNet
-from styleloom.papers.pix2pixhd import InstanceEncoder, LocalEnhancer, MultiScale
+from styleloom.nn.translator import Translator, translator_config
+from styleloom.papers.pix2pixhd import InstanceEncoder, LocalEnhancer, MultiScale, config_of
 
-Translator = UNet | ResNetGenerator | LocalEnhancer | InstanceEncoder | PatchGAN | MultiScale
+from .styles import Converted
+
+Network = UNet | ResNetGenerator | LocalEnhancer | InstanceEncoder | PatchGAN | MultiScale
 Names = dict[str, str]
 """Our name of a layer to theirs, without ``.weight`` and the like."""
+BEGINNINGS = ("model.model.0.", "model.0.weight", "model.1.", "model1_1.", "net.0.", "scale0_layer0.")
 
 
-def read_translator(path: str | Path) -> Translator:
+def read_translator(path: str | Path) -> Network:
     """A generator, an encoder or a discriminator of those projects.
 
     Raises:
@@ -31,7 +37,7 @@ def read_translator(path: str | Path) -> Translator:
     return translator_of(read_state_dict(Path(path)), str(path))
 
 
-def translator_of(tensors: Mapping[str, Tensor], name: str = "state dict") -> Translator:
+def translator_of(tensors: Mapping[str, Tensor], name: str = "state dict") -> Network:
     """The network of a state dict.
 
     Prefixes of DataParallel and statistics that old files keep beside instance norm are passed over.
@@ -67,6 +73,61 @@ def as_state_dict(network: nn.Module) -> dict[str, Tensor]:
         f"{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": value.detach().clone()
         for key, value in network.state_dict().items()
     }
+
+
+def convert_translator(path: Path, other: Path | None = None) -> Converted | None:
+    """Kind, tensors and config of a model file, of a generator of those projects; None where it is no such network.
+
+    Args:
+        path: makes B of A.
+        other: of CycleGAN, makes A of B.
+
+    Raises:
+        StyleLoomError: a discriminator, which translates nothing, or networks that do not go together.
+    """
+    tensors = read_state_dict(path)
+    names = [name.removeprefix("module.") for name in tensors]
+    if not any(name.startswith(BEGINNINGS) for name in names):
+        return None
+    networks = {"B": translator_of(tensors, str(path))} | ({"A": read_translator(other)} if other is not None else {})
+    for name, network in networks.items():
+        if isinstance(network, PatchGAN | MultiScale | InstanceEncoder):
+            raise StyleLoomError(
+                f"{path if name == 'B' else other} is a {type(network).__name__}; give the generator, which translates"
+            )
+    first = networks["B"]
+    if other is not None and networks["A"].in_channels != first.out_channels:
+        raise StyleLoomError(f"{other} takes other images than {path} makes; wanted the two generators of one CycleGAN")
+    kind = "pix2pixhd" if isinstance(first, LocalEnhancer) else "pix2pix" if isinstance(first, UNet) else "cyclegan"
+    model = Translator(networks)
+    return kind, model.state_dict(), translator_config(model, config_of)
+
+
+def save_as_junyanz(model: Translator, folder: str | Path) -> list[str]:
+    """Write a model's networks as ``latest_net_G.pth`` and ``latest_net_D.pth``, of two directions ``G_A``, ``G_B`` and so on.
+
+    Returns:
+        Names of the files.
+
+    Raises:
+        StyleLoomError: networks that the other project has not, or files that are there already.
+    """
+    folder = Path(folder)
+    both = len(model.networks) > 1
+    # Their G_A makes B of A, and their D_A judges what it makes.
+    letters = {"B": "_A" if both else "", "A": "_B", "codes": ""}
+    states = {
+        f"latest_net_{letter if domain != 'codes' else 'E'}{letters[domain]}.pth": as_state_dict(network)
+        for letter, part in (("G", model.networks), ("D", model.discriminators))
+        for domain, network in part.items()
+    }
+    check_folder(folder)
+    if there := [name for name in states if (folder / name).exists()]:
+        raise StyleLoomError(f"{folder / there[0]} exists already; give another folder")
+    for name, state in states.items():
+        with replacing(folder / name) as beside:
+            torch.save(state, beside)
+    return list(states)
 
 
 def layer_names(network: nn.Module) -> Names:
@@ -160,7 +221,7 @@ def _enhancer_names(network: LocalEnhancer) -> Names:
     return names | {"up": f"model1_2.{count}", "up_norm": f"model1_2.{count + 1}", "head": f"model1_2.{count + 4}"}
 
 
-def _inferred(tensors: Mapping[str, Tensor], name: str) -> Translator:
+def _inferred(tensors: Mapping[str, Tensor], name: str) -> Network:
     """A network of the shape that names and shapes tell of."""
     if "model.model.0.weight" in tensors:
         return _inferred_unet(tensors)

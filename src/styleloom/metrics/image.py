@@ -1,4 +1,4 @@
-"""How far a picture is from the true one: PSNR, SSIM, and a distance between features."""
+"""How far a picture is from the true one: PSNR, SSIM, a distance between features; and how far a label map is."""
 
 from __future__ import annotations
 
@@ -47,6 +47,26 @@ def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layer
     output, target = features(image, layers), features(truth, layers)
     parts = [(unit(output[layer]) - unit(target[layer])).square().sum(1).mean((1, 2)) for layer in layers]
     return torch.stack(parts).sum(0)
+
+
+def label_scores(numbers: Tensor, truth: Tensor, count: int) -> dict[str, float]:
+    """How well classes are told, as in Long et al. 2015 and Isola et al. 2017.
+
+    Args:
+        numbers, truth: of classes, of one shape.
+        count: how many classes there are; those that the truth has not count for nothing.
+
+    Returns:
+        ``per_pixel`` accuracy, ``per_class`` accuracy, and ``iou``, the mean intersection over union of classes.
+    """
+    confusion = torch.bincount(truth.flatten() * count + numbers.flatten(), minlength=count * count).view(count, count).double()
+    right, there, told = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    present = there > 0
+    return {
+        "per_pixel": float(right.sum() / there.sum()),
+        "per_class": float((right / there.clamp_min(1))[present].mean()),
+        "iou": float((right / (there + told - right).clamp_min(1))[present].mean()),
+    }
 
 
 def unit(x: Tensor) -> Tensor:

@@ -170,7 +170,8 @@ class UNet(nn.Module):
             upsample=upsample,
             max_width=max_width,
         )
-        self.in_channels, self.out_channels, self.multiple = in_channels, out_channels, 2**depth
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.multiple = self.smallest = 2**depth
         self.reach = None  # everything: the lowest level sees the whole image
         most = 8 * width if max_width is None else max_width
         widths = [min(width * 2**level, most) for level in range(depth)]
@@ -266,6 +267,7 @@ class ResNetGenerator(nn.Module):
             always_bias=always_bias,
         )
         self.in_channels, self.out_channels, self.multiple = in_channels, out_channels, 2**downsamplings
+        self.smallest = max(4, 2 * self.multiple)  # of which a reflected border can be taken
         self.reach: int | None = -(-(6 + (2 + 2 * blocks) * 2**downsamplings) // 8) * 8
         bias = always_bias or norm == "instance"
         widths = [width * 2**level for level in range(downsamplings + 1)]

@@ -71,6 +71,18 @@ class Translator(nn.Module):
         return translated
 
 
+def translator_config(model: Translator, config_of: Callable[[nn.Module], dict[str, Any]] = generator_config) -> dict[str, Any]:
+    """Plain values from which :func:`load_translator` makes the model again."""
+    return dict(
+        networks={name: config_of(network) for name, network in model.networks.items()},
+        discriminators={name: dict(network.config) for name, network in model.discriminators.items()},  # type: ignore[arg-type]
+        derive=model.derive,
+        labels=model.labels,
+        size=model.size,
+        instances=model.instances,
+    )
+
+
 def save_translator(
     model: Translator,
     path: Path,
@@ -79,15 +91,7 @@ def save_translator(
     config_of: Callable[[nn.Module], dict[str, Any]] | None = None,
 ) -> None:
     """Write a model file; ``licence``: what it may be used for, noted in it."""
-    config_of = config_of or generator_config
-    config = dict(
-        networks={name: config_of(network) for name, network in model.networks.items()},
-        discriminators={name: dict(network.config) for name, network in model.discriminators.items()},  # type: ignore[arg-type]
-        derive=model.derive,
-        labels=model.labels,
-        size=model.size,
-        instances=model.instances,
-    )
+    config = translator_config(model, config_of or generator_config)
     tensors = {name: value.half() if value.ndim == 4 else value for name, value in model.state_dict().items()}
     checkpoint.save_model(path, tensors, kind=kind, config=config, licence=licence)
 

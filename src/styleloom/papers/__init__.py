@@ -21,7 +21,7 @@
 import lazy_loader
 
 MODULES = (
-    "gatys", "johnson", "super_resolution", "dumoulin", "ghiasi", "adain", "pix2pix", "cyclegan", "pix2pixhd", "progan", "stylegan",
-    "stylegan2", "ada", "image2stylegan", "indomain", "learned_optimizer",
+    "gatys", "johnson", "super_resolution", "dumoulin", "ghiasi", "adain", "pix2pix", "cyclegan", "pix2pixhd", "progan",
+    "stylegan", "stylegan2", "ada", "image2stylegan", "indomain", "learned_optimizer",
 )  # fmt: skip
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, MODULES)

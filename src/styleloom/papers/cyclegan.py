@@ -32,7 +32,7 @@ from styleloom.nn.translation import GENERATORS, NORMS, ImagePool
 from styleloom.nn.translator import Translator, load_translator, save_translator
 
 from .pix2pix import (
-    TranslationRecipe,
+    GeneratorRecipe,
     adam,
     begin_with,
     discriminator_losses,
@@ -47,7 +47,7 @@ KIND = "cyclegan"
 
 
 @dataclass(frozen=True)
-class Recipe(TranslationRecipe):
+class Recipe(GeneratorRecipe):
     """How two networks are trained between two sets of images.
 
     Args:
@@ -201,7 +201,13 @@ def train(
 
 
 def save(model: Translator, path: Path, licence: str = "unknown") -> None:
-    """Write a model file; ``licence``: what it may be used for, noted in it."""
+    """Write a model file.
+
+    Args:
+        model: to write, with its discriminators where it has any.
+        path: a ``.safetensors``.
+        licence: what the model may be used for, noted in it.
+    """
     save_translator(model, path, KIND, licence)
 
 

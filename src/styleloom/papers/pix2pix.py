@@ -66,14 +66,9 @@ class TranslationRecipe(Training):
         load_size: shorter side that images are brought to before a square is cut out; 0: their own.
         flip: turn half of the images.
         direction: AtoB, or BtoA to exchange the domains.
-        network: generator: unet or resnet.
         width: channels of the generator's first convolution.
-        max_width: most channels of a U-Net's level; 0: eight times the first one's.
-        depth: levels of a U-Net; sizes are multiples of 2 ** depth.
         blocks: residual blocks of a resnet.
         norm: batch, instance or none.
-        dropout: the noise z.
-        upsample: transpose, or nearest for no checkerboard.
         discriminator_width: channels of the discriminator's first convolution.
         discriminator_layers: its strided convolutions: patches of 16, 34, 70, 142 and 286 px for 1 to 5, one pixel for 0.
         gan_mode: vanilla, lsgan or wgangp.
@@ -94,14 +89,9 @@ class TranslationRecipe(Training):
     load_size: CountOrNone = 286
     flip: bool = True
     direction: Annotated[str, OneOf(DIRECTIONS)] = "AtoB"
-    network: Annotated[str, OneOf(GENERATORS)] = "unet"
     width: Count = 64
-    max_width: CountOrNone = 0
-    depth: Annotated[int, Range(2, 12)] = 8
     blocks: Count = 9
     norm: Annotated[str, OneOf(NORMS)] = "batch"
-    dropout: bool = True
-    upsample: Annotated[str, OneOf(UPSAMPLES)] = "transpose"
     discriminator_width: Count = 64
     discriminator_layers: Annotated[int, Range(0, 8)] = 3
     gan_mode: Annotated[str, OneOf(GAN_MODES)] = "vanilla"
@@ -116,13 +106,54 @@ class TranslationRecipe(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple = 2**self.depth if self.network == "unet" else 4
+        layers = self.discriminator_layers
+        if layers and self.size < 3 * 2**layers:
+            raise StyleLoomError(
+                f"size is {self.size}; a discriminator of {layers} layers needs {3 * 2**layers} or more: use fewer"
+            )
+
+    def check_size(self, multiple: int, what: str) -> None:
+        """Raise StyleLoomError unless the size is a multiple of what the network takes; ``what`` to change."""
         if self.size % multiple:
-            raise StyleLoomError(f"size is {self.size}; this network takes a multiple of {multiple}: change size or depth")
+            raise StyleLoomError(f"size is {self.size}; this network takes a multiple of {multiple}: change size or {what}")
+
+    def check_idle(self, fields: Sequence[str], reason: str) -> None:
+        """Raise StyleLoomError where fields that do nothing here were set."""
+        for name in fields:
+            if getattr(self, name) != getattr(type(self), name):
+                raise StyleLoomError(f"{name} is {getattr(self, name)}; {reason}")
 
 
 @dataclass(frozen=True)
-class Recipe(TranslationRecipe):
+class GeneratorRecipe(TranslationRecipe):
+    """What those have in common whose generator is a U-Net or a residual one.
+
+    Args:
+        network: generator: unet or resnet.
+        max_width: most channels of a U-Net's level; 0: eight times the first one's.
+        depth: levels of a U-Net; sizes are multiples of 2 ** depth.
+        dropout: the noise z.
+        upsample: transpose, or nearest for no checkerboard.
+    """
+
+    network: Annotated[str, OneOf(GENERATORS)] = "unet"
+    max_width: CountOrNone = 0
+    depth: Annotated[int, Range(2, 12)] = 8
+    dropout: bool = True
+    upsample: Annotated[str, OneOf(UPSAMPLES)] = "transpose"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network == "unet":
+            self.check_size(2**self.depth, "depth")
+            self.check_idle(("blocks",), "a unet has none: leave it out, or use network resnet")
+        else:
+            self.check_size(4, "network")
+            self.check_idle(("depth", "max_width"), "that is of network unet: leave it out")
+
+
+@dataclass(frozen=True)
+class Recipe(GeneratorRecipe):
     """How a network is trained on pairs.
 
     Args:
@@ -178,7 +209,7 @@ def cadence(recipe: TranslationRecipe, count: int) -> tuple[int, Callable[[int],
     return steps, factor
 
 
-def made_network(recipe: TranslationRecipe, in_channels: int, out_channels: int) -> UNet | ResNetGenerator:
+def made_network(recipe: GeneratorRecipe, in_channels: int, out_channels: int) -> UNet | ResNetGenerator:
     """A generator with new weights."""
     shared: dict[str, Any] = dict(width=recipe.width, norm=recipe.norm, dropout=recipe.dropout, upsample=recipe.upsample)
     network: UNet | ResNetGenerator
@@ -406,7 +437,13 @@ def visible(image: Tensor, answer: Tensor, derive: str = "") -> Tensor:
 
 
 def save(model: Translator, path: Path, licence: str = "unknown") -> None:
-    """Write a model file; ``licence``: what it may be used for, noted in it."""
+    """Write a model file.
+
+    Args:
+        model: to write, with its discriminators where it has any.
+        path: a ``.safetensors``.
+        licence: what the model may be used for, noted in it.
+    """
     save_translator(model, path, KIND, licence)
 
 

@@ -32,7 +32,6 @@ from styleloom.loops.gan import only
 from styleloom.nn.layers import Conv
 from styleloom.nn.losses import GAN_MODES, gan_loss
 from styleloom.nn.translation import (
-    GENERATORS,
     NORMS,
     ImagePool,
     PatchGAN,
@@ -94,6 +93,7 @@ class LocalEnhancer(nn.Module):
             norm=norm,
         )
         self.in_channels, self.out_channels, self.multiple = in_channels, out_channels, 2 ** (downsamplings + 1)
+        self.smallest = 2 * max(4, self.multiple)
         self.inner = ResNetGenerator(
             in_channels, out_channels, width=2 * width, blocks=blocks, downsamplings=downsamplings, norm=norm, always_bias=True
         )
@@ -167,18 +167,19 @@ class InstanceEncoder(nn.Module):
         self.network = ResNetGenerator(
             in_channels, codes, width=width, blocks=0, downsamplings=downsamplings, norm=norm, always_bias=True
         )
-        self.in_channels, self.multiple, self.reach = in_channels, self.network.multiple, None
+        self.in_channels, self.multiple, self.smallest = in_channels, self.network.multiple, self.network.smallest
+        self.reach = None
 
     def forward(self, image: Tensor, instances: Tensor) -> Tensor:
         """Image [N, C, H, W] in [-1, 1] and numbers of instances [N, 1, H, W] -> codes [N, codes, H, W]."""
         features: Tensor = self.network(image)
-        result = torch.empty_like(features)
-        for feature, numbers, into in zip(features, instances.round().long(), result, strict=True):
+        result = []
+        for feature, numbers in zip(features, instances.round().long(), strict=True):
             names, places = numbers.flatten().unique(return_inverse=True)
             sums = feature.new_zeros(len(feature), len(names)).index_add(1, places, feature.flatten(1))
             counts = torch.bincount(places, minlength=len(names))
-            into.copy_((sums / counts)[:, places].view_as(feature))
-        return result
+            result.append((sums / counts)[:, places].view_as(feature))
+        return torch.stack(result)
 
 
 def boundaries(instances: Tensor) -> Tensor:
@@ -211,9 +212,7 @@ class Recipe(TranslationRecipe):
 
     size: Count = 512
     load_size: CountOrNone = 0
-    network: Annotated[str, OneOf(GENERATORS)] = "resnet"
     norm: Annotated[str, OneOf(NORMS)] = "instance"
-    dropout: bool = False
     gan_mode: Annotated[str, OneOf(GAN_MODES)] = "lsgan"
     enhancer: bool = False
     local_blocks: Count = 3
@@ -228,13 +227,13 @@ class Recipe(TranslationRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        multiple = 2 ** (self.downsamplings + self.enhancer)
-        if self.size % multiple:
-            raise StyleLoomError(
-                f"size is {self.size}; this network takes a multiple of {multiple}: change size or downsamplings"
-            )
-        if self.network != "resnet":
-            raise StyleLoomError(f"network is {self.network}; pix2pixHD's generator is a resnet")
+        self.check_size(2 ** (self.downsamplings + self.enhancer), "downsamplings")
+        if not self.enhancer:
+            self.check_idle(("local_blocks", "fix_global_epochs"), "that is of the enhancer: leave it out, or ask for one")
+        if not self.codes:
+            self.check_idle(("encoder_width",), "that is of the codes' encoder: leave it out, or ask for codes")
+        if not self.perceptual_weight:
+            self.check_idle(("features",), "perceptual_weight is 0: leave one of them out")
 
 
 RECIPES = {
@@ -271,7 +270,7 @@ def networks_of(recipe: Recipe, x_channels: int, y_channels: int, instances: boo
     if recipe.enhancer:
         G = LocalEnhancer(inputs + recipe.codes, y_channels, local_blocks=recipe.local_blocks, **shape)
     else:
-        G = ResNetGenerator(inputs + recipe.codes, y_channels, upsample=recipe.upsample, always_bias=True, **shape)
+        G = ResNetGenerator(inputs + recipe.codes, y_channels, always_bias=True, **shape)
     D = MultiScale(
         inputs + y_channels,
         width=recipe.discriminator_width,
@@ -461,7 +460,13 @@ def _kept_until(enhancer: nn.Module, step_of_freedom: int) -> Callable[[int], di
 
 
 def save(model: Translator, path: Path, licence: str = "unknown") -> None:
-    """Write a model file; ``licence``: what it may be used for, noted in it."""
+    """Write a model file.
+
+    Args:
+        model: to write, with its discriminators where it has any.
+        path: a ``.safetensors``.
+        licence: what the model may be used for, noted in it.
+    """
     save_translator(model, path, KIND, licence, config_of)
 
 

@@ -134,38 +134,37 @@ def _scaled(image: Tensor, size: int) -> Tensor:
 
 def _answer(network: nn.Module, x: Tensor, statistics: str, seed: int | None, tile: int) -> Tensor:
     """One image through a network, whole or tile by tile: [1, C, H, W] -> [1, C', H, W] in [-1, 1]."""
-    reach, multiple = network.reach, int(network.multiple)  # type: ignore[arg-type]
-    grain = math.lcm(multiple, MULTIPLE)
+    reach, grain = network.reach, math.lcm(int(network.multiple), MULTIPLE)  # type: ignore[arg-type]
     with ExitStack() as stack:
         stack.enter_context(inference_mode_of(network, batch_statistics=statistics == "batch", noise=seed is not None))
         height, width = x.shape[-2:]
         if not tile or reach is None or height * width <= tile**2:
-            return _padded(network, x, multiple)
+            return _padded(network, x)
         thumbnail = images.resize_to_fit((x + 1) / 2, min(THUMBNAIL, max(height, width))) * 2 - 1
-        stack.enter_context(statistics_of(_Padded(network, multiple), thumbnail))
+        stack.enter_context(statistics_of(_Padded(network), thumbnail))
         margin = -(-int(reach) // grain) * grain  # type: ignore[arg-type]
         tile = -(-tile // grain) * grain
         like = x.new_empty(1, int(network.out_channels), height, width)  # type: ignore[arg-type]
-        made = by_tiles(lambda window: (_padded(network, window.cut(x), multiple) + 1) / 2, like, tile, margin)  # in [0, 1]
+        made = by_tiles(lambda window: (_padded(network, window.cut(x)) + 1) / 2, like, tile, margin)  # in [0, 1]
         return made * 2 - 1
 
 
 class _Padded(nn.Module):
     """A network for images of any size."""
 
-    def __init__(self, network: nn.Module, multiple: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.multiple = network, multiple
+        self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C', H, W]."""
-        return _padded(self.network, x, self.multiple)
+        return _padded(self.network, x)
 
 
-def _padded(network: nn.Module, x: Tensor, multiple: int) -> Tensor:
+def _padded(network: nn.Module, x: Tensor) -> Tensor:
     """A network on an image of any size: its border is repeated until the network takes it, and cut off again."""
     height, width = x.shape[-2:]
-    least = 2 * multiple if multiple > 8 else 4 * multiple
+    multiple, least = int(network.multiple), int(network.smallest)  # type: ignore[arg-type]
     below, right = (max(-side % multiple, least - side) for side in (height, width))
     result: Tensor = network(F.pad(x, (0, right, 0, below), mode="replicate"))
     return result[..., :height, :width]
