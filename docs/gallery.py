@@ -61,7 +61,7 @@ def faces() -> None:
     for name, count, side in (("toonfaces-64", 12, 96), ("portraits-64", 12, 96), ("portraits-128", 8, 128)):
         made = torch.cat([stylegan2.load(name).generate(range(2 * count), truncation_psi=psi) for psi in (1.0, 0.7)])
         write(grid(list(resize(made, (side, side)).split(count))), HERE / f"{name}.jpg", quality=90)
-    rows = mixing_rows(stylegan2.load("portraits-64"), (2, 22), (12, 13, 17, 30, 7))
+    rows = mixing_rows(stylegan2.load("portraits-128"), (2, 28), (1, 13, 35, 42, 45))
     write(grid([resize(row, (128, 128)) for row in rows]), HERE / "mixing.jpg", quality=90)
 
 

@@ -3,6 +3,7 @@
     python -m recipes.translation paintings paintings.zip -o impressionists.zip
     python -m recipes.translation train photo2painting photos256.zip impressionists.zip --out runs/photo2painting
     python -m recipes.translation train edges2portrait portraits128.zip --out runs/edges2portrait
+    python -m recipes.translation ship runs/edges2portrait -o edges2portrait.safetensors
 
 ``--seconds`` trains for about that long: the number of steps follows from how long the first ones take.
 """
@@ -19,8 +20,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from styleloom import models
+from styleloom.core import checkpoint
 from styleloom.data.pairs import open_domains
-from styleloom.loops.fit import Hardware, Tick
+from styleloom.loops.fit import MODEL, Hardware, Tick
+from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
 
 IMPRESSIONISTS = (
@@ -32,7 +36,9 @@ IMPRESSIONISTS = (
     "Camille Pissarro",
     "Berthe Morisot",
 )
-CHANGED = dict(batch=int, num_steps=int, lr=float, width=int, blocks=int)  # what may differ from the recipe below
+CHANGED = dict(
+    batch=int, num_steps=int, lr=float, width=int, max_width=int, blocks=int, upsample=str
+)  # what may differ from the recipe below
 TRIAL = 60  # steps that are timed, after as many that are not
 
 PORTRAITS = replace(pix2pix.RECIPES["128-small"], load_size=136)
@@ -61,6 +67,14 @@ def paintings(source: Path, out: Path) -> None:
         for row in csv.DictReader(io.StringIO(archive.read("paintings.csv").decode())):
             if row["artist"] in IMPRESSIONISTS:
                 target.writestr(row["file"], archive.read(row["file"]))
+
+
+def ship(run: Path, out: Path) -> None:
+    """Write a run's model without its discriminators, which translate nothing."""
+    path = run / MODEL
+    model = models.load(path, Translator)
+    model.discriminators.clear()
+    models.TRANSLATION[checkpoint.read_config(path)[0]].save(model, out, checkpoint.licence_of(path))
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -111,6 +125,10 @@ if __name__ == "__main__":
     packing.add_argument("source", type=Path)
     packing.add_argument("-o", "--out", type=Path, required=True)
     packing.set_defaults(run=lambda given: paintings(given.source, given.out))
+    shipping = commands.add_parser("ship")
+    shipping.add_argument("run_folder", type=Path)
+    shipping.add_argument("-o", "--out", type=Path, required=True)
+    shipping.set_defaults(run=lambda given: ship(given.run_folder, given.out))
     training = commands.add_parser("train")
     training.add_argument("model", choices=MODELS)
     training.add_argument("data", nargs="+")

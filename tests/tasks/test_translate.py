@@ -11,6 +11,7 @@ from torch import nn
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
+from styleloom.data.derive import canny, rgb_to_lab
 from styleloom.nn.translation import ResNetGenerator, UNet, initialize
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
@@ -86,11 +87,11 @@ def test_noise_is_a_seed_and_statistics_a_choice() -> None:
 def test_models_of_photographs_make_their_own_input() -> None:
     image = torch.rand(1, 3, 64, 64)
     edges = Translator({"B": network(in_channels=1)}, derive="edges")
-    drawn = sl.data.derive.canny(image[0])[None]
+    drawn = canny(image[0])[None]
     torch.testing.assert_close(translate(edges, image), translate(edges, drawn.expand(-1, 3, -1, -1), drawing=True))
     grey = Translator({"B": network(in_channels=1, out_channels=2)}, derive="grey")
     colored = translate(grey, image)
-    lightness = [sl.data.derive.rgb_to_lab(each)[:, 0] for each in (image, colored)]
+    lightness = [rgb_to_lab(each)[:, 0] for each in (image, colored)]
     inside = ((colored > 0.01) & (colored < 0.99)).all(1)  # where no color had to be clipped
     torch.testing.assert_close(lightness[0][inside], lightness[1][inside], atol=0.1, rtol=0)
     labels = Translator({"B": network(in_channels=2)}, labels=((0, 0, 0), (255, 255, 255)))

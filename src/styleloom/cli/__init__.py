@@ -34,6 +34,7 @@ VERBS = {
     "mix": "generate",
     "invert": "invert",
     "evaluate": "evaluate",
+    "compare": "compare",
     "convert": "convert",
     "average": "average",
     "export": "export",

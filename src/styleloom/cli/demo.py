@@ -22,7 +22,7 @@ from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import stylize as api
 
-from . import demo_faces, demo_inversion
+from . import demo_faces, demo_inversion, demo_translation
 from .options import Common
 from .report import Report
 
@@ -142,6 +142,8 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     faces["toonfaces"] = demo_faces.drawn(folder)
     for cast in demo_faces.CASTS:
         faces[cast.model] = demo_faces.made(folder, cast, device)
+    show()
+    faces["translated"] = demo_translation.translated(folder, device)
     show()
     for model in demo_inversion.TARGETS:
         inverted[model] = demo_inversion.inverted(folder, model, device)
@@ -275,7 +277,8 @@ def _page(
         styles=styles,
         drawn=faces.get("toonfaces", _WAITING),
         toonfaces=faces.get("toonfaces-64", _WAITING),
-        portraits=faces.get("portraits-64", _WAITING),
+        portraits=faces.get("portraits-128", _WAITING),
+        translated=faces.get("translated", _WAITING),
         found_toonfaces=inverted.get("toonfaces-64", _WAITING),
         found_portraits=inverted.get("portraits-64", _WAITING),
         settings=rows,
@@ -348,8 +351,12 @@ $enlarged
 <div class="grid faces">$toonfaces</div>
 <h2>Made by a generator: people who are not</h2>
 <p>The same, trained on portraits of people who do not exist.
-<code>styleloom generate portraits-64 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
+<code>styleloom generate portraits-128 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
+<h2>One image into another</h2>
+<p>Two networks that learned from pairs of images (pix2pix, Isola et al. 2017): one draws a portrait from lines, one colors what is grey.
+<code>styleloom translate edges2portrait drawing.png -o portrait.png --drawing</code></p>
+<div class="grid faces">$translated</div>
 <h2>Found again in twenty steps</h2>
 <p>Which latents make this face? Descend on them until the picture is right, as Gatys descends on pixels (Image2StyleGAN, Abdal et
 al. 2019). The optimizer that does it best is a network that was trained on such descents. The gate, of an earlier kind, was trained a step at a

@@ -46,7 +46,7 @@ class Cast:
 
 CASTS = (
     Cast("toonfaces-64", (2, 21), (5, 9, 13, 17, 20), (2, 9, 13, 21, 5, 18), "0-1", "the first two layers"),
-    Cast("portraits-64", (2, 22), (12, 13, 17, 30, 7), (2, 12, 13, 30, 22, 18), "coarse", "coarse layers (4-8 px)"),
+    Cast("portraits-128", (2, 28), (1, 13, 35, 42, 45), (2, 1, 35, 42, 28, 45), "coarse", "coarse layers (4-8 px)"),
 )
 
 

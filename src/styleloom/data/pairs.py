@@ -41,6 +41,7 @@ class Domains:
         derive: how a is made of b (see :data:`~styleloom.data.derive.DERIVATIONS`), or nothing.
         labels: colors of a's classes, [[r, g, b], ...] of 8-bit numbers, where a is a label map.
         damaged: of each set, those that could not be read so far.
+        names: of the pairs, in the order of their numbers, where they have any.
         instances: of a number, the instances' numbers [1, H, W], of the size of a and b; None where they are not known.
     """
 
@@ -51,6 +52,7 @@ class Domains:
     derive: str = ""
     labels: tuple[tuple[int, int, int], ...] = ()
     damaged: Sequence[Mapping[str, str]] = field(default_factory=list)
+    names: Sequence[str] = ()
     instances: Callable[[int], Tensor] | None = None
 
     @property
@@ -251,7 +253,7 @@ def _twins(a: Sequence[Source], b: Source | Sequence[Source]) -> Domains:
                 raise one.unreadable() if one.damaged else two.unreadable()
             place = left[rng.randint(len(left))]
 
-    return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged])
+    return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged], names=names)
 
 
 def unaligned(a: Source | Sequence[Source], b: Source | Sequence[Source]) -> Domains:

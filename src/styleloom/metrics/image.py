@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,8 +12,11 @@ from styleloom.nn.vgg import Features
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of one picture: [1, 3, H, W] in [0, 1] each."""
+    """Peak signal-to-noise ratio in dB of one picture, infinite where both are equal: [1, 3, H, W] in [0, 1] each."""
     from skimage.metrics import peak_signal_noise_ratio  # takes a second to import
+
+    if torch.equal(image, truth):
+        return math.inf
 
     return float(peak_signal_noise_ratio(truth.cpu().numpy(), image.cpu().numpy(), data_range=1))
 

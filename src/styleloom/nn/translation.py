@@ -45,6 +45,29 @@ class BatchNorm(nn.BatchNorm2d):
         return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
 
+class _Normalized(torch.autograd.Function):
+    """(x - mean) / sqrt(variance + eps) of each channel, with a gradient that takes a fraction of the time of torch's own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
+        count, channels, height, width = x.shape
+        y, mean, scale = torch.native_group_norm(x, None, None, count, channels, height * width, channels, eps)
+        ctx.save_for_backward(x, *(each.view(count, channels, 1, 1) for each in (mean, scale)))
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        x, mean, scale = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of the gradient is asked for
+            (slope,) = torch.autograd.grad(F.group_norm(x, x.shape[1], None, None, ctx.eps), x, g, create_graph=True)
+            return slope, None
+        # scale (g - mean(g) - y mean(g y)); y anew, since it may be overwritten by what follows it.
+        y = torch.addcmul((-mean * scale).to(x.dtype), x, scale.to(x.dtype))
+        level, along = (each.mean((2, 3), keepdim=True, dtype=torch.float32) for each in (g, g * y))
+        return y.mul_((-along * scale).to(g.dtype)).add_((-level * scale).to(g.dtype)).addcmul_(g, scale.to(g.dtype)), None
+
+
 class InstanceNorm(nn.GroupNorm):
     """Instance normalization without scale and shift, by each image's own mean and variance or by those of a thumbnail of it.
 
@@ -62,6 +85,9 @@ class InstanceNorm(nn.GroupNorm):
         if self.recording:
             self.moment = channel_moments(x)
         if self.moment is None:
+            if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
+                normalized: Tensor = _Normalized.apply(x, self.eps)
+                return normalized
             return super().forward(x)
         one, zero = torch.ones((), device=x.device), torch.zeros((), device=x.device)
         return instance_norm(x, one.expand(x.shape[1]), zero.expand(x.shape[1]), self.moment, eps=self.eps)
