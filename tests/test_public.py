@@ -96,3 +96,16 @@ def test_every_verb_has_its_file() -> None:
         module = importlib.import_module(f"styleloom.cli.{file}")
         names = [name for name, home in cli.VERBS.items() if home == file] or list(cli.GROUPS[file][1])
         assert all(callable(getattr(module, name)) for name in names)
+
+
+def test_it_runs_from_its_folder() -> None:
+    """Also where it was never installed, so that nobody knows its version."""
+    code = (
+        "import importlib.metadata as m\n"
+        "def none(name): raise m.PackageNotFoundError(name)\n"
+        "m.version = none\n"
+        "import styleloom\n"
+        "print(styleloom.__version__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0+unknown"

@@ -62,8 +62,8 @@ def test_conv_sizes() -> None:
 @pytest.mark.parametrize("size", [(12, 16), (35, 50), (3, 5)])
 def test_winograd_is_a_convolution(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    conv = Conv(96, 100, 3)
-    x = torch.randn(2, 96, *size)
+    conv = Conv(192, 200, 3)
+    x = torch.randn(2, 192, *size)
     wanted = F.conv2d(F.pad(x.double(), (1, 1, 1, 1), mode="reflect"), conv.weight.double(), conv.bias.double())  # type: ignore[union-attr]
     with torch.inference_mode():
         assert winograd.pays(x, conv.weight)

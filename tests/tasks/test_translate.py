@@ -15,6 +15,7 @@ from styleloom.data.derive import canny, rgb_to_lab
 from styleloom.nn.translation import ResNetGenerator, UNet, initialize
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
+from styleloom.papers.pix2pixhd import InstanceEncoder, boundaries
 from styleloom.tasks.translate import translate
 
 
@@ -166,6 +167,25 @@ def test_training_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> N
         assert run("train", *arguments, *(["--depth", "3"] if arguments[0] == "pix2pix" else []), *small) == 2
         told = capsys.readouterr().err
         assert message in told and told.count("\n") == 1 and not Path("x").exists()
+
+
+def test_instances_have_boundaries_and_codes() -> None:
+    torch.manual_seed(0)
+    G, E = network(in_channels=3 + 1 + 2), InstanceEncoder(3, 2, width=4, downsamplings=2)
+    model = Translator({"B": G, "codes": E}, instances=True).eval().requires_grad_(False)
+    image, numbers = torch.rand(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)
+    numbers[..., 16:] = 1
+    other = torch.rand(1, 3, 32, 32)
+    made = translate(model, image, instances=numbers, codes_of=other)
+    codes = E(other * 2 - 1, numbers)
+    expected = G(torch.cat([image * 2 - 1, boundaries(numbers), codes], 1)).add(1).div(2)
+    torch.testing.assert_close(made, expected)
+    with pytest.raises(StyleLoomError, match="this model needs instances"):
+        translate(model, image)
+    with pytest.raises(StyleLoomError, match="this model makes B, not 'codes'"):
+        translate(model, image, to="codes")
+    with pytest.raises(StyleLoomError, match="this model has no use for instances"):
+        translate("cycle.safetensors", image, instances=numbers)
 
 
 def test_a_mask_needs_the_same_channels() -> None:

@@ -14,6 +14,7 @@ from styleloom.core.errors import StyleLoomError
 
 from .translation import BatchNorm, Dropout, PatchGAN, generator_config, made_generator
 
+CODES = "codes"
 Made = Callable[[dict[str, Any]], nn.Module]
 
 
@@ -21,7 +22,7 @@ class Translator(nn.Module):
     """Networks that translate: ``networks["B"]`` makes B of A, and ``networks["A"]``, where there is one, A of B.
 
     Args:
-        networks: by the domain that they make; [N, C, H, W] in [-1, 1] each.
+        networks: by the domain that they make; [N, C, H, W] in [-1, 1] each. ``"codes"`` gives each instance a code.
         discriminators: of each domain, to train on; they are not needed to translate.
         derive: how the input is made of a photograph, see :data:`styleloom.data.derive.DERIVATIONS`; "" where A is images.
         labels: colors [[r, g, b], ...] of 8-bit numbers, where the input is a label map.
@@ -51,8 +52,9 @@ class Translator(nn.Module):
         Raises:
             StyleLoomError: it has none.
         """
-        if to not in self.networks:
-            raise StyleLoomError(f"this model makes {' and '.join(sorted(self.networks))}, not {to!r}; choose one of these")
+        domains = sorted(set(self.networks) - {CODES})
+        if to not in domains:
+            raise StyleLoomError(f"this model makes {' and '.join(domains)}, not {to!r}; choose one of these")
         return self.networks[to]
 
     @property

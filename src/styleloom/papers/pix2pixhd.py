@@ -42,7 +42,7 @@ from styleloom.nn.translation import (
     made_generator,
     normalization,
 )
-from styleloom.nn.translator import Translator, load_translator, save_translator
+from styleloom.nn.translator import CODES, Translator, load_translator, save_translator
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
@@ -412,7 +412,7 @@ def train(
         return [x, shown["G"](torch.cat([given, *codes], 1)), y]
 
     def model(shown: Mapping[str, nn.Module]) -> Translator:
-        parts = {"B": shown["G"]} | ({"codes": shown["E"]} if "E" in shown else {})
+        parts = {"B": shown["G"]} | ({CODES: shown["E"]} if "E" in shown else {})
         return Translator(
             parts,
             {"B": shown["D"]},

@@ -21,7 +21,8 @@ from styleloom.data.tiles import MULTIPLE, by_tiles
 from styleloom.models import load_translator_of
 from styleloom.nn.layers import placed
 from styleloom.nn.translation import inference_mode_of, statistics_of
-from styleloom.nn.translator import Translator
+from styleloom.nn.translator import CODES, Translator
+from styleloom.papers.pix2pixhd import boundaries
 
 from .stylize import kept_outside
 
@@ -39,6 +40,8 @@ def translate(
     statistics: str = "saved",
     seed: int | None = None,
     drawing: bool = False,
+    instances: Tensor | None = None,
+    codes_of: Tensor | None = None,
     size: int = 0,
     tile: int = 1024,
 ) -> Tensor:
@@ -52,6 +55,8 @@ def translate(
         statistics: ``"saved"``, or ``"batch"`` to let batch norm use each image's own, as the authors' test script does.
         seed: leave dropout on, with this noise: another seed gives another image.
         drawing: the image is what the model takes (lines, black on white), not a photograph to make that of.
+        instances: [N, 1, H, W], a number for each object, for models of pix2pixHD that see their boundaries.
+        codes_of: [N, 3, H, W] in [0, 1], an image of the same objects that their codes are read off, for models that have codes.
         size: shorter side to work at; 0: the image's own.
         tile: larger images are translated in tiles of so many pixels, without a seam; 0: never. U-Nets see the whole image.
 
@@ -68,10 +73,14 @@ def translate(
     image = as_image(image)
     model = placed(model, image.device)
     network = model.to_domain(to)
-    given = [image] if not size else [_scaled(image, size)]
+    if size and instances is not None:
+        raise StyleLoomError("maps of instances are not scaled; leave size out")
+    given = _scaled(image, size) if size else image
     results = []
-    for photo in given[0].split(1):
+    for place, photo in enumerate(given.split(1)):
         x = inputs_of(model, photo, to=to, drawing=drawing)
+        if to == "B":
+            x = torch.cat([x, *_of_instances(model, instances, codes_of, slice(place, place + 1))], 1)
         check_channels(network, x, to)
         if seed is None:
             answer = _answer(network, x, statistics, None, tile)
@@ -118,6 +127,21 @@ def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool 
     elif model.labels and to == "B" and photo.shape[1] == 3:
         photo = one_hot(photo, model.labels)
     return photo * 2 - 1
+
+
+def _of_instances(model: Translator, instances: Tensor | None, codes_of: Tensor | None, place: slice) -> list[Tensor]:
+    """What a model of pix2pixHD takes besides the image: boundaries of instances, and their codes."""
+    wanted = {"instances": model.instances, "codes_of": CODES in model.networks}
+    for name, given in (("instances", instances), ("codes_of", codes_of)):
+        if (given is not None) != wanted[name]:
+            raise StyleLoomError(f"this model {'needs' if wanted[name] else 'has no use for'} {name}")
+    if instances is None:
+        return []
+    numbers = instances[place].float()
+    more = [boundaries(numbers)]
+    if codes_of is not None:
+        more.append(model.networks[CODES](codes_of[place] * 2 - 1, numbers))
+    return more
 
 
 def check_channels(network: nn.Module, x: Tensor, to: str) -> None:

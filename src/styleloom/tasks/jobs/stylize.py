@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.data import images, video
@@ -153,7 +153,7 @@ def _files(style: Source, named: bool) -> list[str]:
 
 def software(verb: str) -> str:
     """What is noted in a picture that this program makes."""
-    return f"StyleLoom {version('styleloom')} {verb}"
+    return f"StyleLoom {__version__} {verb}"
 
 
 def state_of(target: Path) -> Path:
