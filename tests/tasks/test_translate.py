@@ -113,6 +113,15 @@ def test_a_folder_is_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("many.png").exists() and not torch.equal(*(images.read(f"many-{place}.png") for place in (1, 2)))
 
 
+def test_a_video_keeps_its_size_and_its_frames() -> None:
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'styleloom[video]'")
+    frames = [torch.rand(3, 40, 48) for _ in range(3)]
+    images.write_gif(frames, "film.gif")
+    assert run("translate", "cycle.safetensors", "film.gif", "-o", "out.gif", "--device", "cpu", "--quiet") == 0
+    assert images.animated("out.gif") and images.read("out.gif").shape == (1, 3, 40, 48)
+    assert run("translate", "cycle.safetensors", "film.gif", "-o", "two.gif", "--samples", "2", "--device", "cpu", "--quiet") == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
