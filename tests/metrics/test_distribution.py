@@ -95,10 +95,10 @@ def test_bundled_features_tell_blurred_pictures_from_sharp_ones() -> None:
 def test_made_pictures_are_those_of_their_seed() -> None:
     generator = stylegan2.load("portraits-64")
     found = torch.cat(list(made_pictures(generator, 40, seed=5)))
-    assert found.shape == (40, 3, 32, 32) and torch.equal(found, torch.cat(list(made_pictures(generator, 40, seed=5))))
+    assert found.shape == (40, 3, 64, 64) and torch.equal(found, torch.cat(list(made_pictures(generator, 40, seed=5))))
     z = np.random.RandomState(5).randn(32, generator.z_dim)
-    ws = generator.mapping(torch.from_numpy(z[:1]).float())
-    torch.testing.assert_close(found[:1], generator.synthesis(ws, "none").add(1).div(2).clamp(0, 1), atol=2e-2, rtol=0)
+    own = generator.synthesis(generator.mapping(torch.from_numpy(z[:1]).float()), "none").add(1).div(2).clamp(0, 1)
+    assert (found[:1] - own).abs().mean() < 0.01 < 0.05 < (found[1:2] - own).abs().mean()  # but for the noise
 
 
 def test_distance_to_a_set_is_least_for_the_set_itself(tmp_path: Path) -> None:

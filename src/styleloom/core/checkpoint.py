@@ -137,6 +137,8 @@ def rebuilt(name: str | Path, kind: str, make: Callable[[dict[str, Any]], M], tr
     with rebuilding(name):
         tensors, config = translate(tensors, config) if translate else (tensors, config)
         network = make(config)
+        if missing := sorted(network.state_dict().keys() - tensors.keys()):
+            raise KeyError(f"it lacks {missing[0]}")  # torch itself passes over some of batch norm's
         network.load_state_dict(tensors)
     return network.float().eval().requires_grad_(False)
 
