@@ -4,9 +4,9 @@
     python -m benchmarks.translation_ablation cyclegan
 
 pix2pix draws portraits from their edges at 96 px: L1 alone, GAN terms alone, both, a discriminator that does not see the input,
-patches of other sizes; judged on portraits that were kept out. CycleGAN makes cartoon faces of 64 px smile, without pairs: both
-terms, each alone, and without the identity term; judged against the true counterfactuals. ``z`` tells how much the noise of a
-trained model matters: the spread of results over seeds beside their distance to the truth. Figures go to
+patches of other sizes; judged on portraits that were kept out. CycleGAN makes the black hair of cartoon faces of 64 px blond,
+without pairs: both terms, each alone, and without the identity term; judged against the true counterfactuals. ``z`` tells how
+much the noise of a trained model matters: the spread of results over seeds beside their distance to the truth. Figures go to
 ``results/translation_<which>.json``, a sheet to ``results/translation_<which>.jpg``; runs that are there already are kept.
 
     python -m benchmarks.translation_ablation z held-out.zip
@@ -63,7 +63,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "GAN": replace(CYCLE, cycle_weight_x=0.0, cycle_weight_y=0.0, identity_weight=0.0),
     },
 }
-SMILE = "toonfaces:smile=-0.8:0.8"
+CHANGE = "toonfaces:hair_color=black:blond"
 FIRST_HELD_OUT = 1_000_000  # seed of the faces that are judged
 SHOWN, SEEDS = 6, 4
 
@@ -72,7 +72,7 @@ def held_out(which: str, data: list[str]) -> Domains:
     """Pairs whose truth is known and that nothing was trained on."""
     if which == "pix2pix":
         return open_domains(data[1], aligned=True, derive="edges")
-    return toons(SMILE, aligned=True, count=HELD_OUT, first=FIRST_HELD_OUT)
+    return toons(CHANGE, aligned=True, count=HELD_OUT, first=FIRST_HELD_OUT)
 
 
 def pairs_of(domains: Domains, size: int) -> list[tuple[Tensor, Tensor]]:
@@ -113,7 +113,7 @@ def main() -> None:
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     module = pix2pix if given.which == "pix2pix" else cyclegan
     aligned = given.which == "pix2pix"
-    training = open_domains(given.data[0], aligned=True, derive="edges") if aligned else toons(SMILE, aligned=False)
+    training = open_domains(given.data[0], aligned=True, derive="edges") if aligned else toons(CHANGE, aligned=False)
     size = VARIANTS[given.which]["L1 + cGAN" if aligned else "cycle"].size
     pairs = pairs_of(held_out(given.which, given.data), size)
     columns = [torch.cat([torch.cat([each[place].expand(-1, 3, -1, -1) for each in pairs[:SHOWN]])]) for place in (0, 1)]

@@ -52,7 +52,7 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         dict(aligned=False),
         "Apache-2.0",
     ),
-    "toon-smile": (
+    "toon-hair": (
         cyclegan,
         replace(cyclegan.RECIPES["128-small"], size=64, load_size=64, identity_weight=0.5),
         dict(aligned=False),
