@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("which", choices=[*VARIANTS, "z"])
     parser.add_argument("data", nargs="*")
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--variants", nargs="*", help="some of them")
     given = parser.parse_args()
     if given.which == "z":
         noise(given.data[0])
@@ -121,6 +122,8 @@ def main() -> None:
     if not aligned:
         results["input"] = last_figures(compare(iter(pairs), len(pairs)))
     for name, recipe in VARIANTS[given.which].items():
+        if given.variants and name not in given.variants:
+            continue
         kept = Path("runs/ablation") / given.which / f"{name.replace(' ', '')}.safetensors"
         if not kept.exists():
             with tempfile.TemporaryDirectory() as folder:
