@@ -15,7 +15,6 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.nn import attributes
 from styleloom.nn.generator import Generator
-from styleloom.nn.translator import Translator
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import (
     adain,
@@ -74,15 +73,6 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     if not isinstance(network, wanted):
         raise StyleLoomError(f"{name} holds a {type(network).__name__}; wanted a {wanted.__name__}")
     return network
-
-
-def load_translator_of(name: str | Path) -> Translator:
-    """A model of image translation, of whatever paper.
-
-    Raises:
-        StyleLoomError: no such model, or one that does not translate.
-    """
-    return load(name, Translator)
 
 
 def convert(

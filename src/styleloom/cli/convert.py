@@ -10,6 +10,7 @@ from styleloom.converters.nvidia import save_as_nvidia
 from styleloom.converters.translation import save_as_junyanz
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent
+from styleloom.nn.translator import Translator
 
 from .options import Common
 from .report import Report
@@ -61,7 +62,7 @@ def convert(
         report.outcome(out=str(out), networks=written)
         return
     if to is Target.junyanz:
-        written = save_as_junyanz(models.load_translator_of(source), out)
+        written = save_as_junyanz(models.load(source, Translator), out)
         report.say(f"wrote {', '.join(written)} into {out}")
         report.outcome(out=str(out), networks=written)
         return

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 
-from .translation import BatchNorm, Dropout, PatchGAN, generator_config, made_generator
+from .translation import Dropout, PatchGAN, generator_config, made_generator
 
 CODES = "codes"
 Made = Callable[[dict[str, Any]], nn.Module]
@@ -62,11 +62,6 @@ class Translator(nn.Module):
         """Whether it has dropout, which makes several images of one."""
         return any(isinstance(module, Dropout) for module in self.networks.modules())
 
-    @property
-    def has_batch_norm(self) -> bool:
-        """Whether saved statistics are a choice."""
-        return any(isinstance(module, BatchNorm) for module in self.networks.modules())
-
     def forward(self, image: Tensor) -> Tensor:
         """A to B: [N, C, H, W] in [-1, 1] -> the same range."""
         translated: Tensor = self.to_domain("B")(image)
@@ -90,10 +85,10 @@ def save_translator(
     path: Path,
     kind: str,
     licence: str = "unknown",
-    config_of: Callable[[nn.Module], dict[str, Any]] | None = None,
+    config_of: Callable[[nn.Module], dict[str, Any]] = generator_config,
 ) -> None:
     """Write a model file; ``licence``: what it may be used for, noted in it."""
-    config = translator_config(model, config_of or generator_config)
+    config = translator_config(model, config_of)
     tensors = {name: value.half() if value.ndim == 4 else value for name, value in model.state_dict().items()}
     checkpoint.save_model(path, tensors, kind=kind, config=config, licence=licence)
 

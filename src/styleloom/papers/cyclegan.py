@@ -112,7 +112,7 @@ def phases_of(
         if recipe.gan_weight:
             losses["G"] = recipe.gan_weight * gan_loss(D_Y(made_y), True, recipe.gan_mode)  # Eq. 1
             losses["F"] = recipe.gan_weight * gan_loss(D_X(made_x), True, recipe.gan_mode)
-        made.append((made_x.detach(), made_y.detach()))
+            made.append((made_x.detach(), made_y.detach()))
         return losses
 
     def discriminate(x: Tensor, y: Tensor) -> Losses:

@@ -306,24 +306,22 @@ def perceptual_loss(features: Features, made: Tensor, real: Tensor) -> Tensor:
     return torch.stack(terms).sum()
 
 
+def outputs_of(networks: Mapping[str, nn.Module], x: Tensor, y: Tensor, instances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """x with the boundaries of instances, where they are known, and what G makes of it, with codes of y where there is E."""
+    x = torch.cat([x, boundaries(instances[0])], 1) if instances else x
+    codes = [networks["E"](y, instances[0])] if "E" in networks else []
+    return x, networks["G"](torch.cat([x, *codes], 1))
+
+
 def phases_of(networks: Mapping[str, nn.Module], pool: ImagePool, features: Features | None, recipe: Recipe) -> dict[str, Phase]:
     """The updates of a step: D's, then G's and E's."""
-    G, D, E = networks["G"], networks["D"], networks.get("E")
+    D = networks["D"]
     kept: list[tuple[Tensor, Tensor]] = []
     once = recipe.accumulate == 1
 
-    def inputs_of(x: Tensor, instances: Sequence[Tensor]) -> Tensor:
-        return torch.cat([x, boundaries(instances[0])], 1) if instances else x
-
-    def output_of(x: Tensor, y: Tensor, instances: Sequence[Tensor]) -> Tensor:
-        codes = [E(y, instances[0])] if E is not None else []
-        made: Tensor = G(torch.cat([x, *codes], 1))
-        return made
-
     def discriminate(x: Tensor, y: Tensor, *instances: Tensor) -> Losses:
         only(D.parameters(), D)
-        x = inputs_of(x, instances)
-        output = output_of(x, y, instances)
+        x, output = outputs_of(networks, x, y, instances)
         if once:
             kept[:] = [(x, output)]
         seen = pool.query(torch.cat([x, output.detach()], 1), pool_random())
@@ -335,11 +333,7 @@ def phases_of(networks: Mapping[str, nn.Module], pool: ImagePool, features: Feat
 
     def generate(x: Tensor, y: Tensor, *instances: Tensor) -> Losses:
         only((), D)
-        if kept:
-            x, output = kept.pop()
-        else:
-            x = inputs_of(x, instances)
-            output = output_of(x, y, instances)
+        x, output = kept.pop() if kept else outputs_of(networks, x, y, instances)
         losses: Losses = {}
         made = D.features(torch.cat([x, output], 1))  # type: ignore[operator]
         losses["G"] = recipe.gan_weight * torch.stack([gan_loss(each[-1], True, recipe.gan_mode) for each in made]).sum()
@@ -407,9 +401,7 @@ def train(
     phases = phases_of(networks, pool, features, recipe)
 
     def shown_of(shown: Mapping[str, nn.Module], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
-        given = torch.cat([x, *([boundaries(instances[0])] if instances else [])], 1)
-        codes = [shown["E"](y, instances[0])] if "E" in shown else []
-        return [x, shown["G"](torch.cat([given, *codes], 1)), y]
+        return [x, outputs_of(shown, x, y, instances)[1], y]
 
     def model(shown: Mapping[str, nn.Module]) -> Translator:
         parts = {"B": shown["G"]} | ({CODES: shown["E"]} if "E" in shown else {})

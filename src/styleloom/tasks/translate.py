@@ -18,7 +18,7 @@ from styleloom.data.derive import DERIVATIONS
 from styleloom.data.images import floats
 from styleloom.data.pairs import one_hot
 from styleloom.data.tiles import MULTIPLE, by_tiles
-from styleloom.models import load_translator_of
+from styleloom.models import load
 from styleloom.nn.layers import placed
 from styleloom.nn.translation import inference_mode_of, statistics_of
 from styleloom.nn.translator import CODES, Translator
@@ -69,7 +69,7 @@ def translate(
     Source: the module of the model's method names its paper.
     """
     check_choice("statistics", statistics, STATISTICS)
-    model = model if isinstance(model, Translator) else load_translator_of(model)
+    model = model if isinstance(model, Translator) else load(model, Translator)
     image = as_image(image)
     model = placed(model, image.device)
     network = model.to_domain(to)
@@ -82,19 +82,13 @@ def translate(
         if to == "B":
             x = torch.cat([x, *_of_instances(model, instances, codes_of, slice(place, place + 1))], 1)
         check_channels(network, x, to)
-        if seed is None:
-            answer = _answer(network, x, statistics, None, tile)
-        else:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                answer = _answer(network, x, statistics, seed, tile)
-        answer = answer.add(1).div(2).clamp(0, 1)
+        answer = _answer(network, x, statistics, seed, tile).add(1).div(2).clamp(0, 1)
         if model.derive and photo.shape[1] == 3:
             answer = DERIVATIONS[model.derive].finish(photo, answer)
         results.append(answer)
     translated = torch.cat(results)
     if size and translated.shape[1] == 3 and mask is not None:
-        translated = images.resize(translated, tuple(image.shape[-2:])).clamp(0, 1)
+        translated = images.resize(translated, tuple(image.shape[-2:]))
     if mask is not None:
         if translated.shape[1] != image.shape[1]:
             raise StyleLoomError("a mask needs a result with the channels of the image; leave it out")
@@ -153,19 +147,22 @@ def check_channels(network: nn.Module, x: Tensor, to: str) -> None:
 def _scaled(image: Tensor, size: int) -> Tensor:
     height, width = image.shape[-2:]
     scale = size / min(height, width)
-    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale)))).clamp(0, 1)
+    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 def _answer(network: nn.Module, x: Tensor, statistics: str, seed: int | None, tile: int) -> Tensor:
     """One image through a network, whole or tile by tile: [1, C, H, W] -> [1, C', H, W] in [-1, 1]."""
     reach, grain = network.reach, math.lcm(int(network.multiple), MULTIPLE)  # type: ignore[arg-type]
     with ExitStack() as stack:
+        if seed is not None:
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            torch.manual_seed(seed)
         stack.enter_context(inference_mode_of(network, batch_statistics=statistics == "batch", noise=seed is not None))
         height, width = x.shape[-2:]
         if not tile or reach is None or height * width <= tile**2:
             return _padded(network, x)
         thumbnail = images.resize_to_fit((x + 1) / 2, min(THUMBNAIL, max(height, width))) * 2 - 1
-        stack.enter_context(statistics_of(_Padded(network), thumbnail))
+        stack.enter_context(statistics_of(network, _fitted(network, thumbnail)))
         margin = -(-int(reach) // grain) * grain  # type: ignore[arg-type]
         tile = -(-tile // grain) * grain
         like = x.new_empty(1, int(network.out_channels), height, width)  # type: ignore[arg-type]
@@ -173,22 +170,15 @@ def _answer(network: nn.Module, x: Tensor, statistics: str, seed: int | None, ti
         return made * 2 - 1
 
 
-class _Padded(nn.Module):
-    """A network for images of any size."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C', H, W]."""
-        return _padded(self.network, x)
+def _fitted(network: nn.Module, x: Tensor) -> Tensor:
+    """An image whose border is repeated until the network takes it: [N, C, H, W] -> [N, C, H', W']."""
+    multiple, least = int(network.multiple), int(network.smallest)  # type: ignore[arg-type]
+    below, right = (max(-side % multiple, least - side) for side in x.shape[-2:])
+    return F.pad(x, (0, right, 0, below), mode="replicate")
 
 
 def _padded(network: nn.Module, x: Tensor) -> Tensor:
-    """A network on an image of any size: its border is repeated until the network takes it, and cut off again."""
+    """A network on an image of any size: [N, C, H, W] -> [N, C', H, W]."""
     height, width = x.shape[-2:]
-    multiple, least = int(network.multiple), int(network.smallest)  # type: ignore[arg-type]
-    below, right = (max(-side % multiple, least - side) for side in (height, width))
-    result: Tensor = network(F.pad(x, (0, right, 0, below), mode="replicate"))
+    result: Tensor = network(_fitted(network, x))
     return result[..., :height, :width]

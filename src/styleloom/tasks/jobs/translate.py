@@ -16,7 +16,7 @@ from styleloom.data.bundled import is_bundled
 from styleloom.data.channels import read_channels
 from styleloom.data.images import floats
 from styleloom.data.output import DEFAULT, Output
-from styleloom.models import load_translator_of
+from styleloom.models import load
 from styleloom.nn.layers import placed
 from styleloom.nn.translator import Translator
 from styleloom.tasks.translate import check_channels, inputs_of
@@ -77,7 +77,7 @@ def translate(
         StyleLoomError: no such model or domain, samples of a model without noise, or outputs that cannot be.
     """
     device = torch.device(device)
-    network = placed(model if isinstance(model, Translator) else load_translator_of(model), device)
+    network = placed(model if isinstance(model, Translator) else load(model, Translator), device)
     network.to_domain(to)
     if not 1 <= samples <= MOST_SAMPLES:
         raise StyleLoomError(f"samples is {samples}; it must be from 1 to {MOST_SAMPLES}")
