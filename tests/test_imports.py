@@ -43,6 +43,9 @@ YEARS = {
     "stylegan2": 2020,
     "ada": 2020,
     "indomain": 2020,
+    "local_edit": 2020,
+    "directions": 2021,
+    "pti": 2022,
     "learned_optimizer": 2026,
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.stem in TIERS)

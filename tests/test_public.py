@@ -13,10 +13,11 @@ import styleloom
 from styleloom import cli
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "Translator", "adain", "average", "bundled", "convert",
-    "cyclegan", "draw", "dumoulin", "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs",
-    "johnson", "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "open_domains", "pix2pix",
-    "pix2pixhd", "progan", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
+    "METHODS", "STYLES", "Features", "Generator", "Latents", "StyleLoomError", "Translator", "adain", "average", "bundled",
+    "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "evaluate", "export", "express", "gatys",
+    "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
+    "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
+    "progan", "pti", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
     "super_resolution", "toonfaces", "translate", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
@@ -38,7 +39,10 @@ PUBLIC += [
     for module, names in (
         (styleloom.image2stylegan, ("Config", "Objective", "Step", "configure", "steps")),
         (styleloom.indomain, ("Encoder", "Recipe", "load", "save", "train")),
-        (styleloom.tasks.invert, ("Inversion", "Tools", "load_latents", "save_latents", "steps", "tools_of")),
+        (styleloom.tasks.invert, ("Inversion", "Tools", "steps", "tools_of")),
+        (styleloom.directions, ("Direction", "conditional", "effects", "ganspace", "interfacegan", "least_squares", "sefa")),
+        (styleloom.local_edit, ("Target", "copy_paste", "crossover", "inpainting", "local_style", "outpainting", "scribble")),
+        (styleloom.pti, ("Config", "save", "steps", "tune", "tuned_by")),
         (styleloom.learned_optimizer, ("Learned", "Loom", "Recipe", "Schedule", "factory", "load", "save", "train")),
     )
     for name in names

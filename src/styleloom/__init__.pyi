@@ -16,6 +16,7 @@ from .onnx import export
 from .papers import (
     adain,
     cyclegan,
+    directions,
     dumoulin,
     gatys,
     ghiasi,
@@ -23,27 +24,33 @@ from .papers import (
     indomain,
     johnson,
     learned_optimizer,
+    local_edit,
     pix2pix,
     pix2pixhd,
     progan,
+    pti,
     stylegan,
     stylegan2,
     super_resolution,
 )
 from .papers.super_resolution import upscale
 from .tasks import jobs
+from .tasks.edit import cross, edit, express, morph
 from .tasks.evaluate import evaluate
 from .tasks.generate import mix
-from .tasks.invert import invert, load_latents, save_latents
+from .tasks.invert import invert
+from .tasks.latents import Latents, load_latents, save_latents
+from .tasks.local_edit import inpaint
 from .tasks.stylize import METHODS, stylize, stylize_video
 from .tasks.translate import translate
 
 __version__: str
 
 __all__ = [
-    "METHODS", "STYLES", "Features", "Generator", "StyleLoomError", "Translator", "adain", "average", "bundled", "convert",
-    "cyclegan", "draw", "dumoulin", "evaluate", "export", "gatys", "ghiasi", "image2stylegan", "indomain", "invert", "jobs",
-    "johnson", "learned_optimizer", "load", "load_features", "load_latents", "match_color", "mix", "open_domains", "pix2pix",
-    "pix2pixhd", "progan", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
+    "METHODS", "STYLES", "Features", "Generator", "Latents", "StyleLoomError", "Translator", "adain", "average", "bundled",
+    "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "evaluate", "export", "express", "gatys",
+    "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
+    "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
+    "progan", "pti", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
     "super_resolution", "toonfaces", "translate", "upscale", "write",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from styleloom.papers import progan, stylegan2
 from styleloom.papers.image2stylegan import Step
 from styleloom.tasks import invert as inversion
 from styleloom.tasks.jobs.engine import MANIFEST
+from styleloom.tasks.latents import load_latents, save_latents
 
 
 def run(*arguments: Any) -> int:
@@ -99,9 +100,9 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     ends = (".png", "-beside.png", ".mp4", ".safetensors")
     assert names == {"metrics.json"} | {f"{name}{end}" for name in ("wide", "tall") for end in ends}
     generator = stylegan2.load(home / "g.safetensors")
-    ws, noise = inversion.load_latents(out / "tall.safetensors", generator)
-    assert noise == ()
-    drawn = torch.cat(list(generator.render(ws)))
+    found = load_latents(out / "tall.safetensors", generator)
+    assert found.noise == ()
+    drawn = torch.cat(list(generator.render(found.ws)))
     torch.testing.assert_close(images.read(out / "tall.png"), drawn, atol=0.003, rtol=0)
     middle = images.read(photos / "tall.png")[:, :, 7:23]
     assert told["pictures"]["tall"]["psnr"] == pytest.approx(-10 * float((drawn - middle).square().mean().log10()), abs=0.05)
@@ -157,8 +158,8 @@ def test_an_interrupted_run_goes_on(
     told, again = (json.loads((out / "metrics.json").read_text()) for out in (whole, parted))
     assert told["losses"] == again["losses"] and told["pictures"] == again["pictures"]
     generator = stylegan2.load(home / "g.safetensors")
-    ws, noise = inversion.load_latents(whole / f"{photos[1].stem}.safetensors", generator)
-    image = generator.synthesis(ws, noise=noise).add(1).div(2).clamp(0, 1)
+    found = load_latents(whole / f"{photos[1].stem}.safetensors", generator)
+    image = generator.synthesis(found.ws, noise=found.noise).add(1).div(2).clamp(0, 1)
     torch.testing.assert_close(images.read(whole / f"{photos[1].stem}.png"), image, atol=0.003, rtol=0)
 
 
@@ -260,7 +261,7 @@ def test_the_share_that_kept_directions_carry(home: Path, tmp_path: Path, capsys
 
 def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
     generator = stylegan2.load(home / "g.safetensors")
-    inversion.save_latents(tmp_path / "ws.safetensors", generator.map([1]), generator)
+    save_latents(tmp_path / "ws.safetensors", generator.map([1]), generator)
     torch.manual_seed(1)
     other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
     other.w_avg.fill_(1.0)
@@ -270,7 +271,7 @@ def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
     assert generator_id(first) != generator_id(second)
     assert generator_id(first) == generator_id(deepcopy(first).half().float())
     with pytest.raises(StyleLoomError, match="latents of another generator"):
-        inversion.load_latents(tmp_path / "ws.safetensors", other)
+        load_latents(tmp_path / "ws.safetensors", other)
 
 
 def test_a_damaged_photograph_is_named_and_the_others_are_done(

@@ -15,13 +15,17 @@
 12. :mod:`~styleloom.papers.ada` (2020): augment what the discriminator sees, so that few pictures suffice.
 13. :mod:`~styleloom.papers.image2stylegan` (2019): optimize w, a w for each layer, until the generator makes a given picture.
 14. :mod:`~styleloom.papers.indomain` (2020): train an encoder to begin nearby, and stay near to what it says.
-15. :mod:`~styleloom.papers.learned_optimizer` (ours): train the optimizer itself.
+15. :mod:`~styleloom.papers.local_edit` (2020): meet parts of pictures, and let the generator make the rest.
+16. :mod:`~styleloom.papers.directions` (2020, 2021): directions of w along which one thing about a picture changes.
+17. :mod:`~styleloom.papers.pti` (2022): change the generator a little around one w, until it meets a picture there.
+18. :mod:`~styleloom.papers.learned_optimizer` (ours): train the optimizer itself.
 """
 
 import lazy_loader
 
 MODULES = (
     "gatys", "johnson", "super_resolution", "dumoulin", "ghiasi", "adain", "pix2pix", "cyclegan", "pix2pixhd", "progan",
-    "stylegan", "stylegan2", "ada", "image2stylegan", "indomain", "learned_optimizer",
+    "stylegan", "stylegan2", "ada", "image2stylegan", "indomain", "local_edit", "directions", "pti",
+    "learned_optimizer",
 )  # fmt: skip
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, MODULES)

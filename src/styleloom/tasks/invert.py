@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from styleloom.papers import image2stylegan, indomain, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
 from styleloom.papers.learned_optimizer import Loom, Network
 
-LATENTS = "latents"
 LEAST = 16  # px, of what is measured of pictures
 CHOICES = ("auto", "learned", *OPTIMIZERS)
 
@@ -283,33 +282,3 @@ def joined(parts: list[Inversion]) -> Inversion:
         parts[0].optimizer,
         sum(part.seconds for part in parts),
     )
-
-
-def save_latents(path: Path, ws: Tensor, generator: Generator, noise: Sequence[Tensor] = ()) -> None:
-    """Write latents in full precision.
-
-    Args:
-        path: a ``.safetensors``.
-        ws: [N, num_ws, w_dim].
-        generator: whose they are, noted in the file.
-        noise: noise maps [N, 1, H, W], as ``noise.0`` and so on.
-    """
-    tensors = {"ws": ws.cpu()} | {f"noise.{index}": each.cpu() for index, each in enumerate(noise)}
-    checkpoint.save_model(path, tensors, kind=LATENTS, config=dict(generator=generator_id(generator)), licence="unknown")
-
-
-def load_latents(path: str | Path, generator: Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """ws [N, num_ws, w_dim] and noise maps [N, 1, H, W], where there are any, from a file that :func:`save_latents` wrote.
-
-    Args:
-        path: of the file.
-        generator: whose latents they must be.
-
-    Raises:
-        StyleLoomError: no such file, one of another kind, or of another generator.
-    """
-    tensors, config = checkpoint.read_model(path, LATENTS)
-    if config["generator"] != generator_id(generator):
-        raise StyleLoomError(f"{path} holds latents of another generator; invert its pictures again with this one")
-    noise = tuple(tensors[f"noise.{index}"].to(generator.device) for index in range(len(tensors) - 1))
-    return tensors["ws"].to(generator.device), noise

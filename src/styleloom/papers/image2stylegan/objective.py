@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,21 @@ LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
 
 Encoder = Callable[[Tensor], Tensor]
 """Images [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
+
+
+class Term(Protocol):
+    """A further term of an objective."""
+
+    name: str
+    tensors: Sequence[Tensor]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Images [N, 3, R, R], nominally in [0, 1] -> [N]."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these images only."""
+        ...
 
 
 def render(generator: Generator, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
@@ -81,6 +96,7 @@ class Objective:
         weights: of the terms.
         masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere without any.
         encoder: for the in-domain term.
+        further: terms beside those of the weights.
     """
 
     def __init__(
@@ -92,8 +108,10 @@ class Objective:
         *,
         masks: Tensor | None = None,
         encoder: Encoder | None = None,
+        further: Sequence[Term] = (),
     ) -> None:
         self.generator, self.features, self.weights, self.encoder = generator, features, weights, encoder
+        self.further = further
         self.targets = targets
         with torch.no_grad():
             self.target_features = self._features(targets)
@@ -126,6 +144,8 @@ class Objective:
         self.target_features = {layer: each[rows] for layer, each in self.target_features.items()}
         self.position_weights = {side: each[rows] for side, each in self.position_weights.items()}
         self.masks = None if self.masks is None else self.masks[rows]
+        for term in self.further:
+            term.keep(rows)
 
     def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
         """Images [N, 3, R, R], nominally in [0, 1], and the weighted terms, [N] each, of ws [N, num_ws, w_dim]."""
@@ -136,7 +156,7 @@ class Objective:
             terms["in_domain"] = weights.in_domain_weight * (ws - self.encoder(image)).square().mean((1, 2))
         if weights.prior_weight:
             terms["prior"] = weights.prior_weight * (ws - self.generator.w_avg).square().mean((1, 2))
-        return image, terms
+        return image, terms | {term.name: term(image) for term in self.further}
 
     def observe(self, image: Tensor, losses: Tensor) -> Observation:
         """What an optimizer sees of images [N, 3, R, R] with losses [N]."""

@@ -22,6 +22,7 @@ from styleloom.nn.layers import placed
 from styleloom.papers import image2stylegan
 from styleloom.tasks import invert as inversion
 from styleloom.tasks.invert import Inversion, Tools
+from styleloom.tasks.latents import save_latents
 
 from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, check_apart, digest, run
 from .generate import load_generator
@@ -232,7 +233,7 @@ def _beside(target: Tensor, image: Tensor) -> Tensor:
 def _write(item: Item, generator: Generator, result: Inversion, row: int) -> None:
     latents, image, beside = item.targets[:3]
     noise = [each[row : row + 1] for each in result.noise]
-    inversion.save_latents(latents, result.ws[row : row + 1], generator, noise)
+    save_latents(latents, result.ws[row : row + 1], generator, noise)
     images.write(result.image[row : row + 1], image)
     images.write(_beside(result.target[row], result.image[row]), beside)
 
