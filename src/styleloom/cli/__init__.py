@@ -32,7 +32,13 @@ VERBS = {
     "translate": "translate",
     "generate": "generate",
     "mix": "generate",
+    "align": "edit",
     "invert": "invert",
+    "edit": "edit",
+    "morph": "edit",
+    "express": "edit",
+    "cross": "edit",
+    "inpaint": "edit",
     "evaluate": "evaluate",
     "compare": "compare",
     "convert": "convert",
@@ -43,6 +49,10 @@ VERBS = {
 """The file of each verb. It is imported when the verb is asked for, so that help does not load torch."""
 TRANSLATION = ("pix2pix", "cyclegan", "pix2pixhd")
 GROUPS = {
+    "directions": (
+        "What a generator's images can be edited along.",
+        dict.fromkeys(("fit", "show", "sheet", "measure"), "directions"),
+    ),
     "data": ("Pictures to work with.", dict.fromkeys(("prepare", "inspect", "toonfaces", "styles"), "data")),
     "train": (
         "Train networks on pictures of your own.",

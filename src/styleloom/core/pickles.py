@@ -16,7 +16,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -130,6 +130,68 @@ class _Reader(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         """No network needs objects from outside of its file."""
         raise Refused("an object outside of the file")
+
+
+class _Wrapped:
+    """joblib's stand-in for an array whose numbers follow in the file."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: dict[str, Any] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def read(self, file: io.BytesIO) -> np.ndarray:
+        """The array."""
+        plain, shape = self.state["dtype"].plain(), self.state["shape"]
+        if self.state.get("numpy_array_alignment_bytes"):
+            file.seek(file.read(1)[0], io.SEEK_CUR)
+        size = int(np.prod(shape, dtype=np.float64)) * plain.itemsize
+        data = file.read(size) if size <= len(file.getbuffer()) else b""
+        if len(data) != size:
+            raise Refused("an array larger than its data")
+        return np.frombuffer(data, plain).reshape(shape, order="F" if self.state["order"] == "F" else "C")
+
+
+class _JoblibReader(pickle._Unpickler):  # that of C cannot read between its instructions
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.file = file
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a global stands for, where it is allowed."""
+        allowed = _TENSORS | {("joblib.numpy_pickle", "NumpyArrayWrapper"): _Wrapped}
+        if (module, name) not in allowed:
+            raise Refused(f"{module}.{name}")
+        return allowed[module, name]
+
+    def load_build(self) -> None:
+        """After joblib's stand-in come the numbers of its array."""
+        pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
+        if isinstance(self.stack[-1], _Wrapped):  # type: ignore[attr-defined]
+            self.stack[-1] = self.stack[-1].read(self.file)  # type: ignore[attr-defined]
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def read_joblib(data: bytes, name: str) -> Any:
+    """Arrays that joblib has written, unpacked, without running anything in them.
+
+    Args:
+        data: the file, decompressed.
+        name: what errors call it.
+
+    Raises:
+        StyleLoomError: damaged, or asking for anything but arrays.
+    """
+    try:
+        return _JoblibReader(io.BytesIO(data)).load()
+    except Refused as error:
+        raise StyleLoomError(f"{name} is not opened: it asks for {error}, which no network needs") from error
+    except Exception as error:  # hostile or truncated bytes may raise anything
+        raise StyleLoomError(f"cannot read {name}: damaged or truncated ({type(error).__name__})") from error
 
 
 def _storage(data: bytes) -> Tensor:

@@ -40,8 +40,9 @@ from .base import SAMPLES, Direction, Directions, named_in_order, scaled
 from .base import edited as edited
 from .base import load as load
 from .base import save as save
-from .effects import BATCH, Labels
+from .effects import BATCH as BATCH
 from .effects import Effects as Effects
+from .effects import Labels as Labels
 from .effects import effects as effects
 
 

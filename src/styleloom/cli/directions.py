@@ -1,0 +1,224 @@
+"""``styleloom directions``: what a generator's images can be edited along."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom.core.checkpoint import check_model_path
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.data import images
+from styleloom.nn import attributes
+from styleloom.nn.generator import Generator
+from styleloom.papers import directions as papers
+from styleloom.papers.directions import Directions
+from styleloom.tasks import directions as tasks
+from styleloom.tasks import edit as editing
+from styleloom.tasks.generate import layer_range
+from styleloom.tasks.jobs.generate import load_generator
+
+from .generate import numbers
+from .options import Common
+from .report import Report
+
+METHODS = ("interfacegan", "ganspace", "sefa", "least-squares", "import")
+
+
+def fit(
+    model: str,
+    *,
+    out: Path,
+    method: str = "interfacegan",
+    labels: str | None = None,
+    labeller: str | None = None,
+    name: list[str] = [],  # noqa: B006 (typer copies it)
+    file: list[str] = [],  # noqa: B006
+    layers: str = "all",
+    count: int = 10,
+    samples: int = 4000,
+    conditional: bool = False,
+    damping: float = 0.03,
+    licence: str = "unknown",
+    common: Common,
+) -> None:
+    """Find directions: from labels, or without any.
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        out: file of directions to write (.safetensors).
+        method: interfacegan (from labels), least-squares (from a network that tells attributes), ganspace (principal
+            components), sefa (eigenvectors of the affine maps), or import (files of InterFaceGAN and GANSpace).
+        labels: for interfacegan: a folder of two folders of photographs, which are inverted, or a CSV of seeds or files of latents
+            in its first column and numbers, a column a label, in the others.
+        labeller: for interfacegan and least-squares: a network that tells attributes, as toonfaces-attributes.
+        name: labels or attributes to take; all by default. May be given several times.
+        file: for import: a file; may be given several times.
+        layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
+        count: of components.
+        samples: images, of a labeller or of ganspace.
+        conditional: make each direction orthogonal to all others.
+        damping: of least-squares: more keeps directions shorter, less keeps them purer.
+        licence: what the file may be used for, noted in it.
+    """
+    report = Report(common)
+    check_model_path(out)
+    check_choice("method", method, METHODS)
+    uses = dict(labels=("interfacegan",), labeller=("interfacegan", "least-squares"), file=("import",))
+    for flag, value in dict(labels=labels, labeller=labeller, file=file).items():
+        if value and method not in uses[flag]:
+            raise StyleLoomError(f"--{flag} does nothing with the method {method}; leave it out")
+    generator = load_generator(model, common.torch_device())
+    chosen = layer_range(layers, generator.num_ws)
+    found = _found(report, generator, method, labels, labeller, name, file, chosen, count, samples, damping)
+    if conditional:
+        if len(found) < 2:
+            raise StyleLoomError("there is one direction, so none to make it orthogonal to; leave --conditional out")
+        found = {key: papers.conditional(each, [o for n, o in found.items() if n != key]) for key, each in found.items()}
+    papers.save(found, out, licence)
+    report.say(f"wrote {out}  ({len(found)} directions: {', '.join(found)})")
+    report.outcome(out=str(out), directions=list(found))
+
+
+def _found(
+    report: Report,
+    generator: Generator,
+    method: str,
+    labels: str | None,
+    labeller: str | None,
+    names: list[str],
+    files: list[str],
+    layers: range,
+    count: int,
+    samples: int,
+    damping: float,
+) -> Directions:
+    if method == "ganspace":
+        return papers.ganspace(generator, count, layers, samples=samples)
+    if method == "sefa":
+        return papers.sefa(generator, count, layers)
+    if method == "import":
+        if not files:
+            raise StyleLoomError("import needs files; give --file")
+        return {name: each for file in files for name, each in papers.load(file, generator).items()}
+    if labeller is None and (labels is None or method == "least-squares"):
+        raise StyleLoomError(f"{method} needs {'--labeller' if method == 'least-squares' else '--labels or --labeller'}")
+    if labeller is not None:
+        network = attributes.load(labeller)
+        known, label = tasks.attribute_labels(network, generator.resolution, names)
+        if method == "least-squares":
+            loop = papers.least_squares(generator, label, known, layers, samples=samples, damping=damping)
+            *_, last = report.watch(loop, "gradients")
+            return last.directions
+        return tasks.from_labeller(generator, label, known, layers, samples=samples)
+    ws, table = _labelled(report, generator, Path(str(labels)))
+    missing = [each for each in names if each not in table]
+    if missing:
+        raise StyleLoomError(f"no labels {missing}; there are {', '.join(table)}")
+    return {
+        name: papers.interfacegan(generator, ws, values, name).in_layers(layers)
+        for name, values in table.items()
+        if not names or name in names
+    }
+
+
+def _labelled(report: Report, generator: Generator, source: Path) -> tuple[Tensor, dict[str, Tensor]]:
+    """Latents [N, num_ws, w_dim] and numbers [N] by label, from a folder of two classes or a CSV."""
+    if source.is_dir():
+        classes, files = tasks.two_classes(source)
+        loop = tasks.inverted(generator, files)
+        *_, last = report.watch(loop, "inverting")
+        return last.ws, {classes[1]: torch.tensor([float(place) for place, _ in files])}
+    try:
+        with source.open(newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StyleLoomError(f"cannot read {source}: wanted a folder of two folders, or a CSV with a header") from error
+    return tasks.from_table(generator, rows, source)
+
+
+def show(model: str, *, directions: list[str] = [], common: Common) -> None:  # noqa: B006 (typer copies it)
+    """List the directions of a generator, with the strengths between which its images stay sensible.
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        directions: files of further directions; may be given several times.
+    """
+    report = Report(common)
+    generator = load_generator(model, common.torch_device())
+    found = editing.directions_of(generator, directions)
+    for each in found.values():
+        report.say(f"{each.name:20} {each.low:+.2g} to {each.high:+.2g}   {each.method}")
+    if not found:
+        report.say("none; find some with: styleloom directions fit")
+    report.outcome(directions={each.name: dict(low=each.low, high=each.high, method=each.method) for each in found.values()})
+
+
+def sheet(
+    model: str,
+    *,
+    out: Path,
+    directions: list[str] = [],  # noqa: B006 (typer copies it)
+    name: list[str] = [],  # noqa: B006
+    seeds: str = "0-1",
+    columns: int = 5,
+    psi: float = 0.7,
+    common: Common,
+) -> None:
+    """Make a sheet of directions: a row a direction and seed, a column a strength.
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        out: picture to write.
+        directions: files of further directions; may be given several times.
+        name: directions to show; all by default. May be given several times.
+        seeds: as 0-3 or 1,5.
+        columns: strengths, from a direction's lowest to its highest.
+        psi: truncation of the seeds.
+    """
+    report = Report(common)
+    images.check_writable(out)
+    generator = load_generator(model, common.torch_device())
+    found = tasks.named(editing.directions_of(generator, directions), name)
+    picture = tasks.sheet(generator, found, numbers(seeds), columns=columns, truncation_psi=psi)
+    images.write(picture, out)
+    report.say(f"wrote {out}  ({picture.shape[3]} x {picture.shape[2]}: {', '.join(found)})")
+    report.outcome(out=str(out), directions=list(found))
+
+
+def measure(
+    model: str,
+    *,
+    labeller: str,
+    out: Path | None = None,
+    directions: list[str] = [],  # noqa: B006 (typer copies it)
+    name: list[str] = [],  # noqa: B006
+    samples: int = 100,
+    common: Common,
+) -> None:
+    """Measure what directions change: a table of attributes, by a network that tells them.
+
+    Args:
+        model: a name from "styleloom zoo", or a model file.
+        labeller: a network that tells attributes, as toonfaces-attributes.
+        out: JSON file to write the table to.
+        directions: files of further directions; may be given several times.
+        name: directions to measure; all by default. May be given several times.
+        samples: images.
+    """
+    report = Report(common)
+    generator = load_generator(model, common.torch_device())
+    found = tasks.named(editing.directions_of(generator, directions), name)
+    known, label = tasks.attribute_labels(attributes.load(labeller), generator.resolution, [])
+    values: dict[str, Any] = tasks.measured(generator, found, label, known, samples=samples)
+    for direction, row in values["directions"].items():
+        main = max(row["mean"], key=lambda each: abs(row["mean"][each]))
+        others = sorted((each for each in known if each != main), key=lambda each: -abs(row["mean"][each]))[:3]
+        also = ", ".join(f"{each} {row['mean'][each]:+.2f}" for each in others)
+        report.say(f"{direction:16} {main} {row['mean'][main]:+.2f} (correlation {row['correlation'][main]:.2f}); also {also}")
+    if out is not None:
+        tasks.write_table(values, out)
+    report.outcome(**values)

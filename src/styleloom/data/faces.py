@@ -1,0 +1,203 @@
+"""Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal
+Processing Letters 2016 ("MTCNN"): faces, with eyes, nose and mouth.
+
+A small network looks at every place and size, a second one at what the first took for faces, a third at what is left. The weights
+are those of the package ``mtcnn`` (MIT license), which the extra ``[faces]`` installs; torch runs them. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.pickles import read_joblib
+
+LEAST = 40  # px: smaller faces are not looked for
+LONGEST = 1024  # px, that larger photographs are reduced to
+PYRAMID = 0.709  # from one size to the next
+SURE = (0.6, 0.7, 0.8)  # of the three networks
+FIELD = 12  # px that the first network sees
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a photograph.
+
+    Attributes:
+        score: how sure it is, up to 1.
+        box: left, top, right, bottom, in pixels.
+        landmarks: [5, 2], x and y in pixels of the eye at the left of the photograph, the other eye, the nose, and the corners of
+            the mouth from the left.
+    """
+
+    score: float
+    box: tuple[float, float, float, float]
+    landmarks: Tensor
+
+    @property
+    def size(self) -> float:
+        """The area of its box."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+def available() -> bool:
+    """Whether the detector's weights are installed."""
+    return find_spec("lz4") is not None and _folder() is not None
+
+
+def check_detector() -> None:
+    """Raise StyleLoomError unless there is a detector."""
+    if not available():
+        raise StyleLoomError("finding faces needs the extra: pip install 'styleloom[faces]'; or give --box, or --align center")
+
+
+def _folder() -> Path | None:
+    try:
+        folder = Path(str(distribution("mtcnn").locate_file("mtcnn/assets/weights")))
+    except PackageNotFoundError:
+        return None
+    return folder if folder.is_dir() else None
+
+
+@cache
+def _weights() -> dict[str, list[Tensor]]:
+    """Of each network its tensors in order, as torch has them."""
+    import lz4.frame
+
+    check_detector()
+    folder = _folder()
+    assert folder is not None
+    weights: dict[str, list[Tensor]] = {}
+    for name in ("pnet", "rnet", "onet"):
+        path = folder / f"{name}.lz4"
+        try:
+            arrays = read_joblib(lz4.frame.decompress(path.read_bytes()), str(path))
+        except (OSError, RuntimeError) as error:
+            raise StyleLoomError(f"cannot read {path}: install mtcnn again") from error
+        weights[name] = [_as_torch(array) for array in arrays]
+    return weights
+
+
+def _as_torch(array: np.ndarray) -> Tensor:
+    """TensorFlow's kernels [H, W, in, out] and matrices [in, out] as torch has them; slopes [1, 1, C] flat."""
+    turned = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T if array.ndim == 2 else array.ravel()
+    return torch.from_numpy(turned.astype(np.float32, order="C"))
+
+
+def _network(name: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Corrections of boxes, landmarks (of the last network) and how sure it is; of the first network as maps."""
+    weights = iter(_weights()[name])
+
+    def convolved(x: Tensor) -> Tensor:
+        return F.prelu(F.conv2d(x, next(weights), next(weights)), next(weights))
+
+    def dense(x: Tensor) -> Tensor:
+        return F.linear(x, next(weights), next(weights))
+
+    if name == "pnet":
+        x = convolved(convolved(F.max_pool2d(convolved(x), 2, 2, ceil_mode=True)))
+        corrections = F.conv2d(x, next(weights), next(weights))
+        return corrections, torch.empty(0), F.conv2d(x, next(weights), next(weights)).softmax(1)[:, 1]
+    x = F.max_pool2d(convolved(x), 3, 2, ceil_mode=True)
+    x = convolved(F.max_pool2d(convolved(x), 3, 2))
+    if name == "onet":
+        x = convolved(F.max_pool2d(x, 2, 2, ceil_mode=True))
+    x = F.prelu(dense(x.permute(0, 3, 2, 1).flatten(1)), next(weights))  # columns first, as it was trained
+    corrections = dense(x)
+    landmarks = dense(x) if name == "onet" else torch.empty(0)
+    return corrections, landmarks, dense(x).softmax(1)[:, 1]
+
+
+@torch.no_grad()
+def find(photo: Tensor, least: int = LEAST) -> list[Face]:
+    """The faces of a photograph, the surest first.
+
+    Args:
+        photo: [1, 3, H, W] in [0, 1].
+        least: shorter side of the smallest, in pixels of a photograph reduced to a longer side of ``LONGEST``.
+
+    Raises:
+        StyleLoomError: the detector is not installed.
+    """
+    shrink = max(1.0, max(photo.shape[-2:]) / LONGEST)
+    height, width = (max(1, round(side / shrink)) for side in photo.shape[-2:])
+    back = torch.tensor([photo.shape[-1] / width, photo.shape[-2] / height])
+    x = photo.float().cpu()
+    x = F.interpolate(x, (height, width), mode="bilinear", antialias=True) if shrink > 1 else x
+    x = (x * 255 - 127.5) / 128
+    boxes = _proposals(x, least)
+    for name, side, sure in (("rnet", 24, SURE[1]), ("onet", 48, SURE[2])):
+        if not len(boxes):
+            return []
+        boxes = _square(boxes)
+        corrections, offsets, scores = _network(name, _crops(x, boxes, side))
+        size = boxes[:, 2:] - boxes[:, :2] + 1
+        kept = scores > sure
+        if name == "onet":
+            landmarks = torch.stack([offsets[:, :5], offsets[:, 5:]], 2) * size[:, None] + boxes[:, None, :2] - 1
+            landmarks = landmarks[kept]
+        boxes, scores = (boxes + corrections * size.repeat(1, 2))[kept], scores[kept]
+        chosen = _best(boxes, scores, 0.7, of_smaller=name == "onet")
+        boxes, scores = boxes[chosen], scores[chosen]
+    landmarks = landmarks[chosen] * back
+    corners = (boxes * back.repeat(2)).tolist()
+    return [Face(float(s), tuple(box), points) for s, box, points in zip(scores, corners, landmarks, strict=True)]
+
+
+def _proposals(x: Tensor, least: int) -> Tensor:
+    """What the first network takes for faces, on all scales: boxes [K, 4]."""
+    height, width = x.shape[-2:]
+    found, sure = [torch.empty(0, 4)], [torch.empty(0)]
+    scale = FIELD / least
+    while min(height, width) * scale >= FIELD:
+        size = (max(FIELD, round(height * scale)), max(FIELD, round(width * scale)))
+        corrections, _, scores = _network("pnet", F.interpolate(x, size, mode="bilinear", antialias=scale < 1))
+        _, row, column = torch.where(scores > SURE[0])
+        boxes = torch.stack([column, row, column + FIELD / 2, row + FIELD / 2], 1) * 2.0  # its steps are of 2 px
+        boxes = boxes + FIELD * corrections[0, :, row, column].T
+        boxes = boxes * torch.tensor([width / size[1], height / size[0]]).repeat(2)
+        chosen = _best(boxes, scores[0, row, column], 0.5)
+        found.append(boxes[chosen])
+        sure.append(scores[0, row, column][chosen])
+        scale *= PYRAMID
+    boxes = torch.cat(found)
+    return boxes[_best(boxes, torch.cat(sure), 0.7)]
+
+
+def _best(boxes: Tensor, scores: Tensor, overlap: float, of_smaller: bool = False) -> Tensor:
+    """Which boxes stay when of any two that overlap by more than a share (of their union, or of the smaller) the surer stays."""
+    order = scores.argsort(descending=True)
+    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
+    kept: list[int] = []
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        sides = torch.minimum(boxes[best, 2:], boxes[order, 2:]) - torch.maximum(boxes[best, :2], boxes[order, :2])
+        shared = sides.clamp(min=0).prod(1)
+        whole = torch.minimum(area[best], area[order]) if of_smaller else area[best] + area[order] - shared
+        order = order[shared <= overlap * whole]
+    return torch.tensor(kept, dtype=torch.long)
+
+
+def _square(boxes: Tensor) -> Tensor:
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 2
+    return torch.cat([center - half, center + half], 1)
+
+
+def _crops(x: Tensor, boxes: Tensor, side: int) -> Tensor:
+    """Boxes of an image [1, 3, H, W] at one size: [K, 3, side, side]; 0 beyond the image."""
+    height, width = x.shape[-2:]
+    share = torch.linspace(0, 1, side)
+    across = (boxes[:, :1] + (boxes[:, 2:3] - boxes[:, :1]) * share) * (2 / width) - 1
+    down = (boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * share) * (2 / height) - 1
+    grid = torch.stack([across[:, None].expand(-1, side, side), down[:, :, None].expand(-1, side, side)], -1)
+    return F.grid_sample(x.expand(len(boxes), -1, -1, -1), grid, align_corners=True)
