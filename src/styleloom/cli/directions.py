@@ -52,8 +52,8 @@ def fit(
         out: file of directions to write (.safetensors).
         method: interfacegan (from labels), least-squares (from a network that tells attributes), ganspace (principal
             components), sefa (eigenvectors of the affine maps), or import (files of InterFaceGAN and GANSpace).
-        labels: for interfacegan: a folder of two folders of photographs, which are inverted, or a CSV of seeds or files of latents
-            in its first column and numbers, a column a label, in the others.
+        labels: for interfacegan: a folder of two folders of photographs, which are inverted, or a CSV of seeds or files of
+            latents in its first column and numbers, a column a label, in the others.
         labeller: for interfacegan and least-squares: a network that tells attributes, as toonfaces-attributes.
         name: labels or attributes to take; all by default. May be given several times.
         file: for import: a file; may be given several times.

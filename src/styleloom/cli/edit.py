@@ -254,8 +254,8 @@ def inpaint(
         mask: white where the photograph changes: a picture, or box:left,top,right,bottom, ellipse:x,y,half-width,half-height or
             polygon:x,y,x,y,..., in pixels of the photograph, several joined with +.
         way: fill makes what the mask covers anew; shift moves the picture and paints what comes into view; crossover takes
-            --other where the mask is; scribble follows what was drawn on --other, a copy of the photograph; copy moves what the mask
-            covers; style gives it the style of --other.
+            --other where the mask is; scribble follows what was drawn on --other, a copy of the photograph; copy moves what the
+            mask covers; style gives it the style of --other.
         other: a second picture.
         shift: right,down in pixels of the generator's image, of shift and copy.
         style_weight: of the style, in style.

@@ -127,9 +127,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
 
     @functools.wraps(function)
     def run(**values: Any) -> None:
-        values = {
-            name: splitters[name](value) if name in splitters and value is not None else value for name, value in values.items()
-        }
+        values = {name: splitters[name](value) if name in splitters else value for name, value in values.items()}
         for group, (source, names) in groups.items():
             given = {name: values.pop(name) for name in names}
             if group in partial:
@@ -193,7 +191,7 @@ def _option(
     metavar = None
     if typing.get_origin(kind) is tuple:
         element = typing.get_args(kind)[0]
-        splitters[name] = functools.partial(_split, flag=flag, element=element)
+        splitters[name] = functools.partial(_split, flag=flag, element=element, default=None if optional else default)
         shown = ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in shown) if shown else None
         kind, default, metavar = str | None, None, f"{element.__name__.upper()},..."
     if optional:
@@ -210,7 +208,9 @@ def _option(
     )
 
 
-def _split(text: str, flag: str, element: Callable[[str], Any]) -> tuple[Any, ...]:
+def _split(text: str | None, flag: str, element: Callable[[str], Any], default: Any) -> tuple[Any, ...] | None:
+    if text is None:
+        return default
     try:
         return tuple(element(part.strip()) for part in text.split(",") if part.strip())
     except ValueError as error:
