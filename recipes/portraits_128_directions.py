@@ -30,6 +30,7 @@ from styleloom.data import faces, images
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import directions, stylegan2
+from styleloom.tasks.directions import from_labeller
 
 GENERATOR = "portraits-128"
 HELD_OUT = 500
@@ -48,7 +49,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "green-skin": ("orc goblin green", "pale princess man woman"),
     "pale": ("pale vampire goth", "dark orc tanned black"),
 }
-LOW, HIGH = -2.5, 2.5
+REACH = dict(gradients=2.5, planes=3.5)  # strengths to which images stay sensible
+# Shape and light follow gradients; hair and beards, which come and go as a whole, follow planes in w.
+BY_GRADIENTS = ("yaw", "smile", "tilt", "light", "pale", "green-skin")
 
 
 def features_of(network: Features, image: Tensor) -> Tensor:
@@ -127,7 +130,10 @@ def main() -> None:
     for step in directions.least_squares(generator, label, list(weights), samples=given.samples, damping=given.damping):
         if step.index % 80 == 0:
             print(step.index, round(step.seconds), flush=True)
-    found = {name: replace(each, low=LOW, high=HIGH) for name, each in step.directions.items()}
+    planes = from_labeller(generator, label, list(weights), samples=4_000)
+    found = {name: step.directions[name] if name in BY_GRADIENTS else planes[name] for name in weights}
+    reach = {name: REACH["gradients" if name in BY_GRADIENTS else "planes"] for name in found}
+    found = {name: replace(each, low=-reach[name], high=reach[name]) for name, each in found.items()}
     directions.save(found, given.out, "CC-BY-4.0")
     measured = directions.effects(generator, found, label, list(found), samples=60)
     values = {name: dict(quality[name], correlation=round(float(measured.correlation[i, i]), 3), spill=measured.spill(name, name))

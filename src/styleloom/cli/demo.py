@@ -22,7 +22,7 @@ from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import stylize as api
 
-from . import demo_faces, demo_inversion, demo_translation
+from . import demo_editing, demo_faces, demo_inversion, demo_translation
 from .options import Common
 from .report import Report
 
@@ -147,6 +147,8 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     show()
     for model in demo_inversion.TARGETS:
         inverted[model] = demo_inversion.inverted(folder, model, device)
+    show()
+    faces["edited"] = demo_editing.edited(folder, device)
     seconds = show(done=True)
     report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} pictures in {seconds:.0f} s on {device})")
     report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
@@ -279,8 +281,9 @@ def _page(
         toonfaces=faces.get("toonfaces-64", _WAITING),
         portraits=faces.get("portraits-128", _WAITING),
         translated=faces.get("translated", _WAITING),
+        edited=faces.get("edited", _WAITING),
         found_toonfaces=inverted.get("toonfaces-64", _WAITING),
-        found_portraits=inverted.get("portraits-64", _WAITING),
+        found_portraits=inverted.get("portraits-128", _WAITING),
         settings=rows,
         seconds=f"{seconds:.0f}",
         count=len(cards) if done else f"{len(cards)} of {len((*GALLERY, *COMPARED, *PASSES, *CONTROLS))}",
@@ -365,6 +368,10 @@ time, and multiplies the steps of Adam at 0.01. None of these faces was trained 
 <div class="grid faces">$found_toonfaces</div>
 <p>The same with portraits. (Synthetic people, artflow.ai, CC BY 4.0.)</p>
 <div class="grid faces">$found_portraits</div>
+<h2>Edit a photograph</h2>
+<p>Find the face, find its latents, move them along a direction, and put back into the photograph what changed. Or fill a hole, or go from face
+to face. <code>styleloom edit portraits-128 me.jpg -o smiling.png --direction smile=2</code></p>
+<div class="grid faces">$edited</div>
 <h2>Sixteen styles, drawn by code</h2>
 <p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
 <div class="grid styles">$styles</div>

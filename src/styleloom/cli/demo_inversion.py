@@ -28,7 +28,7 @@ def cartoons() -> Tensor:
     return toonfaces.render([toonfaces.attributes(seed) for seed in UNSEEN])
 
 
-TARGETS: dict[str, Callable[[], Tensor]] = {"toonfaces-64": cartoons, "portraits-64": portraits}
+TARGETS: dict[str, Callable[[], Tensor]] = {"toonfaces-64": cartoons, "portraits-128": portraits}
 GATE = "gate on Adam"
 GATES = {"toonfaces-64": "toonfaces-64-gate"}  # optimizers that were trained a step at a time
 

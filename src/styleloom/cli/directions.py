@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from styleloom.core.checkpoint import check_model_path
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.nn import attributes
 from styleloom.nn.generator import Generator
@@ -42,6 +44,7 @@ def fit(
     samples: int = 4000,
     conditional: bool = False,
     damping: float = 0.03,
+    reach: float = 3.0,
     licence: str = "unknown",
     common: Common,
 ) -> None:
@@ -62,6 +65,7 @@ def fit(
         samples: images, of a labeller or of ganspace.
         conditional: make each direction orthogonal to all others.
         damping: of least-squares: more keeps directions shorter, less keeps them purer.
+        reach: the strength, up and down, to which images stay sensible; noted in the file.
         licence: what the file may be used for, noted in it.
     """
     report = Report(common)
@@ -78,6 +82,8 @@ def fit(
         if len(found) < 2:
             raise StyleLoomError("there is one direction, so none to make it orthogonal to; leave --conditional out")
         found = {key: papers.conditional(each, [o for n, o in found.items() if n != key]) for key, each in found.items()}
+    Range(above=0).check("--reach", reach)
+    found = {key: replace(each, low=-reach, high=reach) for key, each in found.items()}
     papers.save(found, out, licence)
     report.say(f"wrote {out}  ({len(found)} directions: {', '.join(found)})")
     report.outcome(out=str(out), directions=list(found))

@@ -45,9 +45,9 @@ def bundled(name: str) -> Tensor:
 
 
 def portraits() -> Tensor:
-    """Eight portraits that ``portraits-64`` and what belongs to it were not trained on: [8, 3, 64, 64] in [0, 1].
+    """Eight portraits that ``portraits-128`` and what belongs to it were not trained on: [8, 3, 128, 128] in [0, 1].
 
-    Synthetic people, artflow.ai, CC BY 4.0, reduced to 64 px.
+    Synthetic people, artflow.ai, CC BY 4.0.
     """
     sheet = images.read(Path(__file__).with_name("portraits.png"))
     return torch.cat(sheet.split(sheet.shape[2], 3))

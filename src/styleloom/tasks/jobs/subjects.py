@@ -95,6 +95,8 @@ class Opening:
         landmarks: x, y of the eyes, nose and corners of the mouth, from the left of the photograph, instead.
         truncation_psi: of seeds: 0 is the mean image, 1 no truncation.
         num_steps: of the inversion of a photograph.
+        prior_weight: how much the latents of a photograph are held near to the mean w. More makes edits cleaner, less meets the
+            photograph better; by default 0.02 where only what changes is put back, else 0.
         noise_steps: after these, on noise maps, of a generator that has noise.
         tune: steps of pivotal tuning for each photograph, for pictures that the generator does not know; 0: none.
         tuning: a difference file of pivotal tuning, for the generator.
@@ -106,6 +108,7 @@ class Opening:
     landmarks: tuple[float, ...] = ()
     truncation_psi: float = 0.7
     num_steps: int = NUM_STEPS
+    prior_weight: float | None = None
     noise_steps: int = 0
     tune: int = 0
     tuning: str | None = None
@@ -235,8 +238,8 @@ class Studio:
         return generator_id(self.generator), asdict(self.opening), asdict(self.opener.config)
 
 
-def open_studio(model: Source | Generator, opening: Opening, device: str | torch.device) -> Studio:
-    """A generator with its tools.
+def open_studio(model: Source | Generator, opening: Opening, device: str | torch.device, prior_weight: float = 0.0) -> Studio:
+    """A generator with its tools; photographs are held near to the mean w by ``prior_weight``, unless ``opening`` says how much.
 
     Raises:
         StyleLoomError: no such model or file, or settings that cannot be.
@@ -245,10 +248,15 @@ def open_studio(model: Source | Generator, opening: Opening, device: str | torch
     generator = placed(generator, generator.device, frozen=True)
     if opening.tuning:
         generator = pti.tuned_by(generator, opening.tuning)
-    config = inversion.configure(num_steps=opening.num_steps, noise_steps=opening.noise_steps)
     Range(1).check("--max-pixels", opening.max_pixels)
     Range(-10, 10).check("truncation_psi", opening.truncation_psi)
     tools = inversion.tools_of(generator)
+    config = inversion.configure(
+        init="mean" if tools.encoder is None else "encoder",
+        num_steps=opening.num_steps,
+        noise_steps=opening.noise_steps,
+        prior_weight=prior_weight if opening.prior_weight is None else opening.prior_weight,
+    )
     aligner = Aligner(generator, opening.align, opening.box, opening.landmarks)
     opener = Opener(generator, config, tools, aligner, opening.truncation_psi, opening.max_pixels)
     tuning = pti.Config(num_steps=opening.tune) if opening.tune else None

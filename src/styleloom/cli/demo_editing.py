@@ -1,0 +1,71 @@
+"""The demo's edits: a photograph along directions, holes filled, a morph, and directions of cartoon faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from styleloom.data import images
+from styleloom.data.bundled import bundled, portraits
+from styleloom.data.masks import shape_mask
+from styleloom.papers import local_edit, stylegan2
+from styleloom.tasks import directions as finding
+from styleloom.tasks import edit as editing
+from styleloom.tasks import invert as inversion
+from styleloom.tasks import local_edit as local
+from styleloom.tasks.align import Aligner
+from styleloom.tasks.jobs.edit import PRIOR_WEIGHT
+from styleloom.tasks.jobs.subjects import cropped, rendered
+
+PHOTOGRAPH, STEPS = "astronaut", 40
+EDITS = (dict(smile=2.5), dict(smile=-2.5), dict(light=2.5), dict(pale=2.0), dict(age=1.5))
+MARGIN, SIDE = 40, 220  # px around the face of the photograph, and of what is shown
+TOON = ("smile", "mouth_open", "yaw", "light", "skin")
+FRAMES = 14
+
+
+def edited(folder: Path, device: torch.device) -> str:
+    """Write the figures into a folder; the HTML that shows them."""
+    generator = stylegan2.load("portraits-128").to(device)
+    tools = inversion.tools_of(generator)
+    photo = bundled(PHOTOGRAPH)
+    frame = Aligner(generator, "auto")(photo).frame
+    target = cropped(photo, frame, generator.resolution)
+    config = inversion.configure(num_steps=STEPS, init="encoder", prior_weight=PRIOR_WEIGHT)
+    *_, last = inversion.steps(generator, target.to(device), config, tools)
+    before = rendered(generator, last.ws)
+    known = editing.directions_of(generator)
+    pictures = [photo]
+    for changes in EDITS:
+        ws = editing.edit(generator, last.ws, {known[name]: strength for name, strength in changes.items()})
+        pictures.append(frame.paste(photo, rendered(generator, ws), instead_of=before))
+    half = frame.side / 2 + MARGIN
+    top, bottom = max(0, round(frame.y - half)), min(photo.shape[2], round(frame.y + half))
+    left, right = max(0, round(frame.x - half)), min(photo.shape[3], round(frame.x + half))
+    parts = [images.resize(each[:, :, top:bottom, left:right], (SIDE, SIDE)) for each in pictures]
+    images.write(images.grid([torch.cat(parts)]), folder / "edited.png")
+
+    people = portraits()[:6]
+    hole = shape_mask("ellipse:64,88,30,24", 128, 128)
+    filled = local.run(generator, local_edit.inpainting(people, hole), tools=tools, num_steps=STEPS)
+    images.write(images.grid([people * (1 - hole) + 0.5 * hole, filled.image, people]), folder / "filled.png")
+
+    *_, found = inversion.steps(generator, people[:4].to(device), inversion.configure(num_steps=STEPS), tools)
+    way = editing.morph(generator, *found.ws.split(1), frames=FRAMES, loop=True)
+    images.write_gif([images.resize(rendered(generator, ws), (256, 256)) for ws, _ in way], folder / "morph.gif", rate=14)
+
+    cartoons = stylegan2.load("toonfaces-64").to(device)
+    chosen = finding.named(editing.directions_of(cartoons), TOON)
+    sheet = finding.sheet(cartoons, chosen, [21], columns=7)
+    images.write(sheet, folder / "directions.png")
+    names = ", ".join(f"{name} {strength:+g}" for each in EDITS for name, strength in each.items())
+    return "".join(
+        f'<figure{wide}><img src="{name}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+        for name, wide, caption in (
+            ("edited.png", ' class="wide"', f"A photograph, and edited along: {names}."),
+            ("filled.png", ' class="wide"', "Holes; filled; and the portraits that nobody had shown the generator."),
+            ("morph.gif", "", "Four portraits, found in latent space, one into the next at an even pace."),
+            ("directions.png", "", f"A cartoon face along: {', '.join(TOON)}. Little else changes."),
+        )
+    )
