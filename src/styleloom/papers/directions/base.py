@@ -122,11 +122,14 @@ def load(name: str | Path, generator: Generator | None = None) -> Directions:
     if path.suffix in (".npy", ".npz"):
         return _foreign(path, generator)
     tensors, config = checkpoint.read_model(name, KIND)
-    if generator is not None:
-        check_made_for(str(name), config["generator"], generator)
     with checkpoint.rebuilding(name):
         about: dict[str, dict[str, Any]] = config["directions"]
-        return {key: Direction(key, tensors[key].float(), config["generator"], **about[key]) for key in about}
+        found = {key: Direction(key, tensors[key].float(), config["generator"], **about[key]) for key in about}
+        if len({each.vector.shape for each in found.values()}) != 1 or next(iter(found.values())).vector.ndim != 2:
+            raise ValueError("vectors of several shapes")
+    if generator is not None:
+        check_made_for(str(name), config["generator"], generator)
+    return found
 
 
 def named_in_order(generator: Generator, prefix: str, vectors: Tensor, layers: range | None, method: str) -> Directions:

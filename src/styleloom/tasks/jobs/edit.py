@@ -134,7 +134,7 @@ def express(
 
     def prepare() -> Coroutine[Event, None, Move]:
         first = yield from opened(studio, str(neutral))
-        second = yield from opened(studio, str(expressive))
+        second = yield from opened(studio, str(expressive), first.ws)
         return lambda subject: editing.express(studio.generator, subject.ws, first.ws, second.ws, strength, layers=layers)
 
     pair = [str(neutral), str(expressive)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as Coroutine
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from .generate import load_generator
 from .inputs import Source, find_all, open_picture
 
 NUM_STEPS = 50  # of the inversions of photographs
+# Small steps from other latents: what differs between two pictures of one face, and little else.
+NEAR: dict[str, Any] = dict(optimizer="adam", lr=0.03, num_steps=30, prior_weight=0.0, noise_steps=0)
 LATENTS = (".safetensors", ".npz", ".pt", ".pth", ".ckpt")
 
 
@@ -129,6 +131,7 @@ class Opener:
         aligner: finds the squares of photographs.
         truncation_psi: of seeds.
         max_pixels: refuse photographs of more.
+        near: [1, num_ws, w_dim], where inversions start from, instead of the encoder.
     """
 
     generator: Generator
@@ -137,6 +140,7 @@ class Opener:
     aligner: Aligner
     truncation_psi: float = 0.7
     max_pixels: int = images.MAX_PIXELS
+    near: Tensor | None = None
 
     def __call__(self, names: Sequence[str]) -> Iterator[Event | Subject]:
         """Subjects in the order of names, and between them progress and what could not be opened."""
@@ -161,13 +165,14 @@ class Opener:
                 yield opened
         yield from self._inverted(group)
 
-    def one(self, name: str) -> Iterator[Event | Subject]:
-        """One subject, on which all others depend.
+    def one(self, name: str, near: Tensor | None = None) -> Iterator[Event | Subject]:
+        """One subject, on which all others depend; a photograph near to latents [1, num_ws, w_dim], where they are given.
 
         Raises:
             StyleLoomError: it cannot be opened.
         """
-        for each in self([name]):
+        opener = self if near is None else replace(self, near=near, config=replace(self.config, **NEAR))
+        for each in opener([name]):
             if isinstance(each, ItemFailed):
                 raise StyleLoomError(f"{name}: {each.reason}")
             yield each
@@ -192,8 +197,10 @@ class Opener:
         side = self.generator.resolution
         targets = torch.cat([cropped(photo, frame, side) for _, photo, frame, _ in group])
         step: Step | None = None
+        device = self.generator.device
+        start = None if self.near is None else self.near.to(device).expand(len(group), -1, -1)
         try:
-            for step in inversion.steps(self.generator, targets.to(self.generator.device), self.config, self.tools):
+            for step in inversion.steps(self.generator, targets.to(device), self.config, self.tools, init=start):
                 yield Progressed(f"inverting {len(group)}", step.index, step.total, dict(step.losses), round(step.seconds, 3))
         except StyleLoomError as error:
             yield from (ItemFailed(name, str(error)) for name, *_ in group)
@@ -263,13 +270,13 @@ def open_studio(model: Source | Generator, opening: Opening, device: str | torch
     return Studio(generator, tools, opener, opening, tuning)
 
 
-def opened(studio: Studio, name: str) -> Coroutine[Event, None, Subject]:
-    """One subject, with the events of its inversion."""
+def opened(studio: Studio, name: str, near: Tensor | None = None) -> Coroutine[Event, None, Subject]:
+    """One subject, with the events of its inversion; a photograph near to some latents."""
     names = names_of(name)
     if len(names) != 1:
         raise StyleLoomError(f"{name} are {len(names)} pictures; wanted one")
     found: Subject | None = None
-    for each in studio.opener.one(names[0]):
+    for each in studio.opener.one(names[0], near):
         if isinstance(each, Subject):
             found = each
         else:
