@@ -136,11 +136,13 @@ def main() -> None:
     found = {name: replace(each, low=-reach[name], high=reach[name]) for name, each in found.items()}
     directions.save(found, given.out, "CC-BY-4.0")
     measured = directions.effects(generator, found, label, list(found), samples=60)
-    values = {name: dict(quality[name], correlation=round(float(measured.correlation[i, i]), 3), spill=measured.spill(name, name))
-              for i, name in enumerate(found)}  # fmt: skip
-    print(json.dumps(values, indent=1))
+    told_of = {
+        name: dict(quality[name], correlation=round(float(measured.correlation[i, i]), 3), spill=measured.spill(name, name))
+        for i, name in enumerate(found)
+    }
+    print(json.dumps(told_of, indent=1))
     if given.report:
-        given.report.write_text(json.dumps(values, indent=1) + "\n")
+        given.report.write_text(json.dumps(told_of, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -105,12 +105,13 @@ def test_inpaint_leaves_the_rest(home: Path, tmp_path: Path) -> None:
     assert not bool(changed.any())
     second = tmp_path / "other.png"
     images.write(torch.rand(1, 3, 60, 100), second)
-    for way, more in {
+    ways: dict[str, list[Any]] = {
         "shift": ["--shift", "6,0"],
         "crossover": ["--other", second, "--mask", "box:50,0,100,60"],
         "copy": ["--mask", "box:40,20,50,30", "--shift", "8,8"],
         "style": ["--mask", "box:40,20,60,40", "--other", second],
-    }.items():
+    }
+    for way, more in ways.items():
         assert run(*common, "-o", tmp_path / f"way-{way}.png", "--way", way, *more) == 0, way
         made = images.read(tmp_path / f"way-{way}.png")
         assert made.shape[-1] == (32 if way == "shift" else 100)

@@ -145,7 +145,7 @@ def test_files(generator: stylegan2.Generator, tmp_path: Path) -> None:
     assert list(again) == ["pc0", "pc1"] and again["pc0"].method == "GANSpace"
     torch.testing.assert_close(again["pc1"].vector, made["pc1"].vector, atol=1e-3, rtol=1e-3)
     other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
-    other.mapping.w_avg.fill_(1.0)  # type: ignore[operator, union-attr]
+    other.mapping.w_avg.fill_(1.0)  # type: ignore[operator]
     with pytest.raises(StyleLoomError, match="made for another generator"):
         directions.load(tmp_path / "d.safetensors", other)
     # InterFaceGAN's boundaries are unit normals [1, w_dim]; GANSpace's components [K, 1, w_dim] with their deviations.

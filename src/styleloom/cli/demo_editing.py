@@ -19,7 +19,7 @@ from styleloom.tasks.jobs.edit import PRIOR_WEIGHT
 from styleloom.tasks.jobs.subjects import cropped, rendered
 
 PHOTOGRAPH, STEPS = "astronaut", 40
-EDITS = (dict(smile=2.5), dict(smile=-2.5), dict(light=2.5), dict(pale=2.0), dict(age=1.5))
+EDITS: tuple[dict[str, float], ...] = (dict(smile=2.0), dict(light=2.0), dict(pale=1.5), dict(age=1.5), {"grey-hair": 2.5})
 MARGIN, SIDE = 40, 220  # px around the face of the photograph, and of what is shown
 TOON = ("smile", "mouth_open", "yaw", "light", "skin")
 FRAMES = 14
