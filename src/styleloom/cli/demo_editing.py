@@ -8,17 +8,18 @@ import torch
 
 from styleloom.data import images
 from styleloom.data.bundled import bundled, portraits
+from styleloom.data.frames import Frame
 from styleloom.data.masks import shape_mask
 from styleloom.papers import local_edit, stylegan2
 from styleloom.tasks import directions as finding
 from styleloom.tasks import edit as editing
 from styleloom.tasks import invert as inversion
 from styleloom.tasks import local_edit as local
-from styleloom.tasks.align import Aligner
 from styleloom.tasks.jobs.edit import PRIOR_WEIGHT
 from styleloom.tasks.jobs.subjects import cropped, rendered
 
 PHOTOGRAPH, STEPS = "astronaut", 40
+FRAME = Frame(225.2, 99.1, 149.5, 0.045, 512, 512)  # as "styleloom align" finds it, for those without the extra [faces]
 EDITS: tuple[dict[str, float], ...] = (dict(smile=2.0), dict(light=2.0), dict(pale=1.5), dict(age=1.5), {"grey-hair": 2.5})
 MARGIN, SIDE = 40, 220  # px around the face of the photograph, and of what is shown
 TOON = ("smile", "mouth_open", "yaw", "light", "skin")
@@ -30,8 +31,7 @@ def edited(folder: Path, device: torch.device) -> str:
     generator = stylegan2.load("portraits-128").to(device)
     tools = inversion.tools_of(generator)
     photo = bundled(PHOTOGRAPH)
-    frame = Aligner(generator, "auto")(photo).frame
-    target = cropped(photo, frame, generator.resolution)
+    target = cropped(photo, FRAME, generator.resolution)
     config = inversion.configure(num_steps=STEPS, init="encoder", prior_weight=PRIOR_WEIGHT)
     *_, last = inversion.steps(generator, target.to(device), config, tools)
     before = rendered(generator, last.ws)
@@ -39,10 +39,10 @@ def edited(folder: Path, device: torch.device) -> str:
     pictures = [photo]
     for changes in EDITS:
         ws = editing.edit(generator, last.ws, {known[name]: strength for name, strength in changes.items()})
-        pictures.append(frame.paste(photo, rendered(generator, ws), instead_of=before))
-    half = frame.side / 2 + MARGIN
-    top, bottom = max(0, round(frame.y - half)), min(photo.shape[2], round(frame.y + half))
-    left, right = max(0, round(frame.x - half)), min(photo.shape[3], round(frame.x + half))
+        pictures.append(FRAME.paste(photo, rendered(generator, ws), instead_of=before))
+    half = FRAME.side / 2 + MARGIN
+    top, bottom = max(0, round(FRAME.y - half)), min(photo.shape[2], round(FRAME.y + half))
+    left, right = max(0, round(FRAME.x - half)), min(photo.shape[3], round(FRAME.x + half))
     parts = [images.resize(each[:, :, top:bottom, left:right], (SIDE, SIDE)) for each in pictures]
     images.write(images.grid([torch.cat(parts)]), folder / "edited.png")
 
