@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,13 @@ class Direction:
 Directions = dict[str, Direction]
 
 
-def edited(ws: Tensor, changes: Mapping[Direction, float] | Sequence[tuple[Direction, float]]) -> Tensor:
+def edited(ws: Tensor, changes: Iterable[tuple[Direction, float]]) -> Tensor:
     """ws [N, num_ws, w_dim] moved along directions, each by a strength.
 
     Raises:
         StyleLoomError: latents of another shape, or a strength that is no number.
     """
-    for direction, strength in changes.items() if isinstance(changes, Mapping) else changes:
+    for direction, strength in changes:
         Range().check(f"the strength of {direction.name}", strength)
         if ws.shape[1:] != direction.vector.shape:
             raise StyleLoomError(

@@ -91,7 +91,7 @@ def edit(
     settings = (dict(changes), layers, psi)
     yield from _edited(
         "edit", studio, sources, lambda: _constant(move), out, paste, beside, output, settings, tensors,
-        read=[*directions, *([] if isinstance(model, Generator) else [model])], overwrite=overwrite, skip_existing=skip_existing,
+        read=directions, overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def express(
     pair = [str(neutral), str(expressive)]
     yield from _edited(
         "express", studio, sources, prepare, out, paste, beside, output, (pair, strength, layers), [],
-        read=[*pair, *([] if isinstance(model, Generator) else [model])], overwrite=overwrite, skip_existing=skip_existing,
+        read=pair, overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def cross(
 
     yield from _edited(
         "cross", studio, sources, prepare, out, "none", beside, output, (str(style), layers, sheet), [],
-        read=[str(style), *([] if isinstance(model, Generator) else [model])], overwrite=overwrite, skip_existing=skip_existing,
+        read=[str(style)], overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
 
@@ -251,7 +251,14 @@ def _edited(
                 source = each.name if each.photo is not None else None
                 write_output(image, item.targets[0], output, source=source, software=software(verb))
                 if len(item.targets) > 1:
-                    save_latents(item.targets[1], ws, generator, each.noise, frame=each.frame, photo=_photo(each))
+                    save_latents(
+                        item.targets[1],
+                        ws,
+                        generator,
+                        each.noise,
+                        frame=each.frame,
+                        photo=source or "",
+                    )
             except StyleLoomError as error:
                 yield ItemFailed(each.name, str(error))
                 continue
@@ -266,14 +273,14 @@ def _edited(
         work,
         settings=digest(settings, paste, beside, asdict(output), studio.digest, tensors=tensors),
         folder=None if one else out,
-        sources=[*(name for name in names if not name.isdigit()), *(each for each in read if not str(each).isdigit())],
+        sources=[
+            *(name for name in names if not name.isdigit()),
+            *(each for each in read if not str(each).isdigit()),
+            *studio.read,
+        ],
         summary=lambda done: dict(out=str(out), count=len(done)),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
-
-
-def _photo(subject: Subject) -> str:
-    return subject.name if subject.photo is not None else ""
 
 
 def _result(generator: Generator, subject: Subject, ws: Tensor, paste: str, beside: bool) -> Tensor:

@@ -139,7 +139,7 @@ def inpaint(
     tensors = [each for each in (drawn, second) if each is not None]
     settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), studio.digest, tensors=tensors)
     read = [*sources, *(each for each in (other, None if drawn is None else mask) if each is not None)]
-    read += [] if isinstance(model, Generator) else [model]
+    read += studio.read
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]
     job = Job("inpaint", items, work, settings=settings, folder=folder, sources=read)
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -99,6 +99,6 @@ def morph(
         values = dict(count=count, resolution=studio.generator.resolution)
         yield ItemDone(str(out), (str(out),), round(time.perf_counter() - began, 3), values)
 
-    read = [*(name for name in names if not name.isdigit()), *([] if isinstance(model, Generator) else [model])]
+    read = [*(name for name in names if not name.isdigit()), *studio.read]
     job = Job("morph", [Item(str(out), (out,))], work, sources=read, summary=lambda done: done[0].values if done else {})
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

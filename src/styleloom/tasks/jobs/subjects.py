@@ -238,6 +238,7 @@ class Studio:
     opener: Opener
     opening: Opening
     tuning: pti.Config | None
+    read: tuple[Source, ...] = ()  # the files that it was made of
 
     @property
     def digest(self) -> tuple[Any, ...]:
@@ -267,7 +268,8 @@ def open_studio(model: Source | Generator, opening: Opening, device: str | torch
     aligner = Aligner(generator, opening.align, opening.box, opening.landmarks)
     opener = Opener(generator, config, tools, aligner, opening.truncation_psi, opening.max_pixels)
     tuning = pti.Config(num_steps=opening.tune) if opening.tune else None
-    return Studio(generator, tools, opener, opening, tuning)
+    files = (*(() if isinstance(model, Generator) else (model,)), *((opening.tuning,) if opening.tuning else ()))
+    return Studio(generator, tools, opener, opening, tuning, files)
 
 
 def opened(studio: Studio, name: str, near: Tensor | None = None) -> Coroutine[Event, None, Subject]:
