@@ -157,6 +157,23 @@ def normalization(kind: str, channels: int) -> nn.Module:
     return InstanceNorm(channels) if kind == "instance" else nn.Identity()
 
 
+def checked_residual(residual: bool, in_channels: int, out_channels: int) -> bool:
+    """Whether a network adds its result to its input.
+
+    Raises:
+        StyleLoomError: the two have different channels.
+    """
+    if residual and in_channels != out_channels:
+        raise StyleLoomError(f"a residual network from {in_channels} to {out_channels} channels; it needs as many on both sides")
+    return residual
+
+
+def _result(image: Tensor, x: Tensor, residual: bool) -> Tensor:
+    """What a network gives of its last layer's x, beyond [-1, 1] at most where a residual adds to a bright or dark pixel."""
+    change = torch.tanh(x.float())
+    return image + change if residual else change
+
+
 class UNet(nn.Module):
     """An encoder and a decoder with a skip connection at each level (Isola et al. 2017, Section 3.2).
 
@@ -168,6 +185,7 @@ class UNet(nn.Module):
         dropout: of half of the channels in the decoder's widest levels: the paper's noise z.
         upsample: a ``"transpose"`` convolution, or ``"nearest"`` and a 3x3 convolution, which leaves no checkerboard.
         max_width: most channels of a level; 8 * ``width`` by default.
+        residual: add the result to the input, for a domain that differs little; it starts as the identity.
     """
 
     def __init__(
@@ -181,6 +199,7 @@ class UNet(nn.Module):
         dropout: bool = True,
         upsample: str = "transpose",
         max_width: int | None = None,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if depth < 2:
@@ -195,7 +214,9 @@ class UNet(nn.Module):
             dropout=dropout,
             upsample=upsample,
             max_width=max_width,
+            residual=residual,
         )
+        self.residual = checked_residual(residual, in_channels, out_channels)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.multiple = self.smallest = 2**depth
         self.reach = None  # everything: the lowest level sees the whole image
@@ -232,7 +253,7 @@ class UNet(nn.Module):
             x = self.dropout[level](self.up_norm[level](self.up[level](F.relu(x))))
             if level:
                 x = torch.cat([skips[level - 1], x], 1)
-        return torch.tanh(x.float())
+        return _result(image, x, self.residual)
 
 
 class ResidualBlock(nn.Module):
@@ -264,6 +285,7 @@ class ResNetGenerator(nn.Module):
         dropout: of half of the channels in each block.
         upsample: a ``"transpose"`` convolution, or ``"nearest"`` and a 3x3 convolution, which leaves no checkerboard.
         always_bias: give convolutions a bias whatever norm follows, as pix2pixHD does.
+        residual: add the result to the input, for a domain that differs little; it starts as the identity.
     """
 
     def __init__(
@@ -278,6 +300,7 @@ class ResNetGenerator(nn.Module):
         dropout: bool = False,
         upsample: str = "transpose",
         always_bias: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         check_choice("upsample", upsample, UPSAMPLES)
@@ -291,7 +314,9 @@ class ResNetGenerator(nn.Module):
             dropout=dropout,
             upsample=upsample,
             always_bias=always_bias,
+            residual=residual,
         )
+        self.residual = checked_residual(residual, in_channels, out_channels)
         self.in_channels, self.out_channels, self.multiple = in_channels, out_channels, 2**downsamplings
         self.smallest = max(4, 2 * self.multiple)  # of which a reflected border can be taken
         self.reach: int | None = -(-(6 + (2 + 2 * blocks) * 2**downsamplings) // 8) * 8
@@ -326,7 +351,7 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W] in [-1, 1]."""
-        return torch.tanh(self.head(self.features(image)).float())
+        return _result(image, self.head(self.features(image)), self.residual)
 
 
 class PatchGAN(nn.Module):
@@ -423,6 +448,10 @@ def initialize(network: nn.Module, gain: float = 0.02) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, gain)
             nn.init.zeros_(module.bias)
+    if getattr(network, "residual", False):
+        last = network.up[0] if isinstance(network, UNet) else network.head
+        for parameter in last.parameters():  # type: ignore[union-attr]
+            nn.init.zeros_(parameter)
 
 
 class ImagePool(nn.Module):

@@ -134,6 +134,7 @@ class GeneratorRecipe(TranslationRecipe):
         depth: levels of a U-Net; sizes are multiples of 2 ** depth.
         dropout: the noise z.
         upsample: transpose, or nearest for no checkerboard.
+        residual: add the generator's output to its input, for domains that differ little.
     """
 
     network: Annotated[str, OneOf(GENERATORS)] = "unet"
@@ -141,6 +142,7 @@ class GeneratorRecipe(TranslationRecipe):
     depth: Annotated[int, Range(2, 12)] = 8
     dropout: bool = True
     upsample: Annotated[str, OneOf(UPSAMPLES)] = "transpose"
+    residual: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -213,6 +215,7 @@ def cadence(recipe: TranslationRecipe, count: int) -> tuple[int, Callable[[int],
 def made_network(recipe: GeneratorRecipe, in_channels: int, out_channels: int) -> UNet | ResNetGenerator:
     """A generator with new weights."""
     shared: dict[str, Any] = dict(width=recipe.width, norm=recipe.norm, dropout=recipe.dropout, upsample=recipe.upsample)
+    shared["residual"] = recipe.residual
     network: UNet | ResNetGenerator
     if recipe.network == "unet":
         network = UNet(in_channels, out_channels, depth=recipe.depth, max_width=recipe.max_width or None, **shared)
