@@ -1,11 +1,11 @@
-"""The papers' story on cartoon faces: what each idea from ProGAN to StyleGAN2 changes, in pictures and in latent space.
+"""The papers' story on cartoon faces: what each idea from ProGAN to StyleGAN2 changes, in images and in latent space.
 
     styleloom data toonfaces -o toonfaces.zip --count 50000
     styleloom data toonfaces -o held-out.zip --count 5000 --seed 1000000
     python -m benchmarks.ablation train --faces toonfaces.zip --out runs/ablation    # hours; goes on where it stopped
     python -m benchmarks.ablation measure --faces held-out.zip --out runs/ablation
 
-Six generators of 32 px with the same widths, seeds, pictures and number of pictures seen. Up to StyleGAN they share StyleGAN's
+Six generators of 32 px with the same widths, seeds, images and number of images seen. Up to StyleGAN they share StyleGAN's
 discriminator, loss and R1 penalty, so that only the generator changes, and none grows; StyleGAN2 brings its own. Measured are the
 Fréchet distance, precision and recall by vgg19-lite, path lengths in z and w, and the bits that a plane in z or w leaves open of
 each attribute of which more than one class is made, which the shipped ``toonfaces-attributes`` tells. Results go to

@@ -2,7 +2,7 @@
 
     python -m benchmarks.encoder_start portraits-128 held-out.zip --encoder portraits-128-encoder
 
-The loss that inversion minimizes, in W+, median of held-out pictures, from the mean w and from the encoder. Results go to
+The loss that inversion minimizes, in W+, median of held-out images, from the mean w and from the encoder. Results go to
 ``results/encoder_start_<model>.json``.
 """
 
@@ -30,14 +30,14 @@ if __name__ == "__main__":
     parser.add_argument("--encoder", required=True)
     given = parser.parse_args()
     generator = stylegan2.load(given.model).requires_grad_(False)
-    pictures = SquareImages(given.held_out, generator.resolution)
+    images = SquareImages(given.held_out, generator.resolution)
     tools = Tools(encoder=indomain.load(given.encoder))
-    results: dict[str, object] = dict(pictures=COUNT, optimizer="adam, default rate")
+    results: dict[str, object] = dict(images=COUNT, optimizer="adam, default rate")
     for init in ("mean", "encoder"):
         config = replace(image2stylegan.configure("default"), num_steps=STEPS, optimizer="adam", init=init)
         losses: dict[int, list[float]] = {mark: [] for mark in MARKS}
         for start in range(0, COUNT, BATCH):
-            targets = torch.stack([pictures[index] for index in range(start, start + BATCH)])
+            targets = torch.stack([images[index] for index in range(start, start + BATCH)])
             for step in steps(generator, targets, config, tools, first=start):
                 if step.index in MARKS:
                     losses[step.index] += step.history.amin(0).tolist()

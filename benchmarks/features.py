@@ -96,9 +96,9 @@ def painted(student: Features, teacher: Features, contents: Path, paintings: Pat
     ]
     rows = []
     for content, style in pairs:
-        photo, picture = read(contents / content), read(paintings / style)
-        results = [gatys.stylize(photo, picture, gatys.configure("draft"), features=network) for network in (student, teacher)]
-        row = [resize(image, (256, 384)) for image in (resize_to_fit(photo, 384), resize_to_fit(picture, 384), *results)]
+        photo, painting = read(contents / content), read(paintings / style)
+        results = [gatys.stylize(photo, painting, gatys.configure("draft"), features=network) for network in (student, teacher)]
+        row = [resize(image, (256, 384)) for image in (resize_to_fit(photo, 384), resize_to_fit(painting, 384), *results)]
         rows.append(torch.cat(row, 3))
         print("painted", content, style, flush=True)
     return torch.cat(rows, 2)

@@ -5,7 +5,7 @@
 
 ``public`` is written the way public implementations are: an ``nn.Sequential`` VGG-19 in the NCHW layout with content and
 style losses as modules inside it, out-of-place ReLUs, ``torch.optim.LBFGS`` with its defaults (a history of 100), the
-picture clamped in the closure. Every variant takes turns with the others in one run, A B C A B C, and ratios are those of
+image clamped in the closure. Every variant takes turns with the others in one run, A B C A B C, and ratios are those of
 medians. Peak memory is that of a process that runs one variant alone. Variants in bf16 run where the processor has
 instructions for it. Results go to ``results/gatys_*.json``.
 """
@@ -94,7 +94,7 @@ def random_vgg() -> Features:
 def public(size: int, features: Callable[[], Features]) -> Iterator[float]:
     """Seconds of each evaluation of the closure of a plain implementation."""
     network = features()
-    content, style = pictures(size)
+    content, style = images(size)
     model: nn.Sequential = nn.Sequential()
     losses: list[Any] = []
     block = "1"
@@ -113,15 +113,15 @@ def public(size: int, features: Callable[[], Features]) -> Iterator[float]:
         if name == "4_2":
             losses.append(ContentLoss(model(x)))
             model.append(losses[-1])
-    picture = content.clone().requires_grad_(True)
+    painted = content.clone().requires_grad_(True)
     # One evaluation a step, so that the variants can take turns; the arithmetic of an iteration is the same.
-    optimizer = torch.optim.LBFGS([picture], max_iter=1)
+    optimizer = torch.optim.LBFGS([painted], max_iter=1)
 
     def closure() -> Tensor:
         with torch.no_grad():
-            picture.clamp_(0, 1)
+            painted.clamp_(0, 1)
         optimizer.zero_grad()
-        model((picture - network.mean) / network.std)
+        model((painted - network.mean) / network.std)
         total = torch.stack([loss.loss * (1 if isinstance(loss, ContentLoss) else 1e3) for loss in losses]).sum()
         total.backward()
         return total
@@ -134,7 +134,7 @@ def public(size: int, features: Callable[[], Features]) -> Iterator[float]:
 
 def ours(size: int, features: Callable[[], Features], **settings: Any) -> Iterator[float]:
     """Seconds of each step of ``gatys.steps`` at one scale."""
-    content, style = pictures(size)
+    content, style = images(size)
     config = replace(OURS, size=size, first_size=size, **settings)
     loop = gatys.steps(content, style, config, features=features())
     while True:
@@ -143,8 +143,8 @@ def ours(size: int, features: Callable[[], Features], **settings: Any) -> Iterat
         yield time.perf_counter() - mark
 
 
-def pictures(size: int) -> tuple[Tensor, Tensor]:
-    """A square content and style picture."""
+def images(size: int) -> tuple[Tensor, Tensor]:
+    """A square content and style image."""
     return resize(bundled("astronaut"), (size, size)), resize(bundled("swirls"), (size, size))
 
 
@@ -199,8 +199,8 @@ def peak_memory(name: str, size: int) -> int:
 
 
 def bf16_quality() -> dict[str, Any]:
-    """What bf16 costs: 60 L-BFGS steps at 256 px with full-width VGG-19, both pictures judged by the fp32 objective."""
-    content, style = pictures(256)
+    """What bf16 costs: 60 L-BFGS steps at 256 px with full-width VGG-19, both images judged by the fp32 objective."""
+    content, style = images(256)
     results = {}
     for precision in ("fp32", "bf16"):
         config = replace(OURS, size=256, first_size=256, first_steps=60, precision=precision)

@@ -3,11 +3,11 @@
     python -m benchmarks.generator_quality toonfaces-64 held-out.zip toonfaces64.zip --attributes
     python -m benchmarks.generator_quality portraits-64 held-out.zip portraits64.zip
 
-Distances, precision and recall by vgg19-lite (not Inception's: they compare with each other only) between samples and pictures
-that it was not trained on, at psi 1 and 0.7; beside them the floor: the same between those pictures and as many training
-pictures. Path lengths in z and w and, with ``--attributes``, for generators of toonfaces, linear separability. Everything over
-three seeds of latents, noise and choice of pictures. ``--earlier`` adds the distances of earlier states of the training, by
-their files. Results go to ``results/quality_<model>.json``; with ``--part pictures`` or ``--part latents`` that part of it alone
+Distances, precision and recall by vgg19-lite (not Inception's: they compare with each other only) between samples and images
+that it was not trained on, at psi 1 and 0.7; beside them the floor: the same between those images and as many training
+images. Path lengths in z and w and, with ``--attributes``, for generators of toonfaces, linear separability. Everything over
+three seeds of latents, noise and choice of images. ``--earlier`` adds the distances of earlier states of the training, by
+their files. Results go to ``results/quality_<model>.json``; with ``--part images`` or ``--part latents`` that part of it alone
 is measured anew, so that two processes can share the work, and earlier states that were measured before are kept.
 """
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from styleloom import models
 from styleloom.data.datasets import SquareImages
-from styleloom.metrics.distribution import frechet_distance, made_pictures, real_pictures
+from styleloom.metrics.distribution import frechet_distance, made_images, real_images
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn.generator import Generator
 from styleloom.tasks.evaluate import COMPARING, compared, evaluate
@@ -67,15 +67,15 @@ def main() -> None:
     parser.add_argument("training")
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--attributes", action="store_true")
-    parser.add_argument("--part", choices=("all", "pictures", "latents"), default="all")
+    parser.add_argument("--part", choices=("all", "images", "latents"), default="all")
     parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="model files")
     options = parser.parse_args()
     generator = models.load(options.model)
     assert isinstance(generator, Generator)
     result: dict[str, Any] = dict(model=Path(options.model).stem, samples=options.samples, seeds=SEEDS)
     if options.part != "latents":
-        result |= of_pictures(generator, options)
-    if options.part != "pictures":
+        result |= of_images(generator, options)
+    if options.part != "images":
         metrics = ["ppl", "separability"] if options.attributes else ["ppl"]
         runs = [list(evaluate(generator, None, metrics, samples=options.samples, seed=seed))[-1].figures for seed in SEEDS]
         result["latent space"] = summary(runs)
@@ -86,17 +86,17 @@ def main() -> None:
     file.write_text(json.dumps(before | result, indent=1) + "\n")
 
 
-def of_pictures(generator: Generator, options: argparse.Namespace) -> dict[str, Any]:
-    """Samples of a generator and of earlier states beside real pictures."""
+def of_images(generator: Generator, options: argparse.Namespace) -> dict[str, Any]:
+    """Samples of a generator and of earlier states beside real images."""
     result: dict[str, Any] = {}
     held_out, training = (SquareImages(source, generator.resolution) for source in (options.held_out, options.training))
     embedding = load_embedding()
-    real = embedding.of(real_pictures(held_out, options.samples))
+    real = embedding.of(real_images(held_out, options.samples))
     result |= dict(held_out=len(real), features=embedding.name)
-    others = (embedding.of(real_pictures(training, len(real), seed)) for seed in SEEDS)
+    others = (embedding.of(real_images(training, len(real), seed)) for seed in SEEDS)
     result["floor"] = summary(compared_to(real, others))
     for psi in PSIS:
-        sets = (embedding.of(made_pictures(generator, options.samples, truncation_psi=psi, seed=seed)) for seed in SEEDS)
+        sets = (embedding.of(made_images(generator, options.samples, truncation_psi=psi, seed=seed)) for seed in SEEDS)
         result[f"psi {psi:g}"] = summary(compared_to(real, sets))
         print(json.dumps(result), flush=True)
     few = options.samples // 5
@@ -104,7 +104,7 @@ def of_pictures(generator: Generator, options: argparse.Namespace) -> dict[str, 
     for path in options.earlier:
         earlier = models.load(path)
         assert isinstance(earlier, Generator)
-        made = embedding.of(made_pictures(earlier, few))
+        made = embedding.of(made_images(earlier, few))
         result["earlier"][path.stem] = round(frechet_distance(real[:few], made), 3)
     return result
 

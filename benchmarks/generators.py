@@ -4,7 +4,7 @@
     python -m benchmarks.generators --resolution 64 --channel-base 2048 --channel-max 192 --batch 16     of the preset 64-small
     python -m benchmarks.generators precision  bf16 against fp32: agreement, and the losses of a short training run
 
-The official layout (:mod:`benchmarks.official_stylegan2`) has a convolution a picture in one grouped convolution, NCHW,
+The official layout (:mod:`benchmarks.official_stylegan2`) has a convolution an image in one grouped convolution, NCHW,
 and is written plainly. Widths are paper256's, weights random. Each variant lives in a process of its own, since what one
 does with memory would help the others; they take turns, A B C A B C, and ratios are those of medians. ``memory kept`` is
 what ``styleloom train`` and the other commands do, see :mod:`styleloom.core.memory`; for the official layout, too, to
@@ -50,7 +50,7 @@ FULL = {"step": 1.0, "R1 step": 1 / 16, "path step, half the batch": 1 / 4}
 
 @dataclass(frozen=True)
 class Size:
-    """What is measured: resolution, widths and pictures at a time."""
+    """What is measured: resolution, widths and images at a time."""
 
     resolution: int
     channel_base: int
@@ -73,7 +73,7 @@ Passes = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 
 def passes(generator: Generator, discriminator: Discriminator, layout: str) -> Passes:
-    """ws to pictures, and pictures to logits, in a layout."""
+    """ws to images, and images to logits, in a layout."""
     if layout == "official":
         return lambda ws: official.synthesis(generator.synthesis, ws), lambda image: official.discriminator(discriminator, image)
     return lambda ws: generator.synthesis(ws, noise_mode="const"), discriminator
@@ -112,8 +112,8 @@ def work(variant: dict[str, Any], size: Size) -> dict[str, Callable[[], Any]]:
         train(discriminator, against_made)
 
     def r1() -> Tensor:
-        pictures = real.detach().requires_grad_()
-        return stylegan2.r1_penalty(logits_of(pictures), pictures).mean()
+        images = real.detach().requires_grad_()
+        return stylegan2.r1_penalty(logits_of(images), images).mean()
 
     def path() -> Tensor:
         traced = ws[: size.batch // 2].detach().requires_grad_()
@@ -201,8 +201,8 @@ def agreement(resolution: int, channel_base: int) -> dict[str, float]:
             for part in (generator.synthesis, discriminator):
                 stylegan2.reduce_precision(part, torch.bfloat16 if bf16 else torch.float32, 9)
             made = generator.synthesis(ws, noise_mode="const")
-            found[f"pictures, {name}, largest"] = ((made - image).abs().max() / image.std()).item()
-            found[f"pictures, {name}, mean"] = ((made - image).abs().mean() / image.std()).item()
+            found[f"images, {name}, largest"] = ((made - image).abs().max() / image.std()).item()
+            found[f"images, {name}, mean"] = ((made - image).abs().mean() / image.std()).item()
             found[f"logits, {name}, largest"] = ((discriminator(image) - logits).abs().max() / logits.std()).item()
     return {name: float(f"{value:.2g}") for name, value in found.items()}
 

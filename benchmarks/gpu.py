@@ -3,7 +3,7 @@
     python -m benchmarks.gpu --seconds 120 --out results.json
 
 Networks have random weights. Each figure is the median of repeated runs after a warm-up, timed by the card's own events; variants
-of one network take turns. The official layout is that of ``benchmarks/official_stylegan2.py``: a convolution a picture in one
+of one network take turns. The official layout is that of ``benchmarks/official_stylegan2.py``: a convolution an image in one
 grouped convolution, NCHW, fp32 (on Ampere and later, TF32 where that is named). What does not fit into the seconds is left out,
 and named.
 """
@@ -47,7 +47,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def generator_runs(resolution: int) -> dict[str, Run]:
-    """A batch of pictures of ws, by layout and precision."""
+    """A batch of images of ws, by layout and precision."""
     generator = networks(resolution, 16384)[0].cuda().eval().requires_grad_(False)
     ws = torch.randn(BATCH, generator.num_ws, generator.w_dim, device="cuda")
     plain = networks(resolution, 16384)[0].cuda().eval().requires_grad_(False)
@@ -135,7 +135,7 @@ def seconds_a_step(ticks: Iterator[Any], warm: int, count: int, deadline: float)
 
 
 def descents(deadline: float) -> dict[str, float]:
-    """Milliseconds of a step of Gatys at 512 px and of an inversion of 1 and of 16 pictures at 128 px."""
+    """Milliseconds of a step of Gatys at 512 px and of an inversion of 1 and of 16 images at 128 px."""
     content, style = torch.rand(1, 3, 512, 512, device="cuda"), torch.rand(1, 3, 512, 512, device="cuda")
     config = sl.gatys.configure("draft", size=512, first_size=512, first_steps=60)
     found = {"gatys, 512 px": 1e3 * seconds_a_step(sl.gatys.steps(content, style, config), 10, 40, deadline)}
@@ -148,7 +148,7 @@ def descents(deadline: float) -> dict[str, float]:
 
 
 def training(data: Path, deadline: float) -> dict[str, float]:
-    """Thousands of pictures a second in the training of a StyleGAN2 of 128 px, by batch."""
+    """Thousands of images a second in the training of a StyleGAN2 of 128 px, by batch."""
     found = {}
     for batch in (32, 64):
         recipe = replace(stylegan2.PRESETS["64-small"], resolution=128, channel_base=4096, batch=batch, augment=True)
@@ -201,6 +201,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu.json")
-    parser.add_argument("--data", type=Path, help="pictures for the training to be timed on")
+    parser.add_argument("--data", type=Path, help="images for the training to be timed on")
     given = parser.parse_args()
     main(given.seconds, given.out, given.data)

@@ -5,14 +5,14 @@
     python -m benchmarks.inversion toonfaces-64 held-out.zip --long
 
 All minimize the same loss: the mean squared difference of pixels in [0, 1], and 0.07 times that of vgg19-lite's features, which
-makes both terms about equal at the mean w. Pictures are held-out ones, in W+; the first 16 of the file are for tuning, 200 others
-for the figures. A picture's loss after some steps is the lowest so far, as an inversion keeps the best. Of each optimizer and
+makes both terms about equal at the mean w. Images are held-out ones, in W+; the first 16 of the file are for tuning, 200 others
+for the figures. An image's loss after some steps is the lowest so far, as an inversion keeps the best. Of each optimizer and
 start, how many steps it takes to the loss that Adam and SGD have after 100, at the papers' rate of 0.01 and tuned: the median of
-pictures, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share that never came there. Optimizers of
-which a rough place is enough invert the first 16 pictures.
+images, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share that never came there. Optimizers of
+which a rough place is enough invert the first 16 images.
 
 ``--tune`` searches settings on the 16 by chance, 30 of each, and 6 of those of which a rough place is enough; ``--long`` takes
-1,000 steps on 16 pictures; with ``--full`` every optimizer inverts all 200, in either. Losses of every picture are kept in
+1,000 steps on 16 images; with ``--full`` every optimizer inverts all 200, in either. Losses of every image are kept in
 ``results/inversion_losses/``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
 Results go to ``results/inversion_<model>.json``, ``inversion_<model>_tuning.json`` and ``inversion_long_<model>.json``.
 """
@@ -59,7 +59,7 @@ TRIALS = 30
 
 @dataclass(frozen=True)
 class Case:
-    """What a benchmark of inversion is about: a generator with its tools, its name as files have it, and held-out pictures."""
+    """What a benchmark of inversion is about: a generator with its tools, its name as files have it, and held-out images."""
 
     generator: Generator
     tools: Tools
@@ -68,7 +68,7 @@ class Case:
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """Arguments of a benchmark of inversion, to begin with: a model and held-out pictures."""
+    """Arguments of a benchmark of inversion, to begin with: a model and held-out images."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("held_out")
@@ -121,8 +121,8 @@ def factory_of(contender: Contender, tools: Tools) -> Factory:
 
 
 def key_of(contender: Contender, count: int, start: str, tools: Tools, num_steps: int) -> str:
-    """What losses are kept under: it changes with all that they depend on, but for code, generator and pictures, of which it
-    knows the count. (Pictures drawn on another processor may differ in a last bit.)"""
+    """What losses are kept under: it changes with all that they depend on, but for code, generator and images, of which it
+    knows the count. (Images drawn on another processor may differ in a last bit.)"""
     used: list[Tensor] = []
     config: Mapping[str, Any] = {}
     if contender.network is not None:
@@ -136,9 +136,9 @@ def key_of(contender: Contender, count: int, start: str, tools: Tools, num_steps
 
 
 def untouched(data: SquareImages, count: int) -> Tensor:
-    """So many pictures for the figures, none of which was tuned on: [N, 3, R, R]."""
+    """So many images for the figures, none of which was tuned on: [N, 3, R, R]."""
     end = FIRST_TEST + count
-    assert len(data) >= end, f"{len(data)} pictures; {end} are needed"
+    assert len(data) >= end, f"{len(data)} images; {end} are needed"
     return torch.stack([data[index] for index in range(FIRST_TEST, end)])
 
 
@@ -159,7 +159,7 @@ def curves(
 
 
 def reached(losses: Tensor, goals: Tensor) -> np.ndarray[Any, Any]:
-    """The first step at which each picture has its goal's loss; infinite where it never does."""
+    """The first step at which each image has its goal's loss; infinite where it never does."""
     there = losses <= goals
     first = there.float().argmax(0).double()
     found: np.ndarray[Any, Any] = torch.where(there.any(0), first, torch.inf).numpy()
@@ -167,7 +167,7 @@ def reached(losses: Tensor, goals: Tensor) -> np.ndarray[Any, Any]:
 
 
 def medians(losses: Tensor) -> Tensor:
-    """Of pictures, by step: [steps + 1, N] -> [steps + 1]."""
+    """Of images, by step: [steps + 1, N] -> [steps + 1]."""
     return losses.quantile(0.5, dim=1)
 
 
@@ -189,7 +189,7 @@ def told(steps: np.ndarray[Any, Any], seed: int = 0) -> dict[str, Any]:
 def seconds_a_step(
     generator: Generator, targets: Tensor, factories: Mapping[str, Factory], tools: Tools, rounds: int = 5
 ) -> dict[str, dict[str, float]]:
-    """Median seconds of a step, of one picture and of sixteen, taken in turns; what comes before the first is left out."""
+    """Median seconds of a step, of one image and of sixteen, taken in turns; what comes before the first is left out."""
     found: dict[str, dict[str, list[float]]] = {name: {"1": [], "16": []} for name in factories}
     for _ in range(rounds):
         for name, factory in factories.items():
@@ -205,7 +205,7 @@ def seconds_a_step(
 def main() -> None:
     """Measure and write the results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--images", type=int, default=200)
     several: dict[str, Any] = dict(type=named, nargs="*", default=[], metavar="NAME=FILE")
     parser.add_argument("--learned", **several, help="more learned optimizers")
     parser.add_argument("--transferred", **several, help="ones that were learned on other generators")
@@ -231,7 +231,7 @@ def main() -> None:
     rough = {} if options.long else rough_ones(settings, options.rough)
     if options.only:
         contenders, rough = ({label: each[label] for label in each if label in options.only} for each in (contenders, rough))
-    count, num_steps = (16, 1000) if options.long and not options.full else (options.pictures, 1000 if options.long else 100)
+    count, num_steps = (16, 1000) if options.long and not options.full else (options.images, 1000 if options.long else 100)
     targets = untouched(case.held_out, count)
     marks = [*MARKS, 300, 1000] if options.long else MARKS
     kind = f"{'long_' if options.long else ''}{name}"
@@ -255,7 +255,7 @@ def main() -> None:
             print(start, label, [f"{value:.5f}" for value in medians(losses[start][label])[list(marks)].tolist()], flush=True)
     if options.start:
         return
-    result: dict[str, Any] = dict(model=options.model, pictures=count, steps=num_steps, settings=settings)
+    result: dict[str, Any] = dict(model=options.model, images=count, steps=num_steps, settings=settings)
     result |= dict(processor=processor(), threads=torch.get_num_threads())
     factories = {label: factory_of(contender, tools) for label, contender in contenders.items()}
     result["seconds a step"] = seconds_a_step(generator, targets, factories, tools)
@@ -315,14 +315,14 @@ def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> No
 
 
 def together(contender: Contender) -> int:
-    """Pictures that an optimizer takes at a time."""
+    """Images that an optimizer takes at a time."""
     return 1 if contender.name and OPTIMIZERS[contender.name].alone else 16
 
 
 def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, float]) -> dict[str, Any]:
     """Of each contender its median losses at the marks, and the steps to what others have at the end. With the seconds of a step,
     which have the optimizer's own share in them, also the median loss in a share of the time that tuned Adam takes, and how many
-    times less time than that the median picture needs for what tuned Adam comes to."""
+    times less time than that the median image needs for what tuned Adam comes to."""
     best = losses["adam tuned"]
     found: dict[str, Any] = {}
     for label, each in losses.items():
@@ -330,7 +330,7 @@ def compared(losses: Mapping[str, Tensor], marks: Any, seconds: Mapping[str, flo
         reaches = {goal: reached(each, losses[goal][-1, :count]) for goal in GOALS if goal in losses}
         middle = medians(each)
         here: dict[str, Any] = dict(
-            pictures=count,
+            images=count,
             losses={str(mark): float(f"{middle[mark]:.5g}") for mark in marks},
             curve=[float(f"{value:.4g}") for value in middle],
             to={goal: told(steps) for goal, steps in reaches.items()},

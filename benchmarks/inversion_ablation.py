@@ -3,7 +3,7 @@
     python -m benchmarks.inversion_ablation toonfaces-64 held-out.zip toonfaces64.zip --out runs/ablation
 
 Every variant is trained alike, 45 steps on pairs and 105 on descents of 5 to 20 steps, from the mean and from random w, and
-inverts 32 held-out pictures from the mean: median losses after some steps, and the steps to what tuned Adam has after 100. The
+inverts 32 held-out images from the mean: median losses after some steps, and the steps to what tuned Adam has after 100. The
 whole is trained from three seeds, which tells how much of a difference is chance. Trainings that were interrupted go on.
 Results go to ``results/inversion_ablation_<model>.json``, variant by variant.
 """

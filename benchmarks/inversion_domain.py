@@ -2,11 +2,11 @@
 
     python -m benchmarks.inversion_domain toonfaces-64 held-out.zip
 
-Each held-out picture is inverted by tuned Adam for 100 steps, and by the others until they have what that came to. Of these
-latents: the distance of pictures by unit features (Zhang 2018, vgg19-lite), and how far the encoder's word on the picture is
+Each held-out image is inverted by tuned Adam for 100 steps, and by the others until they have what that came to. Of these
+latents: the distance of images by unit features (Zhang 2018, vgg19-lite), and how far the encoder's word on the image is
 from them, |w - E(G(w))|^2. For a generator of toonfaces also edits: w is moved along each attribute's own direction (a
 regression of what ``toonfaces-attributes`` tells of 4,000 samples on w), by one and by two standard deviations to either side,
-and the change of the attribute is given as a share of what it is in the generator's own samples. Medians of pictures with
+and the change of the attribute is given as a share of what it is in the generator's own samples. Medians of images with
 intervals of 95% of 1,000 bootstraps, in ``results/inversion_domain_<model>.json``.
 """
 
@@ -33,7 +33,7 @@ SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
 
 
 def found_latents(generator: Generator, targets: Tensor, factory: Factory, goals: Tensor | None) -> tuple[Tensor, Tensor]:
-    """ws and losses of the first step that has each picture's goal; without goals, or where it is never met, the best of 100."""
+    """ws and losses of the first step that has each image's goal; without goals, or where it is never met, the best of 100."""
     held, losses = torch.empty(0), torch.full((len(targets),), torch.inf)
     for step in image2stylegan.steps(generator, targets, Config(), optimizer=factory):
         waits = torch.full_like(losses, True, dtype=torch.bool) if goals is None else losses > goals
@@ -48,7 +48,7 @@ def directions(generator: Generator, network: labeller.Labeller) -> dict[str, tu
     """Of each attribute that is a number: a standard deviation along its way in w, [w_dim], and what that changes in samples."""
     ws = torch.cat([generator.map(range(start, start + 500))[:, 0] for start in range(0, SAMPLES, 500)])
     whole = ws[:, None].expand(-1, generator.num_ws, -1)
-    made = torch.cat([network(each)[0] for each in _pictures(generator, whole).split(500)])
+    made = torch.cat([network(each)[0] for each in _images(generator, whole).split(500)])
     centerd = ws - ws.mean(0)
     slopes = torch.linalg.lstsq(centerd.double(), (made - made.mean(0)).double()).solution.float()  # [w_dim, numbers]
     found = {}
@@ -59,13 +59,13 @@ def directions(generator: Generator, network: labeller.Labeller) -> dict[str, tu
     return found
 
 
-def _pictures(generator: Generator, ws: Tensor) -> Tensor:
+def _images(generator: Generator, ws: Tensor) -> Tensor:
     return torch.cat(list(generator.render(ws)))
 
 
 def _changes(generator: Generator, network: labeller.Labeller, ws: Tensor, name: str, step: Tensor) -> Tensor:
     """How much the attribute changes for each of ws by a standard deviation along its direction: [N]."""
-    told = [network.predict(_pictures(generator, ws + shift * step))[name] for shift in SHIFTS]
+    told = [network.predict(_images(generator, ws + shift * step))[name] for shift in SHIFTS]
     return sum(value * shift for value, shift in zip(told, SHIFTS, strict=True)) / sum(s * s for s in SHIFTS)  # type: ignore[return-value]
 
 
@@ -79,7 +79,7 @@ def interval(values: Tensor, seed: int = 0) -> dict[str, float]:
 
 def judged(generator: Generator, features: Features, targets: Tensor, ws: Tensor, tools: Tools) -> dict[str, Tensor]:
     """Distance and, with an encoder, its disagreement: [N] each."""
-    image = _pictures(generator, ws)
+    image = _images(generator, ws)
     found = {"distance": perceptual_distances(features, image, targets, LAYERS)}
     if tools.encoder is not None:
         with torch.no_grad():
@@ -90,7 +90,7 @@ def judged(generator: Generator, features: Features, targets: Tensor, ws: Tensor
 def main() -> None:
     """Measure and write the results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--images", type=int, default=100)
     options = parser.parse_args()
     case = case_of(options)
     generator, tools, name = case.generator, case.tools, case.name
@@ -103,7 +103,7 @@ def main() -> None:
     teller = labeller.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
-    for targets in untouched(case.held_out, options.pictures).split(20):
+    for targets in untouched(case.held_out, options.images).split(20):
         goals: Tensor | None = None
         for label, factory in contenders.items():
             ws, losses = found_latents(generator, targets, factory, goals)
@@ -115,7 +115,7 @@ def main() -> None:
             for key, value in kept.items():
                 parts[label].setdefault(key, []).append(value)
         print(sum(len(part) for part in parts["learned"]["loss"]), flush=True)
-    result: dict[str, Any] = dict(model=options.model, pictures=options.pictures)
+    result: dict[str, Any] = dict(model=options.model, images=options.images)
     for label, each in parts.items():
         never = float(torch.cat(each.pop("never")).mean())
         result[label] = {key: interval(torch.cat(value)) for key, value in each.items()} | dict(never=never)

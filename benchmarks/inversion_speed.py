@@ -2,8 +2,8 @@
 
     python -m benchmarks.inversion_speed
 
-"Public" is Adam on w of one tensor for all pictures, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
-grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on picture and target at each step, as in-domain inversion's
+"Public" is Adam on w of one tensor for all images, the generator in the official layout (:mod:`benchmarks.official_stylegan2`:
+grouped convolutions, NCHW) and the perceptual network plainly, NCHW, on image and target at each step, as in-domain inversion's
 code does (NVIDIA's projector looks at the target once); "ours" is :func:`styleloom.papers.image2stylegan.steps` with Adam, which
 keeps freed memory for the next feature map as ``styleloom`` itself does (``core/memory.py``); "public, memory kept" is the
 public way with that alone. First losses agree, which is checked. ``bf16`` computes generator and perceptual network so, on

@@ -5,7 +5,7 @@
     python -m benchmarks.methods losses --contents content/ --paintings paintings/ --teachers teachers/
                                                                    # AdaIN against Gatys at 50, 100 and 300 iterations
 
-Every painting of ``table`` and every large picture of ``tiles`` is made by a process of its own, whose peak memory is that
+Every painting of ``table`` and every large image of ``tiles`` is made by a process of its own, whose peak memory is that
 above a process that only imports; one-pass methods are timed at their second pass. ``losses`` judges 256 px paintings by
 the true VGG-19 up to relu3_1: content as the mean squared difference at relu3_1 and style as that of means and standard
 deviations at relu1_1, relu2_1 and relu3_1 (the AdaIN paper's measure) and of Gram matrices (Gatys's own), each as a share
@@ -48,8 +48,8 @@ ITERATIONS = (50, 100, 300)
 def painter(method: str, style: str) -> Callable[[Tensor], Tensor]:
     """A method and a bundled style, ready to paint."""
     if method == "gatys":
-        features, picture = sl.load_features(), sl.bundled(style)
-        return lambda content: sl.stylize(content, picture, preset="draft", size=max(content.shape[-2:]), features=features)
+        features, image = sl.load_features(), sl.bundled(style)
+        return lambda content: sl.stylize(content, image, preset="draft", size=max(content.shape[-2:]), features=features)
     chosen: dict[str, Any] = {"johnson": JOHNSONS[style], "dumoulin": style, "adain": [sl.bundled(style)]}
     return api.painter(method, chosen[method], api.METHODS[method].configure())
 
@@ -72,11 +72,11 @@ def one(method: str, size: int, pair: int) -> dict[str, float]:
 def large(size: int) -> Tensor:
     """A photograph repeated with changes of brightness, [1, 3, size, size] of 8-bit numbers."""
     part = (sl.resize(sl.bundled("astronaut"), (512, 512)) * 255).to(torch.uint8)
-    picture = torch.empty(1, 3, size, size, dtype=torch.uint8)
+    image = torch.empty(1, 3, size, size, dtype=torch.uint8)
     for row, column in product(range(0, size, 512), repeat=2):
         turned = part.flip(3) if (row + column) // 512 % 2 else part
-        picture[..., row : row + 512, column : column + 512] = turned // (1 + row // 2048 % 2)
-    return picture
+        image[..., row : row + 512, column : column + 512] = turned // (1 + row // 2048 % 2)
+    return image
 
 
 def apart(method: str, size: int, pair: int) -> dict[str, float]:

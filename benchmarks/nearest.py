@@ -1,9 +1,9 @@
-"""Samples of a generator beside the training pictures that they are nearest to: does it remember, or make?
+"""Samples of a generator beside the training images that they are nearest to: does it remember, or make?
 
     python -m benchmarks.nearest portraits-128 portraits128.zip -o docs/portraits-128-nearest.jpg
 
-Nearest by the bundled features that the Frechet distance compares, among the pictures and their mirror images. In the first row
-the samples, at psi 1, in the second the nearest pictures, in the third the second nearest.
+Nearest by the bundled features that the Frechet distance compares, among the images and their mirror images. In the first row
+the samples, at psi 1, in the second the nearest images, in the third the second nearest.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if __name__ == "__main__":
     given = parser.parse_args()
     generator = stylegan2.load(given.model)
     made = generator.generate(SEEDS)
-    pictures = SquareImages(given.training, generator.resolution)
+    images = SquareImages(given.training, generator.resolution)
     embedding = load_embedding()
-    batches = [torch.stack([pictures[index] for index in part]) for part in torch.arange(len(pictures)).split(50)]
+    batches = [torch.stack([images[index] for index in part]) for part in torch.arange(len(images)).split(50)]
     own = embedding.of([made]).float()
     both = [embedding.of(batch if not turned else batch.flip(3) for batch in batches).float() for turned in (False, True)]
     distances = torch.minimum(*(torch.cdist(own, each) for each in both))
     nearest = distances.topk(2, largest=False).indices
-    rows = [made, *(torch.stack([pictures[int(index)] for index in column]) for column in nearest.T)]
+    rows = [made, *(torch.stack([images[int(index)] for index in column]) for column in nearest.T)]
     write(grid(rows), given.out, quality=90)
     print([round(float(value), 3) for value in distances.min(1).values])

@@ -1,4 +1,4 @@
-"""StyleGAN2 in the official layout, written plainly: grouped convolutions with each picture's own weights, NCHW, its FIR.
+"""StyleGAN2 in the official layout, written plainly: grouped convolutions with each image's own weights, NCHW, its FIR.
 
 A baseline of speed and an oracle of agreement. Functions of the modules of :mod:`styleloom.papers.stylegan2`, whose
 parameters they read: skip generator, residual discriminator.
@@ -29,7 +29,7 @@ def bias_act(x: Tensor, bias: Tensor, gain: float = 1.0) -> Tensor:
 
 
 def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, kernel: Tensor, up: int = 1, demodulate: bool = True) -> Tensor:
-    """Weights of each picture's own, in one grouped convolution."""
+    """Weights of each image's own, in one grouped convolution."""
     count = x.shape[0]
     outputs, inputs, size, _ = weight.shape
     w = weight[None] * styles.view(count, 1, inputs, 1, 1)
@@ -46,7 +46,7 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, kernel: Tensor, 
 
 
 def synthesis(network: Any, ws: Tensor) -> Tensor:
-    """ws [N, num_ws, w_dim] -> pictures, with constant noise."""
+    """ws [N, num_ws, w_dim] -> images, with constant noise."""
     image: Any = None
     place = 0
     for resolution in network.resolutions:
@@ -80,7 +80,7 @@ def conv2d(layer: Any, x: Tensor, gain: float = 1.0) -> Tensor:
 
 
 def discriminator(network: nn.Module, image: Tensor) -> Tensor:
-    """Pictures -> logits [N, 1]."""
+    """Images -> logits [N, 1]."""
     net: Any = network
     x = conv2d(net.get_submodule(f"b{net.resolutions[0]}").fromrgb, image)
     for resolution in net.resolutions:

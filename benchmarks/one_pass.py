@@ -1,9 +1,9 @@
-"""One-pass methods: seconds a picture against the same networks run as public repositories run them.
+"""One-pass methods: seconds an image against the same networks run as public repositories run them.
 
     python -m benchmarks.one_pass
 
 Networks have random weights, which is all that time asks for. ``public`` is pytorch/examples' network and naoto0804's
-encoder and decoder: NCHW, fp32, ``nn.InstanceNorm2d``, the style encoded anew for each picture. Variants take turns in
+encoder and decoder: NCHW, fp32, ``nn.InstanceNorm2d``, the style encoded anew for each image. Variants take turns in
 one run, A B C A B C; ratios are those of medians. Results go to ``results/one_pass.json``.
 """
 
@@ -59,7 +59,7 @@ def _painter(encoder: Features) -> Callable[[Tensor], Variant]:
     model = adain.AdaIN(encoder).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def paint(style: Tensor) -> Variant:
-        moments = [model.style(style)]  # once, not a picture
+        moments = [model.style(style)]  # once, not an image
         return lambda image: model.decode(model.restyle(model.encode(image), moments, [1.0]))
 
     return paint

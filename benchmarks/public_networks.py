@@ -34,7 +34,7 @@ class ExamplesBlock(nn.Module):
 
 
 class ExamplesNet(nn.Module):
-    """pytorch/examples' TransformerNet, on pictures of 0 to 255."""
+    """pytorch/examples' TransformerNet, on images of 0 to 255."""
 
     def __init__(self) -> None:
         super().__init__()

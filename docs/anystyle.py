@@ -15,12 +15,12 @@ STYLES = ("wave", "gilded", "swirls", "stained-glass", "ink-wash")
 SIDE = (180, 240)
 
 
-def cropped(picture: torch.Tensor) -> torch.Tensor:
-    """The middle of a picture, as wide as high times 4 / 3, of twice the size that is shown."""
-    height, width = picture.shape[-2:]
+def cropped(image: torch.Tensor) -> torch.Tensor:
+    """The middle of an image, as wide as high times 4 / 3, of twice the size that is shown."""
+    height, width = image.shape[-2:]
     high, wide = min(height, width * 3 // 4), min(width, height * 4 // 3)
     top, left = (height - high) // 2, (width - wide) // 2
-    return images.resize(picture[..., top : top + high, left : left + wide], (2 * SIDE[0], 2 * SIDE[1]))
+    return images.resize(image[..., top : top + high, left : left + wide], (2 * SIDE[0], 2 * SIDE[1]))
 
 
 if __name__ == "__main__":

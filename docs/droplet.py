@@ -2,7 +2,7 @@
 
     python docs/droplet.py
 
-The droplet of StyleGAN's pictures is a spike in a feature map, by which a network sets the strength of everything else behind the
+The droplet of StyleGAN's images is a spike in a feature map, by which a network sets the strength of everything else behind the
 norm's back. A network of 64 px does not grow one by itself, so it is put there: into one pixel of the features of
 ``portraits-64`` at 32 px. Shown is the mean magnitude of the next layer's features, with a spike of 0, 10, 100 and 1,000 times
 their spread: above with instance norm, as in StyleGAN, where all else fades; below with demodulation, which never looks at the

@@ -1,4 +1,4 @@
-"""Make the pictures of the README with the program itself: ``python docs/gallery.py``."""
+"""Make the images of the README with the program itself: ``python docs/gallery.py``."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def main() -> None:
     features = load_features()
     tiles = []
     for content, style in PAIRS:
-        photo, picture = bundled(content), draw(style)
-        painted = gatys.stylize(photo, picture, gatys.configure("draft"), features=features)
-        column = torch.cat([resize(photo, (118, 158)), resize(picture, (158, 158))[..., 20:138, :]], 2)
+        photo, image = bundled(content), draw(style)
+        painted = gatys.stylize(photo, image, gatys.configure("draft"), features=features)
+        column = torch.cat([resize(photo, (118, 158)), resize(image, (158, 158))[..., 20:138, :]], 2)
         tiles.append(torch.cat([column, resize(painted, (236, 316))], 3))
         print(f"{content} in the style of {style}", flush=True)
     rows = [torch.cat(tiles[i : i + 2], 3) for i in range(0, len(tiles), 2)]
@@ -70,9 +70,9 @@ def inversions() -> None:
     them after a few steps from the mean face, and at the bottom what tuned Adam has after as many as the last."""
     columns = []
     for model, targets in TARGETS.items():
-        pictures = targets()[:6]
-        found = descents(stylegan2.load(model), pictures)
-        rows = [pictures, *(found["learned"][step].image for step in SHOWN), found["Adam, tuned"][-1].image]
+        images = targets()[:6]
+        found = descents(stylegan2.load(model), images)
+        rows = [images, *(found["learned"][step].image for step in SHOWN), found["Adam, tuned"][-1].image]
         columns.append([resize(each, (96, 96)) for each in rows])
     write(grid([torch.cat(row) for row in zip(*columns, strict=True)]), HERE / "inversion.jpg", quality=90)
 

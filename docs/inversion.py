@@ -73,7 +73,7 @@ def curves(result: dict[str, Any], path: Path) -> None:
         axis.set(title=STARTS[start], xlabel="step", yscale="log")
         axis.grid(alpha=0.25, which="both")
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel(f"loss, median of {result['pictures']} pictures")
+    axes[0, 0].set_ylabel(f"loss, median of {result['images']} images")
     named = {name: line for axis in axes[0] for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     shown = [title for title, _ in WAYS.values() if title in named]
     figure.legend([named[title] for title in shown], shown, loc="outside lower center", ncols=4, frameon=False)
@@ -81,7 +81,7 @@ def curves(result: dict[str, Any], path: Path) -> None:
 
 
 def table(result: dict[str, Any], start: str) -> str:
-    """Losses at some steps, and the steps to what Adam has after 100: the median picture's, and nine of ten pictures'."""
+    """Losses at some steps, and the steps to what Adam has after 100: the median image's, and nine of ten images'."""
     titles = [start, *(f"loss at {mark}" for mark in MARKS), "steps to Adam at 0.01", "to tuned Adam", "times fewer seconds"]
     rows = []
     for label, (title, _) in WAYS.items():
@@ -117,7 +117,7 @@ def claims(result: dict[str, Any]) -> str:
 
 
 def long_table(result: dict[str, Any]) -> str:
-    """Of each start: losses after 100 steps and more, and the share of pictures that are then nearer than tuned Adam's."""
+    """Of each start: losses after 100 steps and more, and the share of images that are then nearer than tuned Adam's."""
     titles = ["", *(f"loss at {mark}" for mark in LONG), *(f"nearer at {mark}" for mark in LONG)]
     rows = []
     for start in (start for start in STARTS if start in result):
@@ -158,7 +158,7 @@ def _claim(to: dict[str, Any] | None) -> str:
     if to is None:
         return "-"
     if to["median"] is None:
-        return f"never: {to['never']:.0%} of pictures do not come there"
+        return f"never: {to['never']:.0%} of images do not come there"
     least, most = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("least", "most"))
     fewer, faster = 100 - to["median"], 100 * (100 / to["median"] - 1)
     return f"{to['median']:.0f} ({least} to {most}): {fewer:.0f}% fewer, {faster:.0f}% faster"

@@ -28,7 +28,7 @@ from styleloom.loops.fit import Hardware
 from styleloom.papers import ghiasi
 
 CHANGED = ("style_weight", "lr", "ema_decay")  # what may differ from the default recipe
-QUALITY = 85  # of the pictures that are packed
+QUALITY = 85  # of the images that are packed
 
 
 class Teachers(nn.Module):

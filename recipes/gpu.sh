@@ -4,7 +4,7 @@
 #   recipes/gpu.sh SECONDS OUT      SECONDS of it all; results into OUT, in files under 16 MB
 #
 # MEASURE (120) of the seconds are for benchmarks/gpu.py, STYLE_SECONDS (0) for anystyle; trainings side by side slow each other down
-# more than they gain. DATA (runs/gpu) holds portraits128*.zip of the pictures to train on, photos256.zip, styles.zip of
+# more than they gain. DATA (runs/gpu) holds portraits128*.zip of the images to train on, photos256.zip, styles.zip of
 # `python -m recipes.anystyle prepare`, and teachers/; what is missing is not trained. BASE, where it is there, holds
 # portraits-128.safetensors and anystyle.safetensors to go on from. PYTHON is the interpreter; DEVICE, STEPS, KIMG and BATCH rehearse it
 # all on a processor.

@@ -26,14 +26,14 @@ SIDE = 384  # at which styles are looked at
 WEIGHT = 2.0  # of the style
 
 
-def baked(names: list[str], pictures: list[Tensor]) -> dumoulin.StyleNet:
+def baked(names: list[str], images: list[Tensor]) -> dumoulin.StyleNet:
     """anystyle's network with the norms that it predicts for these styles."""
     model = ghiasi.load()
     sizes = {name: model.config[name] for name in ("width", "blocks", "deep_blocks", "deep_width")}
     network = dumoulin.StyleNet(names, **sizes)
     network.network.load_state_dict(model.network.state_dict())
     with torch.no_grad():
-        norms = model.norms(torch.cat([model.embed(picture) for picture in pictures]), WEIGHT)
+        norms = model.norms(torch.cat([model.embed(image) for image in images]), WEIGHT)
     for place, (scale, shift) in enumerate(norms):
         network.gamma[place].data.copy_(scale)
         network.beta[place].data.copy_(shift)
@@ -53,13 +53,13 @@ if __name__ == "__main__":
     given = parser.parse_args()
     teachers = Teachers(given.teachers).requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     names = list(sl.STYLES)
-    pictures = [sl.draw(name, SIDE) for name in names]
+    images = [sl.draw(name, SIDE) for name in names]
     cadence: dict[str, Any] = dict(log_every=20, save_every=50, sample_every=200)
     recipe = dumoulin.Recipe(size=256, batch=given.batch, num_steps=given.num_steps, lr=1e-3, ema_decay=0.99, **cadence)
     loss = replace(ghiasi.RECIPES["default"], style_weight=6.0)
 
     def objective(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
-        looks = torch.cat([pictures[int(index)] for index in style]).to(painted)
+        looks = torch.cat([images[int(index)] for index in style]).to(painted)
         weight = torch.full((len(style),), WEIGHT, device=painted.device)
         top, left = torch.randint(SIDE - recipe.size + 1, (2,)).tolist()
         looks = looks[..., top : top + recipe.size, left : left + recipe.size]
@@ -67,10 +67,10 @@ if __name__ == "__main__":
 
     run = dumoulin.train(
         given.photos,
-        dict(zip(names, pictures, strict=True)),
+        dict(zip(names, images, strict=True)),
         recipe,
         out=given.out,
-        base=baked(names, pictures),
+        base=baked(names, images),
         objective=objective,
         licence="Apache-2.0",
         hardware=Hardware(given.device, precision=given.precision),

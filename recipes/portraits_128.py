@@ -46,4 +46,4 @@ if __name__ == "__main__":
     for tick in run:
         if tick.index % 100 == 0:
             told = ", ".join(f"{name} {value:.3f}" for name, value in tick.losses.items())
-            print(f"{tick.pictures / 1000:.1f} kimg: {told}; {tick.rate:.0f} images/s", flush=True)
+            print(f"{tick.images / 1000:.1f} kimg: {told}; {tick.rate:.0f} images/s", flush=True)

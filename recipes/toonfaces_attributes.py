@@ -24,7 +24,7 @@ from styleloom.nn.attributes import Labeller
 
 SIDE = 64
 HELD_OUT = range(1_000_000, 1_005_000)
-REDUCED, NOISY = 0.25, 0.5  # shares of pictures that are made worse
+REDUCED, NOISY = 0.25, 0.5  # shares of images that are made worse
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Recipe(Training):
         faces: renders that it is trained on, of seeds from 0.
         lr: AdamW's step size, which falls by a cosine.
         decay: AdamW's weight decay.
-        noise: largest spread of noise on the pictures.
+        noise: largest spread of noise on the images.
     """
 
     num_steps: int = 16_000
@@ -58,14 +58,14 @@ def scaled(known: Mapping[str, Tensor]) -> Tensor:
 
 def rendered(seeds: range) -> tuple[Tensor, Tensor, Tensor]:
     """Faces of seeds as bytes [N, 3, S, S], their numbers, and the places of their choices [N, choices]."""
-    pictures, numbers, choices = [], [], []
+    faces_seen, numbers, choices = [], [], []
     for start in range(seeds.start, seeds.stop, 500):
         faces = [toonfaces.attributes(seed) for seed in range(start, min(start + 500, seeds.stop))]
         known = toonfaces.targets(faces)
-        pictures.append((toonfaces.render(faces, SIDE) * 255).round().byte())
+        faces_seen.append((toonfaces.render(faces, SIDE) * 255).round().byte())
         numbers.append(scaled(known))
         choices.append(torch.stack([known[name] for name in toonfaces.CHOICES], 1))
-    return torch.cat(pictures), torch.cat(numbers), torch.cat(choices)
+    return torch.cat(faces_seen), torch.cat(numbers), torch.cat(choices)
 
 
 def losses(network: Labeller, image: Tensor, numbers: Tensor, choices: Tensor) -> dict[str, Tensor]:
@@ -78,8 +78,8 @@ def losses(network: Labeller, image: Tensor, numbers: Tensor, choices: Tensor) -
 @torch.inference_mode()
 def quality(network: Labeller, seeds: range = HELD_OUT) -> dict[str, float]:
     """R^2 of each number and accuracy of each choice on faces of seeds."""
-    pictures, numbers, choices = rendered(seeds)
-    told = [network.predict(part.float() / 255) for part in pictures.split(250)]
+    faces_seen, numbers, choices = rendered(seeds)
+    told = [network.predict(part.float() / 255) for part in faces_seen.split(250)]
     found = {name: torch.cat([each[name] for each in told]) for name in told[0]}
     result = {}
     for name, truth in zip(toonfaces.RANGES, numbers.unbind(1), strict=True):
@@ -89,16 +89,16 @@ def quality(network: Labeller, seeds: range = HELD_OUT) -> dict[str, float]:
     return {name: round(value, 4) for name, value in result.items()}
 
 
-def example(pictures: Tensor, numbers: Tensor, choices: Tensor, noise: float) -> Callable[[int, RandomState], Any]:
-    """A face, at times noisy or enlarged from half its size, so that pictures that are not drawn so cleanly can be told too."""
+def example(faces_seen: Tensor, numbers: Tensor, choices: Tensor, noise: float) -> Callable[[int, RandomState], Any]:
+    """A face, at times noisy or enlarged from half its size, so that images that are not drawn so cleanly can be told too."""
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor, Tensor]:
-        picture = pictures[index].float() / 255
+        image = faces_seen[index].float() / 255
         if rng.rand() < REDUCED:
-            picture = images.resize(F.avg_pool2d(picture[None], 2), (SIDE, SIDE))[0]
+            image = images.resize(F.avg_pool2d(image[None], 2), (SIDE, SIDE))[0]
         if rng.rand() < NOISY:
-            picture = picture + noise * rng.rand() * torch.from_numpy(rng.standard_normal(picture.shape)).float()
-        return picture, numbers[index], choices[index]
+            image = image + noise * rng.rand() * torch.from_numpy(rng.standard_normal(image.shape)).float()
+        return image, numbers[index], choices[index]
 
     return item
 
@@ -113,12 +113,12 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     network = Labeller(SIDE, list(toonfaces.RANGES), {name: list(each) for name, each in toonfaces.CHOICES.items()})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures, numbers, choices = rendered(range(recipe.faces))
+    faces_seen, numbers, choices = rendered(range(recipe.faces))
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.decay)
     task = Task(
         networks={"network": network},
         phases={"all": Phase(optimizer, lambda *fields: losses(network, *fields))},
-        item=example(pictures, numbers, choices, recipe.noise),
+        item=example(faces_seen, numbers, choices, recipe.noise),
         count=recipe.faces,
         averages={"network": warmed(0.998)},
         schedule=lambda step: cosine(step, recipe.num_steps),

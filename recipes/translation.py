@@ -54,7 +54,7 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     ),
     "toon-hair": (
         cyclegan,
-        replace(cyclegan.RECIPES["128-small"], size=64, load_size=64, identity_weight=0.5),
+        replace(cyclegan.RECIPES["128-small"], size=64, load_size=64, batch=4, lr=4e-4, residual=True),
         dict(aligned=False),
         "Apache-2.0",
     ),

@@ -3,7 +3,7 @@
 The student has VGG-19's layers at a fraction of its width. At relu1_1 ... relu3_1 it learns to predict, through one
 linear read-out a layer, the true VGG-19; below that a compressed VGG-19 (Wang et al., "Collaborative Distillation for
 Ultra-Resolution Universal Style Transfer", 2020, arXiv:2003.08436). A second term asks that the *distances* between
-the Gram matrices of two pictures agree with the teacher's, since those distances are what style losses are made of.
+the Gram matrices of two images agree with the teacher's, since those distances are what style losses are made of.
 
     python -m recipes.vgg19_lite --photos photos256.zip --teachers teachers/ --out runs/vgg19-lite
 """
@@ -59,7 +59,7 @@ def read_teachers(folder: Path) -> tuple[Features, Features]:
 def draw_batch(photos: list[Tensor], count: int, size: int, rng: np.random.RandomState) -> Tensor:
     """Random crops, flips, scales and colors of photographs: [count, 3, size, size] in [0, 1].
 
-    Optimized pictures pass through noise, flat color and colors that no photograph has, so some crops do too.
+    Optimized images pass through noise, flat color and colors that no photograph has, so some crops do too.
     """
     crops = []
     for index in rng.randint(len(photos), size=count):

@@ -44,7 +44,7 @@ def tiny() -> Features:
 
 
 @pytest.fixture
-def picture() -> torch.Tensor:
-    """A smooth colorful picture, [1, 3, 24, 32]."""
+def image() -> torch.Tensor:
+    """A smooth colorful image, [1, 3, 24, 32]."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 24), torch.linspace(0, 1, 32), indexing="ij")
     return torch.stack([x, y, 0.5 + 0.5 * torch.sin(9 * x * y)])[None]

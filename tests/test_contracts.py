@@ -90,7 +90,7 @@ def test_a_model_of_another_class_is_refused() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for index in range(8):
         images.write(images.resize(torch.rand(1, 3, 5, 5), (80, 80)), folder / f"{index}.png")
     return folder
@@ -116,7 +116,7 @@ def small_features() -> sl.Features:
 LAYERS: dict[str, Any] = dict(content_layers=("relu4_1",), style_layers=("relu1_1",), style_layer_weights=(1.0,))
 LOG: dict[str, Any] = dict(num_steps=2, batch=2, log_every=1, sample_every=1, save_every=1)
 GAN: dict[str, Any] = dict(resolution=SIDE, channel_base=128, channel_max=16, z_dim=8, kimg=0.016, measure_every=1)
-GAN |= dict(measure_pictures=4, log_every=1, sample_every=1, save_every=1, freeze=1)
+GAN |= dict(measure_images=4, log_every=1, sample_every=1, save_every=1, freeze=1)
 STYLED: dict[str, Any] = dict(w_dim=8, mapping_layers=2)
 NETWORK: dict[str, Any] = dict(width=4, blocks=1, deep_blocks=1, deep_width=8)
 TRANSLATION: dict[str, Any] = dict(**LOG, size=16, load_size=18, width=4, discriminator_width=4, discriminator_layers=1)

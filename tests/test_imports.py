@@ -87,7 +87,7 @@ def test_every_paper_has_a_year() -> None:
     assert found - {"__init__"} == set(YEARS)
 
 
-def test_only_files_of_pictures_use_pillow_and_only_pth_unpickles() -> None:
+def test_only_files_of_images_use_pillow_and_only_pth_unpickles() -> None:
     for path in ROOT.rglob("*.py"):
         names = {node.module or "" for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
         names |= {

@@ -12,7 +12,7 @@ import styleloom
 from styleloom.cli.demo_inversion import TARGETS
 from styleloom.core.checkpoint import read_tensors, resolve, zoo_names
 from styleloom.data import toonfaces
-from styleloom.metrics.distribution import frechet_distance, made_pictures
+from styleloom.metrics.distribution import frechet_distance, made_images
 from styleloom.metrics.image import perceptual_distance
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn.attributes import Labeller
@@ -117,7 +117,7 @@ def test_a_generator_of_64_px() -> None:
     assert made.shape == (16, 3, 64, 64) and discriminator(made * 2 - 1).shape == (16, 1)
     apart = [(one - other).abs().mean() for index, one in enumerate(made) for other in made[:index]]
     assert min(apart) > 0.02  # a seed is a face of its own
-    # Truncation draws pictures together.
+    # Truncation draws images together.
     near = generator.generate(range(16), truncation_psi=0.5)
     assert (near - near.mean(0)).abs().mean() < 0.8 * (made - made.mean(0)).abs().mean()
 
@@ -127,7 +127,7 @@ def test_made_cartoon_faces_look_like_drawn_ones() -> None:
     embedding = load_embedding()
     drawn = toonfaces.render([toonfaces.attributes(seed) for seed in range(1_000_000, 1_000_400)])
     real = embedding.of(drawn.split(50))
-    made, portraits = (embedding.of(made_pictures(stylegan2.load(name), 400)) for name in ("toonfaces-64", "portraits-64"))
+    made, portraits = (embedding.of(made_images(stylegan2.load(name), 400)) for name in ("toonfaces-64", "portraits-64"))
     distance = frechet_distance(real, made)
     assert distance < 0.5 * frechet_distance(real, portraits)
 
@@ -144,7 +144,7 @@ def test_a_learned_optimizer_is_where_tuned_adam_comes_to_in_three_times_the_ste
         )
         assert (learned[-1] < adam.amin(0)).float().mean() >= 0.75, (init, learned[-1], adam.amin(0))
         first[init] = learned[0]
-    # The encoder begins nearer than the mean picture, for each face.
+    # The encoder begins nearer than the mean image, for each face.
     assert (first["encoder"] < 0.7 * first["mean"]).all()
 
 

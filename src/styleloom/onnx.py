@@ -1,4 +1,4 @@
-"""Models for other runtimes: ONNX files that take pictures of any size."""
+"""Models for other runtimes: ONNX files that take images of any size."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Sampled(nn.Module):
-    """A generator from latents to pictures in [0, 1], with the noise that it holds."""
+    """A generator from latents to images in [0, 1], with the noise that it holds."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _Sampled(nn.Module):
 
 
 class _Clipped(nn.Module):
-    """A network whose pictures are clipped to [0, 1]."""
+    """A network whose images are clipped to [0, 1]."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -90,12 +90,12 @@ def _sides(name: str) -> dict[int, Any]:
     return {2: Dim(f"{name}_height", min=SMALLEST, max=16384), 3: Dim(f"{name}_width", min=SMALLEST, max=16384)}
 
 
-def _picture(height: int = 68, width: int = 84) -> Tensor:
+def _image(height: int = 68, width: int = 84) -> Tensor:
     return torch.rand(2, 3, height, width)  # two: a batch of one would be taken for a constant
 
 
 def _of_image(network: nn.Module) -> dict[str, tuple[Tensor, dict[int, Any]]]:
-    return {"image": (_picture(), {0: Dim("batch")} | _sides("image"))}
+    return {"image": (_image(), {0: Dim("batch")} | _sides("image"))}
 
 
 def _of_channels(network: _Translated) -> dict[str, tuple[Tensor, dict[int, Any]]]:
@@ -105,7 +105,7 @@ def _of_channels(network: _Translated) -> dict[str, tuple[Tensor, dict[int, Any]
 def _of_image_and_shares(network: dumoulin.StyleNet) -> dict[str, tuple[Tensor, dict[int, Any]]]:
     batch, styles = Dim("batch"), len(network.styles)
     return {
-        "image": (_picture(), {0: batch} | _sides("image")),
+        "image": (_image(), {0: batch} | _sides("image")),
         "shares": (torch.full((2, styles), 1 / styles), {0: batch}),
     }
 
@@ -113,8 +113,8 @@ def _of_image_and_shares(network: dumoulin.StyleNet) -> dict[str, tuple[Tensor, 
 def _of_content_and_style(network: nn.Module) -> dict[str, tuple[Tensor, dict[int, Any]]]:
     batch = Dim("batch")
     return {
-        "content": (_picture(), {0: batch} | _sides("content")),
-        "style": (_picture(72, 88), {0: batch} | _sides("style")),
+        "content": (_image(), {0: batch} | _sides("content")),
+        "style": (_image(72, 88), {0: batch} | _sides("style")),
         "alpha": (torch.tensor(0.8), {}),
     }
 
@@ -149,12 +149,12 @@ EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int,
 
 
 def export(network: nn.Module, path: str | Path, *, to: str = "B", statistics: str = "saved") -> dict[str, list[Any]]:
-    """Write a network as an ONNX file that takes batches and pictures of any size.
+    """Write a network as an ONNX file that takes batches and images of any size.
 
-    Pictures go in and come out as [N, 3, H, W] in [0, 1], at least 32 pixels a side. A Dumoulin network also takes
+    Images go in and come out as [N, 3, H, W] in [0, 1], at least 32 pixels a side. A Dumoulin network also takes
     ``shares`` [N, styles] that sum to 1; AdaIN takes ``content``, ``style`` [N, 3, h, w] and ``alpha``, a number, Ghiasi
     ``style_weight`` instead. A generator takes ``z`` [N, z_dim], ``truncation_psi``, a number, and where it has classes ``c``
-    [N, c_dim]; it gives pictures of its own size, with its constant noise. A translator takes images of its own number of
+    [N, c_dim]; it gives images of its own size, with its constant noise. A translator takes images of its own number of
     channels.
 
     Args:

@@ -9,7 +9,7 @@ from styleloom.data import images
 
 
 @pytest.fixture(autouse=True)
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def images_in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder to work in, with a photograph, a style and a mask."""
     monkeypatch.chdir(tmp_path)
     generator = torch.Generator().manual_seed(0)

@@ -18,11 +18,11 @@ from styleloom.data import images, output
 FAST = ["--size", "64", "--first-size", "45", "--first-steps", "3", "--steps", "2", "--device", "cpu"]
 
 
-def test_stylize_writes_a_picture_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stylize_writes_a_image_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("stylize", "photo.png", "style.png", "-o", "out.png", *FAST, "--json") == 0
     told = outcome(capsys)
-    assert told["method"] == "gatys" and told["pictures"][0]["steps"] == 5
-    assert set(told["pictures"][0]["losses"]) == {"content", "style", "tv", "total"}
+    assert told["method"] == "gatys" and told["images"][0]["steps"] == 5
+    assert set(told["images"][0]["losses"]) == {"content", "style", "tv", "total"}
     assert images.read("out.png").shape == (1, 3, 48, 64)
     assert sorted(path.name for path in Path().iterdir()) == ["mask.png", "out.png", "photo.png", "style.png"]
 
@@ -87,8 +87,8 @@ def test_previews_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES = {
-    "missing content": (["nothing.png", "style.png"], "no such picture: nothing.png"),
-    "missing style": (["photo.png", "nothing.png"], "no such picture: nothing.png"),
+    "missing content": (["nothing.png", "style.png"], "no such image: nothing.png"),
+    "missing style": (["photo.png", "nothing.png"], "no such image: nothing.png"),
     "no style at all": (["photo.png"], "Missing argument"),
     "unreadable content": (["broken.png", "style.png"], "cannot read broken.png"),
     "bomb": (["photo.png", "style.png", "--max-pixels", "100"], "64 x 48 pixels, more than the limit of 100"),
@@ -131,7 +131,7 @@ def test_an_output_that_cannot_be_is_refused_before_painting(out: str, capsys: p
     assert time.perf_counter() - began < 30
 
 
-def test_a_full_disk_keeps_the_old_picture() -> None:
+def test_a_full_disk_keeps_the_old_image() -> None:
     images.write(torch.ones(1, 3, 8, 8), "out.png")
     before = Path("out.png").read_bytes()
     script = (
@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_old_picture() -> None:
 
 def test_data_styles_and_zoo(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("data", "styles", "--out", "drawn", "--size", "64", "--json") == 0
-    assert len(outcome(capsys)["pictures"]) == len(list(Path("drawn").glob("*.png"))) == 16
+    assert len(outcome(capsys)["images"]) == len(list(Path("drawn").glob("*.png"))) == 16
     assert run("zoo", "--json") == 0
     assert "vgg19-lite" in [model["name"] for model in outcome(capsys)["models"]]
     Path("file").write_text("")
@@ -167,7 +167,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert option in text
 
 
-def test_demo_makes_a_page_whose_pictures_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import re
 
     from styleloom.cli import demo_inversion

@@ -30,7 +30,7 @@ def test_toonfaces_and_their_classes(faces: str, capsys: pytest.CaptureFixture[s
     places = [list(toonfaces.CHOICES["hair"]).index(toonfaces.attributes(seed).hair) for seed in range(60)]
     assert found.labels == places
     assert run("data", "toonfaces", "-o", "folder", "--count", "3", "--seed", "5", "--json") == 0
-    assert outcome(capsys)["pictures"] == 3
+    assert outcome(capsys)["images"] == 3
     assert sorted(path.name for path in Path("folder").iterdir()) == [f"face00000{seed}.png" for seed in (5, 6, 7)]
     for options, message in (
         (("--label", "smile"), "unknown label 'smile'; choose one of hair"),
@@ -51,7 +51,7 @@ def test_prepare_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     Path("set/dog/broken.png").write_bytes(b"nothing")
     assert run("data", "prepare", "set", "-o", "set.zip", "--size", "16", "--conditional", "--json") == 0
     told = outcome(capsys)
-    assert told["pictures"] == 3 and told["classes"] == ["cat", "dog"] and list(told["damaged"]) == ["set/dog/broken.png"]
+    assert told["images"] == 3 and told["classes"] == ["cat", "dog"] and list(told["damaged"]) == ["set/dog/broken.png"]
     with zipfile.ZipFile("set.zip") as archive:
         assert json.loads(archive.read("dataset.json"))["labels"] == [
             ["00000/img00000000.png", 0],
@@ -61,21 +61,21 @@ def test_prepare_and_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert SquareImages("set.zip", 16)[2].shape == (3, 16, 16)
     assert run("data", "inspect", "set", "set.zip", "--sheet", "sheet.png", "--json") == 0
     told = outcome(capsys)
-    assert told["pictures"] == 6 and told["sizes"] == {"16x16": 3, "20x30": 1, "40x40": 1, "10x8": 1}
+    assert told["images"] == 6 and told["sizes"] == {"16x16": 3, "20x30": 1, "40x40": 1, "10x8": 1}
     assert len(told["damaged"]) == 1
-    with Image.open("sheet.png") as picture:
-        assert picture.size[0] > 5 * 64
+    with Image.open("sheet.png") as image:
+        assert image.size[0] > 5 * 64
     assert run("data", "inspect", "set", "--conditional") == 0
     assert "class cat: 2" in capsys.readouterr().err
     assert run("data", "prepare", "set", "-o", "set.zip", "--skip", "9") == 2
-    assert "leaves none of 4 pictures" in capsys.readouterr().err
+    assert "leaves none of 4 images" in capsys.readouterr().err
     assert run("data", "prepare", "set", "-o", "set.zip", "--count", "-1") == 2
     assert "--count is -1; it must be at least 1" in capsys.readouterr().err
     before = Path("set.zip").read_bytes()
     assert run("data", "prepare", "set.zip", "-o", "set.zip", "--size", "8") == 2
     assert "set.zip is among the sources" in capsys.readouterr().err and Path("set.zip").read_bytes() == before
     assert run("data", "prepare", "set/dog/broken.png", "-o", "none.zip") == 2
-    assert "none of the 1 pictures can be read, for example set/dog/broken.png: " in capsys.readouterr().err
+    assert "none of the 1 images can be read, for example set/dog/broken.png: " in capsys.readouterr().err
     assert run("data", "prepare", "photo.png", "-o", "one.zip", "--conditional") == 2
     assert "no class for photo.png" in capsys.readouterr().err and not Path("one.zip").exists()
 
@@ -85,16 +85,16 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
     styled = STYLED if method != "progan" else ()
     growing = ("--fade-kimg", "0.004", "--stable-kimg", "0.004") if method != "stylegan2" else ()
     options = (faces, "-o", "run", *SMALL, *styled, *growing)
-    assert run("train", method, *options, "--kimg", "0.012", "--measure-every", "2", "--measure-pictures", "20") == 0
+    assert run("train", method, *options, "--kimg", "0.012", "--measure-every", "2", "--measure-images", "20") == 0
     assert run("train", method, *options, "--kimg", "0.012") == 2
     assert "holds a run already" in capsys.readouterr().err
     assert run("train", method, *options, "--kimg", "0.02", "--resume", "--json") == 0
     told = outcome(capsys)
-    assert told["steps"] == 5 and told["pictures"] == 20 and not told["stopped"]
+    assert told["steps"] == 5 and told["images"] == 20 and not told["stopped"]
     assert any("fd" in json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines())
     assert Path("run/best.safetensors").is_file()
-    with Image.open("run/samples/000005.png") as picture:
-        assert picture.size[0] > 8 * 16
+    with Image.open("run/samples/000005.png") as image:
+        assert image.size[0] > 8 * 16
     assert run("evaluate", "run/model.safetensors", faces, "--samples", "60", "--seeds", "0,1", "--json") == 0
     told = outcome(capsys)
     assert set(told["figures"]) == {"fd", "kid", "precision", "recall"} and all(
@@ -127,10 +127,10 @@ def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
             "unknown metric 'lpips'; choose some of fd, fid, kid, pr, ppl",
         ),
         (("portraits-64", "faces.zip", "--metrics", "fid"), "fid is the Fréchet distance of Inception's features; use fd"),
-        (("portraits-64",), "fd compares with real pictures; give a folder or zip of them"),
+        (("portraits-64",), "fd compares with real images; give a folder or zip of them"),
         (("portraits-64", "--metrics", ","), "no metric; choose some of fd"),
         (("portraits-64", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
-        (("portraits-64", "photo.png"), "the number of real pictures is 1; it must be at least 50"),
+        (("portraits-64", "photo.png"), "the number of real images is 1; it must be at least 50"),
         (("portraits-64", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),
         (("adain-lite", "photo.png"), "is no generator"),
         (("portraits-64", "nowhere"), "no such folder or file: nowhere"),

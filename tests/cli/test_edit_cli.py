@@ -200,7 +200,7 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
             ("inpaint", model, photo, "-o", out, "--way", "shift", "--shift", "4,0", "--mask", "box:0,0,9,9"),
             "way shift does not use --mask",
         ),
-        (("morph", model, "1", "-o", out), "1 picture to morph; give two or more"),
+        (("morph", model, "1", "-o", out), "1 image to morph; give two or more"),
         (("morph", model, "1", "2", "-o", out, "--easing", "smooth"), "even steps have no easing"),
         (("cross", model, "1", "--style", "2", "-o", out, "--layers", "9"), "layers 9 are not there; this generator has 0-7"),
         (("align", model, photo, "-o", tmp_path / "a", "--way", "sideways"), "unknown align 'sideways'"),

@@ -32,8 +32,8 @@ def models() -> Iterator[None]:
 
 
 def size(path: str) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size
 
 
 def as_bytes(image: Tensor) -> Tensor:
@@ -67,13 +67,13 @@ def test_reduced_precision(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bf16 is for StyleGAN2" in capsys.readouterr().err
 
 
-def test_films_and_figures() -> None:
+def test_videos_and_figures() -> None:
     assert run("generate", "g.safetensors", "-o", "walk.gif", "--seeds", "1-2", "--frames", "3", "--space", "z") == 0
-    with Image.open("walk.gif") as film:
-        assert film.n_frames == 6  # type: ignore[attr-defined]
+    with Image.open("walk.gif") as moving:
+        assert moving.n_frames == 6  # type: ignore[attr-defined]
     assert run("generate", "g.safetensors", "-o", "walk.gif", "--seeds", "1-2", "--frames", "3", "--once", "--overwrite") == 0
-    with Image.open("walk.gif") as film:
-        assert film.n_frames == 4  # type: ignore[attr-defined]
+    with Image.open("walk.gif") as moving:
+        assert moving.n_frames == 4  # type: ignore[attr-defined]
     pytest.importorskip("av")
     assert run("generate", "g.safetensors", "-o", "walk.mp4", "--seeds", "1-2", "--frames", "3") == 0
     import av
@@ -85,7 +85,7 @@ def test_films_and_figures() -> None:
     assert size("noise.png") == (5 * 20 - 4, 2 * 20 - 4)
 
 
-def test_classes_and_grey_pictures() -> None:
+def test_classes_and_grey_images() -> None:
     for arguments in (["--psi", "1:0:3"], ["--figure", "noise"], ["--seeds", "1-3"]):
         assert run("generate", "classes.safetensors", "-o", "c.png", "--label", "1", "--overwrite", *arguments) == 0
     assert run("mix", "classes.safetensors", "-o", "c.png", "--label", "1") == 0
@@ -113,7 +113,7 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "x.png", "--seeds", "0-999999999"], "more than 100,000 seeds"),
         (["generate", "g.safetensors", "-o", "x.png", "--psi", "1:2"], "'1:2' is no truncation"),
         (["generate", "g.safetensors", "-o", "x", "--psi", "1:0:3"], "several truncations make a sheet"),
-        (["generate", "g.safetensors", "-o", "x.xyz"], "unknown picture format '.xyz'"),
+        (["generate", "g.safetensors", "-o", "x.xyz"], "unknown image format '.xyz'"),
         (["generate", "g.safetensors", "-o", "x.avi"], "unknown video format '.avi'"),
         (["generate", "g.safetensors", "-o", "x.png", "--label", "1"], "this network has no classes"),
         (["generate", "g.safetensors", "-o", "x.mp4", "--seeds", "1"], "1 seeds and 48 frames between"),
@@ -126,10 +126,10 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "x.png", "--cutoff", "99", "--psi", "1:0:3"], "truncation_cutoff is 99"),
         (["generate", "g.safetensors", "-o", "x.mp4", "--rate", "0"], "rate is 0; it must be from 1 to 100"),
         (["generate", "g.safetensors", "-o", "none/x.gif", "--frames", "500"], "there is no folder none"),
-        (["generate", "four.safetensors", "-o", "x"], "pictures have 4 channels; grey ones and RGB can be shown"),
+        (["generate", "four.safetensors", "-o", "x"], "images have 4 channels; grey ones and RGB can be shown"),
         (["generate", "classes.safetensors", "-o", "x.png", "--figure", "noise"], "this network wants a class: 0 to 2"),
         (["generate", "other.safetensors", "-o", "x.png"], "is damaged: its tensors are not those that its config asks for"),
-        (["generate", "upscale-x4", "-o", "x.png"], "upscale-x4 is no generator of pictures"),
+        (["generate", "upscale-x4", "-o", "x.png"], "upscale-x4 is no generator of images"),
         (["generate", "none", "-o", "x.png"], "no model 'none'"),
         (["generate", "p.safetensors", "-o", "x.png", "--figure", "noise"], "this progan generator has no noise"),
         (["mix", "g.safetensors", "-o", "x.png", "--layers", "fine"], "fine layers begin at 8, and this generator has 0-5"),

@@ -1,4 +1,4 @@
-"""Pictures to latents with what was made for a generator, and the verbs that make it."""
+"""Images to latents with what was made for a generator, and the verbs that make it."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ TINY = ["--channels", "4", "--widest", "8", "--batch", "2", "--device", "cpu"]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small generator, pictures of it, and all that is made for it on the command line."""
+    """A folder with a small generator, images of it, and all that is made for it on the command line."""
     folder = tmp_path_factory.mktemp("inversion")
     torch.manual_seed(0)
     recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
@@ -41,8 +41,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
     stylegan2.save(generator, folder / "g.safetensors", discriminator)
     (folder / "faces").mkdir()
-    for seed, picture in enumerate(stylegan2.load(folder / "g.safetensors").generate(range(20, 28))):
-        images.write(picture, folder / "faces" / f"{seed}.png")
+    for seed, image in enumerate(stylegan2.load(folder / "g.safetensors").generate(range(20, 28))):
+        images.write(image, folder / "faces" / f"{seed}.png")
     model = folder / "g.safetensors"
     assert run("train", "eigenbasis", model, "-o", folder / "basis.safetensors", "--samples", 100, "--device", "cpu") == 0
     assert run("train", "encoder", folder / "faces", "--generator", model, "-o", folder / "e", "--num-steps", 3, "--batch", 4,
@@ -95,7 +95,7 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     line = ("invert", home / "g.safetensors", photos, "-o", out, "--num-steps", 5, "--device", "cpu", "--video", "--json", *given)
     assert run(*line) == 0
     told = outcome(capsys)
-    assert told["optimizer"] == "learned" and set(told["pictures"]) == {"wide", "tall"}
+    assert told["optimizer"] == "learned" and set(told["images"]) == {"wide", "tall"}
     names = {path.name for path in out.iterdir()} - {MANIFEST}  # nothing of an unfinished run is left
     ends = (".png", "-beside.png", ".mp4", ".safetensors")
     assert names == {"metrics.json"} | {f"{name}{end}" for name in ("wide", "tall") for end in ends}
@@ -105,7 +105,7 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     drawn = torch.cat(list(generator.render(found.ws)))
     torch.testing.assert_close(images.read(out / "tall.png"), drawn, atol=0.003, rtol=0)
     middle = images.read(photos / "tall.png")[:, :, 7:23]
-    assert told["pictures"]["tall"]["psnr"] == pytest.approx(-10 * float((drawn - middle).square().mean().log10()), abs=0.05)
+    assert told["images"]["tall"]["psnr"] == pytest.approx(-10 * float((drawn - middle).square().mean().log10()), abs=0.05)
     assert len(json.loads((out / "metrics.json").read_text())["losses"]["wide"]) == 6
 
 
@@ -150,13 +150,13 @@ def test_an_interrupted_run_goes_on(
     assert run(*line, "-o", parted) == 0
     assert f"{photos[0]}: done before" in capsys.readouterr().err
     assert {path.name for path in parted.iterdir()} == {path.name for path in whole.iterdir()}
-    film = parted / f"{photos[0].stem}.mp4"
-    assert film.read_bytes() == before[film]  # that of the picture which was done already
+    moving = parted / f"{photos[0].stem}.mp4"
+    assert moving.read_bytes() == before[moving]  # that of the image which was done already
     for photo in photos:
         first, second = (checkpoint.read_tensors(out / f"{photo.stem}.safetensors")[0] for out in (whole, parted))
         assert len(first) > 1 and all(torch.equal(value, second[name]) for name, value in first.items())
     told, again = (json.loads((out / "metrics.json").read_text()) for out in (whole, parted))
-    assert told["losses"] == again["losses"] and told["pictures"] == again["pictures"]
+    assert told["losses"] == again["losses"] and told["images"] == again["images"]
     generator = stylegan2.load(home / "g.safetensors")
     found = load_latents(whole / f"{photos[1].stem}.safetensors", generator)
     image = generator.synthesis(found.ws, noise=found.noise).add(1).div(2).clamp(0, 1)
@@ -227,7 +227,7 @@ def test_mistakes(options: tuple[str, str], message: str, home: Path, tmp_path: 
     assert not out.exists()
 
 
-def test_pictures_start_from_seeds_of_their_own_in_any_batch(home: Path) -> None:
+def test_images_start_from_seeds_of_their_own_in_any_batch(home: Path) -> None:
     generator = stylegan2.load(home / "g.safetensors")
     wanted = generator.generate([20, 21, 22])
     for batch in (1, 3):
@@ -242,7 +242,7 @@ def test_what_was_made_for_another_generator_is_refused(home: Path) -> None:
     for wrong, what in ((inversion.Tools(encoder=tools.encoder), "encoder"), (inversion.Tools(basis=tools.basis), "eigenbasis")):
         with pytest.raises(StyleLoomError, match=f"this {what} was made for another generator"):
             inversion.invert(generator, torch.rand(1, 3, 16, 16), tools=wrong, num_steps=1)
-    with pytest.raises(StyleLoomError, match="2 masks for 3 pictures"):
+    with pytest.raises(StyleLoomError, match="2 masks for 3 images"):
         inversion.invert(generator, torch.rand(3, 3, 16, 16), masks=torch.ones(2, 1, 16, 16), num_steps=1)
 
 

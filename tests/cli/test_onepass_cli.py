@@ -22,7 +22,7 @@ def photos() -> str:
     Path("photos").mkdir()
     for index in range(2):
         images.write(torch.rand(1, 3, 40, 50), f"photos/{index}.png")
-    Path("photos/broken.png").write_bytes(b"no picture")
+    Path("photos/broken.png").write_bytes(b"no image")
     return "photos"
 
 
@@ -67,7 +67,7 @@ def test_folder_is_painted_in_batches(photos: str, capsys: pytest.CaptureFixture
     images.write(torch.rand(1, 3, 30, 40), "photos/2.png")
     command = ["stylize", photos, "style.png", "--method", "adain", "--device", "cpu"]
     assert run(*command, "-o", "many", "--json") == 0
-    assert [Path(each["out"]).name for each in outcome(capsys)["pictures"]] == ["0.png", "1.png", "2.png"]
+    assert [Path(each["out"]).name for each in outcome(capsys)["images"]] == ["0.png", "1.png", "2.png"]
     assert run(*command, "-o", "single", "--batch", "1", "--quiet") == 0
     for index in range(3):
         one, other = (images.read(f"{folder}/{index}.png") for folder in ("many", "single"))
@@ -75,23 +75,23 @@ def test_folder_is_painted_in_batches(photos: str, capsys: pytest.CaptureFixture
         assert (one - other).abs().max() <= 1 / 255
 
 
-def test_film(capsys: pytest.CaptureFixture[str]) -> None:
+def test_video(capsys: pytest.CaptureFixture[str]) -> None:
     av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'styleloom[video]'")
-    with av.open("film.mp4", "w") as film:
-        stream = film.add_stream("libx264", rate=25)
+    with av.open("clip.mp4", "w") as moving:
+        stream = moving.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for _ in range(5):
             pixels = images.to_uint8(images.read("photo.png"))
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        film.mux(stream.encode(None))
-    assert run("stylize", "film.mp4", "style.png", "-o", "out.mp4", "--method", "adain", "--json", "--device", "cpu") == 0
-    assert outcome(capsys)["pictures"][0]["frames"] == 5
-    with av.open("out.mp4") as film:
-        assert [(frame.width, frame.height) for frame in film.decode(video=0)] == [(64, 48)] * 5
+            moving.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        moving.mux(stream.encode(None))
+    assert run("stylize", "clip.mp4", "style.png", "-o", "out.mp4", "--method", "adain", "--json", "--device", "cpu") == 0
+    assert outcome(capsys)["images"][0]["frames"] == 5
+    with av.open("out.mp4") as moving:
+        assert [(frame.width, frame.height) for frame in moving.decode(video=0)] == [(64, 48)] * 5
     for arguments, message in (
-        (["film.mp4", "style.png", "-o", "x.mp4"], "gatys paints no videos"),
-        (["film.mp4", "style.png", "-o", "x.png", "--method", "adain"], "unknown video format '.png'"),
-        (["photo.png", "style.png", "-o", "x.mp4", "--method", "adain"], "unknown picture format '.mp4'"),
+        (["clip.mp4", "style.png", "-o", "x.mp4"], "gatys paints no videos"),
+        (["clip.mp4", "style.png", "-o", "x.png", "--method", "adain"], "unknown video format '.png'"),
+        (["photo.png", "style.png", "-o", "x.mp4", "--method", "adain"], "unknown image format '.mp4'"),
     ):
         assert run("stylize", *arguments) == 2
         error = capsys.readouterr().err
@@ -125,7 +125,7 @@ def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("stylize", "photo.png", "candy.safetensors", "--method", "johnson", "-o", "out.png", "--device", "cpu") == 0
     capsys.readouterr()
     for arguments, message in (
-        (["convert", "photo.png", "-o", "x.safetensors"], "photo.png is a PNG picture; wanted a .pth"),
+        (["convert", "photo.png", "-o", "x.safetensors"], "photo.png is a PNG image; wanted a .pth"),
         (["convert", "candy.pth", "-o", "x.pth"], "a model file is called .safetensors"),
         (["convert", "nowhere.pth", "-o", "x.safetensors"], "no such file"),
         (["stylize", "photo.png", "style.png", "--method", "johnson", "-o", "x.png"], "style.png"),

@@ -25,7 +25,7 @@ def arrays(path: Path) -> dict[str, Tensor]:
 
 
 def up_to(image: Tensor, side: int) -> Tensor:
-    """The official code enlarges pictures of lower levels to the full resolution."""
+    """The official code enlarges images of lower levels to the full resolution."""
     return F.interpolate(image, scale_factor=side // image.shape[3], mode="nearest")
 
 

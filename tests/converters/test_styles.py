@@ -45,7 +45,7 @@ class RrminaBlock(nn.Module):
 
 
 class RrminaNet(nn.Module):
-    """rrmina's TransformerNetwork, on BGR pictures of 0 to 255."""
+    """rrmina's TransformerNetwork, on BGR images of 0 to 255."""
 
     def __init__(self) -> None:
         super().__init__()

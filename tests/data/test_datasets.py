@@ -1,4 +1,4 @@
-"""Training pictures: what is read, passed over and refused; the order; crops."""
+"""Training images: what is read, passed over and refused; the order; crops."""
 
 import json
 import struct
@@ -14,50 +14,50 @@ from numpy.random import RandomState
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.archives import survey, write_archive
-from styleloom.data.datasets import Pictures, SquareImages, batches, order, random_crop, recolored, squared
+from styleloom.data.datasets import ImageFiles, SquareImages, batches, order, random_crop, recolored, squared
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pictures of one grey each, one of them in a sub-folder, and a damaged one."""
-    (tmp_path / "pictures" / "sub").mkdir(parents=True)
+    """Three images of one grey each, one of them in a sub-folder, and a damaged one."""
+    (tmp_path / "images" / "sub").mkdir(parents=True)
     for name, grey in (("a.png", 0.2), ("c.jpg", 0.6), ("sub/d.png", 0.8)):
-        images.write(torch.full((1, 3, 20, 30), grey), tmp_path / "pictures" / name)
-    (tmp_path / "pictures" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
-    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
-    return tmp_path / "pictures"
+        images.write(torch.full((1, 3, 20, 30), grey), tmp_path / "images" / name)
+    (tmp_path / "images" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    (tmp_path / "images" / "notes.txt").write_text("no image")
+    return tmp_path / "images"
 
 
-def test_damaged_pictures_are_named_and_passed_over(folder: Path) -> None:
-    pictures = Pictures(folder)
-    assert len(pictures) == 4
-    greys = [round(pictures[index].mean().item(), 1) for index in range(4)]
+def test_damaged_images_are_named_and_passed_over(folder: Path) -> None:
+    dataset = ImageFiles(folder)
+    assert len(dataset) == 4
+    greys = [round(dataset[index].mean().item(), 1) for index in range(4)]
     assert greys[0::2][0] == 0.2 and greys[2:] == [0.6, 0.8]
-    assert greys[1] in (0.2, 0.6, 0.8) and round(pictures[1].mean().item(), 1) == greys[1]  # another, always the same
-    assert list(pictures.damaged) == [str(folder / "b.png")]
+    assert greys[1] in (0.2, 0.6, 0.8) and round(dataset[1].mean().item(), 1) == greys[1]  # another, always the same
+    assert list(dataset.damaged) == [str(folder / "b.png")]
 
 
 def test_zips_and_reduced_copies(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.write(folder / "a.png", "x/a.png")
-    pictures = Pictures([tmp_path / "set.zip", folder / "c.jpg"], shorter=10)
-    assert pictures[0].shape == (3, 10, 15) and len(pictures) == 2
-    torch.testing.assert_close(pictures[0], pictures[0])
-    assert abs(pictures[1].mean().item() - 0.6) < 0.01
+    dataset = ImageFiles([tmp_path / "set.zip", folder / "c.jpg"], shorter=10)
+    assert dataset[0].shape == (3, 10, 15) and len(dataset) == 2
+    torch.testing.assert_close(dataset[0], dataset[0])
+    assert abs(dataset[1].mean().item() - 0.6) < 0.01
 
 
 def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StyleLoomError, match="no picture in"):
-        Pictures(tmp_path / "empty")
+    with pytest.raises(StyleLoomError, match="no image in"):
+        ImageFiles(tmp_path / "empty")
     with pytest.raises(StyleLoomError, match="no such folder"):
-        Pictures(tmp_path / "nowhere")
+        ImageFiles(tmp_path / "nowhere")
     (tmp_path / "bad.zip").write_bytes(b"no zip")
     with pytest.raises(StyleLoomError, match="cannot read"):
-        Pictures(tmp_path / "bad.zip")
-    (tmp_path / "empty" / "x.png").write_bytes(b"no picture")
-    with pytest.raises(StyleLoomError, match="none of the 1 pictures"):
-        Pictures(tmp_path / "empty")[0]
+        ImageFiles(tmp_path / "bad.zip")
+    (tmp_path / "empty" / "x.png").write_bytes(b"no image")
+    with pytest.raises(StyleLoomError, match="none of the 1 images"):
+        ImageFiles(tmp_path / "empty")[0]
 
 
 def test_order_is_shuffled_epochs() -> None:
@@ -81,19 +81,19 @@ def test_batches_resume_and_are_shared() -> None:
         assert torch.equal(torch.stack([left[1], right[1]], 1).flatten(), whole[step][1])
 
 
-def test_crops_are_parts_of_the_picture() -> None:
-    picture = torch.linspace(0, 1, 40 * 60).view(1, 40, 60).expand(3, -1, -1)
-    cut = random_crop(picture, 40, RandomState(0), flip=False)
+def test_crops_are_parts_of_the_image() -> None:
+    image = torch.linspace(0, 1, 40 * 60).view(1, 40, 60).expand(3, -1, -1)
+    cut = random_crop(image, 40, RandomState(0), flip=False)
     left = (cut[0, 0, 0] * (40 * 60 - 1)).round().int().item()
-    torch.testing.assert_close(cut, picture[:, :, left : left + 40])
-    assert random_crop(picture, 16, RandomState(1)).shape == (3, 16, 16)
-    assert torch.equal(random_crop(picture, 16, RandomState(1)), random_crop(picture, 16, RandomState(1)))
+    torch.testing.assert_close(cut, image[:, :, left : left + 40])
+    assert random_crop(image, 16, RandomState(1)).shape == (3, 16, 16)
+    assert torch.equal(random_crop(image, 16, RandomState(1)), random_crop(image, 16, RandomState(1)))
 
 
 def test_recolored_keeps_the_layout() -> None:
-    picture = torch.rand(3, 12, 12)
-    found = recolored(picture, RandomState(3))
-    assert found.shape == picture.shape and found.min() >= 0 and found.max() <= 1 and not torch.equal(found, picture)
+    image = torch.rand(3, 12, 12)
+    found = recolored(image, RandomState(3))
+    assert found.shape == image.shape and found.min() >= 0 and found.max() <= 1 and not torch.equal(found, image)
     grey = recolored(torch.full((3, 4, 4), 0.5), RandomState(3))
     torch.testing.assert_close(grey, torch.full((3, 4, 4), 0.5), atol=1e-3, rtol=0)
 
@@ -109,8 +109,8 @@ def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
     folder = a_set(tmp_path / "set", {"dog/a.png": (9, 8), "cat/deep/b.png": (8, 8), "dog/c.png": (8, 9)})
     found = SquareImages(folder, 8, conditional=True)
     assert found.classes == ["cat", "dog"] and [found.labels[i] for i in range(3)] == [0, 1, 1]
-    picture, c, seed = found.example(mirror=False)(1, RandomState(0))
-    assert picture.shape == (3, 8, 8) and picture.min() < 0 and c.tolist() == [0, 1] and seed.dtype == torch.int64
+    image, c, seed = found.example(mirror=False)(1, RandomState(0))
+    assert image.shape == (3, 8, 8) and image.min() < 0 and c.tolist() == [0, 1] and seed.dtype == torch.int64
     assert SquareImages(folder, 8).classes == [] and SquareImages(folder, 8).example(False)(0, RandomState(0))[1].shape == (0,)
     (folder / "dataset.json").write_text(json.dumps({"labels": [["dog/a.png", 2], ["cat/deep/b.png", 0], ["dog/c.png", 2]]}))
     found = SquareImages(folder, 8, conditional=True)
@@ -119,7 +119,7 @@ def test_classes_of_folders_and_of_dataset_json(tmp_path: Path) -> None:
         ('{"labels": [["dog/a.png", 2]]}', "no class for cat/deep/b.png: dataset.json has None"),
         (
             '{"labels": [["dog/a.png", [1.0, 2.0]], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}',
-            "give each picture one whole number",
+            "give each image one whole number",
         ),
         ('{"labels": [["dog/a.png", -1], ["cat/deep/b.png", 0], ["dog/c.png", 1]]}', "class -1"),
         ("[}", "dataset.json cannot be read"),
@@ -138,25 +138,25 @@ def test_mirror_images_are_half_of_them() -> None:
             return 0, torch.linspace(0, 1, 8).expand(3, 8, 8)
 
     labelled = SquareImages.__new__(SquareImages)
-    labelled.pictures, labelled.resolution, labelled.classes = One(), 8, []  # type: ignore[assignment]
+    labelled.images, labelled.resolution, labelled.classes = One(), 8, []  # type: ignore[assignment]
     flipped = [bool(labelled.example(mirror=True)(0, RandomState([1, place]))[0][0, 0, 0] > 0) for place in range(400)]
     assert 150 < sum(flipped) < 250
     assert not any(bool(labelled.example(mirror=False)(0, RandomState(place))[0][0, 0, 0] > 0) for place in range(20))
 
 
 def test_squares() -> None:
-    picture = torch.linspace(0, 1, 12).view(1, 1, 12).expand(3, 6, 12)
-    torch.testing.assert_close(squared(picture, 6), picture[:, :, 3:9])
-    padded = squared(picture, 12, "pad")
-    assert torch.equal(padded[:, 3:9], picture) and torch.equal(padded[:, 0], picture[:, 0])
-    assert squared(picture, 6, "stretch").shape == (3, 6, 6)
-    assert squared(picture.transpose(1, 2), 4).shape == (3, 4, 4)
+    image = torch.linspace(0, 1, 12).view(1, 1, 12).expand(3, 6, 12)
+    torch.testing.assert_close(squared(image, 6), image[:, :, 3:9])
+    padded = squared(image, 12, "pad")
+    assert torch.equal(padded[:, 3:9], image) and torch.equal(padded[:, 0], image[:, 0])
+    assert squared(image, 6, "stretch").shape == (3, 6, 6)
+    assert squared(image.transpose(1, 2), 4).shape == (3, 4, 4)
 
 
 def test_an_archive_has_nvidias_layout_and_is_read_back_bit_for_bit(tmp_path: Path) -> None:
-    pictures = torch.randint(0, 256, (1001, 3, 4, 4), dtype=torch.uint8)
+    dataset = torch.randint(0, 256, (1001, 3, 4, 4), dtype=torch.uint8)
     out = tmp_path / "set.zip"
-    ticks = list(write_archive(out, ((picture, index % 3) for index, picture in enumerate(pictures)), 1001))
+    ticks = list(write_archive(out, ((image, index % 3) for index, image in enumerate(dataset)), 1001))
     assert ticks[-1].index == ticks[-1].total == 1001
     with zipfile.ZipFile(out) as archive:
         names = archive.namelist()
@@ -167,10 +167,10 @@ def test_an_archive_has_nvidias_layout_and_is_read_back_bit_for_bit(tmp_path: Pa
     found = SquareImages(out, 4, conditional=True)
     assert found.labels[:4] == [0, 1, 2, 0]
     for index in (0, 7, 1000):
-        assert torch.equal((found[index] * 255).round().byte(), pictures[index])
+        assert torch.equal((found[index] * 255).round().byte(), dataset[index])
     with pytest.raises(StyleLoomError, match=r"a data set is a \.zip"):
         list(write_archive(tmp_path / "set.tar", [], 0))
-    with pytest.raises(StyleLoomError, match="no pictures for"):
+    with pytest.raises(StyleLoomError, match="no images for"):
         list(write_archive(tmp_path / "none.zip", [], 0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set.zip"]
 
@@ -178,34 +178,34 @@ def test_an_archive_has_nvidias_layout_and_is_read_back_bit_for_bit(tmp_path: Pa
 def test_a_survey_counts_sizes_and_damaged_files(tmp_path: Path) -> None:
     folder = a_set(tmp_path, {"a.png": (9, 8), "b.png": (9, 8), "c.png": (5, 4)})
     (folder / "d.png").write_bytes((folder / "a.png").read_bytes()[:40])
-    *_, found = survey(Pictures(folder))
+    *_, found = survey(ImageFiles(folder))
     assert found.index == 4 and found.sizes == {(9, 8): 2, (5, 4): 1} and list(found.damaged) == [str(folder / "d.png")]
 
 
 def test_no_more_is_kept_in_memory_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = a_set(tmp_path, {f"{name}.png": (8, 8) for name in "abcd"})
     monkeypatch.setattr("styleloom.data.datasets.KEPT", 2 * 3 * 64)
-    pictures = Pictures(folder, shorter=8)
-    first = [pictures[index].clone() for index in range(4)]
-    assert len(pictures._kept) == 2
-    assert all(torch.equal(pictures[index], first[index]) for index in range(4))
+    dataset = ImageFiles(folder, shorter=8)
+    first = [dataset[index].clone() for index in range(4)]
+    assert len(dataset._kept) == 2
+    assert all(torch.equal(dataset[index], first[index]) for index in range(4))
 
 
-def test_damaged_pictures_do_not_bend_the_sampling(tmp_path: Path) -> None:
-    """Wherever unreadable files lie, each readable picture is seen as often as another."""
+def test_damaged_images_do_not_bend_the_sampling(tmp_path: Path) -> None:
+    """Wherever unreadable files lie, each readable image is seen as often as another."""
     for index in range(6):
         images.write(torch.full((1, 3, 8, 8), index / 10), tmp_path / f"{'abcxyz'[index]}.png")
     for index in range(6):  # all in a row, as twins of macOS that were not hidden would be
-        (tmp_path / f"m{index}.png").write_bytes(b"no picture")
-    pictures = Pictures(tmp_path)
+        (tmp_path / f"m{index}.png").write_bytes(b"no image")
+    dataset = ImageFiles(tmp_path)
     seen = [0] * 6
     for place in range(3000):
-        _, picture = pictures.find(order(len(pictures), 0, place, 1)[0], RandomState([0, place]))
-        seen[round(float(picture.mean()) * 10)] += 1
+        _, image = dataset.find(order(len(dataset), 0, place, 1)[0], RandomState([0, place]))
+        seen[round(float(image.mean()) * 10)] += 1
     assert min(seen) > 0.85 * 500 and max(seen) < 1.15 * 500, seen
 
 
-def test_what_macos_adds_is_no_picture(tmp_path: Path) -> None:
+def test_what_macos_adds_is_no_image(tmp_path: Path) -> None:
     for name in ("cat/a.png", "dog/b.png", "dog/._b.png", "__MACOSX/cat/._a.png", ".trash/c.png"):
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         images.write(torch.rand(1, 3, 8, 8), tmp_path / "set" / name)
@@ -242,7 +242,7 @@ def test_classes_as_people_pack_them(tmp_path: Path) -> None:
 
 
 def test_archives_that_cannot_be_unpacked(tmp_path: Path) -> None:
-    """A damaged stream, an encrypted member and a method that Python lacks are damaged pictures, called by their names."""
+    """A damaged stream, an encrypted member and a method that Python lacks are damaged images, called by their names."""
     data = images.encoded(torch.rand(3, 40, 40))
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("good", "stream", "locked", "method"):
@@ -257,10 +257,10 @@ def test_archives_that_cannot_be_unpacked(tmp_path: Path) -> None:
         struct.pack_into("<H", raw, place + offset, value)
         struct.pack_into("<H", raw, places[name][0] + offset - 2, value)
     (tmp_path / "set.zip").write_bytes(raw)
-    pictures = Pictures(tmp_path / "set.zip")
-    assert [pictures.read(index) is not None for index in range(4)] == [True, False, False, False]
-    assert {Path(name).name for name in pictures.damaged} == {"locked.png", "method.png", "stream.png"}
-    assert not any("BytesIO" in reason for reason in pictures.damaged.values())
+    dataset = ImageFiles(tmp_path / "set.zip")
+    assert [dataset.read(index) is not None for index in range(4)] == [True, False, False, False]
+    assert {Path(name).name for name in dataset.damaged} == {"locked.png", "method.png", "stream.png"}
+    assert not any("BytesIO" in reason for reason in dataset.damaged.values())
 
 
 @pytest.mark.parametrize("mirror", [True, False])
@@ -275,6 +275,6 @@ def test_a_batch_at_once_is_its_examples(tmp_path: Path, mirror: bool) -> None:
         list(islice(batches(found.example(mirror), 10, lambda step: range(8 * step, 8 * step + 8), many=many, **options), 4))
         for many in (None, found.examples(mirror))
     )
-    assert found.pictures.kept(0) is not None
+    assert found.images.kept(0) is not None
     for one, other in zip(alone, at_once, strict=True):
         assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))

@@ -1,4 +1,4 @@
-"""Pictures in and out, against Pillow, NumPy, colorsys and hand-made files."""
+"""Images in and out, against Pillow, NumPy, colorsys and hand-made files."""
 
 import colorsys
 import errno
@@ -136,7 +136,7 @@ def test_decompression_bomb_and_its_limit(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(StyleLoomError, match="no such picture"):
+    with pytest.raises(StyleLoomError, match="no such image"):
         images.read(tmp_path / "nothing.png")
     with pytest.raises(StyleLoomError, match="is a folder"):
         images.read(tmp_path)
@@ -144,11 +144,11 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_postscript_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
-    with pytest.raises(StyleLoomError, match="not a picture"):
+    with pytest.raises(StyleLoomError, match="not an image"):
         images.read(tmp_path / "a.png")
 
 
-def test_full_disk_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_the_old_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     images.write(torch.zeros(1, 3, 2, 2), path)
     before = path.read_bytes()
@@ -166,14 +166,12 @@ def test_full_disk_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["a.xyz", "no/such/folder/a.png", "folder.png"])
 def test_unwritable_paths_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(
-        StyleLoomError, match=r"cannot write .*: (unknown picture format|there is no folder|a folder of that name)"
-    ):
+    with pytest.raises(StyleLoomError, match=r"cannot write .*: (unknown image format|there is no folder|a folder of that name)"):
         images.write(torch.zeros(1, 3, 2, 2), tmp_path / name)
 
 
 @pytest.mark.parametrize("bad", [torch.full((1, 3, 2, 2), torch.nan), torch.zeros(2, 3, 2, 2), torch.zeros(1, 1, 2, 2)])
-def test_no_picture_is_not_written(tmp_path: Path, bad: torch.Tensor) -> None:
+def test_no_image_is_not_written(tmp_path: Path, bad: torch.Tensor) -> None:
     with pytest.raises(StyleLoomError):
         images.write(bad, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())

@@ -37,7 +37,7 @@ def photograph(tmp_path: Path) -> Path:
 
 
 def levels(path: Path) -> np.ndarray:
-    """16-bit numbers of a picture, by FFmpeg."""
+    """16-bit numbers of an image, by FFmpeg."""
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
         return np.asarray(frame.to_ndarray(format="rgba64le" if "a" in frame.format.name else "rgb48le"))
@@ -72,7 +72,7 @@ def test_exif_is_kept_or_dropped(image: Tensor, photograph: Path, tmp_path: Path
             assert "icc_profile" not in file.info
 
 
-def test_transparency_is_turned_and_sized_with_the_picture(image: Tensor, photograph: Path, tmp_path: Path) -> None:
+def test_transparency_is_turned_and_sized_with_the_image(image: Tensor, photograph: Path, tmp_path: Path) -> None:
     for suffix in (".png", ".webp", ".tiff"):
         path = tmp_path / f"clear{suffix}"
         write(image, path, Output(keep_transparency=True), source=photograph)
@@ -103,7 +103,7 @@ def test_a_profile_is_kept_with_colors_that_look_the_same(image: Tensor, tmp_pat
         (dict(keep_transparency=True), "a.jpg", "a.jpg: JPEG has no transparency; write PNG or TIFF or WEBP"),
         (dict(keep_exif=True), "a.bmp", "no EXIF data in BMP"),
         (dict(depth=16, keep_exif=True), "a.tif", "no EXIF data in TIFF of 16 bits"),
-        (dict(), "a.xyz", "unknown picture format"),
+        (dict(), "a.xyz", "unknown image format"),
     ],
 )
 def test_what_a_format_does_not_have(image: Tensor, tmp_path: Path, settings: dict[str, Any], name: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The drawn style pictures: always the same, all different, none flat."""
+"""The drawn style images: always the same, all different, none flat."""
 
 import itertools
 
@@ -22,12 +22,10 @@ def test_each_is_deterministic_and_full_of_life(name: str) -> None:
 
 
 def test_there_are_sixteen_and_they_differ() -> None:
-    pictures = {name: draw(name, 96) for name in STYLES}
-    assert len(pictures) == 16
-    for one, other in itertools.combinations(pictures, 2):
-        distance = (gram_matrix(pictures[one]) - gram_matrix(pictures[other])).norm() + (
-            pictures[one] - pictures[other]
-        ).abs().mean()
+    images = {name: draw(name, 96) for name in STYLES}
+    assert len(images) == 16
+    for one, other in itertools.combinations(images, 2):
+        distance = (gram_matrix(images[one]) - gram_matrix(images[other])).norm() + (images[one] - images[other]).abs().mean()
         assert distance > 0.05, (one, other)
 
 

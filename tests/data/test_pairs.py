@@ -92,7 +92,7 @@ def test_unaligned_sides_are_sampled_independently() -> None:
     ):
         open_domains("data/trainA", aligned=False)
     Path("empty").mkdir()
-    with pytest.raises(StyleLoomError, match="domain B: no picture in empty"):
+    with pytest.raises(StyleLoomError, match="domain B: no image in empty"):
         open_domains("data/trainA", "empty", aligned=False)
 
 
@@ -143,13 +143,13 @@ def test_edges_are_where_brightness_changes() -> None:
 
 
 @pytest.mark.parametrize("name", DERIVATIONS)
-def test_pairs_of_photographs(name: str, picture: torch.Tensor) -> None:
+def test_pairs_of_photographs(name: str, image: torch.Tensor) -> None:
     """Channels are those that are told; the truth finishes to the photograph itself."""
     kind = DERIVATIONS[name]
-    a, b = kind.pair(picture[0], RandomState(0))
+    a, b = kind.pair(image[0], RandomState(0))
     assert (len(a), len(b)) == (kind.in_channels, kind.out_channels)
-    assert a.shape[1:] == picture.shape[2:] and a.min() >= 0 and a.max() <= 1 and b.min() >= 0 and b.max() <= 1
-    torch.testing.assert_close(kind.finish(picture, b[None]), picture, atol=2e-3, rtol=0)
+    assert a.shape[1:] == image.shape[2:] and a.min() >= 0 and a.max() <= 1 and b.min() >= 0 and b.max() <= 1
+    torch.testing.assert_close(kind.finish(image, b[None]), image, atol=2e-3, rtol=0)
 
 
 def test_label_maps_become_a_channel_a_class() -> None:

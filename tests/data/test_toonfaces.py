@@ -16,8 +16,8 @@ def test_a_seed_is_a_face() -> None:
     assert faces == [toonfaces.attributes(seed) for seed in range(5)] and len(set(faces)) == 5
     together = toonfaces.render(faces, 32)
     assert together.shape == (5, 3, 32, 32) and 0 <= together.min() < together.max() <= 1
-    for face, picture in zip(faces, together, strict=True):
-        torch.testing.assert_close(toonfaces.render(face, 32)[0], picture, atol=1e-6, rtol=0)
+    for face, image in zip(faces, together, strict=True):
+        torch.testing.assert_close(toonfaces.render(face, 32)[0], image, atol=1e-6, rtol=0)
 
 
 def test_attributes_are_drawn_as_often_as_they_say() -> None:
@@ -54,7 +54,7 @@ def test_attributes_are_drawn_as_often_as_they_say() -> None:
     ],
 )
 def test_a_changed_attribute_changes_its_place_alone(change: dict[str, object], window: tuple[float, ...]) -> None:
-    """Left, right, top and bottom as shares of the picture."""
+    """Left, right, top and bottom as shares of the image."""
     face = replace(toonfaces.Attributes(), smile=-1.0, hair="none")
     before, after = toonfaces.render([face, replace(face, **change)], 100)  # type: ignore[arg-type]
     left, right, top, bottom = (round(100 * place) for place in window)
@@ -68,8 +68,8 @@ def test_every_attribute_shows() -> None:
     face = toonfaces.attributes(3)
     for name, choices in toonfaces.CHOICES.items():
         changes: list[dict[str, Any]] = [{name: choice} for choice in choices]
-        pictures = toonfaces.render([replace(face, **change) for change in changes], 64)
-        assert len({tuple(picture.flatten().tolist()) for picture in pictures}) == len(choices), name
+        images = toonfaces.render([replace(face, **change) for change in changes], 64)
+        assert len({tuple(image.flatten().tolist()) for image in images}) == len(choices), name
     for name, (low, high) in toonfaces.RANGES.items():
         ends: list[dict[str, Any]] = [{name: low}, {name: high}]
         pair = toonfaces.render([replace(face, **end) for end in ends], 64)
@@ -77,7 +77,7 @@ def test_every_attribute_shows() -> None:
 
 
 def test_edges_are_smooth_at_any_size() -> None:
-    """A large picture, reduced, is the small one but for a little at the edges."""
+    """A large image, reduced, is the small one but for a little at the edges."""
     faces = [toonfaces.attributes(seed) for seed in range(6)]
     small, large = toonfaces.render(faces, 64), toonfaces.render(faces, 512)
     reduced = torch.nn.functional.avg_pool2d(large, 8)

@@ -22,7 +22,7 @@ WIDTH, HEIGHT, STEP = 96, 64, 2
 
 
 def scene() -> Tensor:
-    """A smooth colorful picture, wider than a frame, [1, 3, 64, 160]."""
+    """A smooth colorful image, wider than a frame, [1, 3, 64, 160]."""
     torch.manual_seed(3)
     return 0.2 + 0.6 * images.resize(torch.rand(1, 3, 6, 15), (HEIGHT, 160))
 
@@ -33,40 +33,40 @@ def frames(count: int) -> list[Tensor]:
 
 
 def write_video(
-    path: Path, pictures: list[Tensor], sound: bool = True, times: list[int] | None = None, pixel: Fraction | None = None
+    path: Path, shown: list[Tensor], sound: bool = True, times: list[int] | None = None, pixel: Fraction | None = None
 ) -> Path:
     """A video at 25 frames a second, or at ``times`` in its hundredths, with a tone of 440 Hz."""
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=25, options={"crf": "10"})
+    with av.open(str(path), "w") as moving:
+        stream = moving.add_stream("libx264", rate=25, options={"crf": "10"})
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 100)
         if pixel is not None:
             stream.codec_context.sample_aspect_ratio = pixel
-        tone = film.add_stream("aac", rate=16000, layout="mono") if sound else None
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.to_uint8(picture)), format="rgb24")
+        tone = moving.add_stream("aac", rate=16000, layout="mono") if sound else None
+        for index, image in enumerate(shown):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(images.to_uint8(image)), format="rgb24")
             frame.pts, frame.time_base = (times[index] if times else 4 * index), Fraction(1, 100)
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
+            moving.mux(stream.encode(frame))
+        moving.mux(stream.encode(None))
         if tone is not None:
-            samples = np.sin(2 * np.pi * 440 * np.arange(16000 * len(pictures) // 25) / 16000).astype(np.float32)
+            samples = np.sin(2 * np.pi * 440 * np.arange(16000 * len(shown) // 25) / 16000).astype(np.float32)
             for start in range(0, len(samples), 1024):
                 piece = av.AudioFrame.from_ndarray(samples[None, start : start + 1024], format="fltp", layout="mono")
                 piece.sample_rate, piece.pts, piece.time_base = 16000, start, Fraction(1, 16000)
-                film.mux(tone.encode(piece))
-            film.mux(tone.encode(None))
+                moving.mux(tone.encode(piece))
+            moving.mux(tone.encode(None))
     return path
 
 
 def read_film(path: Path) -> tuple[list[Tensor], list[float], list[bytes]]:
     """Frames in [0, 1], when they are shown after the sound begins, and the packets of the sound."""
-    with av.open(str(path)) as film:
-        pairs = [(frame.to_ndarray(format="rgb24"), frame.time) for frame in film.decode(video=0)]
-    pictures = [torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255 for array, _ in pairs]
-    with av.open(str(path)) as film:
-        packets = [packet for packet in film.demux(audio=0) if packet.size] if film.streams.audio else []
+    with av.open(str(path)) as moving:
+        pairs = [(frame.to_ndarray(format="rgb24"), frame.time) for frame in moving.decode(video=0)]
+    decoded = [torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255 for array, _ in pairs]
+    with av.open(str(path)) as moving:
+        packets = [packet for packet in moving.demux(audio=0) if packet.size] if moving.streams.audio else []
         start = float(packets[0].pts * packets[0].time_base) if packets else 0.0
-    return pictures, [time - start for _, time in pairs], [bytes(packet) for packet in packets]
+    return decoded, [time - start for _, time in pairs], [bytes(packet) for packet in packets]
 
 
 def repaint(source: Path, out: Path, paint: Callable[[Tensor], Tensor] = lambda part: part, **settings: Any) -> list[Any]:
@@ -74,7 +74,7 @@ def repaint(source: Path, out: Path, paint: Callable[[Tensor], Tensor] = lambda 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_pictures_times_and_sound_go_through(tmp_path: Path, suffix: str) -> None:
+def test_images_times_and_sound_go_through(tmp_path: Path, suffix: str) -> None:
     times = [0, 4, 8, 20, 24, 28, 50, 54, 58, 62]  # of no steady rate
     source = write_video(tmp_path / "a.mp4", frames(10), times=times)
     steps = repaint(source, tmp_path / f"b{suffix}", smooth=0, batch=3)
@@ -107,8 +107,8 @@ def test_colours_survive_and_are_named(tmp_path: Path) -> None:
     flat = torch.tensor([200, 40, 90]).view(1, 3, 1, 1).expand(1, 3, HEIGHT, WIDTH) / 255
     repaint(write_video(tmp_path / "a.mp4", [flat] * 3), tmp_path / "b.mp4")
     torch.testing.assert_close(read_film(tmp_path / "b.mp4")[0][1][0, :, 9, 9], flat[0, :, 0, 0], rtol=0, atol=4 / 255)
-    with av.open(str(tmp_path / "b.mp4")) as film:
-        assert next(film.decode(video=0)).colorspace == 1  # BT.709
+    with av.open(str(tmp_path / "b.mp4")) as moving:
+        assert next(moving.decode(video=0)).colorspace == 1  # BT.709
 
 
 def test_motion_is_found_and_followed() -> None:
@@ -180,22 +180,22 @@ def test_errors_leave_nothing(tmp_path: Path) -> None:
 
 
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:
-    """A stored pixel twice as wide as high: the picture is shown, and painted, twice as wide."""
+    """A stored pixel twice as wide as high: the image is shown, and painted, twice as wide."""
     source = write_video(tmp_path / "a.mp4", frames(3), sound=False, pixel=Fraction(2, 1))
     seen: list[tuple[int, ...]] = []
     repaint(source, tmp_path / "b.mp4", lambda part: seen.append(tuple(part.shape)) or part)  # type: ignore[func-returns-value]
     assert {shape[-2:] for shape in seen} == {(HEIGHT, 2 * WIDTH)}
-    with av.open(str(tmp_path / "b.mp4")) as film:
-        stream = film.streams.video[0]
+    with av.open(str(tmp_path / "b.mp4")) as moving:
+        stream = moving.streams.video[0]
         assert (stream.width, stream.height) == (2 * WIDTH, HEIGHT) and (stream.sample_aspect_ratio or 1) == 1
 
 
 def test_sound_of_another_kind_is_encoded_anew(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.mp4", frames(25))
     repaint(source, tmp_path / "b.webm")
-    with av.open(str(tmp_path / "b.webm")) as film:
-        assert film.streams.audio[0].codec_context.name in ("opus", "libopus")
-        wave = np.concatenate([frame.to_ndarray().mean(0) for frame in film.decode(audio=0)])
+    with av.open(str(tmp_path / "b.webm")) as moving:
+        assert moving.streams.audio[0].codec_context.name in ("opus", "libopus")
+        wave = np.concatenate([frame.to_ndarray().mean(0) for frame in moving.decode(audio=0)])
     assert 0.9 < len(wave) / 48_000 < 1.1
     tone = np.abs(np.fft.rfft(wave[4800:43200]))
     assert abs(np.fft.rfftfreq(38400, 1 / 48_000)[tone.argmax()] - 440) < 3
@@ -207,10 +207,10 @@ def test_gifs_in_and_out(tmp_path: Path) -> None:
     images.write_gif(shown[:1], tmp_path / "still.gif")
     assert video.is_video(tmp_path / "a.gif") and not video.is_video(tmp_path / "still.gif")
     repaint(tmp_path / "a.gif", tmp_path / "b.gif", lambda part: 255 - part, smooth=0)
-    with Image.open(tmp_path / "b.gif") as film:
-        assert (film.n_frames, film.info["duration"], film.info["loop"]) == (3, 100, 0)  # type: ignore[attr-defined]
+    with Image.open(tmp_path / "b.gif") as moving:
+        assert (moving.n_frames, moving.info["duration"], moving.info["loop"]) == (3, 100, 0)  # type: ignore[attr-defined]
         for frame, value in enumerate((255, 135, 15)):
-            film.seek(frame)
-            assert film.convert("RGB").getpixel((5, 5)) == (value, value, value)
+            moving.seek(frame)
+            assert moving.convert("RGB").getpixel((5, 5)) == (value, value, value)
     repaint(tmp_path / "a.gif", tmp_path / "c.mp4", smooth=0)
     assert len(read_film(tmp_path / "c.mp4")[0]) == 3

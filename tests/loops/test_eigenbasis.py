@@ -15,7 +15,7 @@ from styleloom.papers import progan
 
 
 class Linear(nn.Module):
-    """Pictures that are linear in ws."""
+    """Images that are linear in ws."""
 
     def __init__(self, ws: int, dim: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ def test_eigenvectors_of_a_linear_generator(monkeypatch: pytest.MonkeyPatch) -> 
     found = basis_of(generator, samples=8_000)
     matrix = torch.as_tensor(generator.synthesis.matrix).detach()
     values, vectors = torch.linalg.eigh(matrix @ matrix.T)
-    # Pictures in [0, 1] change by half as much as those in [-1, 1], squares by a quarter; and each counts twice.
+    # Images in [0, 1] change by half as much as those in [-1, 1], squares by a quarter; and each counts twice.
     torch.testing.assert_close(found.values, values.flip(0) / 2, rtol=0.05, atol=0.2)
     agreement = (found.vectors * vectors.flip(1)).sum(0).abs()
     assert agreement.min() > 0.95

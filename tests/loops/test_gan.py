@@ -1,4 +1,4 @@
-"""What belongs to one picture is the same in any batch; what is remembered between steps."""
+"""What belongs to one image is the same in any batch; what is remembered between steps."""
 
 import torch
 
@@ -10,12 +10,12 @@ from styleloom.papers.ada import augment
 CPU = torch.device("cpu")
 
 
-def test_a_pictures_augmentation_does_not_depend_on_the_batch() -> None:
-    pictures, seeds = torch.rand(6, 3, 16, 16) * 2 - 1, torch.arange(6)
-    whole = augment(pictures, 0.7, generator=SampleRandom(seeds, 0, CPU))
-    part = augment(pictures[1:3], 0.7, generator=SampleRandom(seeds[1:3], 0, CPU))
+def test_a_images_augmentation_does_not_depend_on_the_batch() -> None:
+    images, seeds = torch.rand(6, 3, 16, 16) * 2 - 1, torch.arange(6)
+    whole = augment(images, 0.7, generator=SampleRandom(seeds, 0, CPU))
+    part = augment(images[1:3], 0.7, generator=SampleRandom(seeds[1:3], 0, CPU))
     torch.testing.assert_close(whole[1:3], part, atol=1e-5, rtol=0)
-    assert not torch.allclose(whole, pictures)
+    assert not torch.allclose(whole, images)
 
 
 def test_memory_gathers_means_and_forgets_them() -> None:
@@ -49,5 +49,5 @@ def test_a_sheet_has_samples_and_a_sweep_of_truncation() -> None:
     found = sheet(generator)
     assert found.shape[2:] == (7 * 8 + 6 * 4, 8 * 8 + 7 * 4)
     torch.testing.assert_close(found[:, :, :8, :8], generator.generate([0], 0))
-    # Truncated to nothing, pictures of a class are one picture.
+    # Truncated to nothing, images of a class are one image.
     torch.testing.assert_close(found[:, :, -8:, :8], found[:, :, -8:, 36:44])

@@ -17,7 +17,7 @@ from styleloom.metrics.distribution import (
     frechet_distance,
     kernel_distance,
     layer_means,
-    made_pictures,
+    made_images,
     precision_recall,
 )
 from styleloom.papers import stylegan2
@@ -74,28 +74,28 @@ def test_precision_and_recall_by_brute_force() -> None:
 def test_sets_that_cannot_be_compared() -> None:
     with pytest.raises(StyleLoomError, match=r"shapes \[5, 3\] and \[5, 4\]"):
         frechet_distance(torch.rand(5, 3), torch.rand(5, 4))
-    with pytest.raises(StyleLoomError, match="at least 4 pictures"):
+    with pytest.raises(StyleLoomError, match="at least 4 images"):
         precision_recall(torch.rand(3, 3), torch.rand(5, 3))
-    with pytest.raises(StyleLoomError, match="no pictures"):
+    with pytest.raises(StyleLoomError, match="no images"):
         Embedding("none", lambda x: x, 1).of([])
 
 
-def test_bundled_features_tell_blurred_pictures_from_sharp_ones() -> None:
+def test_bundled_features_tell_blurred_images_from_sharp_ones() -> None:
     embedding = layer_means(load_features(), "vgg19-lite")
-    pictures = torch.rand(60, 3, 64, 64)
-    blurred = torch.nn.functional.avg_pool2d(pictures, 3, 1, 1)
-    first, again, other = (embedding.of(part.split(20)) for part in (pictures[:30], pictures[30:], blurred[:30]))
+    images = torch.rand(60, 3, 64, 64)
+    blurred = torch.nn.functional.avg_pool2d(images, 3, 1, 1)
+    first, again, other = (embedding.of(part.split(20)) for part in (images[:30], images[30:], blurred[:30]))
     assert first.shape == (30, embedding.num_features)
     assert frechet_distance(first, again) < 0.2 * frechet_distance(first, other)
     # Unit mean square at each position: each layer counts by its number of channels, whatever the scale of its activations.
-    single = embedding.network(pictures[:1])
+    single = embedding.network(images[:1])
     assert single.square().sum() <= embedding.num_features
 
 
-def test_made_pictures_are_those_of_their_seed() -> None:
+def test_made_images_are_those_of_their_seed() -> None:
     generator = stylegan2.load("portraits-64")
-    found = torch.cat(list(made_pictures(generator, 40, seed=5)))
-    assert found.shape == (40, 3, 64, 64) and torch.equal(found, torch.cat(list(made_pictures(generator, 40, seed=5))))
+    found = torch.cat(list(made_images(generator, 40, seed=5)))
+    assert found.shape == (40, 3, 64, 64) and torch.equal(found, torch.cat(list(made_images(generator, 40, seed=5))))
     z = np.random.RandomState(5).randn(32, generator.z_dim)
     own = generator.synthesis(generator.mapping(torch.from_numpy(z[:1]).float()), "none").add(1).div(2).clamp(0, 1)
     assert (found[:1] - own).abs().mean() < 0.01 < 0.05 < (found[1:2] - own).abs().mean()  # but for the noise
@@ -129,16 +129,16 @@ def test_inception_has_the_published_shape() -> None:
 
 
 def test_inception_enlarges_as_tensorflow_1_does() -> None:
-    picture = torch.rand(1, 2, 5, 7, dtype=torch.float64)
-    found = inception._enlarged(picture)
+    image = torch.rand(1, 2, 5, 7, dtype=torch.float64)
+    found = inception._enlarged(image)
     assert found.shape == (1, 2, 299, 299)
     for row, column in ((0, 0), (17, 250), (298, 298), (150, 3)):
         y, x = row * 5 / 299, column * 7 / 299
         top, left = int(y), int(x)
         bottom, right = min(top + 1, 4), min(left + 1, 6)
         v, u = y - top, x - left
-        above = picture[0, :, top, left] * (1 - u) + picture[0, :, top, right] * u
-        below = picture[0, :, bottom, left] * (1 - u) + picture[0, :, bottom, right] * u
+        above = image[0, :, top, left] * (1 - u) + image[0, :, top, right] * u
+        below = image[0, :, bottom, left] * (1 - u) + image[0, :, bottom, right] * u
         torch.testing.assert_close(found[0, :, row, column], above * (1 - v) + below * v)
 
 
@@ -148,9 +148,9 @@ def test_inception_is_loaded_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
     torch.save(network.state_dict(), path)
     embedding = inception.load_embedding(path)
-    picture = torch.rand(1, 3, 32, 32)
+    image = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(embedding.network(picture), network(picture))
+        torch.testing.assert_close(embedding.network(image), network(image))
     assert embedding.num_features == 2048 and "inception" in embedding.name
     torch.save({"conv.weight": torch.zeros(1)}, path)
     with pytest.raises(StyleLoomError, match="is not torch-fidelity's Inception network"):

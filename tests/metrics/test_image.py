@@ -17,7 +17,7 @@ def test_psnr_is_its_formula() -> None:
     assert psnr(image, truth) == pytest.approx(-10 * math.log10(F.mse_loss(image, truth)), abs=1e-3)
 
 
-def test_ssim_is_one_for_equals_and_its_formula_for_flat_pictures() -> None:
+def test_ssim_is_one_for_equals_and_its_formula_for_flat_images() -> None:
     truth = torch.rand(1, 3, 32, 32)
     assert ssim(truth, truth) == pytest.approx(1)
     assert ssim(torch.rand(1, 3, 32, 32), truth) < 0.2

@@ -20,7 +20,7 @@ def test_a_shift_and_a_stretch() -> None:
     assert sliced_distance(y[:, ::2], y) < 0.1
 
 
-def test_of_pictures() -> None:
+def test_of_images() -> None:
     features = sl.load_features("vgg19-lite")
     style, other = sl.draw("wave", 128), sl.draw("mosaic", 128)
     assert all(value == 0 for value in style_distance(style, style, features).values())

@@ -17,7 +17,7 @@ def test_instance_norm_is_torchs() -> None:
     torch.testing.assert_close(instance_norm(x, scale, shift, channel_moments(x)), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_each_picture_has_its_own_scale() -> None:
+def test_each_image_has_its_own_scale() -> None:
     x, scale, shift = torch.randn(2, 3, 5, 7), torch.randn(2, 3), torch.randn(2, 3)
     found = instance_norm(x, scale, shift)
     for index in range(2):

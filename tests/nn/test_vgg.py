@@ -10,24 +10,24 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.nn.vgg import VGG16_CONVS, VGG19_CONVS, Features
 
 
-def test_activations_are_those_of_plain_convolutions(tiny: Features, picture: torch.Tensor) -> None:
+def test_activations_are_those_of_plain_convolutions(tiny: Features, image: torch.Tensor) -> None:
     first, second, third = tiny.convs.values()
-    x = (picture - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    x = (image - torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     conv1_1 = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), first.weight, first.bias)
     conv1_2 = F.conv2d(conv1_1.relu(), second.weight, second.bias, padding=1)
     conv2_1 = F.conv2d(F.max_pool2d(conv1_2.relu(), 2), third.weight, third.bias, padding=1)
-    found = tiny(picture, ("relu2_1", "conv1_1", "conv2_1", "relu1_2"))
+    found = tiny(image, ("relu2_1", "conv1_1", "conv2_1", "relu1_2"))
     assert list(found) == ["relu2_1", "conv1_1", "conv2_1", "relu1_2"]
     for name, wanted in {"conv1_1": conv1_1, "relu1_2": conv1_2.relu(), "conv2_1": conv2_1, "relu2_1": conv2_1.relu()}.items():
         assert torch.allclose(found[name], wanted, atol=1e-5), name
 
 
-def test_average_pooling_and_reflection(picture: torch.Tensor) -> None:
+def test_average_pooling_and_reflection(image: torch.Tensor) -> None:
     network = Features(convs=(1, 1), widths=(4, 6), pooling="average", padding="reflect", mean=(0, 0, 0), std=(1, 1, 1))
     first, second = network.convs.values()
-    x = F.avg_pool2d(F.conv2d(F.pad(picture, (1, 1, 1, 1), mode="reflect"), first.weight, first.bias).relu(), 2)
+    x = F.avg_pool2d(F.conv2d(F.pad(image, (1, 1, 1, 1), mode="reflect"), first.weight, first.bias).relu(), 2)
     wanted = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), second.weight, second.bias)
-    assert torch.allclose(network(picture, ("conv2_1",))["conv2_1"], wanted, atol=1e-5)
+    assert torch.allclose(network(image, ("conv2_1",))["conv2_1"], wanted, atol=1e-5)
 
 
 def test_the_layers_of_vgg16_and_vgg19() -> None:
@@ -42,15 +42,15 @@ def test_nothing_is_computed_below_the_deepest_layer(tiny: Features) -> None:
     assert tiny(pixel, ("relu1_2",))["relu1_2"].shape == (1, 4, 1, 1)
 
 
-def test_gradients_reach_the_picture(tiny: Features, picture: torch.Tensor) -> None:
+def test_gradients_reach_the_image(tiny: Features, image: torch.Tensor) -> None:
     network = tiny.double()
-    patch = picture[..., :4, :4].double().requires_grad_(True)
+    patch = image[..., :4, :4].double().requires_grad_(True)
     assert torch.autograd.gradcheck(lambda x: tuple(network(x, ("conv1_2", "relu2_1")).values()), (patch,))
 
 
-def test_unknown_layers_are_named(tiny: Features, picture: torch.Tensor) -> None:
+def test_unknown_layers_are_named(tiny: Features, image: torch.Tensor) -> None:
     with pytest.raises(StyleLoomError, match=r"unknown layers \['relu9'\]; this network has conv1_1, relu1_1, .*, relu2_1"):
-        tiny(picture, ("relu1_1", "relu9"))
+        tiny(image, ("relu1_1", "relu9"))
 
 
 @pytest.mark.parametrize(("padding", "minimum"), [("zeros", 16), ("reflect", 32)])
@@ -70,16 +70,16 @@ def test_wrong_options(options: dict[str, Any]) -> None:
         Features(**options)
 
 
-def test_read_sees_each_layer_and_gives_the_same_gradient(tiny: Features, picture: torch.Tensor) -> None:
+def test_read_sees_each_layer_and_gives_the_same_gradient(tiny: Features, image: torch.Tensor) -> None:
     layers = ("relu1_1", "conv1_2", "relu2_1")
     gradients = []
     for read in (None, lambda layer, x: (layer, x.square().mean())):
-        image = picture.clone().requires_grad_(True)
-        found = tiny(image, layers, read=read)
+        leaf = image.clone().requires_grad_(True)
+        found = tiny(leaf, layers, read=read)
         terms = [found[layer].square().mean() for layer in layers] if read is None else [found[layer][1] for layer in layers]
         assert read is None or [found[layer][0] for layer in layers] == list(layers)
         torch.stack(terms).sum().backward()
-        gradients.append(image.grad)
+        gradients.append(leaf.grad)
     torch.testing.assert_close(*gradients)
 
 

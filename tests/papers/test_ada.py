@@ -1,4 +1,4 @@
-"""Augmentation: what each change must do to a smooth picture, chances, gradients of gradients, and its adaptation."""
+"""Augmentation: what each change must do to a smooth image, chances, gradients of gradients, and its adaptation."""
 
 import math
 
@@ -14,7 +14,7 @@ from styleloom.papers.ada import adapted, augment
 
 
 def smooth(side: int = 32, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Two pictures that filters leave nearly as they are."""
+    """Two images that filters leave nearly as they are."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
     one = torch.stack([torch.sin(2 * x + y), torch.cos(x - 2 * y), 0.5 * x * y])
     return torch.stack([one, 0.6 * one.flip(0)]).to(dtype)
@@ -94,7 +94,7 @@ def test_chances_follow_p_and_the_seed() -> None:
     image = smooth().repeat(200, 1, 1, 1)
     found = augment(image, 0.4, "c", generator=torch.Generator().manual_seed(0))
     same = (found - image).abs().amax((1, 2, 3)) < 1e-5
-    # Brightness, contrast, hue and saturation leave a picture alone with 0.6 each, the flip of brightness with 0.8.
+    # Brightness, contrast, hue and saturation leave an image alone with 0.6 each, the flip of brightness with 0.8.
     assert abs(float(same.float().mean()) - 0.6**4 * 0.8) < 0.05
     again = augment(image, 0.4, "c", generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(found, again)
@@ -111,10 +111,10 @@ def test_gradients_and_their_gradients() -> None:
 
 
 def test_adaptation() -> None:
-    assert adapted(0.1, 0.9, target=0.6, pictures=5000, kimg=500) == pytest.approx(0.11)
-    assert adapted(0.1, 0.2, target=0.6, pictures=5000, kimg=500) == pytest.approx(0.09)
-    assert adapted(0.001, 0.2, target=0.6, pictures=5000, kimg=500) == 0
-    assert adapted(0.1, 0.6, target=0.6, pictures=5000, kimg=500) == 0.1
+    assert adapted(0.1, 0.9, target=0.6, images=5000, kimg=500) == pytest.approx(0.11)
+    assert adapted(0.1, 0.2, target=0.6, images=5000, kimg=500) == pytest.approx(0.09)
+    assert adapted(0.001, 0.2, target=0.6, images=5000, kimg=500) == 0
+    assert adapted(0.1, 0.6, target=0.6, images=5000, kimg=500) == 0.1
 
 
 def test_errors() -> None:
@@ -122,5 +122,5 @@ def test_errors() -> None:
         augment(smooth(), 1, "bx")
     with pytest.raises(StyleLoomError, match="p is 2; it must be from 0 to 1"):
         augment(smooth(), 2)
-    with pytest.raises(StyleLoomError, match="pictures have 1 channels"):
+    with pytest.raises(StyleLoomError, match="images have 1 channels"):
         augment(smooth()[:, :1], 1)

@@ -40,10 +40,10 @@ RECIPES: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("faces")
-    for seed, picture in enumerate(toonfaces.render([toonfaces.attributes(seed) for seed in range(24)], 24)):
+    for seed, image in enumerate(toonfaces.render([toonfaces.attributes(seed) for seed in range(24)], 24)):
         target = folder / ("a" if seed % 3 else "b") / f"{seed}.png"
         target.parent.mkdir(exist_ok=True)
-        images.write(picture, target)
+        images.write(image, target)
     return str(folder)
 
 
@@ -129,7 +129,7 @@ def test_parts_of_a_batch_add_up(faces: str, tmp_path: Path) -> None:
     assert last[0]["p"] == last[1]["p"] > 0
 
 
-def test_pictures_come_nearer_to_the_real_ones(faces: str, tmp_path: Path) -> None:
+def test_images_come_nearer_to_the_real_ones(faces: str, tmp_path: Path) -> None:
     real = torch.stack([SquareImages(faces, 16)[index] for index in range(24)]).mean(0)
 
     def apart(out: Path) -> float:
@@ -161,14 +161,14 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
     for name, value in before.items():
         frozen = name.startswith(("b16.", "b8."))
         assert torch.equal(after[name], value) == (frozen or "resample" in name), name
-    # Of twice the resolution: its pictures are at first those of the base, enlarged.
+    # Of twice the resolution: its images are at first those of the base, enlarged.
     generator, discriminator = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32))
     begin_with(stylegan2.FILES, base, generator, discriminator)
     ws = torch.randn(2, generator.num_ws, 16)
     small = stylegan2.load(base).synthesis(ws[:, :6], noise_mode="none")
     torch.testing.assert_close(generator.synthesis(ws, noise_mode="none"), upsampled(small, fir()))
     assert torch.equal(discriminator.state_dict()["b4.out.weight"], before["b4.out.weight"])
-    # Where it is the only picture, and not one that is added, it starts like any other layer.
+    # Where it is the only image, and not one that is added, it starts like any other layer.
     generator, discriminator = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32, architecture="resnet"))
     begin_with(stylegan2.FILES, base, generator, discriminator)
     assert generator.get_parameter("synthesis.b32.torgb.weight").std() > 0.5
@@ -196,7 +196,7 @@ def test_levels_follow_the_papers_schedule() -> None:
         step += 97
         place = growth.sample_indices(step).start
     assert {side: set(sizes) for side, sizes in seen.items()} == {4: {128}, 8: {128}, 16: {128}, 32: {64}, 64: {32}}
-    # 4 px for 600 thousand pictures, then each level 600 thousand of fading and as many of rest.
+    # 4 px for 600 thousand images, then each level 600 thousand of fading and as many of rest.
     assert abs(growth.sample_indices(step).start - (600_000 + 3 * 1_200_000 + 600_000)) < 97 * 32
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     optimizer.state[torch.zeros(1)] = 1
@@ -208,7 +208,7 @@ def test_levels_follow_the_papers_schedule() -> None:
     assert not optimizer.state
 
 
-def test_reals_are_faded_as_pictures_are_made() -> None:
+def test_reals_are_faded_as_images_are_made() -> None:
     real = torch.rand(2, 3, 16, 16)
     assert torch.equal(progan.faded(real, 0), real)
     torch.testing.assert_close(progan.faded(real, 1), real.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5)))
@@ -217,7 +217,7 @@ def test_reals_are_faded_as_pictures_are_made() -> None:
     torch.testing.assert_close(half, 0.75 * real + 0.25 * low)
 
 
-def test_length_of_a_run_is_told_in_pictures(faces: str) -> None:
+def test_length_of_a_run_is_told_in_images(faces: str) -> None:
     class Fixed:
         batch, sample_indices = 8, None
 
@@ -234,11 +234,11 @@ def test_length_of_a_run_is_told_in_pictures(faces: str) -> None:
 def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
     with pytest.raises(StyleLoomError, match="freeze is 9; it must be a whole number, from 0 to 2"):
         run("stylegan2", faces, tmp_path, 0.01, freeze=9)
-    with pytest.raises(StyleLoomError, match="in 3 parts leaves 2 pictures to groups of 4"):
+    with pytest.raises(StyleLoomError, match="in 3 parts leaves 2 images to groups of 4"):
         run("stylegan2", faces, tmp_path, 0.01, accumulate=3)
     # Parts smaller than the groups whose spread is seen would be trained otherwise than the whole.
     for name, batch in (("stylegan2", 4), ("stylegan", (8, 4)), ("progan", (4,))):
-        with pytest.raises(StyleLoomError, match="a batch of 4 in 2 parts leaves 2 pictures to groups of 4"):
+        with pytest.raises(StyleLoomError, match="a batch of 4 in 2 parts leaves 2 images to groups of 4"):
             run(name, faces, tmp_path, 0.01, accumulate=2, batch=batch)
     run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), mbstd_group_size=0)
     with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.Recipe"):
@@ -268,12 +268,12 @@ def test_numbers_without_sense_are_refused(name: str, change: dict[str, Any]) ->
         replace(RECIPES[name], **change)
 
 
-def test_a_set_smaller_than_the_batch_and_damaged_pictures(tmp_path: Path) -> None:
+def test_a_set_smaller_than_the_batch_and_damaged_images(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         images.write(torch.rand(1, 3, 20, 30), tmp_path / f"{name}.png")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     ticks = run("stylegan2", str(tmp_path), tmp_path / "out", 0.02)
-    assert ticks[-1].damaged == (str(tmp_path / "bad.png"),) and ticks[-1].pictures == 24
+    assert ticks[-1].damaged == (str(tmp_path / "bad.png"),) and ticks[-1].images == 24
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(faces: str, tmp_path: Path) -> None:

@@ -32,10 +32,10 @@ def style() -> Tensor:
 
 
 @pytest.mark.parametrize("config", [CONFIG, LBFGS], ids=["adam", "lbfgs"])
-def test_the_loss_falls_at_every_scale(tiny: Features, picture: Tensor, style: Tensor, config: gatys.Config) -> None:
+def test_the_loss_falls_at_every_scale(tiny: Features, image: Tensor, style: Tensor, config: gatys.Config) -> None:
     config = replace(config, first_steps=25, steps=25)
     totals: dict[tuple[int, int], list[float]] = {}
-    for step in gatys.steps(picture, style, config, features=tiny):
+    for step in gatys.steps(image, style, config, features=tiny):
         totals.setdefault(step.size, []).append(step.losses["total"])
     assert list(totals) == [(12, 16), (17, 23), (24, 32)]
     first = totals[12, 16]
@@ -48,60 +48,60 @@ def test_the_loss_falls_at_every_scale(tiny: Features, picture: Tensor, style: T
 @pytest.mark.parametrize("stop", [1, 6, 7, 10, 13, 14])
 @pytest.mark.parametrize("config", [CONFIG, LBFGS], ids=["adam", "lbfgs"])
 def test_resumed_is_uninterrupted(
-    tmp_path: Path, tiny: Features, picture: Tensor, style: Tensor, config: gatys.Config, stop: int
+    tmp_path: Path, tiny: Features, image: Tensor, style: Tensor, config: gatys.Config, stop: int
 ) -> None:
-    whole = gatys.stylize(picture, style, config, features=tiny)
+    whole = gatys.stylize(image, style, config, features=tiny)
     state = tmp_path / "run.state"
-    for step in gatys.steps(picture, style, config, features=tiny, state=state, state_every=1):
+    for step in gatys.steps(image, style, config, features=tiny, state=state, state_every=1):
         if step.index == stop:
             break
-    rest = list(gatys.steps(picture, style, config, features=tiny, state=state, state_every=1))
+    rest = list(gatys.steps(image, style, config, features=tiny, state=state, state_every=1))
     assert [step.index for step in rest] == (list(range(stop + 1, 15)) or [14])
     assert torch.equal(rest[-1].image, whole)
 
 
-def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny: Features, picture: Tensor, style: Tensor) -> None:
+def test_a_state_of_another_run_is_refused(tmp_path: Path, tiny: Features, image: Tensor, style: Tensor) -> None:
     state = tmp_path / "run.state"
-    next(iter(gatys.steps(picture, style, CONFIG, features=tiny, state=state, state_every=1)))
-    with pytest.raises(StyleLoomError, match="belongs to a run with other pictures or settings"):
-        next(iter(gatys.steps(picture, 1 - style, CONFIG, features=tiny, state=state)))
+    next(iter(gatys.steps(image, style, CONFIG, features=tiny, state=state, state_every=1)))
+    with pytest.raises(StyleLoomError, match="belongs to a run with other images or settings"):
+        next(iter(gatys.steps(image, 1 - style, CONFIG, features=tiny, state=state)))
 
 
-def test_a_seed_gives_the_same_picture_in_any_batch(tiny: Features, picture: Tensor, style: Tensor) -> None:
+def test_a_seed_gives_the_same_image_in_any_batch(tiny: Features, image: Tensor, style: Tensor) -> None:
     config = replace(CONFIG, init="noise", seed=5)
-    alone = gatys.stylize(picture, style, config, features=tiny)
-    batch = gatys.stylize(torch.cat([1 - picture, picture]), style, config, features=tiny)
+    alone = gatys.stylize(image, style, config, features=tiny)
+    batch = gatys.stylize(torch.cat([1 - image, image]), style, config, features=tiny)
     assert torch.equal(batch[1:], alone)
-    assert not torch.equal(alone, gatys.stylize(picture, style, replace(config, seed=6), features=tiny))
+    assert not torch.equal(alone, gatys.stylize(image, style, replace(config, seed=6), features=tiny))
 
 
-def test_lbfgs_keeps_the_picture_of_lowest_loss(tiny: Features, picture: Tensor, style: Tensor) -> None:
+def test_lbfgs_keeps_the_image_of_lowest_loss(tiny: Features, image: Tensor, style: Tensor) -> None:
     config = replace(LBFGS, first_size=32, first_steps=12)
-    losses, pictures, before = [], [], resize(picture, (24, 32))
-    for step in gatys.steps(picture, style, config, features=tiny):
+    losses, images, before = [], [], resize(image, (24, 32))
+    for step in gatys.steps(image, style, config, features=tiny):
         losses.append(step.losses["total"])
-        pictures.append(step.image)
+        images.append(step.image)
     lowest = losses.index(min(losses))
-    assert torch.equal(pictures[-1], pictures[lowest])
-    assert torch.equal(pictures[0], before)  # the only one whose loss is known after a step is the one it began with
+    assert torch.equal(images[-1], images[lowest])
+    assert torch.equal(images[0], before)  # the only one whose loss is known after a step is the one it began with
 
 
-def test_shares_of_styles(tiny: Features, picture: Tensor, style: Tensor) -> None:
+def test_shares_of_styles(tiny: Features, image: Tensor, style: Tensor) -> None:
     other = 1 - style
-    both = gatys.stylize(picture, [style, other], CONFIG, features=tiny, weights=[1, 0])
-    assert torch.allclose(both, gatys.stylize(picture, style, CONFIG, features=tiny), atol=1e-4)
-    half = gatys.stylize(picture, [style, other], CONFIG, features=tiny)
+    both = gatys.stylize(image, [style, other], CONFIG, features=tiny, weights=[1, 0])
+    assert torch.allclose(both, gatys.stylize(image, style, CONFIG, features=tiny), atol=1e-4)
+    half = gatys.stylize(image, [style, other], CONFIG, features=tiny)
     assert not torch.allclose(both, half, atol=1e-2)
 
 
-def test_a_style_is_painted_where_its_mask_is(tiny: Features, picture: Tensor) -> None:
+def test_a_style_is_painted_where_its_mask_is(tiny: Features, image: Tensor) -> None:
     red, blue = (
         torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 24, 32).clone() for color in ([0.9, 0.1, 0.1], [0.1, 0.1, 0.9])
     )
     mask = torch.zeros(1, 1, 24, 32)
     mask[..., :16] = 1
     config = replace(CONFIG, first_size=32, first_steps=120, content_weight=0.0, tv_weight=0.0)
-    painted = gatys.stylize(picture, [red, blue], config, features=tiny, masks=[mask])
+    painted = gatys.stylize(image, [red, blue], config, features=tiny, masks=[mask])
     left, right = painted[..., 2:13].mean((0, 2, 3)), painted[..., 19:30].mean((0, 2, 3))
     assert left[0] > left[2] + 0.25 and right[2] > right[0] + 0.25
 
@@ -114,17 +114,17 @@ def test_luminance_keeps_the_colours_of_the_content(tiny: Features, style: Tenso
     assert inside.float().mean() > 0.9 and difference[inside].max() < 1e-4
 
 
-def test_matching_recolours_the_style(tiny: Features, picture: Tensor, style: Tensor) -> None:
-    plain = gatys.stylize(picture, style, replace(CONFIG, first_steps=40), features=tiny)
-    matched = gatys.stylize(picture, style, replace(CONFIG, first_steps=40, keep_color="matching"), features=tiny)
-    wanted = picture.mean((0, 2, 3))
+def test_matching_recolours_the_style(tiny: Features, image: Tensor, style: Tensor) -> None:
+    plain = gatys.stylize(image, style, replace(CONFIG, first_steps=40), features=tiny)
+    matched = gatys.stylize(image, style, replace(CONFIG, first_steps=40, keep_color="matching"), features=tiny)
+    wanted = image.mean((0, 2, 3))
     assert (matched.mean((0, 2, 3)) - wanted).norm() < (plain.mean((0, 2, 3)) - wanted).norm()
 
 
-def test_starts_where_it_is_told(tiny: Features, picture: Tensor, style: Tensor) -> None:
+def test_starts_where_it_is_told(tiny: Features, image: Tensor, style: Tensor) -> None:
     start = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(2))
     config = replace(LBFGS, first_size=32, first_steps=1)
-    assert torch.equal(gatys.stylize(picture, style, config, features=tiny, init=start), start)
+    assert torch.equal(gatys.stylize(image, style, config, features=tiny, init=start), start)
 
 
 def test_presets_name_layers_of_vgg19() -> None:
@@ -168,7 +168,7 @@ def test_unknown_presets_and_settings() -> None:
     assert gatys.configure(style_layers=("relu1_1", "relu2_1")).layer_shares() == [0.5, 0.5]
 
 
-def test_inputs_that_do_not_fit(tiny: Features, picture: Tensor, style: Tensor) -> None:
+def test_inputs_that_do_not_fit(tiny: Features, image: Tensor, style: Tensor) -> None:
     mask = torch.ones(1, 1, 24, 32)
     wrong: list[tuple[dict[str, object], str]] = [
         ({"masks": [mask[..., :-1], mask]}, r"mask 1 has shape \[1, 1, 24, 31\]; wanted \[1, 1, 24, 32\]"),
@@ -178,19 +178,19 @@ def test_inputs_that_do_not_fit(tiny: Features, picture: Tensor, style: Tensor) 
         ({"weights": [0, 0]}, "not all 0"),
         ({"weights": [1, -1]}, "must be 0 or above"),
         ({"weights": [1]}, "1 weights for 2 styles"),
-        ({"init": picture[0]}, r"init is .* of shape \[3, 24, 32\]"),
+        ({"init": image[0]}, r"init is .* of shape \[3, 24, 32\]"),
     ]
     for options, message in wrong:
         with pytest.raises(StyleLoomError, match=message):
-            gatys.stylize(picture, [style, style], CONFIG, features=tiny, **options)
-    with pytest.raises(StyleLoomError, match="no style picture"):
-        gatys.stylize(picture, [], CONFIG, features=tiny)
+            gatys.stylize(image, [style, style], CONFIG, features=tiny, **options)
+    with pytest.raises(StyleLoomError, match="no style image"):
+        gatys.stylize(image, [], CONFIG, features=tiny)
     with pytest.raises(StyleLoomError, match=r"wanted a float \[1, 3, H, W\]"):
-        gatys.stylize((picture * 255).to(torch.uint8), style, CONFIG, features=tiny)
+        gatys.stylize((image * 255).to(torch.uint8), style, CONFIG, features=tiny)
     with pytest.raises(StyleLoomError, match="shorter than 2 pixels"):
-        gatys.stylize(picture, style, replace(CONFIG, size=1), features=tiny)
+        gatys.stylize(image, style, replace(CONFIG, size=1), features=tiny)
     with pytest.raises(StyleLoomError, match="unknown layers"):
-        gatys.stylize(picture, style, replace(CONFIG, content_layers=("relu4_2",)), features=tiny)
+        gatys.stylize(image, style, replace(CONFIG, content_layers=("relu4_2",)), features=tiny)
 
 
 def test_a_result_has_no_frame() -> None:
@@ -217,9 +217,9 @@ def test_the_photographs_size_is_kept() -> None:
     assert next(large).image.shape == (1, 3, 7, 1024)
 
 
-def test_a_content_mask_keeps_what_it_shows(tiny: Features, picture: Tensor) -> None:
+def test_a_content_mask_keeps_what_it_shows(tiny: Features, image: Tensor) -> None:
     """The content's features are nearer where the mask is white, and the objective is the weighted mean of squares."""
-    style = picture.flip(1).roll(5, 3)
+    style = image.flip(1).roll(5, 3)
     layers: dict[str, Any] = dict(
         content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1.0, 1.0)
     )
@@ -228,13 +228,13 @@ def test_a_content_mask_keeps_what_it_shows(tiny: Features, picture: Tensor) -> 
     mask[..., :16] = 1
     errors = {}
     for name, kept in (("without", None), ("with", mask)):
-        painted = gatys.stylize(picture, style, config, features=tiny, content_mask=kept)
-        difference = (tiny(painted, ["relu1_2"])["relu1_2"] - tiny(picture, ["relu1_2"])["relu1_2"]).square()
+        painted = gatys.stylize(image, style, config, features=tiny, content_mask=kept)
+        difference = (tiny(painted, ["relu1_2"])["relu1_2"] - tiny(image, ["relu1_2"])["relu1_2"]).square()
         errors[name] = float(difference[..., :14].mean()), float(difference[..., 18:].mean())
     assert errors["with"][0] < 0.6 * errors["without"][0] and errors["with"][1] > 0.8 * errors["without"][1]
-    first = next(gatys.steps(picture, style, config, features=tiny, content_mask=mask, init=style)).losses["content"]
-    x, y = (tiny(each, ["relu1_2"])["relu1_2"].double() for each in (style, picture))
+    first = next(gatys.steps(image, style, config, features=tiny, content_mask=mask, init=style)).losses["content"]
+    x, y = (tiny(each, ["relu1_2"])["relu1_2"].double() for each in (style, image))
     weight = 1 + 8 * mask.double()
     assert first == pytest.approx(0.02 * float((weight * (x - y).square()).mean() / y.square().mean()), rel=1e-4)
     with pytest.raises(StyleLoomError, match="mask 1 has shape"):
-        next(gatys.steps(picture, style, config, features=tiny, content_mask=mask[..., :5]))
+        next(gatys.steps(image, style, config, features=tiny, content_mask=mask[..., :5]))

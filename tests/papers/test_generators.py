@@ -27,7 +27,7 @@ def small(module: Any, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("module", [progan, stylegan, stylegan2])
-def test_a_seed_is_a_picture_in_any_batch(module: Any) -> None:
+def test_a_seed_is_a_image_in_any_batch(module: Any) -> None:
     generator, _ = small(module)
     for noise_mode in ("const", "random"):
         several = generator.generate([5, 3, 7], noise_mode=noise_mode)
@@ -85,7 +85,7 @@ def test_each_line_of_the_ablations_learns(module: Any, changes: dict[str, Any])
     assert all(p.grad.isfinite().all() for p in generator.parameters() if p.grad is not None)
 
 
-def test_growing_fades_from_the_picture_before_to_the_new_one() -> None:
+def test_growing_fades_from_the_image_before_to_the_new_one() -> None:
     for module in (progan, stylegan):
         generator, discriminator = small(module)
         with torch.no_grad():
@@ -163,7 +163,7 @@ def test_the_mean_w() -> None:
 
 @pytest.mark.parametrize("large", [2**24, 1])
 def test_stylegan2_is_the_official_layout(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures, logits and all gradients, with pictures computed together and one by one."""
+    """Images, logits and all gradients, with images computed together and one by one."""
     monkeypatch.setattr(stylegan2_architecture, "LARGE", large)
     generator, discriminator = small(stylegan2)
     for network in (generator, discriminator):
@@ -184,7 +184,7 @@ def test_stylegan2_is_the_official_layout(large: int, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_gradients_of_ws_are_those_of_the_official_layout(frozen: bool) -> None:
-    """Of one picture, whose weights are its own unless they are frozen."""
+    """Of one image, whose weights are its own unless they are frozen."""
     generator, _ = small(stylegan2)
     generator.requires_grad_(not frozen)
     ws = torch.randn(1, generator.num_ws, 8, requires_grad=True)
@@ -193,7 +193,7 @@ def test_gradients_of_ws_are_those_of_the_official_layout(frozen: bool) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
 
 
-def test_explicit_noise_and_pictures_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_noise_and_images_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     generator, _ = small(stylegan2)
     for name, p in generator.named_parameters():
         if name.endswith("noise_strength"):
@@ -271,9 +271,9 @@ def test_what_does_not_fit_is_said() -> None:
         (lambda: generator.synthesis(ws[:, :3]), r"latents of shape \[1, 3, 8\]; this network takes \[N, 6, w_dim\]"),
         (lambda: generator.synthesis(ws, noise=[]), "0 maps of noise; wanted one for each of 5 convolutions"),
         (lambda: discriminator(torch.zeros(1, 3, 8, 8)), "this discriminator takes 16 px"),
-        (lambda: discriminator(torch.zeros(6, 3, 16, 16)), "6 pictures cannot be shared by groups of 4"),
+        (lambda: discriminator(torch.zeros(6, 3, 16, 16)), "6 images cannot be shared by groups of 4"),
         (lambda: generator.generate([1.5]), "seed 1.5 is none"),
-        (lambda: list(generator.render(ws, noise_mode="random", seeds=[1, 2])), "2 seeds of noise for 1 pictures"),
+        (lambda: list(generator.render(ws, noise_mode="random", seeds=[1, 2])), "2 seeds of noise for 1 images"),
         (lambda: stylegan2.networks(stylegan2.Recipe(resolution=128, channel_base=64)), "each must be at least 1"),
     ):
         with pytest.raises(StyleLoomError, match=message):

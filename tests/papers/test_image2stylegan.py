@@ -79,7 +79,7 @@ def test_a_mask_leaves_only_what_it_shows(generator: stylegan2.Generator, featur
 
 @torch.no_grad()
 def test_features_do_not_see_what_a_mask_hides(generator: stylegan2.Generator, features: Features) -> None:
-    """Latents that make what is shown have no loss, whatever a target has elsewhere, and one mask a picture may differ."""
+    """Latents that make what is shown have no loss, whatever a target has elsewhere, and one mask an image may differ."""
     ws = generator.map([7, 8])
     image = (generator.synthesis(ws, noise_mode="const") + 1) / 2
     masks = torch.zeros(2, 1, SIDE, SIDE)
@@ -99,7 +99,7 @@ def test_every_optimizer_comes_nearer(
 ) -> None:
     eigen = name == "adam-eigenbasis"
     for space, init in (("w_plus", "mean"), ("w", "random"), ("z", "random"))[: 1 if eigen else 3]:
-        # Pictures of 16 px have far larger gradients.
+        # Images of 16 px have far larger gradients.
         slower: dict[str, Any] = {name: dict(lr=lr) for name, lr in (("sgd", 10.0), ("nag", 3.0))}.get(name, {})
         chosen = image2stylegan.configure(optimizer=name, num_steps=30, space=space, init=init, **slower)
         found = list(steps(generator, targets[:1], chosen, features=features, basis=basis))
@@ -127,7 +127,7 @@ def test_tuned_settings_are_those_that_were_found(name: str, models: tuple[str, 
     }
 
 
-def test_pictures_of_a_batch_do_not_meet(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+def test_images_of_a_batch_do_not_meet(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
     config = Config(num_steps=10)
     together = last(generator, targets, config, features=features)
     for row in range(3):
@@ -136,7 +136,7 @@ def test_pictures_of_a_batch_do_not_meet(generator: stylegan2.Generator, feature
         torch.testing.assert_close(alone.each[0], together.each[row], atol=1e-5, rtol=1e-3)
 
 
-def test_a_picture_that_rests_leaves_and_the_others_do_not_notice(
+def test_a_image_that_rests_leaves_and_the_others_do_not_notice(
     generator: stylegan2.Generator, features: Features, targets: Tensor
 ) -> None:
     first = generator.map([3, 8, 9]).clone()  # the first is there already
@@ -171,7 +171,7 @@ def test_losses_of_the_end_are_told(generator: stylegan2.Generator, features: Fe
 def test_resume_is_exact(
     optimizer: str, generator: stylegan2.Generator, features: Features, targets: Tensor, tmp_path: Path
 ) -> None:
-    """Also of a batch that a picture has left."""
+    """Also of a batch that an image has left."""
     targets = targets[:1] if optimizer == "lbfgs" else targets
     config = Config(optimizer=optimizer, num_steps=12, patience=2, tolerance=0.2)
     whole = last(generator, targets, config, features=features)
@@ -184,11 +184,11 @@ def test_resume_is_exact(
     other = deepcopy(features)
     next(other.parameters()).mul_(2)
     for changed, network in ((Config(num_steps=9), features), (config, other)):
-        with pytest.raises(StyleLoomError, match="run with other pictures or settings"):
+        with pytest.raises(StyleLoomError, match="run with other images or settings"):
             next(steps(generator, targets, changed, features=network, state=tmp_path / "run"))
 
 
-def test_noise_follows_w_and_brings_the_picture_nearer(
+def test_noise_follows_w_and_brings_the_image_nearer(
     generator: stylegan2.Generator, features: Features, targets: Tensor, tmp_path: Path
 ) -> None:
     generator = deepcopy(generator)
@@ -205,7 +205,7 @@ def test_noise_follows_w_and_brings_the_picture_nearer(
     held = last(generator, targets, Config(num_steps=6, noise_steps=8, noise_weight=1.0), features=features)
     assert sum(noise_regularizer(held.noise)) < sum(noise_regularizer(end.noise))
     terms = Objective(generator, targets, features, config)(held.ws, held.noise)[1]
-    torch.testing.assert_close(sum(terms.values()), held.each)  # what is told is how near the pictures are
+    torch.testing.assert_close(sum(terms.values()), held.each)  # what is told is how near the images are
     resting = last(generator, targets, Config(num_steps=40, noise_steps=2, patience=1, tolerance=1.0), features=features)
     assert len(resting.history) == 41 + 3 and torch.equal(resting.history[3], resting.history[40])
     drawn = (generator.synthesis(end.ws, noise=list(end.noise)) + 1) / 2
@@ -255,7 +255,7 @@ def test_the_regulariser_of_noise_is_its_formula() -> None:
         (dict(num_steps=2.5), "num_steps is 2.5; it must be a whole number"),
         (dict(num_steps=-1), "num_steps is -1"),
         (dict(optimizer="newton"), "unknown optimizer 'newton'; choose one of sgd, nag"),
-        (dict(optimizer="lbfgs"), "lbfgs inverts one picture at a time, and 3 were given"),
+        (dict(optimizer="lbfgs"), "lbfgs inverts one image at a time, and 3 were given"),
         (dict(init="encoder"), "this generator has none; train one"),
         (dict(in_domain_weight=1.0), "this generator has no encoder; train one"),
         (dict(optimizer="adam-eigenbasis"), "adam-eigenbasis wants the generator's eigenbasis"),
@@ -270,24 +270,24 @@ def test_mistakes(
         next(steps(generator, targets, features=features, init=torch.zeros(1, 8)))
 
 
-def test_an_empty_mask_and_a_picture_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+def test_an_empty_mask_and_a_image_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
     with pytest.raises(StyleLoomError, match="the mask is black everywhere"):
         next(steps(generator, targets, features=features, masks=torch.zeros(1, 1, 8, 8)))
     with pytest.raises(StyleLoomError, match="the mask has values that are no numbers"):
         next(steps(generator, targets, features=features, masks=torch.full((1, 1, 8, 8), torch.nan)))
     classes = stylegan2.Generator(8, 2, 8, 16, 3, synthesis_kwargs=dict(channel_base=64, channel_max=8))
     untruth: Any = "faces.png"
-    for maker, pictures, message in (
+    for maker, images, message in (
         (generator, targets[0], r"of shape \[3, 16, 16\]; wanted floats \[N, 3, H, W\]"),
         (generator, targets[:0], r"of shape \[0, 3, 16, 16\]; wanted floats"),
-        (generator, targets * 255, r"pictures have values from .* to .*; wanted 0 to 1"),
-        (generator, targets * torch.nan, "pictures have values from nan to nan; wanted 0 to 1"),
-        (generator, untruth, "the pictures are a str; read them with"),
+        (generator, targets * 255, r"images have values from .* to .*; wanted 0 to 1"),
+        (generator, targets * torch.nan, "images have values from nan to nan; wanted 0 to 1"),
+        (generator, untruth, "the images are a str; read them with"),
         (untruth, targets, "the generator is a str; load one with"),
         (classes, targets, "this generator has 2 classes"),
     ):
         with pytest.raises(StyleLoomError, match=message):
-            next(steps(maker, pictures, features=features))
+            next(steps(maker, images, features=features))
     for num_steps in (0, 1):
         with pytest.raises(StyleLoomError, match="not finite at the first step"):
             next(steps(generator, targets, Config(num_steps=num_steps), features=features, init=torch.full((3, 6, 8), torch.nan)))

@@ -1,4 +1,4 @@
-"""An encoder learns to read latents off pictures, and a run resumes exactly."""
+"""An encoder learns to read latents off images, and a run resumes exactly."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,27 +27,27 @@ def networks() -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
 
 
 @pytest.fixture(scope="module")
-def pictures(networks: tuple[stylegan2.Generator, Any], tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("pictures")
-    for seed, picture in enumerate(networks[0].generate(range(12))):
-        images.write(picture, folder / f"{seed:02d}.png")
+def photos(networks: tuple[stylegan2.Generator, Any], tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("images")
+    for seed, image in enumerate(networks[0].generate(range(12))):
+        images.write(image, folder / f"{seed:02d}.png")
     return str(folder)
 
 
-def run(pictures: str, networks: Any, out: Path, stop: int = 10**9, **options: Any) -> None:
+def run(photos: str, networks: Any, out: Path, stop: int = 10**9, **options: Any) -> None:
     changes = {name: options.pop(name) for name in list(options) if name in RECIPE.__dataclass_fields__}
     generator, discriminator = networks
-    for tick in indomain.train(pictures, generator, replace(RECIPE, **changes), out=out, discriminator=discriminator, **options):
+    for tick in indomain.train(photos, generator, replace(RECIPE, **changes), out=out, discriminator=discriminator, **options):
         if tick.index == stop:
             break
 
 
 @pytest.mark.parametrize("options", [dict(), dict(adversarial_weight=0.1), dict(iterations=2)])
-def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, tmp_path: Path) -> None:
+def test_resume_is_exact(options: dict[str, Any], photos: str, networks: Any, tmp_path: Path) -> None:
     discriminator = {name: value.clone() for name, value in networks[1].state_dict().items()}
     for part, stop in (("whole", 6), ("halves", 4), ("halves", 6)):  # one step after the checkpoint
         networks[1].load_state_dict(discriminator)
-        run(pictures, networks, tmp_path / part, stop, resume=True, **options)
+        run(photos, networks, tmp_path / part, stop, resume=True, **options)
     left, right = (read_state(tmp_path / part / STATE) for part in ("whole", "halves"))
     for kind in left["networks"]:
         for name, value in left["networks"][kind].items():
@@ -55,24 +55,24 @@ def test_resume_is_exact(options: dict[str, Any], pictures: str, networks: Any, 
     networks[1].load_state_dict(discriminator)
 
 
-def test_a_batch_in_two_parts_takes_the_same_step(pictures: str, networks: Any, tmp_path: Path) -> None:
-    """Which pictures are made is decided for each of them, so the parts are those of the whole."""
+def test_a_batch_in_two_parts_takes_the_same_step(photos: str, networks: Any, tmp_path: Path) -> None:
+    """Which images are made is decided for each of them, so the parts are those of the whole."""
     for accumulate in (1, 2):
-        run(pictures, networks, tmp_path / str(accumulate), 1, num_steps=1, batch=6, accumulate=accumulate, latent_weight=1.0)
+        run(photos, networks, tmp_path / str(accumulate), 1, num_steps=1, batch=6, accumulate=accumulate, latent_weight=1.0)
     whole, parts = (read_state(tmp_path / part / STATE)["networks"]["encoder"] for part in "12")
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=0, atol=2e-5, msg=name)
 
 
-def test_a_grey_generator_has_an_encoder_too(pictures: str, tmp_path: Path) -> None:
+def test_a_grey_generator_has_an_encoder_too(photos: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     grey = stylegan2.Generator(8, 0, 8, 16, 1, synthesis_kwargs=dict(channel_base=128, channel_max=16)).eval()
     for iterations in (1, 2):
-        run(pictures, (grey, None), tmp_path / str(iterations), num_steps=1, iterations=iterations)
+        run(photos, (grey, None), tmp_path / str(iterations), num_steps=1, iterations=iterations)
         assert indomain.load(tmp_path / str(iterations) / MODEL).encode(grey, torch.rand(2, 3, 16, 16)).isfinite().all()
 
 
-def test_the_last_look_follows_the_picture(networks: Any) -> None:
+def test_the_last_look_follows_the_image(networks: Any) -> None:
     """Its gradient, which the in-domain term descends on; what it saw of the look before is given."""
     torch.manual_seed(0)
     generator = networks[0]
@@ -91,9 +91,9 @@ def test_the_last_look_follows_the_picture(networks: Any) -> None:
 
 
 @pytest.mark.parametrize("iterations", [1, 2])
-def test_latents_that_are_read_off_make_the_picture_again(iterations: int, pictures: str, networks: Any, tmp_path: Path) -> None:
+def test_latents_that_are_read_off_make_the_image_again(iterations: int, photos: str, networks: Any, tmp_path: Path) -> None:
     generator = networks[0]
-    run(pictures, networks, tmp_path, num_steps=80, batch=8, iterations=iterations, save_every=1000, lr=5e-3)
+    run(photos, networks, tmp_path, num_steps=80, batch=8, iterations=iterations, save_every=1000, lr=5e-3)
     encoder = indomain.load(tmp_path / MODEL)
     wanted = generator.generate(range(100, 116))
 
@@ -120,6 +120,6 @@ def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
         replace(RECIPE, **change)
 
 
-def test_mistakes(pictures: str, networks: Any, tmp_path: Path) -> None:
+def test_mistakes(photos: str, networks: Any, tmp_path: Path) -> None:
     with pytest.raises(StyleLoomError, match="adversarial_weight is not 0, and this generator's file has no discriminator"):
-        next(indomain.train(pictures, networks[0], replace(RECIPE, adversarial_weight=0.1), out=tmp_path))
+        next(indomain.train(photos, networks[0], replace(RECIPE, adversarial_weight=0.1), out=tmp_path))

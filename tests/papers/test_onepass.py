@@ -23,7 +23,7 @@ from styleloom.papers import adain, dumoulin, ghiasi, johnson
 
 @pytest.fixture
 def photo() -> Tensor:
-    """A smooth colorful picture of odd sides, [1, 3, 173, 267]."""
+    """A smooth colorful image of odd sides, [1, 3, 173, 267]."""
     torch.manual_seed(5)
     return images.resize(torch.rand(1, 3, 9, 12), (173, 267))
 
@@ -127,7 +127,7 @@ def test_johnson_by_tiles_given_the_same_statistics(network: johnson.TransformNe
     torch.testing.assert_close(network(photo), whole, rtol=1e-3, atol=1e-4)
     parts = by_tiles(lambda window: network(window.cut(photo), statistics=statistics), photo, 64, network.reach)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
-    # The picture is its own thumbnail here, so tiles change nothing.
+    # The image is its own thumbnail here, so tiles change nothing.
     torch.testing.assert_close(johnson.stylize(photo, network, johnson.Config(tile=64)), whole, rtol=0, atol=1e-5)
 
 
@@ -146,7 +146,7 @@ def test_mixtures_of_styles_are_mixtures_of_numbers(pastiche: dumoulin.StyleNet,
 
 
 def test_a_style_embedding_is_of_its_statistics(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
-    # Statistics know no place: a picture of four copies, reflected so that no border differs, has the embedding of one.
+    # Statistics know no place: an image of four copies, reflected so that no border differs, has the embedding of one.
     tile = images.resize(photo, (32, 48))
     mirrored = torch.cat([tile, tile.flip(3)], 3)
     four = torch.cat([mirrored, mirrored.flip(2)], 2)
@@ -178,12 +178,12 @@ def test_any_style_mixes_its_embeddings(anystyle: ghiasi.AnyStyle, photo: Tensor
 def test_reach_is_how_far_a_pixel_looks(anystyle: ghiasi.AnyStyle) -> None:
     network = anystyle.network
     norms = anystyle.norms(torch.zeros(1, 6))
-    picture = torch.rand(1, 3, 304, 304)
-    statistics = network.statistics(picture, norms)
-    picture.requires_grad_()
-    network(picture, norms, statistics)[0, :, 152, 152].sum().backward()
-    assert picture.grad is not None
-    rows = picture.grad.abs().amax((0, 1, 3)).nonzero().flatten()
+    image = torch.rand(1, 3, 304, 304)
+    statistics = network.statistics(image, norms)
+    image.requires_grad_()
+    network(image, norms, statistics)[0, :, 152, 152].sum().backward()
+    assert image.grad is not None
+    rows = image.grad.abs().amax((0, 1, 3)).nonzero().flatten()
     assert max(152 - int(rows.min()), int(rows.max()) - 152) <= network.reach
 
 
@@ -247,7 +247,7 @@ def test_mistakes(pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
         dumoulin.stylize(photo, "z", model=pastiche)
     with pytest.raises(StyleLoomError, match="by name"):
         sl.stylize(photo, photo, method="dumoulin", model=pastiche)
-    with pytest.raises(StyleLoomError, match="no such picture: nowhere"):
+    with pytest.raises(StyleLoomError, match="no such image: nowhere"):
         sl.stylize(photo, "nowhere", method="adain")
     with pytest.raises(StyleLoomError, match="alpha is 2"):
         sl.stylize(photo, photo, method="adain", alpha=2)
@@ -368,14 +368,14 @@ def test_training_may_start_from_a_trained_network(
 
 
 @pytest.mark.parametrize("size", [(2, 3), (1, 500), (4, 40), (7, 7), (24, 33000)])
-def test_thin_pictures(
+def test_thin_images(
     size: tuple[int, int],
     painter: adain.AdaIN,
     pastiche: dumoulin.StyleNet,
     anystyle: ghiasi.AnyStyle,
     network: johnson.TransformNet,
 ) -> None:
-    """A picture of any shape is painted, or refused in one line."""
+    """An image of any shape is painted, or refused in one line."""
     content, style = torch.rand(1, 3, *size), torch.rand(1, 3, 48, 48)
     paints: list[Callable[[], Tensor]] = [
         lambda: johnson.stylize(content, network),

@@ -77,7 +77,7 @@ def test_training_terms_are_nvidias(oracle: Path) -> None:
     close(stylegan2.discriminator_loss(real_logits, logits).mean(), expected["loss_Dmain"].mean())
     r1 = stylegan2.r1_penalty(real_logits, real)
     close(r1, expected["r1_penalty"])
-    # The official noise is divided by the side of the picture, and the batch shrunk to two.
+    # The official noise is divided by the side of the image, and the batch shrunk to two.
     ws = generator.mapping(z[:2])
     lengths = stylegan2.path_lengths(generator.synthesis(ws, noise_mode="const"), ws, 64 * expected["pl_noise"].float())
     close(lengths, expected["pl_lengths"])

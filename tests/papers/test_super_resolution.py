@@ -16,7 +16,7 @@ from styleloom.papers.super_resolution import Recipe, Upscaler, upscale
 
 @pytest.fixture
 def photo() -> Tensor:
-    """A colorful picture of odd sides, [1, 3, 61, 83]."""
+    """A colorful image of odd sides, [1, 3, 61, 83]."""
     torch.manual_seed(5)
     return images.resize(torch.rand(1, 3, 20, 28), (61, 83))
 

@@ -185,8 +185,8 @@ def test_style_term_is_the_gram_matrix_in_the_mask(generator: stylegan2.Generato
     found = local_edit.StyleTerm(network, style, mask, 2.0)(image)
     inside = slice(2, 6)  # of 8 x 8 features
 
-    def gram(picture: torch.Tensor) -> torch.Tensor:
-        features = network(picture, ["conv3_3"])["conv3_3"][0, :, inside, inside].flatten(1)
+    def gram(patch: torch.Tensor) -> torch.Tensor:
+        features = network(patch, ["conv3_3"])["conv3_3"][0, :, inside, inside].flatten(1)
         return features @ features.T / features.shape[1]
 
     wanted = 2 * (gram(image) - gram(style)).square().mean() / gram(style).square().mean()

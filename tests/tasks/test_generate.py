@@ -56,7 +56,7 @@ def test_mixing_rows(generator: stylegan2.Generator) -> None:
 
 def test_truncation_sheet_ends_at_the_mean(generator: stylegan2.Generator) -> None:
     sheet = sampling.truncation_sheet(generator, [1, 2], [1.0, 0.0])
-    mean = sampling.mean_picture(generator)
+    mean = sampling.mean_image(generator)
     for top in (0, 68):
         torch.testing.assert_close(sheet[..., top : top + 64, 68:], mean, atol=1e-5, rtol=0)
     torch.testing.assert_close(sheet[..., :64, :64], generator.generate([1]), atol=1e-5, rtol=0)

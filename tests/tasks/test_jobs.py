@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def soil() -> None:
-    """Add what is no picture, though it is called like one."""
+    """Add what is no image, though it is called like one."""
     Path("photos/junk.jpg").write_bytes(b"junk")
     Path("photos/cut.png").write_bytes(Path("photos/0.png").read_bytes()[:80])
     Path("photos/sub.jpg").mkdir()
@@ -69,7 +69,7 @@ def test_a_second_run_does_what_is_missing(capsys: pytest.CaptureFixture[str]) -
     assert outcome(capsys)["done"] == 3
     before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
     Path("out/1.png").unlink()
-    images.write(torch.rand(1, 3, 40, 56), "photos/2.png")  # another picture under the same name
+    images.write(torch.rand(1, 3, 40, 56), "photos/2.png")  # another image under the same name
     images.write(torch.rand(1, 3, 40, 56), "photos/3.png")
     assert run(*command) == 2  # what was made of the other 2.png is in the way
     assert "out/2.png exists already" in capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_a_second_run_does_what_is_missing(capsys: pytest.CaptureFixture[str]) -
     assert run(*command) == 0
     told = outcome(capsys)
     assert (told["done"], told["skipped"]) == (3, 1)
-    assert [Path(each["out"]).name for each in told["pictures"]] == ["0.png", "1.png", "2.png", "3.png"]
+    assert [Path(each["out"]).name for each in told["images"]] == ["0.png", "1.png", "2.png", "3.png"]
     assert Path("out/0.png").stat().st_mtime_ns == before[Path("out/0.png")]
     # Other settings are another job.
     assert run(*command, "--alpha", "0.5") == 2
@@ -119,9 +119,9 @@ def test_no_source_is_overwritten(link: str, victim: str, capsys: pytest.Capture
     assert Path(victim).read_bytes() == before
 
 
-def test_several_pictures_do_not_go_into_something_called_like_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_images_do_not_go_into_something_called_like_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("stylize", "photos/*.png", "style.png", "-o", "single.png", *ADAIN) == 2
-    assert "single.png is called like a picture" in capsys.readouterr().err
+    assert "single.png is called like an image" in capsys.readouterr().err
     assert not Path("single.png").exists()
 
 

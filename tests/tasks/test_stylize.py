@@ -1,4 +1,4 @@
-"""One verb for every method: whatever holds a picture is taken, and a mask means the same everywhere."""
+"""One verb for every method: whatever holds an image is taken, and a mask means the same everywhere."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def photo() -> Tensor:
     return (torch.rand(1, 3, 48, 64) * 255).round() / 255
 
 
-def test_whatever_holds_a_picture(photo: Tensor, tmp_path: Path) -> None:
+def test_whatever_holds_a_image(photo: Tensor, tmp_path: Path) -> None:
     sl.write(photo, tmp_path / "photo.png")
     array = (photo[0].permute(1, 2, 0) * 255).byte().numpy()
     style = sl.bundled("wave")
@@ -51,10 +51,10 @@ def test_whatever_holds_a_picture(photo: Tensor, tmp_path: Path) -> None:
         (np.zeros((32, 32, 4), np.uint8), r"content is an array of uint8 of shape \[32, 32, 4\]"),
         (np.zeros((32, 32), np.int64), "content is an array of int64"),
         (None, "content is a NoneType"),
-        ("nowhere.png", "no such picture: nowhere.png"),
+        ("nowhere.png", "no such image: nowhere.png"),
     ],
 )
-def test_what_is_no_picture(wrong: Any, message: str) -> None:
+def test_what_is_no_image(wrong: Any, message: str) -> None:
     with pytest.raises(StyleLoomError, match=message):
         sl.stylize(wrong, "wave", method="adain")
 

@@ -53,9 +53,9 @@ GROUPS = {
         "What a generator's images can be edited along.",
         dict.fromkeys(("fit", "show", "sheet", "measure"), "directions"),
     ),
-    "data": ("Pictures to work with.", dict.fromkeys(("prepare", "inspect", "toonfaces", "styles"), "data")),
+    "data": ("Images to work with.", dict.fromkeys(("prepare", "inspect", "toonfaces", "styles"), "data")),
     "train": (
-        "Train networks on pictures of your own.",
+        "Train networks on images of your own.",
         dict.fromkeys(
             (
                 *("johnson", "dumoulin", "ghiasi", "adain", "upscaler", "pix2pix", "cyclegan", "pix2pixhd"),
@@ -79,7 +79,7 @@ def _described(name: str, file: str) -> Callable[[], None]:
 
     def verb() -> None: ...
 
-    made = "images of one domain from another's" if name in TRANSLATION else "pictures and its discriminator"
+    made = "images of one domain from another's" if name in TRANSLATION else "images and its discriminator"
     text = _docs(file).get(name) or f"Train a generator of {made} ({name})."
     verb.__name__, verb.__doc__ = name, text.split("\n\n")[0]
     return verb
@@ -133,7 +133,7 @@ def resumed(arguments: list[str]) -> list[str]:
         return arguments  # the data are named, so that this is the whole command
     file = Path(outs[0]) / state.COMMAND
     if not file.is_file():
-        raise StyleLoomError(f"{file.parent} holds no run to resume; name the method and the pictures to begin one")
+        raise StyleLoomError(f"{file.parent} holds no run to resume; name the method and the images to begin one")
     begun: list[str] = json.loads(file.read_text())
     if method and begun[1:2] != method:
         raise StyleLoomError(f"{file.parent} holds a run of {begun[1]}, not of {method[0]}; use styleloom train {begun[1]}")
@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> None:
         if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
             raise
         print(
-            "error: out of memory; ask for smaller or fewer pictures",
+            "error: out of memory; ask for smaller or fewer images",
             file=sys.stderr,
         )
         sys.exit(2)

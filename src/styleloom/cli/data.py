@@ -1,4 +1,4 @@
-"""``styleloom data``: pictures to work with."""
+"""``styleloom data``: images to work with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from styleloom.core.settings import Range
 from styleloom.data import images, painterly
 from styleloom.data import toonfaces as toonfaces_
 from styleloom.data.archives import survey, write_archive
-from styleloom.data.datasets import Pictures, labels_of, squared
+from styleloom.data.datasets import ImageFiles, labels_of, squared
 from styleloom.tasks import jobs
 from styleloom.tasks.jobs import ItemDone
 
@@ -25,12 +25,12 @@ from .report import Report
 
 
 def styles(*, out: Path = Path("styles"), size: int = 512, seed: int = 0, variations: int = 1, common: Common) -> None:
-    """Draw the sixteen bundled style pictures into a folder, or thousands of variations of them.
+    """Draw the sixteen bundled style images into a folder, or thousands of variations of them.
 
     Args:
         out: folder to write them to.
         size: side in pixels.
-        seed: 0 for the pictures as they were composed; others rearrange them and turn their hues.
+        seed: 0 for the images as they were composed; others rearrange them and turn their hues.
         variations: draw each with so many seeds, from the first one on.
     """
     report = Report(common)
@@ -42,11 +42,11 @@ def styles(*, out: Path = Path("styles"), size: int = 512, seed: int = 0, variat
             images.write(painterly.draw(name, size, number), target)
             written.append(str(target))
             report.say(f"wrote {target}")
-    report.outcome(pictures=written)
+    report.outcome(images=written)
 
 
 class Square(StrEnum):
-    """How a picture becomes a square."""
+    """How an image becomes a square."""
 
     crop = auto()
     pad = auto()
@@ -54,7 +54,7 @@ class Square(StrEnum):
 
 
 COMMONEST = 8  # sizes listed
-SHEET, COLUMNS, TILE = 64, 16, 64  # pictures of a contact sheet, of a row, and their side
+SHEET, COLUMNS, TILE = 64, 16, 64  # images of a contact sheet, of a row, and their side
 FACES = 250  # drawn at a time
 
 
@@ -73,11 +73,11 @@ def prepare(
     """Make a data set to train on: squares of one size in a zip, without loss, as NVIDIA's dataset_tool does.
 
     Args:
-        source: folders, zips or pictures.
+        source: folders, zips or images.
         out: the .zip to write.
         size: side in pixels.
-        square: crop keeps the middle of a picture, pad repeats its border, stretch squeezes its longer side.
-        skip: leave out so many pictures at the beginning.
+        square: crop keeps the middle of an image, pad repeats its border, stretch squeezes its longer side.
+        skip: leave out so many images at the beginning.
         count: take so many after these; all by default.
         conditional: keep classes, of dataset.json or of sub-folders.
     """
@@ -88,27 +88,27 @@ def prepare(
 
     def tell(event: ItemDone) -> str:
         lines = [f"passed over {name}: {reason}" for name, reason in event.values["damaged"].items()]
-        return "\n".join([*lines, f"wrote {out}: {event.values['pictures']} pictures of {size} x {size}"])
+        return "\n".join([*lines, f"wrote {out}: {event.values['images']} images of {size} x {size}"])
 
     report.follow(events, tell, lambda finished: "")
 
 
 def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool = False, common: Common) -> None:
-    """Tell what is in a data set: how many pictures, of what sizes and classes, and which cannot be read.
+    """Tell what is in a data set: how many images, of what sizes and classes, and which cannot be read.
 
     Args:
-        source: folders, zips or pictures.
-        sheet: a picture to write with a sample of them.
+        source: folders, zips or images.
+        sheet: an image to write with a sample of them.
         conditional: count classes too, of dataset.json or of sub-folders.
     """
     report = Report(common)
     if sheet is not None:
         images.check_writable(sheet)
-    every = Pictures(source)
+    every = ImageFiles(source)
     *_, last = report.watch(survey(every), title="inspect")
     sizes = sorted(last.sizes.items(), key=lambda item: -item[1])
     readable = sum(number for _, number in sizes)
-    report.say(f"{readable} pictures, {len(every.damaged)} that cannot be read")
+    report.say(f"{readable} images, {len(every.damaged)} that cannot be read")
     for (width, height), number in sizes[:COMMONEST]:
         report.say(f"    {number} of {width} x {height}")
     if len(sizes) > COMMONEST:
@@ -129,7 +129,7 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
         images.write(images.grid(rows), sheet)
         report.say(f"wrote {sheet}")
     by_size = {f"{width}x{height}": number for (width, height), number in sizes}
-    report.outcome(pictures=readable, sizes=by_size, damaged=dict(every.damaged), classes=classes, sheet=str(sheet or "") or None)
+    report.outcome(images=readable, sizes=by_size, damaged=dict(every.damaged), classes=classes, sheet=str(sheet or "") or None)
 
 
 def toonfaces(
@@ -141,7 +141,7 @@ def toonfaces(
     label: str | None = None,
     common: Common,
 ) -> None:
-    """Draw cartoon faces whose attributes are known: a data set in a zip, or a folder of pictures.
+    """Draw cartoon faces whose attributes are known: a data set in a zip, or a folder of images.
 
     Args:
         out: the .zip, or the folder, to write.
@@ -170,7 +170,7 @@ def toonfaces(
             pass
     else:
         folder = check_folder(out)
-        for number, (picture, _) in enumerate(faces(), seed):
-            images.write(picture, folder / f"face{number:06d}.png")
+        for number, (image, _) in enumerate(faces(), seed):
+            images.write(image, folder / f"face{number:06d}.png")
     report.say(f"wrote {out}: {count} faces of {size} x {size}")
-    report.outcome(out=str(out), pictures=count, size=size)
+    report.outcome(out=str(out), images=count, size=size)

@@ -36,7 +36,7 @@ def _left_to_right(content: Tensor) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Painting:
-    """One picture of the demo: who is painted how, and the words beside it."""
+    """One image of the demo: who is painted how, and the words beside it."""
 
     content: str
     styles: tuple[str, ...]
@@ -99,8 +99,8 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     """Repaint the bundled photographs in the bundled styles, on a page to look at.
 
     Args:
-        out: folder for the pictures and index.html.
-        size: longer side of the pictures in pixels.
+        out: folder for the images and index.html.
+        size: longer side of the images in pixels.
         precision: fp32, or bf16 where the processor is fast at it.
         seed: of whatever is random.
     """
@@ -110,8 +110,8 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     began = time.perf_counter()
     styles = {name: painterly.draw(name, size).to(device) for name in painterly.STYLES}
     contents = {name: images.resize_to_fit(bundled(name), size).to(device) for name in sorted({each.content for each in GALLERY})}
-    for name, picture in (styles | contents).items():
-        images.write(picture, folder / f"{name}.jpg")
+    for name, sample in (styles | contents).items():
+        images.write(sample, folder / f"{name}.jpg")
     features = load_features(config.features)
     cards: dict[str, str] = {}
     faces: dict[str, str] = {}
@@ -125,7 +125,7 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
         return seconds
 
     show()
-    report.say(f"open {folder / 'index.html'} in a browser; it fills as pictures come")
+    report.say(f"open {folder / 'index.html'} in a browser; it fills as images come")
     for painting in (*GALLERY, *COMPARED, *PASSES, *CONTROLS):
         if painting.method == "gatys":
             image, seconds = _descend(painting, contents, styles, config, features, report)
@@ -150,8 +150,8 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     show()
     faces["edited"] = demo_editing.edited(folder, device)
     seconds = show(done=True)
-    report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} pictures in {seconds:.0f} s on {device})")
-    report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), pictures=list(cards))
+    report.say(f"\nopen {folder / 'index.html'} in a browser  ({len(cards)} images in {seconds:.0f} s on {device})")
+    report.outcome(page=str(folder / "index.html"), seconds=round(seconds, 1), images=list(cards))
 
 
 def _descend(
@@ -162,14 +162,14 @@ def _descend(
     features: Features,
     report: Report,
 ) -> tuple[Tensor, float]:
-    """A picture painted by Gatys, and the seconds that took."""
-    picture = contents[painting.content]
+    """An image painted by Gatys, and the seconds that took."""
+    image = contents[painting.content]
     loop = gatys.steps(
-        picture,
+        image,
         [styles[style] for style in painting.styles],
         replace(config, **painting.settings),
         weights=painting.weights,
-        masks=painting.masks(picture) if painting.masks else None,
+        masks=painting.masks(image) if painting.masks else None,
         features=features,
     )
     for step in report.watch(loop, title=painting.name):  # noqa: B007
@@ -178,7 +178,7 @@ def _descend(
 
 
 def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[Any]:
-    """Styles as a method takes them: pictures, names, or the network of a style."""
+    """Styles as a method takes them: images, names, or the network of a style."""
     takes: dict[str, Callable[[str], Any]] = {
         "ghiasi": styles.__getitem__,
         "adain": styles.__getitem__,
@@ -189,7 +189,7 @@ def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[
 
 
 def _pass(painting: Painting, content: Tensor, styles: dict[str, Tensor]) -> tuple[Tensor, float]:
-    """A picture painted in one pass, and the seconds that took."""
+    """An image painted in one pass, and the seconds that took."""
     paint = api.painter(
         painting.method, _look(painting.method, painting.styles, styles), api.METHODS[painting.method].configure()
     )
@@ -234,7 +234,7 @@ def _card(painting: Painting, seconds: float) -> str:
 
 
 def _command(painting: Painting) -> str:
-    """What to type for a picture like this one."""
+    """What to type for an image like this one."""
     styles = [f"johnson-{style}" if painting.method == "johnson" else style for style in painting.styles]
     options = [] if painting.method == "gatys" else ["--method", painting.method]
     options += [part for name, value in painting.settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
@@ -325,9 +325,9 @@ table { border-collapse: collapse; font-size: .9rem; } td { border-bottom: 1px s
 details { margin-top: 3rem; } summary { cursor: pointer; }
 </style>
 <h1>StyleLoom</h1>
-<p>$count pictures in $seconds seconds on $device, with nothing but what ships with StyleLoom.</p>
+<p>$count images in $seconds seconds on $device, with nothing but what ships with StyleLoom.</p>
 <h2>A photograph, a style</h2>
-<p>Repainted by descending on the pixels (Gatys, Ecker and Bethge 2016). Beside each picture: what it shows and how it was to be painted.</p>
+<p>Repainted by descending on the pixels (Gatys, Ecker and Bethge 2016). Beside each image: what it shows and how it was to be painted.</p>
 <div class="grid">$gallery</div>
 <h2>In one pass</h2>
 <p>Any style at all, in a fraction of a second: one network looks at the style and tells another how to paint (Ghiasi et al. 2017).</p>
@@ -339,7 +339,7 @@ details { margin-top: 3rem; } summary { cursor: pointer; }
 <p>Mixtures in any shares, in the same one pass.</p>
 <div class="strips">$strips</div>
 <h2>Four times larger</h2>
-<p>The second half of Johnson's paper. From left to right: the small picture, bicubic interpolation, the network, the true photograph.</p>
+<p>The second half of Johnson's paper. From left to right: the small image, bicubic interpolation, the network, the true photograph.</p>
 $enlarged
 <h2>Control</h2>
 <p>Several styles in any shares, a style for each region of a mask, or the colors of the photograph with the brush of the style.</p>
@@ -361,7 +361,7 @@ $enlarged
 <code>styleloom translate edges2portrait drawing.png -o portrait.png --drawing</code></p>
 <div class="grid faces">$translated</div>
 <h2>Found again in twenty steps</h2>
-<p>Which latents make this face? Descend on them until the picture is right, as Gatys descends on pixels (Image2StyleGAN, Abdal et
+<p>Which latents make this face? Descend on them until the image is right, as Gatys descends on pixels (Image2StyleGAN, Abdal et
 al. 2019). The optimizer that does it best is a network that was trained on such descents. The gate, of an earlier kind, was trained a step at a
 time, and multiplies the steps of Adam at 0.01. None of these faces was trained on.
 <code>styleloom invert toonfaces-64 faces/ -o found --num-steps 20</code></p>
@@ -373,7 +373,7 @@ time, and multiplies the steps of Adam at 0.01. None of these faces was trained 
 to face. <code>styleloom edit portraits-128 me.jpg -o smiling.png --direction smile=2</code></p>
 <div class="grid faces">$edited</div>
 <h2>Sixteen styles, drawn by code</h2>
-<p>They come with the package; any picture of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
+<p>They come with the package; any image of yours does as well: <code>styleloom stylize photo.jpg painting.jpg -o out.png</code></p>
 <div class="grid styles">$styles</div>
 <details><summary>Settings</summary><table>$settings</table></details>
 </html>

@@ -36,14 +36,14 @@ def edited(folder: Path, device: torch.device) -> str:
     *_, last = inversion.steps(generator, target.to(device), config, tools)
     before = rendered(generator, last.ws)
     known = editing.directions_of(generator)
-    pictures = [photo]
+    shown = [photo]
     for changes in EDITS:
         ws = editing.edit(generator, last.ws, {known[name]: strength for name, strength in changes.items()})
-        pictures.append(FRAME.paste(photo, rendered(generator, ws), instead_of=before))
+        shown.append(FRAME.paste(photo, rendered(generator, ws), instead_of=before))
     half = FRAME.side / 2 + MARGIN
     top, bottom = max(0, round(FRAME.y - half)), min(photo.shape[2], round(FRAME.y + half))
     left, right = max(0, round(FRAME.x - half)), min(photo.shape[3], round(FRAME.x + half))
-    parts = [images.resize(each[:, :, top:bottom, left:right], (SIDE, SIDE)) for each in pictures]
+    parts = [images.resize(each[:, :, top:bottom, left:right], (SIDE, SIDE)) for each in shown]
     images.write(images.grid([torch.cat(parts)]), folder / "edited.png")
 
     people = portraits()[:6]

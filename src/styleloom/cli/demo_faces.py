@@ -18,7 +18,7 @@ from styleloom.tasks import generate as sampling
 SAMPLES, COLUMNS = range(32), 8
 PSIS = (1.0, 0.75, 0.5, 0.25, 0.0, -0.5)
 FRAMES = 16
-SIDE = 128  # that pictures are enlarged to
+SIDE = 128  # that images are enlarged to
 FACE = 59
 CHANGES: tuple[dict[str, Any], ...] = (
     {},
@@ -68,8 +68,8 @@ def made(folder: Path, cast: Cast, device: torch.device) -> str:
     generator = stylegan2.load(cast.model).to(device)
     name = cast.model
 
-    def enlarged(pictures: Tensor) -> Tensor:
-        return images.resize(pictures.cpu(), (SIDE, SIDE))
+    def enlarged(small: Tensor) -> Tensor:
+        return images.resize(small.cpu(), (SIDE, SIDE))
 
     samples = enlarged(generator.generate(SAMPLES, truncation_psi=0.7))
     images.write(images.grid(list(samples.split(COLUMNS))), folder / f"{name}.png")

@@ -20,7 +20,7 @@ from styleloom.tasks import invert as inversion
 
 NUM_STEPS, SHOWN = 20, (1, 3, 5, 10, 20)
 UNSEEN = range(1_000_400, 1_000_408)  # faces beyond those of any training, and of the benchmark of inversion
-SIDE = 128  # that pictures are enlarged to
+SIDE = 128  # that images are enlarged to
 
 
 def cartoons() -> Tensor:
@@ -63,20 +63,20 @@ def inverted(folder: Path, model: str, device: torch.device) -> str:
     rows[f"Adam at 0.01, after {NUM_STEPS}"] = _enlarged(each["Adam at 0.01"][-1].image)
     rows[f"Adam, tuned, after {NUM_STEPS}"] = adam[-1]
     lines = []
-    for index, (label, pictures) in enumerate(rows.items()):
+    for index, (label, shown) in enumerate(rows.items()):
         name = f"{model}-inversion-{index}.png"
-        images.write(images.grid([pictures]), folder / name)
+        images.write(images.grid([shown]), folder / name)
         lines.append(f'<div class="row"><span>{escape(label)}</span><img src="{name}" alt="{escape(label)}"></div>')
-    film = f"{model}-inversion.gif"
+    animation = f"{model}-inversion.gif"
     pairs = zip(adam, learned, strict=True)
-    images.write_gif([images.grid([above[:6], below[:6]]) for above, below in pairs], folder / film, rate=4)
+    images.write_gif([images.grid([above[:6], below[:6]]) for above, below in pairs], folder / animation, rate=4)
     curves = {title: steps[-1].history.median(1).values.tolist() for title, steps in each.items()}
     caption = f"Median loss of {len(targets)} faces by step."
     return (
         f'<figure class="wide">{"".join(lines)}<figcaption>From the mean face. Each row: the eight faces after so many '
         f"steps.</figcaption></figure>"
         f"<figure>{chart(curves)}<figcaption>{caption}</figcaption></figure>"
-        f'<figure><img src="{film}" alt="the descents"><figcaption>Step by step: above tuned Adam, below the learned '
+        f'<figure><img src="{animation}" alt="the descents"><figcaption>Step by step: above tuned Adam, below the learned '
         f"optimizer.</figcaption></figure>"
     )
 
@@ -112,5 +112,5 @@ def chart(curves: dict[str, list[float]]) -> str:
     return f'<svg viewBox="0 0 {width} {height}" font-size="12" fill="currentColor">{"".join(parts)}</svg>'
 
 
-def _enlarged(pictures: Tensor) -> Tensor:
-    return images.resize(pictures.cpu(), (SIDE, SIDE))
+def _enlarged(small: Tensor) -> Tensor:
+    return images.resize(small.cpu(), (SIDE, SIDE))

@@ -178,7 +178,7 @@ def sheet(
 
     Args:
         model: a name from "styleloom zoo", or a model file.
-        out: picture to write.
+        out: image to write.
         directions: files of further directions; may be given several times.
         name: directions to show; all by default. May be given several times.
         seeds: as 0-3 or 1,5.
@@ -189,9 +189,9 @@ def sheet(
     images.check_writable(out)
     generator = load_generator(model, common.torch_device())
     found = tasks.named(editing.directions_of(generator, directions), name)
-    picture = tasks.sheet(generator, found, numbers(seeds), columns=columns, truncation_psi=psi)
-    images.write(picture, out)
-    report.say(f"wrote {out}  ({picture.shape[3]} x {picture.shape[2]}: {', '.join(found)})")
+    image = tasks.sheet(generator, found, numbers(seeds), columns=columns, truncation_psi=psi)
+    images.write(image, out)
+    report.say(f"wrote {out}  ({image.shape[3]} x {image.shape[2]}: {', '.join(found)})")
     report.outcome(out=str(out), directions=list(found))
 
 

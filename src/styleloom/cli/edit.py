@@ -64,7 +64,7 @@ def edit(
     Args:
         model: a name from "styleloom zoo", or a model file.
         source: photographs, folders or globs of them, files of latents ("styleloom invert", NVIDIA's projected_w.npz), and seeds.
-        out: picture to write for one source, or a folder.
+        out: image to write for one source, or a folder.
         direction: NAME=STRENGTH, as smile=2, in standard deviations; may be given several times. "styleloom directions show" has
             the names.
         directions: files of further directions; may be given several times.
@@ -103,7 +103,7 @@ def express(
     Args:
         model: a name from "styleloom zoo", or a model file.
         source: the faces: photographs, folders or globs of them, files of latents, and seeds.
-        out: picture to write for one source, or a folder.
+        out: image to write for one source, or a folder.
         neutral: another face without the expression: a photograph, file of latents, or seed.
         expressive: the same face with it.
         strength: 0 changes nothing, 1 is the whole difference.
@@ -138,7 +138,7 @@ def cross(
     Args:
         model: a name from "styleloom zoo", or a model file.
         source: photographs, folders or globs of them, files of latents, and seeds.
-        out: picture to write for one source, or a folder.
+        out: image to write for one source, or a folder.
         style: a photograph, file of latents, or seed, that gives all other layers.
         layers: the source's: coarse (4-8 px), middle (16-32 px), fine (from 64 px), all, or numbers as 0-3.
         sheet: write all ways to split the layers instead, side by side.
@@ -167,15 +167,15 @@ def morph(
     existing: Existing,
     common: Common,
 ) -> None:
-    """Morph from picture to picture, at an even pace: a video, a GIF, or a strip.
+    """Morph from image to image, at an even pace: a video, a GIF, or a strip.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
         source: two or more photographs, files of latents, or seeds, in their order.
-        out: .mp4, .webm or .gif, or a picture's suffix for a strip.
+        out: .mp4, .webm or .gif, or an image's suffix for a strip.
         frames: from one to the next.
         uneven: even steps in w, not in how far images are from each other.
-        easing: none, or smooth to slow down at each picture; with --uneven.
+        easing: none, or smooth to slow down at each image; with --uneven.
         loop: come back to the first.
         rate: frames a second.
         columns: of a strip.
@@ -185,7 +185,7 @@ def morph(
         model, source, out=out, frames=frames, even=not uneven, easing=easing, loop=loop, rate=rate, columns=columns,
         opening=opening, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
-    what = "frames" if out.suffix.lower() == ".gif" or video.is_video(out) else "pictures"
+    what = "frames" if out.suffix.lower() == ".gif" or video.is_video(out) else "images"
     report.follow(
         events,
         lambda event: f"wrote {out}  ({event.values['count']} {what}, {event.seconds:.1f} s)",
@@ -250,13 +250,13 @@ def inpaint(
     Args:
         model: a name from "styleloom zoo", or a model file.
         photo: photographs, folders or globs of them.
-        out: picture to write for one photograph, or a folder.
-        mask: white where the photograph changes: a picture, or box:left,top,right,bottom, ellipse:x,y,half-width,half-height or
+        out: image to write for one photograph, or a folder.
+        mask: white where the photograph changes: an image, or box:left,top,right,bottom, ellipse:x,y,half-width,half-height or
             polygon:x,y,x,y,..., in pixels of the photograph, several joined with +.
-        way: fill makes what the mask covers anew; shift moves the picture and paints what comes into view; crossover takes
+        way: fill makes what the mask covers anew; shift moves the image and paints what comes into view; crossover takes
             --other where the mask is; scribble follows what was drawn on --other, a copy of the photograph; copy moves what the
             mask covers; style gives it the style of --other.
-        other: a second picture.
+        other: a second image.
         shift: right,down in pixels of the generator's image, of shift and copy.
         style_weight: of the style, in style.
         whole: write the generator's square, not the photograph.
@@ -271,7 +271,7 @@ def inpaint(
 
 
 def _told(event: ItemDone) -> str:
-    """A line about a picture that is done."""
+    """A line about an image that is done."""
     values = event.values
     framed = f", {FRAMED[values['framed']]}" if values.get("framed") in FRAMED else ""
     met = f", PSNR {values['psnr']:.1f} dB before the edit" if "psnr" in values else ""
@@ -280,4 +280,4 @@ def _told(event: ItemDone) -> str:
 
 def _count(finished: Finished) -> str:
     total = finished.done + finished.skipped
-    return f"{total} pictures in {finished.seconds:.1f} s" if total > 1 else ""
+    return f"{total} images in {finished.seconds:.1f} s" if total > 1 else ""

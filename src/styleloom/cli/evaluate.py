@@ -24,15 +24,15 @@ def evaluate(
     attributes: str = LABELLER,
     common: Common,
 ) -> None:
-    """Measure a generator: how near its pictures are to real ones, and how its latent space is laid out.
+    """Measure a generator: how near its images are to real ones, and how its latent space is laid out.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
-        data: folders or zips of real pictures that it was not trained on.
+        data: folders or zips of real images that it was not trained on.
         metrics: some of fd (Fréchet distance), fid (the same, by Inception alone), kid, pr (precision and recall), ppl
             (path length) and separability, with commas.
-        samples: pictures made, and real ones at most.
-        psi: truncation of the pictures that are compared with real ones.
+        samples: images made, and real ones at most.
+        psi: truncation of the images that are compared with real ones.
         seeds: repeat all with other latents: 0-2 gives means of three, and their ranges.
         features: vgg19-lite, or torch-fidelity's Inception file, by path or hf:// address.
         attributes: the network that tells attributes, for separability.
@@ -57,8 +57,8 @@ def evaluate(
             spread = f"  ({min(figures):.4g} to {max(figures):.4g})" if len(figures) > 1 else ""
             lines.append(f"{name:32} {values['means'][name]:.4g}{spread}")
         if values.get("features"):
-            real = values["pictures"]
-            lines.append(f"compared by {values['features']}; {samples} samples at psi {psi:g}, {real} real pictures")
+            real = values["images"]
+            lines.append(f"compared by {values['features']}; {samples} samples at psi {psi:g}, {real} real images")
         if values.get("perceptual"):
             lines.append(f"path lengths by {values['perceptual']}")
         return "\n".join(lines)

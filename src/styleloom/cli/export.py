@@ -12,7 +12,7 @@ from .report import Report
 
 
 def export(model: str, *, out: Path, to: str = "B", statistics: str = "saved", common: Common) -> None:
-    """Write a one-pass model as an ONNX file that takes batches and pictures of any size.
+    """Write a one-pass model as an ONNX file that takes batches and images of any size.
 
     Args:
         model: a name from "styleloom zoo", or a model file.

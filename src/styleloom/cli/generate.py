@@ -1,4 +1,4 @@
-"""``styleloom generate`` and ``styleloom mix``: pictures from a generator."""
+"""``styleloom generate`` and ``styleloom mix``: images from a generator."""
 
 from __future__ import annotations
 
@@ -92,24 +92,24 @@ def generate(
     existing: Existing,
     common: Common,
 ) -> None:
-    """Make pictures of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
+    """Make images of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
 
-    The kind follows from the target: a folder gets a file a seed, a picture's suffix a sheet, .mp4, .webm or .gif a film.
+    The kind follows from the target: a folder gets a file a seed, an image's suffix a sheet, .mp4, .webm or .gif a video.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
-        out: folder, picture or video to write.
+        out: folder, image or video to write.
         seeds: as 0-15 or 1,5,7-9.
-        psi: truncation; 0 is the mean picture, 1 no truncation; 1:0:5 for a sheet with five, a row a seed.
+        psi: truncation; 0 is the mean image, 1 no truncation; 1:0:5 for a sheet with five, a row a seed.
         cutoff: how many layers, from the coarsest, are truncated; all by default.
-        label: class of the pictures, for networks that have classes.
+        label: class of the images, for networks that have classes.
         noise: const, random or none.
-        columns: pictures side by side in a sheet.
-        frames: frames from one seed to the next, of a film.
-        rate: frames a second, of a film.
-        space: w goes straight through w, z along the sphere in z, in a film.
+        columns: images side by side in a sheet.
+        frames: frames from one seed to the next, of a video.
+        rate: frames a second, of a video.
+        space: w goes straight through w, z along the sphere in z, in a video.
         once: end a video at the last seed, instead of coming back to the first.
-        figure: mean for the picture of the mean w, noise for what noise decides (of the first seed).
+        figure: mean for the image of the mean w, noise for what noise decides (of the first seed).
         precision: fp32, or bf16 for the four highest resolutions of a StyleGAN2, where the processor is fast at it.
     """
     report = Report(common)
@@ -131,11 +131,11 @@ def generate(
         device=common.torch_device(),
         **existing.options(),
     )
-    film = out.suffix.lower() == ".gif" or video.is_video(out)
+    is_moving = out.suffix.lower() == ".gif" or video.is_video(out)
 
     def outcome(finished: Finished) -> str:
         count, side = (finished.values.get(name) for name in ("count", "resolution"))
-        what = "frame" if film else "picture"
+        what = "frame" if is_moving else "image"
         return f"wrote {out}  ({count} {what}{'s' * (count != 1)} of {side} px, {finished.seconds:.2f} s)"
 
     report.follow(events, lambda event: "", outcome)
@@ -153,16 +153,16 @@ def mix(
     noise: Noise = Noise.const,
     common: Common,
 ) -> None:
-    """Make a sheet of style mixing: pictures of the columns with some layers' styles of the rows (StyleGAN's Figure 3).
+    """Make a sheet of style mixing: images of the columns with some layers' styles of the rows (StyleGAN's Figure 3).
 
     Args:
         model: a name from "styleloom zoo", or a model file.
-        out: picture to write.
+        out: image to write.
         rows: seeds whose styles are taken over.
         cols: seeds that take them.
         layers: coarse (4-8 px), middle (16-32 px), fine (from 64 px), all, or numbers as 0-3.
         psi: truncation.
-        label: class of the pictures, for networks that have classes.
+        label: class of the images, for networks that have classes.
         noise: const, random or none.
     """
     report = Report(common)

@@ -33,9 +33,9 @@ def invert(
 ) -> None:
     """Find a generator's latents for photographs.
 
-    Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their picture) and
-    NAME-beside.png (the photograph and that picture), and metrics.json of all. The square in the middle of a photograph is
-    taken; frame it as the generator's own pictures are framed.
+    Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their image) and
+    NAME-beside.png (the photograph and that image), and metrics.json of all. The square in the middle of a photograph is
+    taken; frame it as the generator's own images are framed.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
@@ -45,10 +45,10 @@ def invert(
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
-        mask: a grey picture, white where photographs are to be met; everywhere by default. Its middle square is taken too.
+        mask: a grey image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
-        max_pixels: refuse pictures of more pixels.
+        max_pixels: refuse images of more pixels.
     """
     report = Report(common)
     events = jobs.invert(
@@ -72,7 +72,7 @@ def invert(
         values = finished.values
         if not values:
             return ""
-        return f"wrote {out}  ({len(values['pictures'])} photographs, {values['seconds']:.1f} s, {values['optimizer']})"
+        return f"wrote {out}  ({len(values['images'])} photographs, {values['seconds']:.1f} s, {values['optimizer']})"
 
     report.follow(events, _told, outcome)
 
@@ -84,7 +84,7 @@ def _told(event: ItemDone) -> str:
     text = (
         f"{Path(event.item).stem}: PSNR {metrics['psnr']:.2f} dB, SSIM {metrics['ssim']:.3f}, "
         f"distance {metrics['distance']:.3f}; "
-        f"{metrics['left']:.1%} of the mean picture's error is left{where}"
+        f"{metrics['left']:.1%} of the mean image's error is left{where}"
     )
     if len(losses) > 1 and min(losses[1:]) >= losses[0]:
         text += "; nothing better was found than where it began: try a smaller --lr, or another --optimizer"

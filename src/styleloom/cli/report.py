@@ -107,5 +107,5 @@ class Report:
 
     def _advance(self, bar: Progress, task: Any, step: LoopProgress | Progressed, rate: float = 0.0) -> None:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
-        losses = f"{rate:.3g} pictures/s  {losses}" if rate else losses
+        losses = f"{rate:.3g} images/s  {losses}" if rate else losses
         bar.update(task, completed=step.index, total=step.total, losses=losses)

@@ -35,25 +35,25 @@ def stylize(
     existing: Existing,
     common: Common,
 ) -> None:
-    """Repaint a photograph in the style of one or more pictures.
+    """Repaint a photograph in the style of one or more images.
 
-    Pictures are files, or names of bundled ones: astronaut, cat, coffee, rocket, and the styles that
-    "styleloom data styles" draws. Stopped with Ctrl-C, the best picture so far is written.
+    Images are files, or names of bundled ones: astronaut, cat, coffee, rocket, and the styles that
+    "styleloom data styles" draws. Stopped with Ctrl-C, the best image so far is written.
 
     Args:
         content: photograph, or a folder or glob of them; or a video, for the methods of one pass.
-        style: one or more style pictures; for dumoulin names of its styles, for johnson the name or file of a network.
-        out: picture or video to write; for several photographs a folder.
-        method: gatys (minutes a picture), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
+        style: one or more style images; for dumoulin names of its styles, for johnson the name or file of a network.
+        out: image or video to write; for several photographs a folder.
+        method: gatys (minutes an image), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
-        mask: a grey picture for each style, white where it is painted; one serves two styles. Repeat the option.
-        content_mask: a grey picture, white where the photograph is to stay recognizable, as on faces; for gatys.
-        start: picture to start from, instead of --init.
-        preview_every: write the picture so far every so many steps.
-        batch: pictures of one size that are painted at once, in one pass.
+        mask: a grey image for each style, white where it is painted; one serves two styles. Repeat the option.
+        content_mask: a grey image, white where the photograph is to stay recognizable, as on faces; for gatys.
+        start: image to start from, instead of --init.
+        preview_every: write the image so far every so many steps.
+        batch: images of one size that are painted at once, in one pass.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
-        max_pixels: refuse pictures of more pixels.
+        max_pixels: refuse images of more pixels.
     """
     report, device = Report(common), common.torch_device()
     events = jobs.stylize(
@@ -82,12 +82,12 @@ def stylize(
         parts += [f"{values['frames']} frames" if "frames" in values else "", f"{event.seconds:.2f} s on {device}"]
         return f"wrote {event.out[0]}  ({', '.join(part for part in parts if part)})"
 
-    report.follow(events, tell, pictures_done)
+    report.follow(events, tell, images_done)
 
 
-def pictures_done(finished: Finished) -> str:
-    """A line about several pictures."""
+def images_done(finished: Finished) -> str:
+    """A line about several images."""
     if finished.done + finished.skipped < 2:
         return ""
     before = f", {finished.skipped} done before" if finished.skipped else ""
-    return f"{finished.done} pictures in {finished.seconds:.1f} s{before}"
+    return f"{finished.done} images in {finished.seconds:.1f} s{before}"

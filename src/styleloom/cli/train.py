@@ -1,4 +1,4 @@
-"""``styleloom train``: train networks on pictures of your own.
+"""``styleloom train``: train networks on images of your own.
 
 It is long because each method has its own arguments.
 """
@@ -38,7 +38,7 @@ from styleloom.papers.image2stylegan.objective import LAYERS, Weights
 from styleloom.tasks.invert import tools_of
 from styleloom.tasks.jobs.engine import check_apart
 from styleloom.tasks.jobs.generate import load_generator
-from styleloom.tasks.jobs.inputs import find, open_picture
+from styleloom.tasks.jobs.inputs import find, open_image
 
 from .options import Common
 from .report import Report
@@ -87,7 +87,7 @@ def johnson(
 
     Args:
         content: folders or zips of photographs.
-        style: the style picture, or the name of a bundled one.
+        style: the style image, or the name of a bundled one.
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
         base: a trained network to start from, of whatever style.
@@ -98,7 +98,7 @@ def johnson(
     hardware = launch.hardware(common)
     loop = johnson_.train(
         content,
-        open_picture(style),
+        open_image(style),
         chosen,
         out=out,
         base=network,
@@ -125,7 +125,7 @@ def dumoulin(
 
     Args:
         content: folders or zips of photographs.
-        style: a style picture, the name of a bundled one, or a folder of them. Repeat the option.
+        style: a style image, the name of a bundled one, or a folder of them. Repeat the option.
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
         base: a trained network to add the styles to, fitting only their own numbers; or to train further, with the very
@@ -133,11 +133,11 @@ def dumoulin(
         licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(dumoulin_.RECIPES, recipe, settings)
-    pictures = {Path(path).stem: open_picture(path) for item in style for path in find(item)}
+    images = {Path(path).stem: open_image(path) for item in style for path in find(item)}
     network = dumoulin_.load(base) if base else None
     loop = dumoulin_.train(
         content,
-        pictures,
+        images,
         chosen,
         out=out,
         base=network,
@@ -146,7 +146,7 @@ def dumoulin(
         resume=launch.resume,
     )
     _follow(loop, out, common, "dumoulin")
-    if network is not None and (out / MODEL).exists() and network.styles != tuple(pictures):
+    if network is not None and (out / MODEL).exists() and network.styles != tuple(images):
         joined = dumoulin_.join(network, dumoulin_.load(out / MODEL))
         dumoulin_.save(joined, out / "joined.safetensors", _licence(licence, base))
 
@@ -167,7 +167,7 @@ def ghiasi(
 
     Args:
         content: folders or zips of photographs.
-        style: a folder or zip of style pictures; its sub-folders are as likely as one another. Repeat the option.
+        style: a folder or zip of style images; its sub-folders are as likely as one another. Repeat the option.
         out: folder of the run.
         recipe: default: where the settings below start from.
         base: a trained model to start from.
@@ -198,7 +198,7 @@ def adain(
 
     Args:
         content: folders or zips of photographs.
-        style: a folder or zip of style pictures; each is as likely as another. Repeat the option.
+        style: a folder or zip of style images; each is as likely as another. Repeat the option.
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
         base: a trained network to start from.
@@ -223,7 +223,7 @@ def upscaler(
     launch: Launch,
     common: Common,
 ) -> None:
-    """Train a network that enlarges pictures four times (Johnson 2016).
+    """Train a network that enlarges images four times (Johnson 2016).
 
     Args:
         content: folders or zips of photographs.
@@ -260,10 +260,10 @@ def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
 
     train.__name__ = module.KIND
     train.__annotations__["settings"] = Annotated[dict[str, Any], module.PRESETS["64-small"]]
-    train.__doc__ = f"""Train a generator of pictures and its discriminator ({title}).
+    train.__doc__ = f"""Train a generator of images and its discriminator ({title}).
 
     Args:
-        data: folders or zips of pictures, best prepared by "styleloom data prepare".
+        data: folders or zips of images, best prepared by "styleloom data prepare".
         out: folder of the run.
         recipe: {", ".join(module.PRESETS)}: where the settings below start from.
         base: a trained model to start from: what fits of its weights is taken over.
@@ -387,10 +387,10 @@ def encoder(
     launch: Launch,
     common: Common,
 ) -> None:
-    """Train a network that reads a generator's latents off pictures (In-domain inversion, Zhu 2020).
+    """Train a network that reads a generator's latents off images (In-domain inversion, Zhu 2020).
 
     Args:
-        data: folders or zips of pictures of the generator's kind, best prepared by "styleloom data prepare".
+        data: folders or zips of images of the generator's kind, best prepared by "styleloom data prepare".
         generator: a name from "styleloom zoo", or a model file.
         out: folder of the run.
         recipe: default, paper or restyle: where the settings below start from.
@@ -420,7 +420,7 @@ def eigenbasis(
     licence: str = "unknown",
     common: Common,
 ) -> None:
-    """Compute the directions of a generator's latent space that its pictures depend on most.
+    """Compute the directions of a generator's latent space that its images depend on most.
 
     Args:
         generator: a name from "styleloom zoo", or a model file.
@@ -469,7 +469,7 @@ def learned_optimizer(
     launch: Launch,
     common: Common,
 ) -> None:
-    """Train an optimizer that inverts pictures in few steps.
+    """Train an optimizer that inverts images in few steps.
 
     Args:
         data: folders or zips of images of the generator's kind, unless --synthetic is 1.
@@ -518,14 +518,14 @@ def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None
     if tick.stopped:
         report.say(f"stopped at step {tick.index} of {tick.total}; --resume goes on")
     else:
-        report.say(f"{tick.total} steps done, the last in {tick.seconds:.0f} s ({tick.rate:.1f} pictures/s); wrote {out / MODEL}")
+        report.say(f"{tick.total} steps done, the last in {tick.seconds:.0f} s ({tick.rate:.1f} images/s); wrote {out / MODEL}")
     report.outcome(
         out=str(out),
         steps=tick.index,
         seconds=round(tick.seconds, 1),
         rate=round(tick.rate, 2),
         losses=tick.losses,
-        pictures=tick.pictures,
+        images=tick.images,
         skipped=tick.skipped,
         damaged=list(tick.damaged),
         stopped=tick.stopped,

@@ -11,7 +11,7 @@ from styleloom.tasks.jobs import ItemDone
 
 from .options import Common, Existing
 from .report import Report
-from .stylize import pictures_done
+from .stylize import images_done
 
 
 def translate(
@@ -40,7 +40,7 @@ def translate(
         content: image, or a folder or glob of them; or a video.
         out: image or video to write; for several images a folder.
         to: the domain to make: B, or A where the model goes both ways.
-        mask: a grey picture, white where the result is wanted; elsewhere the image stays as it is.
+        mask: a grey image, white where the result is wanted; elsewhere the image stays as it is.
         samples: images to make of each, with other noise, of a model with dropout.
         seed: of the first sample's noise.
         statistics: saved, or batch to let batch norm use each image's own.
@@ -74,4 +74,4 @@ def translate(
         what = event.values.get("size") or f"{event.values.get('frames')} frames"
         return f"wrote {', '.join(event.out)}  ({what}, {event.seconds:.2f} s on {device})"
 
-    report.follow(events, tell, pictures_done)
+    report.follow(events, tell, images_done)

@@ -1,4 +1,4 @@
-"""``styleloom upscale``: enlarge pictures four times."""
+"""``styleloom upscale``: enlarge images four times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from styleloom.tasks import jobs
 
 from .options import Common, Existing
 from .report import Report
-from .stylize import pictures_done
+from .stylize import images_done
 
 
 def upscale(
@@ -24,14 +24,14 @@ def upscale(
     existing: Existing,
     common: Common,
 ) -> None:
-    """Enlarge a picture four times, by a network that draws detail (Johnson 2016).
+    """Enlarge an image four times, by a network that draws detail (Johnson 2016).
 
     Args:
-        content: picture, or a folder or glob of them.
-        out: picture to write; for several a folder.
+        content: image, or a folder or glob of them.
+        out: image to write; for several a folder.
         model: upscale-x4 or a model file.
-        tile: pictures are enlarged in squares of so many pixels, which changes nothing but the memory it takes; 0: whole.
-        max_pixels: refuse pictures of more pixels.
+        tile: images are enlarged in squares of so many pixels, which changes nothing but the memory it takes; 0: whole.
+        max_pixels: refuse images of more pixels.
     """
     report, device = Report(common), common.torch_device()
     options = existing.options()
@@ -41,5 +41,5 @@ def upscale(
     report.follow(
         events,
         lambda event: f"wrote {event.out[0]}  ({event.values['size']}, {event.seconds:.2f} s on {device})",
-        pictures_done,
+        images_done,
     )

@@ -257,9 +257,9 @@ def _stylegan_discriminator(state: State, sides: list[int]) -> tuple[dict[str, T
 
 
 def _progan(state: State, path: Path, resolution: int | None) -> Converted:
-    """The generator; the discriminator of that repository sees the spread of pictures, not of features, and is not read."""
+    """The generator; the discriminator of that repository sees the spread of images, not of features, and is not read."""
     sides = _trained(_count(state, r"progression\.(\d+)\."), path, resolution)
-    first = state["progression.0.conv.0.conv.weight_orig"]  # [C, in, 4, 4], over a picture of one pixel with three around it
+    first = state["progression.0.conv.0.conv.weight_orig"]  # [C, in, 4, 4], over an image of one pixel with three around it
     converted = {
         "synthesis.dense.weight": first.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, first.shape[1]),
         "synthesis.bias": state["progression.0.conv.0.conv.bias"],

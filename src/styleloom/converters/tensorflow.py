@@ -146,7 +146,7 @@ def _progan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tuple[
 
 
 def _to_rgb(read: _Reader, side: int, whole: int, width: int, colors: int) -> None:
-    """The layer that makes a picture at a resolution; networks that never grew have one only, and the others are of no use."""
+    """The layer that makes an image at a resolution; networks that never grew have one only, and the others are of no use."""
     theirs, ours = f"ToRGB_lod{round(math.log2(whole // side))}", f"synthesis.b{side}.torgb"
     theirs = next((prefix + theirs for prefix in ("", "synthesis/") if f"{prefix}{theirs}/weight" in read.variables), "")
     if theirs:

@@ -1,1 +1,1 @@
-"""What knows no picture: errors, files, progress, settings, random numbers, precision, model files."""
+"""What knows no image: errors, files, progress, settings, random numbers, precision, model files."""

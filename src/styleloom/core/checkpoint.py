@@ -255,7 +255,7 @@ def read_run(path: Path, job: str) -> dict[str, Any]:
     """
     saved: dict[str, Any] = read_state(path)
     if saved.get("job") != job:
-        raise StyleLoomError(f"{path} belongs to a run with other pictures or settings; use the same ones, or remove the file")
+        raise StyleLoomError(f"{path} belongs to a run with other images or settings; use the same ones, or remove the file")
     return saved
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from .errors import StyleLoomError
 from .pickles import Object, Refused, check_archive, check_file
 
-MAGIC = {b"PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"\x89HDF": "an HDF5 file", b'{"': "a safetensors file"}
+MAGIC = {b"PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"\x89HDF": "an HDF5 file", b'{"': "a safetensors file"}
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Pictures as files and as sets."""
+"""Images as files and as sets."""
 
 import lazy_loader
 

@@ -16,23 +16,23 @@ from styleloom.core.files import check_parent, replacing
 from styleloom.core.progress import Progress
 
 from . import images
-from .datasets import Pictures
+from .datasets import ImageFiles
 
 
-def write_archive(out: str | Path, pictures: Iterable[tuple[Tensor, int | None]], total: int) -> Iterator[Progress]:
-    """Write pictures as they come, without loss, into a zip that StyleGAN code reads: PNGs in folders of a thousand, classes in
+def write_archive(out: str | Path, examples: Iterable[tuple[Tensor, int | None]], total: int) -> Iterator[Progress]:
+    """Write images as they come, without loss, into a zip that StyleGAN code reads: PNGs in folders of a thousand, classes in
     ``dataset.json``. It is there whole in the end or not at all.
 
     Args:
         out: a ``.zip``.
-        pictures: each [3, H, W] in [0, 1], or of bytes, with its class or None.
+        examples: images [3, H, W] in [0, 1], or of bytes, each with its class or None.
         total: how many there will be at most.
 
     Yields:
-        Progress after each picture.
+        Progress after each image.
 
     Raises:
-        StyleLoomError: another suffix, no pictures, or a disk that is full.
+        StyleLoomError: another suffix, no images, or a disk that is full.
     """
     out = Path(out)
     if out.suffix.lower() != ".zip":
@@ -42,24 +42,24 @@ def write_archive(out: str | Path, pictures: Iterable[tuple[Tensor, int | None]]
     count = 0
     with replacing(out) as beside:
         with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
-            for picture, label in pictures:
+            for image, label in examples:
                 name = f"{count // 1000:05d}/img{count:08d}.png"
-                archive.writestr(name, images.encoded(picture))
+                archive.writestr(name, images.encoded(image))
                 count += 1
                 if label is not None:
                     labels.append([name, label])
                 yield Progress(count, total)
             archive.writestr("dataset.json", json.dumps({"labels": labels or None}))
         if not count:
-            raise StyleLoomError(f"no pictures for {out}")
+            raise StyleLoomError(f"no images for {out}")
 
 
 @dataclass(frozen=True)
 class Survey(Progress):
-    """What was found out about a set of pictures so far.
+    """What was found out about a set of images so far.
 
     Attributes:
-        sizes: how many pictures there are of each (width, height).
+        sizes: how many images there are of each (width, height).
         damaged: of the others, ``{name: reason}``.
     """
 
@@ -67,11 +67,11 @@ class Survey(Progress):
     damaged: Mapping[str, str] = field(default_factory=dict)
 
 
-def survey(pictures: Pictures) -> Iterator[Survey]:
-    """Read each picture of a set, whole, and count."""
+def survey(dataset: ImageFiles) -> Iterator[Survey]:
+    """Read each image of a set, whole, and count."""
     sizes: Counter[tuple[int, int]] = Counter()
-    for index in range(len(pictures)):
-        picture = pictures.read(index)
-        if picture is not None:
-            sizes[(picture.shape[2], picture.shape[1])] += 1
-        yield Survey(index + 1, len(pictures), sizes=sizes, damaged=pictures.damaged)
+    for index in range(len(dataset)):
+        image = dataset.read(index)
+        if image is not None:
+            sizes[(image.shape[2], image.shape[1])] += 1
+        yield Survey(index + 1, len(dataset), sizes=sizes, damaged=dataset.damaged)

@@ -1,4 +1,4 @@
-"""Bundled pictures: four photographs from scikit-image's wheel, the sixteen drawn style pictures, and eight portraits."""
+"""Bundled images: four photographs from scikit-image's wheel, the sixteen drawn style images, and eight portraits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAMES = (*PHOTOGRAPHS, *STYLES)
 
 
 def is_bundled(name: str) -> bool:
-    """Whether a name means a bundled picture: a file of that name wins."""
+    """Whether a name means a bundled image: a file of that name wins."""
     return name in NAMES and not Path(name).exists()
 
 
 def bundled(name: str) -> Tensor:
-    """A bundled picture by name: a photograph as it is, or a style picture of 512 pixels.
+    """A bundled image by name: a photograph as it is, or a style image of 512 pixels.
 
     Args:
         name: one of ``NAMES``.
@@ -37,7 +37,7 @@ def bundled(name: str) -> Tensor:
     if name in STYLES:
         return draw(name)
     if name not in PHOTOGRAPHS:
-        raise StyleLoomError(f"no bundled picture {name!r}; choose one of {', '.join(NAMES)}")
+        raise StyleLoomError(f"no bundled image {name!r}; choose one of {', '.join(NAMES)}")
     from skimage import data  # takes a second, and only photographs need it
 
     array = np.array(getattr(data, PHOTOGRAPHS[name])(), dtype=np.float32)  # [H, W, 3]

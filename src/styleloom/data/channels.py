@@ -37,7 +37,7 @@ def read_channels(path: str | Path | BinaryIO, *, name: str | None = None, max_p
     if suffix not in ARRAYS:
         return images.read(path, max_pixels=max_pixels, name=name)
     if isinstance(path, str | Path) and not Path(path).is_file():
-        raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
+        raise StyleLoomError(f"no such image: {path}; give the path of an image file")
     try:
         if suffix == ".npy":
             array = np.load(path, allow_pickle=False)

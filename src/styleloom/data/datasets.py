@@ -1,6 +1,6 @@
-"""Training pictures: folders and zips, read, cut and turned the same way in every run and on every worker.
+"""Training images: folders and zips, read, cut and turned the same way in every run and on every worker.
 
-Which pictures make up batch t, and how each is cut, is a pure function of (seed, t, place in the batch). So a run resumes
+Which images make up batch t, and how each is cut, is a pure function of (seed, t, place in the batch). So a run resumes
 exactly from its step number alone, and however many processes share a batch, it is the same batch.
 
 It is long because folders, zips, labels, crops and batches are one chain, read from top to bottom.
@@ -31,24 +31,24 @@ from .channels import ARRAYS, read_channels
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
 Many = Callable[[Sequence[int], Sequence[RandomState]], tuple[Tensor, ...]]
-CLASSES = 10_000  # that any set may have; larger ones as many as pictures
-KEPT = 2**32  # bytes of reduced pictures that a set keeps in memory
+CLASSES = 10_000  # that any set may have; larger ones as many as images
+KEPT = 2**32  # bytes of reduced images that a set keeps in memory
 
 
-class Pictures:
-    """Pictures [3, H, W] in [0, 1] of folders and zips, by number; damaged ones are counted, named and passed over.
+class ImageFiles:
+    """Images [3, H, W] in [0, 1] of folders and zips, by number; damaged ones are counted, named and passed over.
 
     Args:
-        sources: folders (searched in depth), ``.zip`` files or picture files.
-        shorter: reduce larger pictures to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
-        channels: take ``.npy`` arrays and all channels and bits of TIFF files: pictures are [C, H, W].
+        sources: folders (searched in depth), ``.zip`` files or image files.
+        shorter: reduce larger images to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
+        channels: take ``.npy`` arrays and all channels and bits of TIFF files: images are [C, H, W].
 
     Raises:
-        StyleLoomError: a source that is not there, or no picture in any of them.
+        StyleLoomError: a source that is not there, or no image in any of them.
 
     Attributes:
-        damaged: ``{name: reason}`` of the pictures that could not be read so far.
-        locations: of each picture, its folder or zip and its name in there.
+        damaged: ``{name: reason}`` of the images that could not be read so far.
+        locations: of each image, its folder or zip and its name in there.
     """
 
     def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None, channels: bool = False) -> None:
@@ -63,7 +63,7 @@ class Pictures:
         for source in sources:
             self._add(Path(source))
         if not self._readers:
-            raise StyleLoomError(f"no picture in {', '.join(map(str, sources))}; wanted {', '.join(sorted(images.SUFFIXES))}")
+            raise StyleLoomError(f"no image in {', '.join(map(str, sources))}; wanted {', '.join(sorted(images.SUFFIXES))}")
 
     def _add(self, source: Path) -> None:
         if source.is_dir():
@@ -87,7 +87,7 @@ class Pictures:
             raise StyleLoomError(f"no such folder or file: {source}")
 
     def _wanted(self, name: str) -> bool:
-        return is_picture(name, ARRAYS if self._channels else ())
+        return is_image(name, ARRAYS if self._channels else ())
 
     def _read(self, file: Any, name: str | None = None) -> Tensor:
         return read_channels(file, name=name) if self._channels else images.read(file, name=name)
@@ -96,132 +96,132 @@ class Pictures:
         return len(self._readers)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Picture [3, H, W]; in the place of a damaged one, any other that can be read, always the same."""
+        """Image [3, H, W]; in the place of a damaged one, any other that can be read, always the same."""
         return self.find(index)[1]
 
     def find(self, index: int, rng: RandomState | None = None, among: Sequence[int] | None = None) -> tuple[int, Tensor]:
-        """The number of the picture that is found at ``index``, and it.
+        """The number of the image that is found at ``index``, and it.
 
-        In the place of a damaged one stands any other, each as often as another: wherever the damaged ones lie, no picture is
+        In the place of a damaged one stands any other, each as often as another: wherever the damaged ones lie, no image is
         seen more often than the rest.
 
         Args:
-            index: of the picture; beyond the last one it begins anew.
+            index: of the image; beyond the last one it begins anew.
             rng: chooses the other; unless given, it follows from ``index``.
             among: numbers to choose from; all by default.
         """
         index %= len(self)
-        picture = self.read(index)
-        if picture is not None:
-            return index, picture
+        image = self.read(index)
+        if image is not None:
+            return index, image
         rng = rng if rng is not None else RandomState([index, len(self)])
         left = list(range(len(self)) if among is None else among)
         while left:
             index = left.pop(rng.randint(len(left)))
-            if (picture := self.read(index)) is not None:
-                return index, picture
+            if (image := self.read(index)) is not None:
+                return index, image
         raise self.unreadable()
 
     def unreadable(self) -> StyleLoomError:
         """What to say where none can be read."""
         name, reason = next(iter(self.damaged.items()))
-        return StyleLoomError(f"none of the {len(self)} pictures can be read, for example {name}: {reason}")
+        return StyleLoomError(f"none of the {len(self)} images can be read, for example {name}: {reason}")
 
     def kept(self, index: int) -> Tensor | None:
-        """Picture [3, H, W] of 8-bit numbers, where it was read before and is kept."""
+        """Image [3, H, W] of 8-bit numbers, where it was read before and is kept."""
         return self._kept.get(index)
 
     def read(self, index: int) -> Tensor | None:
-        """Picture [3, H, W]; None where it is damaged."""
+        """Image [3, H, W]; None where it is damaged."""
         name, reader = self._readers[index]
         if name in self.damaged:
             return None
         if index in self._kept:
             return self._kept[index].float() / 255
         try:
-            picture = reader()
+            image = reader()
         except (StyleLoomError, OSError) as error:
             self.damaged[name] = str(error)
             return None
         if self.shorter is None:
-            return self._keep_exactly(index, picture[0])
-        height, width = picture.shape[-2:]
+            return self._keep_exactly(index, image[0])
+        height, width = image.shape[-2:]
         scale = min(1, self.shorter / min(height, width))
-        picture = images.resize(picture, (round(height * scale), round(width * scale)))
-        kept = torch.from_numpy(images.to_uint8(picture)).permute(2, 0, 1)
+        image = images.resize(image, (round(height * scale), round(width * scale)))
+        kept = torch.from_numpy(images.to_uint8(image)).permute(2, 0, 1)
         if self._room >= kept.numel():
             self._room -= kept.numel()
             self._kept[index] = kept
         return kept.float() / 255
 
-    def _keep_exactly(self, index: int, picture: Tensor) -> Tensor:
-        """Keep a picture [C, H, W] of 8-bit numbers, where all channels are read; others are read again each time."""
-        numbers = (picture * 255).round()
-        if self._channels and self._room >= picture.numel() and torch.equal(numbers / 255, picture):
-            self._room -= picture.numel()
+    def _keep_exactly(self, index: int, image: Tensor) -> Tensor:
+        """Keep an image [C, H, W] of 8-bit numbers, where all channels are read; others are read again each time."""
+        numbers = (image * 255).round()
+        if self._channels and self._room >= image.numel() and torch.equal(numbers / 255, image):
+            self._room -= image.numel()
             self._kept[index] = numbers.to(torch.uint8)
-        return picture
+        return image
 
 
 class SquareImages:
-    """Square pictures of one size, and the class of each.
+    """Square images of one size, and the class of each.
 
     Args:
-        sources: see :class:`Pictures`.
+        sources: see :class:`ImageFiles`.
         resolution: their side; the middle of others is cut out and resized.
         conditional: read classes, from a source's ``dataset.json`` (``{"labels": [[name, class], ...]}``, as NVIDIA's
             dataset_tool writes it) or else from the names of its sub-folders.
 
     Raises:
-        StyleLoomError: what :class:`Pictures` refuses, or classes asked for that are not there for each picture.
+        StyleLoomError: what :class:`ImageFiles` refuses, or classes asked for that are not there for each image.
 
     Attributes:
         classes: their names; none unless ``conditional``.
-        labels: each picture's class, by number.
-        damaged: see :class:`Pictures`.
+        labels: each image's class, by number.
+        damaged: see :class:`ImageFiles`.
     """
 
     def __init__(self, sources: Sequence[str | Path] | str | Path, resolution: int, *, conditional: bool = False) -> None:
-        self.pictures, self.resolution = Pictures(sources, shorter=resolution), resolution
-        self.damaged = self.pictures.damaged
+        self.images, self.resolution = ImageFiles(sources, shorter=resolution), resolution
+        self.damaged = self.images.damaged
         self.classes: list[str] = []
         self.labels: list[int] = []
         if conditional:
-            self.labels, self.classes = labels_of(self.pictures)
+            self.labels, self.classes = labels_of(self.images)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Picture [3, resolution, resolution] in [0, 1]; in the place of a damaged one, the next that can be read."""
-        return squared(self.pictures[index], self.resolution)
+        """Image [3, resolution, resolution] in [0, 1]; in the place of a damaged one, the next that can be read."""
+        return squared(self.images[index], self.resolution)
 
     def read(self, index: int) -> Tensor | None:
-        """Picture [3, resolution, resolution] in [0, 1]; None where it is damaged."""
-        picture = self.pictures.read(index)
-        return None if picture is None else squared(picture, self.resolution)
+        """Image [3, resolution, resolution] in [0, 1]; None where it is damaged."""
+        image = self.images.read(index)
+        return None if image is None else squared(image, self.resolution)
 
     def example(self, mirror: bool) -> Item:
-        """What makes a training example: picture [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its own."""
+        """What makes a training example: image [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its own."""
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
-            place, picture = self.pictures.find(index, rng)
-            picture = squared(picture, self.resolution) * 2 - 1
+            place, image = self.images.find(index, rng)
+            image = squared(image, self.resolution) * 2 - 1
             if mirror and rng.rand() < 0.5:
-                picture = picture.flip(2)
+                image = image.flip(2)
             c = torch.zeros(len(self.classes))
             if self.classes:
                 c[self.labels[place]] = 1
-            return picture, c, torch.tensor(rng.randint(2**31))
+            return image, c, torch.tensor(rng.randint(2**31))
 
         return item
 
     def examples(self, mirror: bool) -> Many:
-        """What makes the examples of :meth:`example` of a whole batch at once; sets whose pictures have their size are fast."""
+        """What makes the examples of :meth:`example` of a whole batch at once; sets whose images have their size are fast."""
         one = self.example(mirror)
 
         def many(indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:
-            kept = [self.pictures.kept(index) for index in indices]
+            kept = [self.images.kept(index) for index in indices]
             side = (3, self.resolution, self.resolution)
             if any(each is None or tuple(each.shape) != side for each in kept):
                 return stacked(one(index, rng) for index, rng in zip(indices, rngs, strict=True))
@@ -242,39 +242,39 @@ def stacked(examples: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return tuple(torch.stack(parts) for parts in zip(*examples, strict=True))
 
 
-def squared(picture: Tensor, side: int, way: str = "crop") -> Tensor:
-    """A picture [3, H, W] as a square [3, side, side].
+def squared(image: Tensor, side: int, way: str = "crop") -> Tensor:
+    """An image [3, H, W] as a square [3, side, side].
 
     Args:
-        picture: in [0, 1].
+        image: in [0, 1].
         side: in pixels.
         way: ``"crop"`` keeps the middle, ``"pad"`` repeats the border, ``"stretch"`` squeezes the longer side.
     """
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     if way == "crop":
         short = min(height, width)
         top, left = (height - short) // 2, (width - short) // 2
-        picture = picture[:, top : top + short, left : left + short]
+        image = image[:, top : top + short, left : left + short]
     elif way == "pad":
         high, wide = max(0, width - height), max(0, height - width)
         around = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
-        picture = F.pad(picture[None], around, mode="replicate")[0]
-    return images.resize(picture[None], (side, side))[0] if picture.shape[1:] != (side, side) else picture
+        image = F.pad(image[None], around, mode="replicate")[0]
+    return images.resize(image[None], (side, side))[0] if image.shape[1:] != (side, side) else image
 
 
-def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
-    """Each picture's class by number, and the classes' names; see :class:`SquareImages`, also for what is refused."""
-    tables = {source: _table(source) for source, _ in pictures.locations}
-    folders = {source: _class_folders([name for other, name in pictures.locations if other == source]) for source in tables}
+def labels_of(dataset: ImageFiles) -> tuple[list[int], list[str]]:
+    """Each image's class by number, and the classes' names; see :class:`SquareImages`, also for what is refused."""
+    tables = {source: _table(source) for source, _ in dataset.locations}
+    folders = {source: _class_folders([name for other, name in dataset.locations if other == source]) for source in tables}
     labels: list[str | int] = []
-    for source, name in pictures.locations:
+    for source, name in dataset.locations:
         table = tables[source]
         label = _whole(table.get(name)) if table is not None else folders[source].get(name)
         if not isinstance(label, str | int):
             reason = (
                 f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
             )
-            raise StyleLoomError(f"{source}: no class for {name}: {reason}; give each picture one whole number, or a sub-folder")
+            raise StyleLoomError(f"{source}: no class for {name}: {reason}; give each image one whole number, or a sub-folder")
         labels.append(label)
     if all(isinstance(label, int) for label in labels):
         numbers = [int(label) for label in labels]
@@ -289,7 +289,7 @@ def labels_of(pictures: Pictures) -> tuple[list[int], list[str]]:
 
 
 def _class_folders(names: Sequence[str]) -> dict[str, str]:
-    """The folder that says a picture's class: the highest, below those that all pictures of the source share."""
+    """The folder that says an image's class: the highest, below those that all images of the source share."""
     parts = {name: PurePosixPath(name).parts for name in names}
     while parts and min(map(len, parts.values())) > 2 and len({each[0] for each in parts.values()}) == 1:
         parts = {name: each[1:] for name, each in parts.items()}
@@ -323,7 +323,7 @@ def _table(source: Path) -> dict[str, Any] | None:
         raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {expected}") from error
 
 
-def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_picture: Callable[..., Tensor]) -> Read:
+def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_image: Callable[..., Tensor]) -> Read:
     def read() -> Tensor:
         try:
             data = archive.read(name)
@@ -335,13 +335,13 @@ def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_picture: Call
             RuntimeError,
         ) as error:  # damaged, encrypted, or packed otherwise
             raise StyleLoomError(f"cannot read {file}: {error}") from error
-        return read_picture(io.BytesIO(data), name=file)
+        return read_image(io.BytesIO(data), name=file)
 
     return read
 
 
-def is_picture(name: str, more: Collection[str] = ()) -> bool:
-    """Whether a file is a picture by its name, or has one of ``more`` suffixes; hidden files and what macOS puts beside pictures
+def is_image(name: str, more: Collection[str] = ()) -> bool:
+    """Whether a file is an image by its name, or has one of ``more`` suffixes; hidden files and what macOS puts beside images
     are none."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
@@ -359,27 +359,27 @@ def order(count: int, seed: int, first: int, many: int) -> list[int]:
 
 
 def random_crop(
-    picture: Tensor, size: int, rng: RandomState, *, flip: bool = True, smallest: float = 0.5, enlarge: bool = False
+    image: Tensor, size: int, rng: RandomState, *, flip: bool = True, smallest: float = 0.5, enlarge: bool = False
 ) -> Tensor:
     """A square of random place and of ``smallest`` to all of the shorter side, scaled to ``size``: [3, H, W] -> [3, S, S].
 
-    It is no smaller than ``size`` where the picture allows, but with ``enlarge``.
+    It is no smaller than ``size`` where the image allows, but with ``enlarge``.
     """
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     shorter = min(height, width)
     least = shorter * smallest if enlarge else max(size, shorter * smallest)
     side = max(1, min(shorter, round(least + rng.uniform() * (shorter - least))))
     top, left = rng.randint(0, height - side + 1), rng.randint(0, width - side + 1)
-    cut = picture[:, top : top + side, left : left + side]
+    cut = image[:, top : top + side, left : left + side]
     cut = images.resize(cut[None], (size, size))[0] if side != size else cut
     return cut.flip(2) if flip and rng.uniform() < 0.5 else cut
 
 
-def recolored(picture: Tensor, rng: RandomState) -> Tensor:
-    """The same picture in other colors: hues turned, saturation and contrast changed, at times inverted. [3, H, W]."""
+def recolored(image: Tensor, rng: RandomState) -> Tensor:
+    """The same image in other colors: hues turned, saturation and contrast changed, at times inverted. [3, H, W]."""
     angle, saturation, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.6), rng.uniform(0.7, 1.3)
-    yiq = images.rgb_to_yiq(picture[None])
-    turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=picture.dtype) * saturation
+    yiq = images.rgb_to_yiq(image[None])
+    turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=image.dtype) * saturation
     luma = yiq[:, :1] if rng.uniform() < 0.85 else 1 - yiq[:, :1]
     luma = (luma - 0.5) * contrast + 0.5
     colors = torch.einsum("ij,njhw->nihw", turn, yiq[:, 1:])
@@ -405,8 +405,8 @@ def batches(
     many processes there are.
 
     Args:
-        item: makes one example, a tuple of tensors, of picture ``index``, with a random state of its own.
-        count: how many pictures there are.
+        item: makes one example, a tuple of tensors, of image ``index``, with a random state of its own.
+        count: how many images there are.
         sample_indices: of the examples of a batch, in the endless row of them.
         many: makes the very examples that ``item`` makes, a whole batch of them at once.
         workers: threads that make batches beforehand, each its own.

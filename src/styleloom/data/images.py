@@ -1,6 +1,6 @@
-"""Pictures in and out, and what is done to them as pictures: size, color spaces, color transfer.
+"""Images in and out, and what is done to them as images: size, color spaces, color transfer.
 
-A picture is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. Only this module and ``output`` use Pillow.
+An image is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. Only this module and ``output`` use Pillow.
 
 It is long because every pixel format of every reader passes through here.
 """
@@ -28,7 +28,7 @@ MAX_PIXELS = 100_000_000
 # Only formats that Pillow decodes by itself: no PostScript, no external program.
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
-# Files of a folder that are taken for pictures.
+# Files of a folder that are taken for images.
 SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
 TRANSPARENT = ("RGBA", "LA", "La", "RGBa")
 KEEP_COLOR = ("none", "luminance", "matching")
@@ -46,14 +46,14 @@ def read(
     name: str | None = None,
     paper: float = 1.0,
 ) -> Tensor:
-    """Read a picture file.
+    """Read an image file.
 
     EXIF rotation and an embedded ICC profile are applied, transparency is laid over white (``paper``), grey is expanded, 16-bit
     greys keep their precision, and of an animation the first frame is taken.
 
     Args:
         path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
-        max_pixels: refuse pictures of more pixels than this before decoding them.
+        max_pixels: refuse images of more pixels than this before decoding them.
         as_bytes: keep 8-bit numbers, a quarter of the memory.
         name: what errors call it, instead of ``path``.
         paper: grey that transparency is laid over, 1 for white.
@@ -62,12 +62,12 @@ def read(
         [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
 
     Raises:
-        StyleLoomError: no such file, not a picture, damaged, or too large.
+        StyleLoomError: no such file, not an image, damaged, or too large.
     """
     if isinstance(path, str | Path):
         path = Path(path)
         if not path.exists():
-            raise StyleLoomError(f"no such picture: {path}; give the path of an image file")
+            raise StyleLoomError(f"no such image: {path}; give the path of an image file")
         if path.is_dir():
             raise StyleLoomError(f"{path} is a folder; give the path of an image file")
     label = name or path
@@ -85,14 +85,14 @@ def read(
     except PermissionError as error:
         raise StyleLoomError(f"cannot read {label}: permission denied") from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
-        reason = "not a picture that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
+        reason = "not an image that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
         raise StyleLoomError(f"cannot read {label}: {reason}; wanted {', '.join(READABLE)}") from error
-    picture = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
-    return (picture * 255).round().to(torch.uint8) if as_bytes and picture.is_floating_point() else picture
+    image = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    return (image * 255).round().to(torch.uint8) if as_bytes and image.is_floating_point() else image
 
 
 def animated(path: str | Path) -> bool:
-    """Whether a file is a picture of several frames; False where it cannot be read."""
+    """Whether a file is an image of several frames; False where it cannot be read."""
     try:
         with opened(path) as file:
             return getattr(file, "n_frames", 1) > 1
@@ -101,7 +101,7 @@ def animated(path: str | Path) -> bool:
 
 
 def opened(path: str | Path | BinaryIO) -> Image.Image:
-    """A picture whose size is known and which is not decoded yet, however large."""
+    """An image whose size is known and which is not decoded yet, however large."""
     # Pillow's own limit is global, warns first and cannot be given by call; ours is checked before any decoding.
     with _bomb_limit, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,7 +113,7 @@ def opened(path: str | Path | BinaryIO) -> Image.Image:
 
 
 def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0) -> np.ndarray:
-    """A float32 array [H, W, 3] in [0, 1] of an opened picture; with ``as_bytes``, 8-bit numbers where it has only those."""
+    """A float32 array [H, W, 3] in [0, 1] of an opened image; with ``as_bytes``, 8-bit numbers where it has only those."""
     profile = file.info.get("icc_profile")
     image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -142,7 +142,7 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
 
 
 def transparency(image: Image.Image) -> Image.Image | None:
-    """The opacity of a picture, 255 where nothing shines through, or None where it has none."""
+    """The opacity of an image, 255 where nothing shines through, or None where it has none."""
     if image.mode == "P" and "transparency" not in image.info:
         return None
     image = _see_through(image)
@@ -150,7 +150,7 @@ def transparency(image: Image.Image) -> Image.Image | None:
 
 
 def _see_through(image: Image.Image) -> Image.Image:
-    """RGBA of a picture with a palette, or with a color that is see-through; others as they are."""
+    """RGBA of an image with a palette, or with a color that is see-through; others as they are."""
     if image.mode not in ("P", "PA") and not (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
         return image
     hidden = image.info.get("transparency")
@@ -173,14 +173,14 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def check_writable(path: str | Path) -> Path:
-    """Raise StyleLoomError unless a picture can be written at ``path``; call it before hours of work.
+    """Raise StyleLoomError unless an image can be written at ``path``; call it before hours of work.
 
     Raises:
         StyleLoomError: an unknown suffix, a missing or unwritable folder, or a folder in the file's place.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITABLE:
-        raise StyleLoomError(f"cannot write {path}: unknown picture format {path.suffix!r}; use one of {', '.join(WRITABLE)}")
+        raise StyleLoomError(f"cannot write {path}: unknown image format {path.suffix!r}; use one of {', '.join(WRITABLE)}")
     if path.is_dir():
         raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
     check_parent(path)
@@ -197,15 +197,15 @@ def to_integers(image: Tensor, depth: int = 8) -> np.ndarray:
     Raises:
         StyleLoomError: another shape, or values that are not finite.
     """
-    picture = image[0] if image.ndim == 4 and image.shape[0] == 1 else image
-    if picture.ndim != 3 or picture.shape[0] != 3:
-        raise StyleLoomError(f"a picture of shape {list(image.shape)} cannot be written; wanted [1, 3, H, W]")
-    if picture.dtype == torch.uint8:
-        pixels = picture.permute(1, 2, 0).cpu().contiguous().numpy()
+    single = image[0] if image.ndim == 4 and image.shape[0] == 1 else image
+    if single.ndim != 3 or single.shape[0] != 3:
+        raise StyleLoomError(f"an image of shape {list(image.shape)} cannot be written; wanted [1, 3, H, W]")
+    if single.dtype == torch.uint8:
+        pixels = single.permute(1, 2, 0).cpu().contiguous().numpy()
         return pixels if depth == 8 else pixels.astype(np.uint16) * 257
-    if not torch.isfinite(picture).all():
-        raise StyleLoomError("the picture holds values that are not finite numbers, so nothing was written")
-    rounded = (picture.detach().float().clamp(0, 1) * (2**depth - 1)).round().to(torch.uint8 if depth == 8 else torch.uint16)
+    if not torch.isfinite(single).all():
+        raise StyleLoomError("the image holds values that are not finite numbers, so nothing was written")
+    rounded = (single.detach().float().clamp(0, 1) * (2**depth - 1)).round().to(torch.uint8 if depth == 8 else torch.uint16)
     return rounded.permute(1, 2, 0).cpu().contiguous().numpy()
 
 
@@ -215,7 +215,7 @@ def to_uint8(image: Tensor) -> np.ndarray:
 
 
 def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
-    """Write a picture whole or not at all: into a file beside ``path`` first, which then takes its name.
+    """Write an image whole or not at all: into a file beside ``path`` first, which then takes its name.
 
     Args:
         image: [1, 3, H, W] or [3, H, W] in [0, 1]; rounded to 8 bits.
@@ -223,31 +223,31 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
         quality: 1 to 100, for JPEG and WebP.
 
     Raises:
-        StyleLoomError: a path that cannot be written, a full disk, or a tensor that is no picture.
+        StyleLoomError: a path that cannot be written, a full disk, or a tensor that is no image.
     """
     path = check_writable(path)
-    picture = Image.fromarray(to_uint8(image))
+    encoded_image = Image.fromarray(to_uint8(image))
     with replacing(path) as beside:
-        picture.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
+        encoded_image.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
 
 
 def encoded(image: Tensor) -> bytes:
-    """A picture [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes, as a PNG file's content."""
+    """An image [1, 3, H, W] or [3, H, W] in [0, 1], or of bytes, as a PNG file's content."""
     file = BytesIO()
     Image.fromarray(to_uint8(image)).save(file, format="PNG", compress_level=6)
     return file.getvalue()
 
 
 def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
-    """Write pictures [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colors a frame.
+    """Write images [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colors a frame.
 
     Raises:
-        StyleLoomError: as :func:`write`, or no pictures.
+        StyleLoomError: as :func:`write`, or no images.
     """
     path = Path(path)
     check_parent(path)
     if not frames:
-        raise StyleLoomError(f"cannot write {path}: no pictures")
+        raise StyleLoomError(f"cannot write {path}: no images")
     first, *others = [Image.fromarray(to_uint8(frame)) for frame in frames]
     with replacing(path) as beside:
         first.save(beside, format="GIF", save_all=True, append_images=others, duration=max(20, round(100 / rate) * 10), loop=0)
@@ -269,7 +269,7 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:
-    """(H, W) of the picture with its longer side at ``longest`` pixels and its proportions kept."""
+    """(H, W) of the image with its longer side at ``longest`` pixels and its proportions kept."""
     height, width = image.shape[-2:]
     scale = longest / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
@@ -307,7 +307,7 @@ def yiq_to_rgb(image: Tensor) -> Tensor:
 
 
 def keep_luminance(painted: Tensor, content: Tensor) -> Tensor:
-    """The painted picture's luma with the content's colors: both [N, 3, H, W] in [0, 1], of one size."""
+    """The painted image's luma with the content's colors: both [N, 3, H, W] in [0, 1], of one size."""
     luma, colors = rgb_to_yiq(painted)[:, :1], rgb_to_yiq(content)[:, 1:]
     return yiq_to_rgb(torch.cat([luma, colors], dim=1)).clamp(0, 1)
 
@@ -327,7 +327,7 @@ def match_color(image: Tensor, reference: Tensor) -> Tensor:
     """
     pixels, target = image.double().flatten(2), reference.double().flatten(2)
     mean, target_mean = pixels.mean(2, keepdim=True), target.mean(2, keepdim=True)
-    ridge = 1e-6 * torch.eye(3, dtype=torch.float64, device=image.device)  # a flat picture has no covariance to invert
+    ridge = 1e-6 * torch.eye(3, dtype=torch.float64, device=image.device)  # a flat image has no covariance to invert
     covariance = (pixels - mean) @ (pixels - mean).mT / pixels.shape[2] + ridge
     target_covariance = (target - target_mean) @ (target - target_mean).mT / target.shape[2] + ridge
     root, inverse_root = _symmetric_power(covariance, 0.5), _symmetric_power(covariance, -0.5)
@@ -354,14 +354,14 @@ def _grey(image: Tensor) -> Tensor:
 
 
 def grid(rows: Sequence[Tensor], gap: int = 4) -> Tensor:
-    """Rows of pictures of one size, [N, 3, H, W] each -> one sheet [1, 3, H', W'] on white."""
+    """Rows of images of one size, [N, 3, H, W] each -> one sheet [1, 3, H', W'] on white."""
     height, width = rows[0].shape[-2:]
     columns = max(len(row) for row in rows)
     sheet = torch.ones(1, 3, len(rows) * (height + gap) - gap, columns * (width + gap) - gap)
     for top, row in enumerate(rows):
-        for left, picture in enumerate(row.clamp(0, 1).cpu()):
+        for left, image in enumerate(row.clamp(0, 1).cpu()):
             y, x = top * (height + gap), left * (width + gap)
-            sheet[0, :, y : y + height, x : x + width] = picture
+            sheet[0, :, y : y + height, x : x + width] = image
     return sheet
 
 
@@ -370,22 +370,22 @@ def _symmetric_power(matrix: Tensor, exponent: float) -> Tensor:
     return vectors @ torch.diag_embed(values.clamp_min(1e-12) ** exponent) @ vectors.mT
 
 
-def floats(picture: Tensor) -> Tensor:
-    """A picture or a part of one in [0, 1], from 8-bit numbers where it is kept so."""
-    return picture.float() / 255 if picture.dtype == torch.uint8 else picture
+def floats(image: Tensor) -> Tensor:
+    """An image or a part of one in [0, 1], from 8-bit numbers where it is kept so."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
-def like(painted: Tensor, picture: Tensor) -> Tensor:
-    """Clipped to [0, 1] and of the dtype of ``picture``: rounded to 8 bits where that is."""
+def like(painted: Tensor, image: Tensor) -> Tensor:
+    """Clipped to [0, 1] and of the dtype of ``image``: rounded to 8 bits where that is."""
     painted = painted.clamp(0, 1)
-    return (painted * 255).round().to(torch.uint8) if picture.dtype == torch.uint8 else painted
+    return (painted * 255).round().to(torch.uint8) if image.dtype == torch.uint8 else painted
 
 
-def as_images(picture: Any, name: str = "picture") -> Tensor:
-    """Whatever holds pictures as a tensor.
+def as_images(image: Any, name: str = "image") -> Tensor:
+    """Whatever holds images as a tensor.
 
     Args:
-        picture: a file, a PIL image, an array [H, W] or [H, W, 3] (8 or 16 bits, or floats in [0, 1]), or a tensor [3, H, W] or
+        image: a file, a PIL image, an array [H, W] or [H, W, 3] (8 or 16 bits, or floats in [0, 1]), or a tensor [3, H, W] or
             [N, 3, H, W] (floats in [0, 1] or bytes).
         name: what errors call it.
 
@@ -395,23 +395,23 @@ def as_images(picture: Any, name: str = "picture") -> Tensor:
     Raises:
         StyleLoomError: anything else, numbers far outside of [0, 1], or none at all.
     """
-    if isinstance(picture, str | Path):
-        return read(picture)
-    if isinstance(picture, Image.Image):
-        return torch.from_numpy(np.array(_to_rgb_array(picture), dtype=np.float32)).permute(2, 0, 1)[None]
-    if isinstance(picture, np.ndarray):
-        whole = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(picture.dtype)
-        shaped = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
-        if not shaped or (whole is None and picture.dtype.kind != "f"):
-            description = f"an array of {picture.dtype} of shape {list(picture.shape)}"
+    if isinstance(image, str | Path):
+        return read(image)
+    if isinstance(image, Image.Image):
+        return torch.from_numpy(np.array(_to_rgb_array(image), dtype=np.float32)).permute(2, 0, 1)[None]
+    if isinstance(image, np.ndarray):
+        whole = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}.get(image.dtype)
+        shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+        if not shaped or (whole is None and image.dtype.kind != "f"):
+            description = f"an array of {image.dtype} of shape {list(image.shape)}"
             raise StyleLoomError(f"{name} is {description}; wanted [H, W, 3] or [H, W]")
-        array = picture.astype(np.float32) / (whole or 1)
-        picture = torch.from_numpy(np.stack([array] * 3, 2) if array.ndim == 2 else array).permute(2, 0, 1)
-    if not isinstance(picture, Tensor):
-        raise StyleLoomError(f"{name} is a {type(picture).__name__}; wanted a file, a PIL image, an array or a tensor")
-    tensor = floats(picture[None] if picture.ndim == 3 else picture)
+        array = image.astype(np.float32) / (whole or 1)
+        image = torch.from_numpy(np.stack([array] * 3, 2) if array.ndim == 2 else array).permute(2, 0, 1)
+    if not isinstance(image, Tensor):
+        raise StyleLoomError(f"{name} is a {type(image).__name__}; wanted a file, a PIL image, an array or a tensor")
+    tensor = floats(image[None] if image.ndim == 3 else image)
     if tensor.ndim != 4 or tensor.shape[1] != 3 or not tensor.is_floating_point() or not tensor.numel():
-        raise StyleLoomError(f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
+        raise StyleLoomError(f"{name} is {image.dtype} of shape {list(image.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
     least, most = (float(value) for value in tensor.aminmax())
     if not (least > -0.5 and most < 1.5):  # what networks make may lie somewhat outside
         hint = "; divide by 255" if most > 2 else ""

@@ -1,4 +1,4 @@
-"""What style transfer is given, checked before anything is computed: pictures, masks and shares of several styles."""
+"""What style transfer is given, checked before anything is computed: images, masks and shares of several styles."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 
 
-def check_pictures(content: Tensor, styles: Sequence[Tensor], init: Tensor | None = None) -> None:
+def check_images(content: Tensor, styles: Sequence[Tensor], init: Tensor | None = None) -> None:
     """Raise StyleLoomError unless every one is a float [1, 3, H, W] and there is at least one style."""
     if not styles:
-        raise StyleLoomError("no style picture; give at least one")
+        raise StyleLoomError("no style image; give at least one")
     named = [("content", content), *((f"style {index}", style) for index, style in enumerate(styles, 1))]
-    for name, picture in [*named, *([("init", init)] if init is not None else [])]:
-        if picture.ndim != 4 or picture.shape[0] != 1 or picture.shape[1] != 3 or not picture.is_floating_point():
-            raise StyleLoomError(
-                f"{name} is {picture.dtype} of shape {list(picture.shape)}; wanted a float [1, 3, H, W] in [0, 1]"
-            )
+    for name, image in [*named, *([("init", init)] if init is not None else [])]:
+        if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != 3 or not image.is_floating_point():
+            raise StyleLoomError(f"{name} is {image.dtype} of shape {list(image.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
 
 
 def check_masks(

@@ -1,4 +1,4 @@
-"""How pictures are written: quality, depth, and what of the photograph's file goes along."""
+"""How images are written: quality, depth, and what of the photograph's file goes along."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROFILES = ("none", "srgb", "keep")
 
 @dataclass(frozen=True)
 class Output(Checked):
-    """How pictures are written.
+    """How images are written.
 
     Args:
         quality: of JPEG and WebP.
@@ -36,7 +36,7 @@ class Output(Checked):
         keep_transparency: copy the photograph's transparency, for PNG, TIFF and WebP; else it is laid over white.
         profile: color profile: "none" (sRGB, as readers assume), "srgb" (and say so in the file) or "keep" (convert back to the
             photograph's own profile, at 8 bits).
-        suffix: of the pictures of a folder: png, jpg, webp, tiff or bmp.
+        suffix: of the images of a folder: png, jpg, webp, tiff or bmp.
     """
 
     quality: Annotated[int, Range(1, 100)] = 95
@@ -51,10 +51,10 @@ class Output(Checked):
         if self.depth not in (8, 16):
             raise StyleLoomError(f"depth is {self.depth}; it must be 8 or 16")
         if self.depth == 16 and self.profile == "keep":
-            raise StyleLoomError("profile keep converts pictures of 8 bits; use depth 8, or profile srgb")
+            raise StyleLoomError("profile keep converts images of 8 bits; use depth 8, or profile srgb")
 
     def check(self, path: Path) -> None:
-        """Raise StyleLoomError unless a picture can be written at ``path``, in a format that has what is wanted."""
+        """Raise StyleLoomError unless an image can be written at ``path``, in a format that has what is wanted."""
         images.check_writable(path)
         self.check_format(path)
 
@@ -72,7 +72,7 @@ DEFAULT = Output()
 
 
 def write(image: Tensor, path: Path, output: Output = DEFAULT, *, source: str | Path | None = None, software: str = "") -> None:
-    """Write a picture whole or not at all.
+    """Write an image whole or not at all.
 
     Args:
         image: [1, 3, H, W] in [0, 1], or of bytes.

@@ -16,7 +16,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError, check_choice
 
 from . import toonfaces
-from .datasets import Item, Pictures
+from .datasets import ImageFiles, Item
 from .derive import DERIVATIONS, framed
 
 Source = str | Path
@@ -190,43 +190,43 @@ def _both(root: Path) -> tuple[Path, Path] | None:
 
 def derived(data: Sequence[Source], derive: str) -> Domains:
     """Pairs that are made of photographs."""
-    pictures, kind = Pictures(data, channels=True), DERIVATIONS[derive]
+    images, kind = ImageFiles(data, channels=True), DERIVATIONS[derive]
 
     def pair(index: int, rng: RandomState) -> Pair:
-        place, image = pictures.find(index, rng)
+        place, image = images.find(index, rng)
         if len(image) != 3:
-            raise StyleLoomError(f"{pictures.locations[place][1]} has {len(image)} channels; derive takes RGB photographs")
+            raise StyleLoomError(f"{images.locations[place][1]} has {len(image)} channels; derive takes RGB photographs")
         return image, image
 
-    return Domains(len(pictures), (kind.in_channels, kind.out_channels), pair, derive=derive, damaged=[pictures.damaged])
+    return Domains(len(images), (kind.in_channels, kind.out_channels), pair, derive=derive, damaged=[images.damaged])
 
 
 def _side_by_side(data: Sequence[Source]) -> Domains:
-    pictures = Pictures(data, channels=True)
+    images = ImageFiles(data, channels=True)
 
     def halves(image: Tensor) -> Pair:
         width = image.shape[2] // 2
         return image[:, :, :width], image[:, :, width : 2 * width]
 
     def pair(index: int, rng: RandomState) -> Pair:
-        place, image = pictures.find(index, rng)
+        place, image = images.find(index, rng)
         if image.shape[2] < 2 or image.shape[2] % 2:
-            name = pictures.locations[place][1]
+            name = images.locations[place][1]
             raise StyleLoomError(
                 f"{name} is {image.shape[2]} pixels wide; a pair side by side has an even width, A left and B right"
             )
         return halves(image)
 
-    first = pictures[0]
-    return Domains(len(pictures), (len(first), len(first)), _checked(pair, (len(first), len(first))), damaged=[pictures.damaged])
+    first = images[0]
+    return Domains(len(images), (len(first), len(first)), _checked(pair, (len(first), len(first))), damaged=[images.damaged])
 
 
 def _twins(a: Sequence[Source], b: Source | Sequence[Source]) -> Domains:
     """Two folders with the same names, but for suffixes."""
     one, two = _domain(a, "A"), _domain(b, "B")
     places: list[dict[str, int]] = []
-    for side, pictures in (("A", one), ("B", two)):
-        stems = [_stem(name) for _, name in pictures.locations]
+    for side, files in (("A", one), ("B", two)):
+        stems = [_stem(name) for _, name in files.locations]
         if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
             raise StyleLoomError(f"domain {side} has several images called {twice}; rename them")
         places.append({stem: place for place, stem in enumerate(stems)})
@@ -270,9 +270,9 @@ def unaligned(a: Source | Sequence[Source], b: Source | Sequence[Source]) -> Dom
     return Domains(max(len(one), len(two)), channels, _checked(pair, channels), aligned=False, damaged=[one.damaged, two.damaged])
 
 
-def _domain(sources: Source | Sequence[Source], side: str) -> Pictures:
+def _domain(sources: Source | Sequence[Source], side: str) -> ImageFiles:
     try:
-        return Pictures(sources, channels=True)
+        return ImageFiles(sources, channels=True)
     except StyleLoomError as error:
         raise StyleLoomError(f"domain {side}: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Large pictures tile by tile."""
+"""Large images tile by tile."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ MULTIPLE = 8  # pixels that sides of tiles are multiples of
 
 @dataclass(frozen=True)
 class Window:
-    """A tile of a picture: ``outer`` is computed, ``core`` is kept, both as (top, bottom, left, right)."""
+    """A tile of an image: ``outer`` is computed, ``core`` is kept, both as (top, bottom, left, right)."""
 
     core: tuple[int, int, int, int]
     outer: tuple[int, int, int, int]
 
-    def cut(self, picture: Tensor) -> Tensor:
+    def cut(self, image: Tensor) -> Tensor:
         """The outer part of [..., H, W]."""
         top, bottom, left, right = self.outer
-        return picture[..., top:bottom, left:right]
+        return image[..., top:bottom, left:right]
 
     def inner(self, painted: Tensor, scale: int = 1, enlarged: int = 1) -> Tensor:
         """The core of an outer part that was computed, at 1 / ``scale`` of the resolution, or ``enlarged``."""
@@ -34,9 +34,9 @@ class Window:
         return painted[..., first:rows, start:columns]
 
 
-def windows(picture: Tensor, tile: int, margin: int) -> Iterator[Window]:
-    """Tiles that cover a picture once, each with ``margin`` more pixels around it as far as there are any."""
-    height, width = picture.shape[-2:]
+def windows(image: Tensor, tile: int, margin: int) -> Iterator[Window]:
+    """Tiles that cover an image once, each with ``margin`` more pixels around it as far as there are any."""
+    height, width = image.shape[-2:]
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             bottom, right = min(top + tile, height), min(left + tile, width)
@@ -44,21 +44,21 @@ def windows(picture: Tensor, tile: int, margin: int) -> Iterator[Window]:
             yield Window((top, bottom, left, right), outer)
 
 
-def by_tiles(paint: Callable[[Window], Tensor], picture: Tensor, tile: int, margin: int, enlarged: int = 1) -> Tensor:
-    """Fill pictures like ``picture`` [N, 3, H, W] with the cores of what ``paint`` makes of each window.
+def by_tiles(paint: Callable[[Window], Tensor], image: Tensor, tile: int, margin: int, enlarged: int = 1) -> Tensor:
+    """Fill images like ``image`` [N, 3, H, W] with the cores of what ``paint`` makes of each window.
 
     Equal to painting it whole when ``margin`` is at least the reach of the network, and nothing in it looks further.
 
     Args:
         paint: makes [N, 3, h, w] of a window, or ``enlarged`` times that.
-        picture: [N, 3, H, W], in floats or 8-bit numbers.
-        tile: side of the cores; 0: one as large as the picture.
+        image: [N, 3, H, W], in floats or 8-bit numbers.
+        tile: side of the cores; 0: one as large as the image.
         margin: pixels around each core.
-        enlarged: how many times larger than the picture the result is.
+        enlarged: how many times larger than the image the result is.
     """
-    height, width = picture.shape[-2:]
-    result = picture.new_empty(*picture.shape[:2], enlarged * height, enlarged * width)
-    for window in windows(picture, tile or max(height, width), margin):
+    height, width = image.shape[-2:]
+    result = image.new_empty(*image.shape[:2], enlarged * height, enlarged * width)
+    for window in windows(image, tile or max(height, width), margin):
         top, bottom, left, right = (enlarged * side for side in window.core)
-        result[..., top:bottom, left:right] = like(window.inner(paint(window), enlarged=enlarged), picture)
+        result[..., top:bottom, left:right] = like(window.inner(paint(window), enlarged=enlarged), image)
     return result

@@ -91,9 +91,9 @@ class Attributes:
         earrings: none or gold.
         shirt: white, red, navy, green or yellow.
         background: sky, mint, peach, lilac or sand.
-        yaw: -1 looking to the picture's left to 1 to its right.
-        tilt: -1 head leant to the picture's left to 1 to its right.
-        light: -1 from the picture's left to 1 from its right.
+        yaw: -1 looking to the image's left to 1 to its right.
+        tilt: -1 head leant to the image's left to 1 to its right.
+        light: -1 from the image's left to 1 from its right.
     """
 
     skin: float = 0.8
@@ -167,7 +167,7 @@ def render(faces: Attributes | Sequence[Attributes], size: int = 64) -> Tensor:
 
     Args:
         faces: one or several.
-        size: side of the pictures in pixels, from 16.
+        size: side of the images in pixels, from 16.
 
     Returns:
         [N, 3, H, W] in [0, 1], H = W = size.
@@ -179,7 +179,7 @@ def render(faces: Attributes | Sequence[Attributes], size: int = 64) -> Tensor:
     if not faces or size < 16:
         raise StyleLoomError(f"{len(faces)} faces of {size} px; wanted at least one face, and 16 px")
     some = max(1, 2**17 // size**2)  # as many as stay in the processor's cache
-    return torch.cat([_Drawing(faces[start : start + some], size).picture() for start in range(0, len(faces), some)])
+    return torch.cat([_Drawing(faces[start : start + some], size).draw() for start in range(0, len(faces), some)])
 
 
 def _rgb(color: str) -> list[float]:
@@ -209,7 +209,7 @@ class _Drawing:
         self.face = torch.empty(0)  # the signed distance of the head
         self.image = torch.empty(len(faces), 3, size, size)
 
-    def picture(self) -> Tensor:
+    def draw(self) -> Tensor:
         """[N, 3, size, size]."""
         self.background()
         for style, behind, _ in self.hairdos():
@@ -263,7 +263,7 @@ class _Drawing:
         return table[self.known[name]].view(-1, 3, 1, 1)
 
     def window(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice]:
-        """Rows and columns of a part of the picture, which is all that a small shape needs to be drawn in."""
+        """Rows and columns of a part of the image, which is all that a small shape needs to be drawn in."""
         low, high = (lambda value: int((value + 1) / 2 * self.size)), (lambda value: math.ceil((value + 1) / 2 * self.size))
         return slice(max(0, low(top)), min(self.size, high(bottom))), slice(max(0, low(left)), min(self.size, high(right)))
 
@@ -275,7 +275,7 @@ class _Drawing:
         place: Any = (slice(None), slice(None)),
         soft: float = 0,
     ) -> None:
-        """Lay a color over the picture where a signed distance is below 0, softly over ``soft`` or else one pixel."""
+        """Lay a color over the image where a signed distance is below 0, softly over ``soft`` or else one pixel."""
         cover = (distance * (-1 / (soft or 2 / self.size))).add_(0.5).clamp_(0, 1)
         if isinstance(share, Tensor) or share != 1:
             cover = cover * share

@@ -58,7 +58,7 @@ def repaint(
 ) -> Iterator[Progress]:
     """Paint a video frame by frame, with its timing and its sound; a generator of the progress, frame by frame.
 
-    A loop that is left early, or interrupted, leaves the part that was painted as a whole film.
+    A loop that is left early, or interrupted, leaves the part that was painted as a whole video.
 
     Args:
         source: video to read.
@@ -81,20 +81,20 @@ def repaint(
     began, done = time.perf_counter(), 0
     stopped: BaseException | None = None
     with ExitStack() as stack:
-        film = stack.enter_context(_opened(av, source))
-        frames = _frames(av, film, source)
+        reader = stack.enter_context(_opened(av, source))
+        frames = _frames(av, reader, source)
         beside = stack.enter_context(replacing(out))
         gif = out.suffix.lower() == GIF
-        rate = round(film.streams.video[0].average_rate or 24)
-        kind: Any = _GifWriter(beside, rate) if gif else _Writer(av, beside, FORMATS[out.suffix.lower()], film, source)
+        rate = round(reader.streams.video[0].average_rate or 24)
+        kind: Any = _GifWriter(beside, rate) if gif else _Writer(av, beside, FORMATS[out.suffix.lower()], reader, source)
         writer = stack.enter_context(kind)
         steady = _Steady(smooth)
-        total = film.streams.video[0].frames
+        total = reader.streams.video[0].frames
         try:
             for several in _chunks(frames, batch):
                 painted = paint(torch.cat([frame for frame, _ in several]))
-                for (frame, when), picture in zip(several, painted.split(1), strict=True):
-                    writer.write(steady(frame, picture), when)
+                for (frame, when), image in zip(several, painted.split(1), strict=True):
+                    writer.write(steady(frame, image), when)
                     done += 1
                     yield Progress(done, max(total, done), {}, time.perf_counter() - began)
         except (GeneratorExit, KeyboardInterrupt) as error:
@@ -106,10 +106,10 @@ def repaint(
 
 
 def write_video(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) -> Iterator[Progress]:
-    """Write pictures [1, 3, H, W] in [0, 1], all of one size, as a video; a generator of the progress, frame by frame.
+    """Write images [1, 3, H, W] in [0, 1], all of one size, as a video; a generator of the progress, frame by frame.
 
     Args:
-        frames: the pictures, taken one after the other.
+        frames: the images, taken one after the other.
         out: .mp4, .mov and .mkv in H.264, .webm in VP9; .gif needs no PyAV, has 256 colors a frame and counts time in
             hundredths of a second.
         rate: frames a second.
@@ -151,19 +151,19 @@ def _opened(av: Any, source: str | Path) -> Any:
     if not Path(source).is_file():
         raise StyleLoomError(f"no such video: {source}")
     try:
-        film = av.open(str(source))
+        reader = av.open(str(source))
     except av.FFmpegError as error:
         raise StyleLoomError(f"cannot read {source}: no video that can be read ({error.strerror})") from error
-    if not film.streams.video:
-        film.close()
-        raise StyleLoomError(f"{source} has no pictures in it")
-    return film
+    if not reader.streams.video:
+        reader.close()
+        raise StyleLoomError(f"{source} has no images in it")
+    return reader
 
 
-def _frames(av: Any, film: Any, source: str | Path) -> Iterator[tuple[Tensor, int | None]]:
+def _frames(av: Any, reader: Any, source: str | Path) -> Iterator[tuple[Tensor, int | None]]:
     """Upright frames [1, 3, H, W] of bytes, of square pixels, and when they are shown, in the stream's time base."""
-    film.streams.video[0].thread_type = "AUTO"
-    decoder = film.decode(video=0)
+    reader.streams.video[0].thread_type = "AUTO"
+    decoder = reader.decode(video=0)
     while True:
         try:
             frame = next(decoder, None)
@@ -171,7 +171,7 @@ def _frames(av: Any, film: Any, source: str | Path) -> Iterator[tuple[Tensor, in
             raise StyleLoomError(f"{source} is damaged ({error.strerror}); repair it first") from error
         if frame is None:
             return
-        pixel = film.streams.video[0].sample_aspect_ratio or 1  # of a stored pixel, width to height, before it is turned
+        pixel = reader.streams.video[0].sample_aspect_ratio or 1  # of a stored pixel, width to height, before it is turned
         size = dict(width=round(frame.width * pixel)) if pixel != 1 else {}
         array = np.rot90(frame.to_ndarray(format="rgb24", **size), round(frame.rotation / 90))
         yield torch.from_numpy(array.copy()).permute(2, 0, 1)[None], frame.pts
@@ -189,18 +189,20 @@ def _chunks(frames: Iterable[tuple[Tensor, int | None]], size: int) -> Iterator[
 
 
 class _Writer:
-    """A video being written: pictures are encoded, the packets of the sound are copied as their time comes."""
+    """A video being written: images are encoded, the packets of the sound are copied as their time comes."""
 
-    def __init__(self, av: Any, path: Path, container: str, film: Any = None, source: str | Path = "", *, rate: int = 25) -> None:
+    def __init__(
+        self, av: Any, path: Path, container: str, reader: Any = None, source: str | Path = "", *, rate: int = 25
+    ) -> None:
         self.av = av
-        pictures = film.streams.video[0] if film is not None else None
-        self.rate = pictures.average_rate or rate if pictures is not None else rate
-        self.time_base = pictures.time_base if pictures is not None else Fraction(1, rate)
-        self.frames = pictures.frames if pictures is not None else 0
-        self.film = av.open(str(path), "w", format=container)
+        stream = reader.streams.video[0] if reader is not None else None
+        self.rate = stream.average_rate or rate if stream is not None else rate
+        self.time_base = stream.time_base if stream is not None else Fraction(1, rate)
+        self.frames = stream.frames if stream is not None else 0
+        self.output = av.open(str(path), "w", format=container)
         codec = "libvpx-vp9" if container == "webm" else "libx264"
         options = {"crf": "30", "b:v": "0"} if container == "webm" else {"crf": "17", "preset": "medium"}
-        self.video = self.film.add_stream(codec, rate=self.rate, options=options)
+        self.video = self.output.add_stream(codec, rate=self.rate, options=options)
         self.video.pix_fmt = "yuv420p"
         coded = self.video.codec_context
         coded.time_base = self.time_base
@@ -211,15 +213,15 @@ class _Writer:
         self.heard: Any = None
         self.waiting: Any = None
         self.sound: Iterator[Any] = iter(())
-        if film is not None and film.streams.audio:
-            track = film.streams.audio[0]
-            self.second = _opened(av, source)  # the sound is read beside the pictures
-            if track.codec_context.name in self.film.supported_codecs:
-                self.heard = self.film.add_stream_from_template(track)
+        if reader is not None and reader.streams.audio:
+            track = reader.streams.audio[0]
+            self.second = _opened(av, source)  # the sound is read beside the images
+            if track.codec_context.name in self.output.supported_codecs:
+                self.heard = self.output.add_stream_from_template(track)
                 self.sound = (packet for packet in self.second.demux(audio=0) if packet.dts is not None)
             else:
                 name, rate = SOUND[container]
-                self.heard = self.film.add_stream(name, rate=rate or track.rate)
+                self.heard = self.output.add_stream(name, rate=rate or track.rate)
                 self.heard.layout = "mono" if track.channels == 1 else "stereo"
                 self.sound = self._encoded_anew()
             self.waiting = next(self.sound, None)
@@ -227,9 +229,9 @@ class _Writer:
     def __enter__(self) -> _Writer:
         return self
 
-    def write(self, picture: Tensor, when: int | None) -> None:
+    def write(self, image: Tensor, when: int | None) -> None:
         """Encode [1, 3, H, W] of bytes; a last odd row or column is left out, which the format asks for."""
-        array = images.to_uint8(picture[..., : picture.shape[2] // 2 * 2, : picture.shape[3] // 2 * 2])
+        array = images.to_uint8(image[..., : image.shape[2] // 2 * 2, : image.shape[3] // 2 * 2])
         if not self.sized:
             self.video.height, self.video.width = array.shape[:2]
             self.sized = True
@@ -240,7 +242,7 @@ class _Writer:
         frame.pts, frame.time_base = when, self.time_base
         self.count += 1
         self._play(float(when * self.time_base))
-        self.film.mux(self.video.encode(frame))
+        self.output.mux(self.video.encode(frame))
 
     def _encoded_anew(self) -> Iterator[Any]:
         """Packets of a sound of a kind that does not go into the container."""
@@ -251,16 +253,16 @@ class _Writer:
     def _play(self, until: float) -> None:
         while self.waiting is not None and float(self.waiting.dts * self.waiting.time_base) <= until:
             self.waiting.stream = self.heard
-            self.film.mux(self.waiting)
+            self.output.mux(self.waiting)
             self.waiting = next(self.sound, None)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self.film.mux(self.video.encode(None))
+                self.output.mux(self.video.encode(None))
                 self._play(float("inf") if self.frames in (0, self.count) else -1)
         finally:
-            self.film.close()
+            self.output.close()
             if self.heard is not None:
                 self.second.close()
 
@@ -275,9 +277,9 @@ class _GifWriter:
     def __enter__(self) -> _GifWriter:
         return self
 
-    def write(self, picture: Tensor, when: int | None) -> None:
+    def write(self, image: Tensor, when: int | None) -> None:
         """Keep [1, 3, H, W] in [0, 1], or of bytes, as bytes."""
-        self.frames.append(torch.from_numpy(images.to_uint8(picture)).permute(2, 0, 1)[None])
+        self.frames.append(torch.from_numpy(images.to_uint8(image)).permute(2, 0, 1)[None])
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
@@ -322,10 +324,10 @@ def motion(frame: Tensor, before: Tensor) -> Tensor:
     return torch.from_numpy(np.stack([columns / width, rows / height]).astype(np.float32))[None].to(frame.device)
 
 
-def moved(picture: Tensor, flow: Tensor) -> Tensor:
-    """The picture [1, C, H, W] that a flow [1, 2, H, W] leads to: each pixel taken from where it was; borders are repeated."""
-    height, width = picture.shape[-2:]
-    y = (torch.arange(height, device=picture.device) + 0.5) / height
-    x = (torch.arange(width, device=picture.device) + 0.5) / width
+def moved(image: Tensor, flow: Tensor) -> Tensor:
+    """The image [1, C, H, W] that a flow [1, 2, H, W] leads to: each pixel taken from where it was; borders are repeated."""
+    height, width = image.shape[-2:]
+    y = (torch.arange(height, device=image.device) + 0.5) / height
+    x = (torch.arange(width, device=image.device) + 0.5) / width
     grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1)[None] + flow.permute(0, 2, 3, 1)
-    return F.grid_sample(picture, 2 * grid - 1, mode="bicubic", padding_mode="border", align_corners=False)
+    return F.grid_sample(image, 2 * grid - 1, mode="bicubic", padding_mode="border", align_corners=False)

@@ -54,7 +54,7 @@ def descend(
         losses = evaluations[0]
         if not math.isfinite(losses["total"]):
             if index == 1:
-                raise StyleLoomError(f"the loss is {losses['total']} at the first step; check the pictures and the weights")
+                raise StyleLoomError(f"the loss is {losses['total']} at the first step; check the images and the weights")
             return  # diverged: whoever kept the best so far has it
         yield Progress(index, num_steps, losses, time.perf_counter() - start)
 
@@ -63,7 +63,7 @@ def carry_over(old: torch.optim.Optimizer, new: torch.optim.Optimizer, old_size:
     """Hand Adam's memory to one of a finer canvas, [1, 3, *old_size] -> [1, 3, *size].
 
     The losses are means over positions, so a pixel's gradient shrinks with the number of pixels: by ``ratio``.
-    L-BFGS starts anew: the curvature of the coarser picture slows it down (``benchmarks/gatys.py time-to-loss``).
+    L-BFGS starts anew: the curvature of the coarser image slows it down (``benchmarks/gatys.py time-to-loss``).
     """
     if not isinstance(old, torch.optim.Adam):
         return

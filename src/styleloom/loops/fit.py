@@ -52,7 +52,7 @@ class Cadence(Checked):
 
     Args:
         accumulate: parts that a process works through its share of a batch in: less memory, the same update.
-        seed: of weights, of the order of the pictures and of all that is random.
+        seed: of weights, of the order of the images and of all that is random.
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
         save_every: steps between two checkpoints.
@@ -153,8 +153,8 @@ class Task:
     Attributes:
         networks: trained networks, by name, on their device.
         phases: the updates of a step, by name, in their order.
-        item: makes one example, a tuple of tensors, of the number of a picture and a random state of its own.
-        count: how many pictures there are.
+        item: makes one example, a tuple of tensors, of the number of an image and a random state of its own.
+        count: how many images there are.
         many: makes the very examples that ``item`` makes, a whole batch of them at once.
         averages: ``{name of a network: decay at a step}`` of exponential moving averages of weights, see :func:`warmed`.
         schedule: factor of every learning rate at a step, counted from 0.
@@ -167,7 +167,7 @@ class Task:
         export: writes a model file of the networks, averaged where they are.
         settings: plain values that a resumed run must share.
         free: names of settings that it need not share.
-        damaged: of each set of pictures, those that could not be read so far, with reasons.
+        damaged: of each set of images, those that could not be read so far, with reasons.
     """
 
     networks: Mapping[str, nn.Module]
@@ -194,14 +194,14 @@ class Tick(Progress):
 
     Attributes:
         rate: examples a second, of all processes together.
-        pictures: examples seen, since the run's beginning.
+        images: examples seen, since the run's beginning.
         skipped: updates passed over since this process's start because a loss or gradient was not finite.
-        damaged: names of pictures passed over so far.
+        damaged: names of images passed over so far.
         stopped: the run was asked to stop, has saved its state, and this is its last tick.
     """
 
     rate: float = 0.0
-    pictures: int = 0
+    images: int = 0
     skipped: int = 0
     damaged: tuple[str, ...] = ()
     stopped: bool = False
@@ -296,12 +296,10 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             stopped = _anyone(asked_to_stop(), fabric)
             last = stopped or step + 1 == training.num_steps
             seconds = time.perf_counter() - start
-            pictures = sample_indices(step).stop
-            rate = (pictures - first_index) / seconds
+            images = sample_indices(step).stop
+            rate = (images - first_index) / seconds
             damaged = tuple(dict.fromkeys(name for names in task.damaged for name in names))
-            tick = Tick(
-                step + 1, training.num_steps, losses | stats, earlier + seconds, rate, pictures, skipped, damaged, stopped
-            )
+            tick = Tick(step + 1, training.num_steps, losses | stats, earlier + seconds, rate, images, skipped, damaged, stopped)
             if log is not None:
                 log.write(tick, last)
                 if task.measure is not None and task.measure_every and ((step + 1) % task.measure_every == 0 or last):
@@ -313,7 +311,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
                         task.export(shown, out / BEST)
                 if task.sample is not None and ((step + 1) % training.sample_every == 0 or last):
                     with _evaluating(shown.values()), torch.no_grad():
-                        log.picture(task.sample(shown), step + 1)
+                        log.image(task.sample(shown), step + 1)
                 if (step + 1) % training.save_every == 0 or last:
                     state = dict(step=step + 1, seconds=earlier + seconds, settings=settings, best=best)
                     save_state(out / STATE, state | _states(task, averages))

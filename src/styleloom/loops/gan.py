@@ -1,6 +1,6 @@
 """A generator trained against a discriminator: what the recipes of ProGAN, StyleGAN and StyleGAN2 share.
 
-Every random number belongs to one picture: it is drawn from a seed that comes with the picture's place in the endless row
+Every random number belongs to one image: it is drawn from a seed that comes with the image's place in the endless row
 of examples. So a batch is the same in one process or in several, in one part or in many, and in a resumed run.
 """
 
@@ -32,7 +32,7 @@ SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
 Kimg = Annotated[float, Range(above=0, most=1e9)]
 KimgOrNone = Annotated[float, Range(0, 1e9)]
-PASSED = ("kimg", "measure_pictures")
+PASSED = ("kimg", "measure_images")
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class GANRecipe(Cadence):
     """What is the same in every recipe of a generator.
 
     Args:
-        resolution: side of the pictures, a power of two.
-        kimg: thousands of real pictures shown to the discriminator in all.
-        mirror: show each picture as its mirror image half of the time.
+        resolution: side of the images, a power of two.
+        kimg: thousands of real images shown to the discriminator in all.
+        mirror: show each image as its mirror image half of the time.
         conditional: learn the classes of ``dataset.json`` or of sub-folders.
-        freeze: how many of the discriminator's highest resolutions keep their weights, to fine-tune on few pictures
+        freeze: how many of the discriminator's highest resolutions keep their weights, to fine-tune on few images
             (Mo et al. 2020, FreezeD).
         measure_every: steps between two Fréchet distances, by the bundled features; 0: none.
-        measure_pictures: how many real and made pictures they compare.
+        measure_images: how many real and made images they compare.
     """
 
     resolution: Count = 256
@@ -56,11 +56,11 @@ class GANRecipe(Cadence):
     conditional: bool = False
     freeze: CountOrNone = 0
     measure_every: CountOrNone = 0
-    measure_pictures: Annotated[int, Range(2)] = 2_000
+    measure_images: Annotated[int, Range(2)] = 2_000
 
 
 class RunningStatistics(nn.Module):
-    """What a training remembers between steps, in buffers: numbers, and means of what the pictures of a step showed.
+    """What a training remembers between steps, in buffers: numbers, and means of what the images of a step showed.
 
     Args:
         means: ``{name: shape}`` of the means that are gathered.
@@ -77,7 +77,7 @@ class RunningStatistics(nn.Module):
 
     @torch.no_grad()
     def add(self, name: str, values: Tensor) -> None:
-        """Gather what each picture showed: [N, *shape]."""
+        """Gather what each image showed: [N, *shape]."""
         self.get_buffer(f"{name}_sum").add_(values.detach().sum(0))
         self.get_buffer(f"{name}_count").add_(len(values))
 
@@ -97,10 +97,10 @@ class GANSetup:
     Attributes:
         generator, discriminator: the two networks.
         statistics: what is remembered between steps.
-        phases: the updates of a step; their losses take real pictures [N, C, H, W] in [-1, 1], classes [N, c_dim] and seeds [N].
+        phases: the updates of a step; their losses take real images [N, C, H, W] in [-1, 1], classes [N, c_dim] and seeds [N].
         average: decay of the generator's running mean at a step.
         before_step: see :class:`~styleloom.loops.fit.Task`.
-        batch: real pictures a step, the fewest where that changes ...
+        batch: real images a step, the fewest where that changes ...
         sample_indices: ... as it says, see :class:`~styleloom.loops.fit.Task`.
         schedule: likewise.
     """
@@ -117,7 +117,7 @@ class GANSetup:
 
 
 def steps_of(setup: GANSetup, kimg: float) -> int:
-    """Steps until so many thousands of pictures were seen."""
+    """Steps until so many thousands of images were seen."""
     most = max(1, math.ceil(1000 * kimg / setup.batch))
     if setup.sample_indices is None:
         return most
@@ -177,7 +177,7 @@ def trainer(
         """Train a generator, a step at a time; the model, averaged and with its discriminator, is ``out/model.safetensors``.
 
         Args:
-            data: folders or zips of pictures.
+            data: folders or zips of images.
             recipe: the paper's ``Recipe``.
             out: folder of the run.
             base: begin with this model's weights, wherever names and shapes are the same, instead of random ones.
@@ -189,15 +189,15 @@ def trainer(
             :class:`~styleloom.loops.fit.Tick` after each step.
 
         Raises:
-            StyleLoomError: folders without pictures, classes that do not fit, or what :func:`~styleloom.loops.fit.fit` refuses.
+            StyleLoomError: folders without images, classes that do not fit, or what :func:`~styleloom.loops.fit.fit` refuses.
         """
         if not isinstance(recipe, type(default)):
             raise StyleLoomError(f"recipe is {recipe!r:.60}; wanted {type(default).__module__}.Recipe, such as PRESETS has")
         loop = replace(hardware, precision="fp32") if reduce_precision is not None else hardware
         fabric = loop.launch()
-        pictures = SquareImages(data, recipe.resolution, conditional=recipe.conditional)
+        dataset = SquareImages(data, recipe.resolution, conditional=recipe.conditional)
         torch.manual_seed(recipe.seed)
-        generator, discriminator = networks(recipe, len(pictures.classes))
+        generator, discriminator = networks(recipe, len(dataset.classes))
         Range(0, len(resolutions_of(discriminator)) - 1).check("freeze", recipe.freeze, whole=True)
         if base is not None:
             begin_with(files, base, generator, discriminator)
@@ -209,8 +209,8 @@ def trainer(
             reduce_precision(discriminator, dtype)
         setup = rules(recipe, generator, discriminator)
         _check_groups(discriminator, setup.batch, fabric.world_size * recipe.accumulate)
-        settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=pictures.classes)
-        task, training = _task(recipe, files, setup, pictures, embedding, licence, settings)
+        settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=dataset.classes)
+        task, training = _task(recipe, files, setup, dataset, embedding, licence, settings)
         yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
 
     return train
@@ -220,7 +220,7 @@ def _task(
     recipe: Any,
     files: ModelFiles[Any, Any],
     setup: GANSetup,
-    pictures: SquareImages,
+    dataset: SquareImages,
     embedding: Callable[..., Embedding],
     licence: str,
     settings: Mapping[str, Any],
@@ -241,16 +241,16 @@ def _task(
     distance: list[Any] = []
 
     def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
-        if not distance:  # read the pictures when they are first compared with
-            distance.append(Distance(pictures, recipe.measure_pictures, embedding(device=generator.device)))
+        if not distance:  # read the images when they are first compared with
+            distance.append(Distance(dataset, recipe.measure_images, embedding(device=generator.device)))
         return {"fd": distance[0](current(networks))}
 
     task = Task(
         networks={"G": generator, "D": discriminator, "statistics": setup.statistics},
         phases=setup.phases,
-        item=pictures.example(recipe.mirror),
-        count=len(pictures),
-        many=pictures.examples(recipe.mirror),
+        item=dataset.example(recipe.mirror),
+        count=len(dataset),
+        many=dataset.examples(recipe.mirror),
         averages={"G": setup.average},
         schedule=setup.schedule,
         before_step=setup.before_step,
@@ -261,7 +261,7 @@ def _task(
         export=lambda networks, path: files.save(current(networks), path, discriminator, licence),
         settings=settings,
         free=PASSED,
-        damaged=[pictures.damaged],
+        damaged=[dataset.damaged],
     )
     cadence = {field.name: getattr(recipe, field.name) for field in fields(Cadence)}
     training = Training(num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **cadence)
@@ -269,12 +269,12 @@ def _task(
 
 
 def _check_groups(discriminator: nn.Module, batch: int, parts: int) -> None:
-    """Raise StyleLoomError where a part of a batch is less than a group of pictures whose spread the discriminator sees."""
+    """Raise StyleLoomError where a part of a batch is less than a group of images whose spread the discriminator sees."""
     spreading: list[Any] = [module for module in discriminator.modules() if getattr(module, "num_channels", 0)]
     group = min(max([module.group_size or batch for module in spreading], default=1), batch)
     if parts > 1 and batch // parts % group:
         raise StyleLoomError(
-            f"a batch of {batch} in {parts} parts leaves {batch // parts} pictures to groups of {group}, whose spread the "
+            f"a batch of {batch} in {parts} parts leaves {batch // parts} images to groups of {group}, whose spread the "
             f"discriminator sees; use a batch of {group * parts}, or fewer processes or parts"
         )
 
@@ -323,7 +323,7 @@ def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Modu
     theirs = source.state_dict()
     for name, block in generator.named_modules():
         if getattr(block, "architecture", "") == "skip" and f"{name}.torgb.weight" not in theirs:
-            block.get_parameter("torgb.weight").data.zero_()  # a finer picture that is added: nothing, at first
+            block.get_parameter("torgb.weight").data.zero_()  # a finer image that is added: nothing, at first
     if config.get("D"):
         transfer(discriminator, files.build(base, "D", tensors, config))
 

@@ -1,4 +1,4 @@
-"""What methods that paint in one pass have in common: size, colors, strength, and tiles where a picture is large."""
+"""What methods that paint in one pass have in common: size, colors, strength, and tiles where an image is large."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class OnePass(Checked):
         alpha: strength of the style, 0 to 1.
         keep_color: "none", "luminance" (paint brightness only) or "matching" (AdaIN: recolour the style first).
         precision: "fp32", or "bf16" where the processor is fast at it; statistics and colors stay in fp32.
-        tile: pictures of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
-        stroke_size: longer side in pixels at which a larger picture is painted; the result is enlarged, and some of the
-            photograph's detail is carried up. Strokes are larger where it is smaller, and large pictures take less time. 0: paint
+        tile: images of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
+        stroke_size: longer side in pixels at which a larger image is painted; the result is enlarged, and some of the
+            photograph's detail is carried up. Strokes are larger where it is smaller, and large images take less time. 0: paint
             at the size of the result.
     """
 
@@ -65,32 +65,32 @@ class OnePass(Checked):
                     module.to(dtype)
         return placed(network, device)
 
-    def fits(self, picture: Tensor) -> bool:
-        """Whether a picture is painted as a whole."""
-        return not self.tile or picture.shape[-2] * picture.shape[-1] <= self.tile**2
+    def fits(self, image: Tensor) -> bool:
+        """Whether an image is painted as a whole."""
+        return not self.tile or image.shape[-2] * image.shape[-1] <= self.tile**2
 
 
 DETAIL = 0.4  # share of the photograph's detail that is carried up
 STRIP = 8  # times longer than wide
-THUMBNAIL = 1024  # longer side of what a large picture's statistics are taken from
+THUMBNAIL = 1024  # longer side of what a large image's statistics are taken from
 
 
-def thumbnail(picture: Tensor) -> Tensor:
-    """Pictures as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1].
+def thumbnail(image: Tensor) -> Tensor:
+    """Images as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1].
 
     A strip, which would become a line without any spread, keeps as many pixels as a square thumbnail has.
     """
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     if max(height, width) > STRIP * min(height, width):
         scale = min(1.0, THUMBNAIL / math.sqrt(height * width))
-        return images.resize(floats(picture), (max(1, round(scale * height)), max(1, round(scale * width))))
-    stride = max(1, max(picture.shape[-2:]) // (2 * THUMBNAIL))
-    small = floats(picture[..., ::stride, ::stride])
+        return images.resize(floats(image), (max(1, round(scale * height)), max(1, round(scale * width))))
+    stride = max(1, max(image.shape[-2:]) // (2 * THUMBNAIL))
+    small = floats(image[..., ::stride, ::stride])
     return images.resize_to_fit(small, min(THUMBNAIL, max(small.shape[-2:])))
 
 
 def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
-    """Pictures of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colors are looked at."""
+    """Images of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colors are looked at."""
     height, width = images.fitted_size(content, config.size) if config.size else content.shape[-2:]
     several = 1 if config.keep_color != "none" else max(1, config.tile**2 // (height * width))
     for part in content.split(several):
@@ -98,27 +98,27 @@ def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
 
 
 def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tensor], Tensor]) -> Tensor:
-    """Paint a reduced copy of pictures, and enlarge the result with detail of the photographs.
+    """Paint a reduced copy of images, and enlarge the result with detail of the photographs.
 
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers, of the size of the result.
-        config: whose ``stroke_size`` is smaller than the pictures.
-        paint_small: paints pictures at their own size.
+        config: whose ``stroke_size`` is smaller than the images.
+        paint_small: paints images at their own size.
 
     Returns:
         [N, 3, H, W], as ``content``.
     """
     size = tuple(content.shape[-2:])
     results = []
-    for picture in content.split(1):
-        reduced = images.fitted_size(picture, config.stroke_size)
-        small = torch.cat([like(images.resize(floats(each), reduced), picture) for each in picture.split(1, 1)], 1)
+    for image in content.split(1):
+        reduced = images.fitted_size(image, config.stroke_size)
+        small = torch.cat([like(images.resize(floats(each), reduced), image) for each in image.split(1, 1)], 1)
         painted = floats(paint_small(small))
-        detail = images.luma(picture)
+        detail = images.luma(image)
         detail -= images.resize(images.resize(detail, reduced), size)
-        result = torch.empty_like(picture)
+        result = torch.empty_like(image)
         for channel, into in zip(painted.split(1, 1), result.split(1, 1), strict=True):  # a float of every pixel, not three
-            into.copy_(like(images.resize(channel, size).add_(detail, alpha=DETAIL), picture))
+            into.copy_(like(images.resize(channel, size).add_(detail, alpha=DETAIL), image))
         results.append(result)
     return torch.cat(results)
 
@@ -132,7 +132,7 @@ def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1
 
 
 def overlaid(layers: Sequence[Tensor], regions: Sequence[Tensor], shares: Sequence[float], content: Tensor) -> Tensor:
-    """Pictures painted whole, laid over one another by region; where none is asked for, the content stays.
+    """Images painted whole, laid over one another by region; where none is asked for, the content stays.
 
     Args:
         layers: [N, 3, H', W'] each, as ``content``.
@@ -159,29 +159,29 @@ def paint(
     network: Callable[[Tensor], Tensor],
     prepared: Callable[[Tensor], Callable[[Tensor], Tensor]],
 ) -> Tensor:
-    """Repaint pictures with a network whose statistics a large picture takes from a thumbnail of it.
+    """Repaint images with a network whose statistics a large image takes from a thumbnail of it.
 
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
         config: see :class:`OnePass`.
         margin: reach of the network in pixels, a multiple of 8.
         network: [n, 3, H, W] -> the same, each by its own statistics.
-        prepared: the same with the statistics of the picture given.
+        prepared: the same with the statistics of the image given.
     """
     painted = []
-    for picture in groups(content, config):
-        if config.stroke_size and max(picture.shape[-2:]) > config.stroke_size:
+    for image in groups(content, config):
+        if config.stroke_size and max(image.shape[-2:]) > config.stroke_size:
             small = replace(config, size=0, stroke_size=0)
             paint_small = partial(paint, config=small, margin=margin, network=network, prepared=prepared)
-            painted.append(at_stroke_size(picture, config, paint_small))
+            painted.append(at_stroke_size(image, config, paint_small))
             continue
-        whole = config.fits(picture)
-        run = network if whole else prepared(images.prepare_colors(thumbnail(picture), [], config.keep_color)[0])
+        whole = config.fits(image)
+        run = network if whole else prepared(images.prepare_colors(thumbnail(image), [], config.keep_color)[0])
 
-        def part(window: Window, picture: Tensor = picture, run: Callable[[Tensor], Tensor] = run) -> Tensor:
-            source = floats(window.cut(picture))
+        def part(window: Window, image: Tensor = image, run: Callable[[Tensor], Tensor] = run) -> Tensor:
+            source = floats(window.cut(image))
             result = run(images.prepare_colors(source, [], config.keep_color)[0])
             return finished(result, source, config.keep_color, config.alpha)
 
-        painted.append(by_tiles(part, picture, 0 if whole else config.tile, margin))
+        painted.append(by_tiles(part, image, 0 if whole else config.tile, margin))
     return torch.cat(painted)

@@ -46,7 +46,7 @@ class RunLog:
         """A line of a step, if it is its turn or the last one."""
         if tick.index % self.every and not last:
             return
-        row: dict[str, Any] = dict(step=tick.index, pictures=tick.pictures, seconds=round(tick.seconds, 2))
+        row: dict[str, Any] = dict(step=tick.index, images=tick.images, seconds=round(tick.seconds, 2))
         row |= dict(rate=round(tick.rate, 2)) | tick.losses | (dict(skipped=tick.skipped) if tick.skipped else {})
         self._append(row)
         self._scalars("loss", tick.losses, tick.index)
@@ -69,7 +69,7 @@ class RunLog:
                 self.board.add_scalar(f"{group}/{name}", value, step)
             self.board.flush()
 
-    def picture(self, sheet: Tensor, step: int) -> None:
+    def image(self, sheet: Tensor, step: int) -> None:
         """A sheet of samples [1, 3, H, W] at a step."""
         check_folder(self.samples)
         images.write(sheet.cpu(), self.samples / f"{step:06d}.png")

@@ -1,1 +1,1 @@
-"""How good pictures and generators are."""
+"""How good images and generators are."""

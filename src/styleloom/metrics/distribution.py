@@ -1,4 +1,4 @@
-"""How far made pictures are from real ones as sets: Fréchet and kernel distance, precision and recall.
+"""How far made images are from real ones as sets: Fréchet and kernel distance, precision and recall.
 
 All of them compare features, [N, D] a set; numbers of different features must not be compared. Distances are torchmetrics' own.
 """
@@ -32,7 +32,7 @@ class Embedding:
 
     Attributes:
         name: stands beside every number.
-        network: pictures [N, 3, H, W] in [0, 1] to features [N, D].
+        network: images [N, 3, H, W] in [0, 1] to features [N, D].
         num_features: D.
         device: where it computes.
     """
@@ -43,26 +43,26 @@ class Embedding:
     device: torch.device = CPU
 
     @torch.inference_mode()
-    def of(self, pictures: Iterable[Tensor]) -> Tensor:
-        """Features [N, D] of pictures that come a few at a time."""
-        parts = [self.network(part.to(self.device)).float().cpu() for part in pictures]
+    def of(self, images: Iterable[Tensor]) -> Tensor:
+        """Features [N, D] of images that come a few at a time."""
+        parts = [self.network(part.to(self.device)).float().cpu() for part in images]
         if not parts:
-            raise StyleLoomError("no pictures to compare")
+            raise StyleLoomError("no images to compare")
         return torch.cat(parts).clone()
 
 
 def layer_means(features: Features, name: str, *, smallest: int = 64, largest: int = 128) -> Embedding:
-    """The means over each picture of a perceptual network's activations, which have unit mean square at each position.
+    """The means over each image of a perceptual network's activations, which have unit mean square at each position.
 
     Args:
         features: the network.
         name: its name.
-        smallest, largest: pictures of smaller or larger sides are resized to these.
+        smallest, largest: images of smaller or larger sides are resized to these.
     """
 
-    def embed(picture: Tensor) -> Tensor:
-        side = min(max(picture.shape[-1], smallest), largest)
-        taps = features(resize(picture, (side, side)) if picture.shape[-1] != side else picture, LAYERS)
+    def embed(image: Tensor) -> Tensor:
+        side = min(max(image.shape[-1], smallest), largest)
+        taps = features(resize(image, (side, side)) if image.shape[-1] != side else image, LAYERS)
         unit = [taps[layer] * (taps[layer].square().mean(1, keepdim=True) + 1e-8).rsqrt() for layer in LAYERS]
         return torch.cat([each.mean((2, 3)) for each in unit], 1)
 
@@ -71,17 +71,17 @@ def layer_means(features: Features, name: str, *, smallest: int = 64, largest: i
     return Embedding(f"{name} ({', '.join(LAYERS)}: means)", embed, sum(widths.values()), device)
 
 
-def real_pictures(pictures: SquareImages, count: int, seed: int = 0) -> Iterator[Tensor]:
-    """``count`` pictures of a set, or all that can be read, each once, in a random order: [n, 3, H, W] in [0, 1] at a time."""
-    order = RandomState(seed).permutation(len(pictures)).tolist()
-    readable = islice((picture for index in order if (picture := pictures.read(index)) is not None), count)
+def real_images(images: SquareImages, count: int, seed: int = 0) -> Iterator[Tensor]:
+    """``count`` images of a set, or all that can be read, each once, in a random order: [n, 3, H, W] in [0, 1] at a time."""
+    order = RandomState(seed).permutation(len(images)).tolist()
+    readable = islice((image for index in order if (image := images.read(index)) is not None), count)
     while batch := list(islice(readable, BATCH)):
         yield torch.stack(batch)
 
 
 @torch.no_grad()
-def made_pictures(generator: Generator, count: int, *, truncation_psi: float = 1.0, seed: int = 0) -> Iterator[Tensor]:
-    """``count`` pictures of a generator, with random noise, classes in turn: [n, 3, H, W] in [0, 1] at a time."""
+def made_images(generator: Generator, count: int, *, truncation_psi: float = 1.0, seed: int = 0) -> Iterator[Tensor]:
+    """``count`` images of a generator, with random noise, classes in turn: [n, 3, H, W] in [0, 1] at a time."""
     for z, c, noise in latent_batches(generator, count, seed):
         ws = generator.mapping(z, c, truncation_psi)
         yield to_image(generator.synthesis(ws, noise_mode="random", generator=noise))
@@ -142,7 +142,7 @@ def kernel_distance(real: Tensor, made: Tensor, *, subsets: int = 100, subset_si
 
 
 def precision_recall(real: Tensor, made: Tensor, neighbors: int = NEIGHBORS) -> tuple[float, float]:
-    """The share of made pictures near real ones, and of real pictures near made ones, of features [N, D].
+    """The share of made images near real ones, and of real images near made ones, of features [N, D].
 
     Kynkaanniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019: near is closer to
     one of the others than that one's k-th neighbor among its own.
@@ -166,22 +166,22 @@ def _apart(first: Tensor, second: Tensor) -> Tensor:
 def _check(real: Tensor, made: Tensor, least: int) -> None:
     if min(len(real), len(made)) < least or real.ndim != 2 or real.shape[1:] != made.shape[1:]:
         raise StyleLoomError(
-            f"features of shapes {list(real.shape)} and {list(made.shape)}; wanted two sets [N, D] of at least {least} pictures"
+            f"features of shapes {list(real.shape)} and {list(made.shape)}; wanted two sets [N, D] of at least {least} images"
         )
 
 
 class Distance:
-    """The Fréchet distance of a generator's pictures to those of a set, whose features are computed once.
+    """The Fréchet distance of a generator's images to those of a set, whose features are computed once.
 
     Args:
-        pictures: real ones.
+        images: real ones.
         count: how many are compared with as many made ones.
         embedding: the features.
     """
 
-    def __init__(self, pictures: SquareImages, count: int, embedding: Embedding) -> None:
+    def __init__(self, images: SquareImages, count: int, embedding: Embedding) -> None:
         self.embedding = embedding
-        self.real = embedding.of(real_pictures(pictures, count))
+        self.real = embedding.of(real_images(images, count))
 
     def __call__(self, generator: Generator) -> float:
-        return frechet_distance(self.real, self.embedding.of(made_pictures(generator, len(self.real))))
+        return frechet_distance(self.real, self.embedding.of(made_images(generator, len(self.real))))

@@ -1,4 +1,4 @@
-"""How far a picture is from the true one: PSNR, SSIM, a distance between features; and how far a label map is."""
+"""How far an image is from the true one: PSNR, SSIM, a distance between features; and how far a label map is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from styleloom.nn.vgg import Features
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of one picture, infinite where both are equal: [1, 3, H, W] in [0, 1] each."""
+    """Peak signal-to-noise ratio in dB of one image, infinite where both are equal: [1, 3, H, W] in [0, 1] each."""
     from skimage.metrics import peak_signal_noise_ratio  # takes a second to import
 
     if torch.equal(image, truth):
@@ -22,7 +22,7 @@ def psnr(image: Tensor, truth: Tensor) -> float:
 
 
 def ssim(image: Tensor, truth: Tensor) -> float:
-    """Structural similarity of one picture, up to 1: [1, 3, H, W] in [0, 1] each.
+    """Structural similarity of one image, up to 1: [1, 3, H, W] in [0, 1] each.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, with its Gaussian window.
     """

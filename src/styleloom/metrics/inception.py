@@ -1,7 +1,7 @@
 """The Inception network of published FIDs, from the file that torch-fidelity distributes, and which features are compared.
 
 Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, as it was trained for TensorFlow's 2015
-release: its average pooling leaves the padding out, its last block takes a maximum, and pictures are enlarged to 299 px by
+release: its average pooling leaves the padding out, its last block takes a maximum, and images are enlarged to 299 px by
 TensorFlow 1's bilinear rule. ``pt_inception-2015-12-05-6726825d.pth`` holds it; its names are those of the layers here.
 """
 
@@ -138,7 +138,7 @@ class BlockE(nn.Module):
 
 
 class Inception(nn.Module):
-    """Pictures [N, 3, H, W] in [0, 1] to the 2,048 features of FID."""
+    """Images [N, 3, H, W] in [0, 1] to the 2,048 features of FID."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def _enlarged(image: Tensor) -> Tensor:
 
 
 def load_embedding(name: str | Path = EMBEDDED, device: torch.device = CPU) -> Embedding:
-    """The network whose features sets of pictures are compared by.
+    """The network whose features sets of images are compared by.
 
     Args:
         name: ``"vgg19-lite"``, another perceptual network that :func:`~styleloom.nn.vgg_files.load_features` takes, or

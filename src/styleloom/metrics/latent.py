@@ -36,7 +36,7 @@ def path_length(
     epsilon: float = EPSILON,
     seed: int = 0,
 ) -> float:
-    """Perceptual path length: how much pictures change along a way between two latents, by its square, at a random place.
+    """Perceptual path length: how much images change along a way between two latents, by its square, at a random place.
 
     Args:
         generator: whose latent space is looked at, with the noise that it holds.
@@ -79,9 +79,9 @@ def separability(
 
     Args:
         generator: whose latent spaces are looked at.
-        label: of pictures [N, C, H, W] in [-1, 1], for each attribute its class [N] and how sure that is [N].
-        samples: pictures made; the surer half of them counts, as in the paper.
-        seed: of the pictures.
+        label: of images [N, C, H, W] in [-1, 1], for each attribute its class [N] and how sure that is [N].
+        samples: images made; the surer half of them counts, as in the paper.
+        seed: of the images.
 
     Returns:
         For ``"z"`` and ``"w"``, H(Y | X) of each attribute of which more than one class was met: Y its class, X that which a

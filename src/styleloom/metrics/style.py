@@ -1,6 +1,6 @@
-"""How near a painted picture is to a style, and how far from its photograph.
+"""How near a painted image is to a style, and how far from its photograph.
 
-Distributions are compared, not moments: distances of means or of Gram matrices rank pictures otherwise than the eye does. So does
+Distributions are compared, not moments: distances of means or of Gram matrices rank images otherwise than the eye does. So does
 the full resolution, where fine texture outweighs strokes and fields of color; half and quarter of the size rank as the eye does.
 """
 
@@ -20,7 +20,7 @@ LAYERS = ("relu2_1", "relu3_1", "relu4_1")
 CONTENT_LAYER = "relu4_1"
 SCALES = (0.5, 0.25)
 DIRECTIONS, QUANTILES = 128, 512
-SMALLEST = 0.05  # deviation that a distance is a share of at least: pictures in [0, 1]; features have some ten times that
+SMALLEST = 0.05  # deviation that a distance is a share of at least: images in [0, 1]; features have some ten times that
 
 
 def sliced_distance(x: Tensor, y: Tensor, *, smallest: float = 0.0, seed: int = 0) -> float:
@@ -52,13 +52,13 @@ def _quantiles(projected: Tensor, shares: Tensor) -> Tensor:
 def style_distance(
     image: Tensor, style: Tensor, features: Features, *, layers: Sequence[str] = LAYERS, scales: Sequence[float] = SCALES
 ) -> dict[float, float]:
-    """Mean sliced distance of colors and of features at some layers, at each of several scales of both pictures.
+    """Mean sliced distance of colors and of features at some layers, at each of several scales of both images.
 
     Args:
         image, style: [1, 3, H, W] in [0, 1], of any sizes.
         features: the network; figures of different ones must not be put beside one another.
         layers: of it.
-        scales: shares of both pictures' sides.
+        scales: shares of both images' sides.
 
     Returns:
         ``{scale: distance}``; 0 for the style itself, and 1 is about a deviation of its features.
@@ -75,7 +75,7 @@ def style_distance(
 
 @torch.inference_mode()
 def content_distance(image: Tensor, photograph: Tensor, features: Features, layer: str = CONTENT_LAYER) -> float:
-    """1 - cosine of the features of a picture and its photograph, [1, 3, H, W] in [0, 1] each, over all positions."""
+    """1 - cosine of the features of an image and its photograph, [1, 3, H, W] in [0, 1] each, over all positions."""
     photograph = images.resize(photograph, image.shape[-2:])
     outputs = [features(each, (layer,))[layer].flatten() for each in (image, photograph)]
     return float(1 - F.cosine_similarity(outputs[0], outputs[1], dim=0))

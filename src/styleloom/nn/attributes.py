@@ -1,4 +1,4 @@
-"""A small network that tells the attributes of a picture: numbers, and choices among several."""
+"""A small network that tells the attributes of an image: numbers, and choices among several."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Labeller(nn.Module):
     """Strided convolutions, two dense layers, and an output for each number and each choice.
 
     Args:
-        resolution: side of the pictures.
+        resolution: side of the images.
         numbers: names of attributes that are numbers.
         choices: of attributes that are one of several, the names of these.
         widths: channels after each halving.
@@ -51,10 +51,10 @@ class Labeller(nn.Module):
         """[N, 3, resolution, resolution] in [0, 1] -> numbers [N, len(numbers)], and logits [N, choices] of each choice.
 
         Raises:
-            StyleLoomError: pictures of another size.
+            StyleLoomError: images of another size.
         """
         if tuple(image.shape[1:]) != (3, self.resolution, self.resolution):
-            raise StyleLoomError(f"pictures of shape {list(image.shape)}; this network tells those of {self.resolution} px")
+            raise StyleLoomError(f"images of shape {list(image.shape)}; this network tells those of {self.resolution} px")
         x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
             x = F.leaky_relu(convolution(x), 0.1)
@@ -65,7 +65,7 @@ class Labeller(nn.Module):
 
     @torch.inference_mode()
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Of pictures [N, 3, H, W] in [0, 1], each attribute [N]: numbers, and the places of choices."""
+        """Of images [N, 3, H, W] in [0, 1], each attribute [N]: numbers, and the places of choices."""
         numbers, logits = self(image)
         values = dict(zip(self.numbers, numbers.unbind(1), strict=True))
         return values | {name: each.argmax(1) for name, each in logits.items()}

@@ -134,11 +134,11 @@ class Conv2d(nn.Module):
 
 
 def with_minibatch_std(x: Tensor, group_size: int | None, num_channels: int = 1) -> Tensor:
-    """Append the spread of activations over groups of pictures as further channels (Section 3).
+    """Append the spread of activations over groups of images as further channels (Section 3).
 
     Args:
         x: [N, C, H, W], N a multiple of the group's size or below it.
-        group_size: pictures of a group; None: all.
+        group_size: images of a group; None: all.
         num_channels: channels to append; each has the mean spread of its share of the channels.
 
     Returns:
@@ -147,7 +147,7 @@ def with_minibatch_std(x: Tensor, group_size: int | None, num_channels: int = 1)
     count, channels, height, width = x.shape
     group = min(group_size or count, count)
     if count % group:
-        raise StyleLoomError(f"{count} pictures cannot be shared by groups of {group}, whose spread is taken; use a multiple")
+        raise StyleLoomError(f"{count} images cannot be shared by groups of {group}, whose spread is taken; use a multiple")
     y = x.reshape(group, -1, num_channels, channels // num_channels, height, width)
     y = (y - y.mean(0)).square().mean(0).add(1e-8).sqrt().mean((2, 3, 4))  # [N / group, num_channels]
     y = y.reshape(-1, num_channels, 1, 1).repeat(group, 1, height, width)

@@ -1,4 +1,4 @@
-"""What generators of pictures from latents have in common: sizes by resolution, seeds, sampling."""
+"""What generators of images from latents have in common: sizes by resolution, seeds, sampling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError, check_choice, check_seeds
 
 NOISE_MODES = ("const", "random", "none")
-BATCH = 8  # pictures sampled at a time
+BATCH = 8  # images sampled at a time
 
 
 def resolutions(img_resolution: int) -> list[int]:
@@ -80,7 +80,7 @@ def to_image(image: Tensor, *, clamp: bool = True) -> Tensor:
         clamp: cut what lies outside; not where a gradient has to bring it back.
     """
     if image.shape[1] not in (1, 3):
-        raise StyleLoomError(f"this generator's pictures have {image.shape[1]} channels; grey ones and RGB can be shown")
+        raise StyleLoomError(f"this generator's images have {image.shape[1]} channels; grey ones and RGB can be shown")
     image = image.add(1).div(2)
     return (image.clamp(0, 1) if clamp else image).expand(-1, 3, -1, -1)
 
@@ -97,7 +97,7 @@ def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
 
 
 def mixed_from(first: Tensor, second: Tensor, layer: Tensor) -> Tensor:
-    """Style mixing: of ws [N, num_ws, w_dim] the second's from each picture's ``layer`` [N] on, the first's below it."""
+    """Style mixing: of ws [N, num_ws, w_dim] the second's from each image's ``layer`` [N] on, the first's below it."""
     place = torch.arange(first.shape[1], device=first.device)
     return torch.where((place < layer[:, None])[:, :, None], first, second)
 
@@ -114,14 +114,14 @@ def mixing_layer(rng: np.random.RandomState, num_ws: int, mixing: float) -> int:
 
 
 class Generator(nn.Module):
-    """A mapping network from z to ws and a synthesis network from ws to pictures; papers' generators are made of it.
+    """A mapping network from z to ws and a synthesis network from ws to images; papers' generators are made of it.
 
     Attributes:
         z_dim: size of z.
         c_dim: number of classes; 0: none.
         w_dim: size of w.
         num_ws: copies of w that ``synthesis`` takes.
-        resolution: side of the pictures.
+        resolution: side of the images.
     """
 
     mapping: nn.Module
@@ -168,7 +168,7 @@ class Generator(nn.Module):
         several = [classes] if isinstance(classes, int | np.integer) else list(classes)
         chosen = [int(each) for each in several] * (count if len(several) == 1 else 1)
         if len(chosen) != count or not all(0 <= each < self.c_dim for each in chosen):
-            raise StyleLoomError(f"classes {classes} given for {count} pictures; wanted one of 0 to {self.c_dim - 1} for each")
+            raise StyleLoomError(f"classes {classes} given for {count} images; wanted one of 0 to {self.c_dim - 1} for each")
         return nn.functional.one_hot(torch.tensor(chosen), self.c_dim).float().to(self.device)
 
     @torch.no_grad()
@@ -184,7 +184,7 @@ class Generator(nn.Module):
 
         Args:
             seeds: z is ``numpy.random.RandomState(seed).randn(1, z_dim)``.
-            classes: class of each picture, or one for all, in networks that have them.
+            classes: class of each image, or one for all, in networks that have them.
             truncation_psi: 0 is the mean w, 1 none of it.
             truncation_cutoff: how many layers, from the coarsest, are truncated; all by default.
 
@@ -197,18 +197,18 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def render(self, ws: Tensor, *, noise_mode: str = "const", seeds: Sequence[int] | None = None) -> Iterator[Tensor]:
-        """Pictures [1, 3, H, W] in [0, 1] of ws [N, num_ws, w_dim], one after the other, computed in small batches.
+        """Images [1, 3, H, W] in [0, 1] of ws [N, num_ws, w_dim], one after the other, computed in small batches.
 
         Args:
             ws: latents.
             noise_mode: ``"const"``, ``"random"`` or ``"none"``.
-            seeds: of each picture's random noise, so that it does not depend on the batch; 0, 1, ... by default.
+            seeds: of each image's random noise, so that it does not depend on the batch; 0, 1, ... by default.
         """
         check_choice("noise_mode", noise_mode, NOISE_MODES)
         if noise_mode == "random":
             seeds = list(range(len(ws)) if seeds is None else seeds)
             if len(seeds) != len(ws):
-                raise StyleLoomError(f"{len(seeds)} seeds of noise for {len(ws)} pictures; wanted one for each")
+                raise StyleLoomError(f"{len(seeds)} seeds of noise for {len(ws)} images; wanted one for each")
             for each, seed in zip(ws.split(1), seeds, strict=True):
                 noise = torch.Generator(self.device).manual_seed(int(seed))
                 yield to_image(self.synthesis(each, noise_mode=noise_mode, generator=noise))
@@ -225,7 +225,7 @@ class Generator(nn.Module):
         truncation_cutoff: int | None = None,
         noise_mode: str = "const",
     ) -> Tensor:
-        """Pictures of seeds: [N, 3, H, W] in [0, 1]; see :meth:`map` and :meth:`render` for the arguments and errors."""
+        """Images of seeds: [N, 3, H, W] in [0, 1]; see :meth:`map` and :meth:`render` for the arguments and errors."""
         ws = self.map(seeds, classes, truncation_psi=truncation_psi, truncation_cutoff=truncation_cutoff)
         return torch.cat(list(self.render(ws, noise_mode=noise_mode, seeds=seeds)))
 
@@ -251,7 +251,7 @@ def generator_id(generator: Generator) -> str:
 
 
 def check_classless(generator: Generator) -> None:
-    """Raise StyleLoomError if a generator's pictures are of several classes, so that w alone does not tell what they are."""
+    """Raise StyleLoomError if a generator's images are of several classes, so that w alone does not tell what they are."""
     if generator.c_dim:
         raise StyleLoomError(f"this generator has {generator.c_dim} classes; only ones without can be inverted")
 

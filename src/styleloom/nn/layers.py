@@ -18,11 +18,11 @@ Moment = tuple[Tensor, Tensor]
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor, moment: Moment | None = None, *, eps: float = 1e-5) -> Tensor:
-    """scale (x - mean) / sqrt(variance + eps) + shift over each picture's own positions (Ulyanov et al. 2016).
+    """scale (x - mean) / sqrt(variance + eps) + shift over each image's own positions (Ulyanov et al. 2016).
 
     Args:
         x: [N, C, H, W].
-        scale, shift: [C], or [N, C] for a pair a picture.
+        scale, shift: [C], or [N, C] for a pair an image.
         moment: mean and (biased) variance to use instead of those of ``x``.
     """
     if moment is None and scale.ndim == 1:
@@ -50,7 +50,7 @@ def channel_moments(x: Tensor) -> Moment:
 class Conv(nn.Conv2d):
     """A convolution after nearest-neighbor upsampling by ``up`` (1 or 2), reflection-padded to keep the size (over ``stride``).
 
-    Three kinds are computed in an equal but faster way: on upsampled pictures, large kernels with few outputs, and, where
+    Three kinds are computed in an equal but faster way: on upsampled images, large kernels with few outputs, and, where
     no gradient is asked for, many channels.
     """
 
@@ -94,7 +94,7 @@ def _convolved_upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     for half in halves:
         left, middle, right = half.unbind(3)
         kernels += [torch.stack([left, middle + right], 3), torch.stack([left + middle, right], 3)]
-    # The reflection of an upsampled picture repeats the border of the picture itself.
+    # The reflection of an upsampled image repeats the border of the image itself.
     output = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), torch.cat(kernels), bias.repeat(4) if bias is not None else None)
     count, outputs, (height, width) = x.shape[0], weight.shape[0], x.shape[2:]
     result = torch.empty(

@@ -54,7 +54,7 @@ def gram_matrix(features: Tensor) -> Tensor:
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> Moments:
-    """Mean and second moment of the feature vectors, over the picture or over a region of it.
+    """Mean and second moment of the feature vectors, over the image or over a region of it.
 
     Args:
         features: [N, C, H, W].
@@ -77,7 +77,7 @@ def _inner_products(flat: Tensor) -> Tensor:
 
     The product is symmetric, so its gradient flat (S + S^T) is one product, not two: let one factor alone carry it.
     """
-    if flat.shape[0] == 1:  # one picture, the usual case: a plain product is faster than a batch of one
+    if flat.shape[0] == 1:  # one image, the usual case: a plain product is faster than a batch of one
         matrix = flat.squeeze(0)
         product = (matrix.detach().mT @ matrix).unsqueeze(0)
     else:

@@ -37,8 +37,8 @@ class Features(nn.Module):
         widths: channels of each block.
         pooling: ``"max"`` (as trained) or ``"average"`` (as Gatys 2016 paints).
         padding: what surrounds the activations: ``"zeros"`` (the first convolution then replicates the border, which
-            keeps frames off optimized pictures) or ``"reflect"`` (the AdaIN encoder, and no border at all).
-        mean, std: per-channel constants; pictures in [0, 1] enter the first convolution as ``(image - mean) / std``.
+            keeps frames off optimized images) or ``"reflect"`` (the AdaIN encoder, and no border at all).
+        mean, std: per-channel constants; images in [0, 1] enter the first convolution as ``(image - mean) / std``.
 
     Raises:
         StyleLoomError: an unknown pooling or padding, or as many widths as there are no blocks.
@@ -90,7 +90,7 @@ class Features(nn.Module):
             raise StyleLoomError(f"unknown layers {unknown}; this network has {', '.join(self.layers)}")
 
     def minimum_size(self, layers: Iterable[str]) -> int:
-        """The shortest side, in pixels, of a picture that still reaches the deepest of ``layers``."""
+        """The shortest side, in pixels, of an image that still reaches the deepest of ``layers``."""
         layers = list(layers)
         self.check_layers(layers)
         pools = max(int(layer[4]) for layer in layers) - 1
@@ -110,13 +110,13 @@ class Features(nn.Module):
             ``read`` made of them.
 
         Raises:
-            StyleLoomError: unknown layers, or a picture smaller than :meth:`minimum_size`.
+            StyleLoomError: unknown layers, or an image smaller than :meth:`minimum_size`.
         """
         self.check_layers(layers)
         minimum = self.minimum_size(layers)
         if min(image.shape[-2:]) < minimum:
             height, width = image.shape[-2:]
-            raise StyleLoomError(f"a picture of {width} x {height} is too small for {layers[-1]}; it needs {minimum} px a side")
+            raise StyleLoomError(f"an image of {width} x {height} is too small for {layers[-1]}; it needs {minimum} px a side")
         missing = set(layers)
         outputs: dict[str, Any] = {}
         convs = self.convs
@@ -139,7 +139,7 @@ class Features(nn.Module):
             keep = f"conv{name}" in missing
             if keep:
                 outputs[f"conv{name}"] = read(f"conv{name}", x) if read else x
-            # In place where nobody keeps the sum before it: large pictures spend their time on memory.
+            # In place where nobody keeps the sum before it: large images spend their time on memory.
             x = F.relu(x, inplace=not keep)
             if f"relu{name}" in missing:
                 outputs[f"relu{name}"] = read(f"relu{name}", x) if read else x

@@ -115,7 +115,7 @@ def _sequential_keys(convs: tuple[int, ...], conv: int, first: int = 0) -> list[
 def fill(network: Features, tensors: dict[str, Tensor], names: list[str], preprocessing: str | None = None) -> None:
     """Copy named convolutions into a network, in order.
 
-    ``preprocessing`` names a 1x1 convolution of the picture, which is folded into the first 3x3 one: conv(A x + b) is
+    ``preprocessing`` names a 1x1 convolution of the image, which is folded into the first 3x3 one: conv(A x + b) is
     (conv A) x + conv b, exact under reflection padding.
     """
     for index, (conv, name) in enumerate(zip(network.convs.values(), names, strict=True)):

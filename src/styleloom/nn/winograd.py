@@ -63,9 +63,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     before, after = torch.kron(_B, _B), torch.kron(_A, _A)  # [36, 36], [16, 36]
     at_once = max(1, SQUARES // across)
     result = torch.empty(count, 4 * down, 4 * across, outputs)
-    for picture, into in zip(x, result, strict=True):
+    for image, into in zip(x, result, strict=True):
         for top in range(0, 4 * down, 4 * at_once):
-            squares = picture[top : top + 4 * at_once + 2].unfold(0, 6, 4).unfold(1, 6, 4)  # [rows, across, I, 6, 6]
+            squares = image[top : top + 4 * at_once + 2].unfold(0, 6, 4).unfold(1, 6, 4)  # [rows, across, I, 6, 6]
             rows = squares.shape[0]
             values = before @ squares.permute(0, 1, 3, 4, 2).reshape(rows * across, 36, inputs)
             values = values.view(1, rows, across, 36 * inputs).permute(0, 3, 1, 2)  # channels last, a group a position

@@ -1,6 +1,6 @@
 """Augmentation that does not leak into what a generator learns, and its adaptation.
 
-Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020 (ADA), Appendix B: pictures that the
+Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020 (ADA), Appendix B: images that the
 discriminator sees, real and made, are flipped, moved, turned, stretched and recoloured with a probability that follows how
 far the discriminator overfits.
 """
@@ -19,14 +19,14 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.random import SampleRandom
 
 PIPELINES = "bgc"
-# Symlet of order 6: the low-pass filter between the resolutions that pictures are resampled at.
+# Symlet of order 6: the low-pass filter between the resolutions that images are resampled at.
 SYM6 = (
     0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466,
     0.787641141030194, 0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578,
     0.0017677118642428036, -0.007800708325034148,
 )  # fmt: skip
 XINT_MAX, SCALE_STD, ANISO_STD, XFRAC_STD = 0.125, 0.2, 0.2, 0.125
-UNIFORM, NORMAL = 32, 8  # most numbers of each kind that the changes of a picture take
+UNIFORM, NORMAL = 32, 8  # most numbers of each kind that the changes of an image take
 BRIGHTNESS_STD, CONTRAST_STD, SATURATION_STD = 0.2, 0.5, 1.0
 
 
@@ -38,25 +38,25 @@ def augment(
     generator: SampleRandom | torch.Generator | None = None,
     percentile: float | None = None,
 ) -> Tensor:
-    """Pictures, each changed by chance in some of many ways.
+    """Images, each changed by chance in some of many ways.
 
     Args:
         image: [N, 3, H, W] in [-1, 1].
         p: probability of each change.
         pipeline: letters of ``"b"``, flips and whole-pixel moves, ``"g"``, moves, turns and stretches, ``"c"``, colors.
-        generator: of the chances; one for each picture makes them independent of the batch.
+        generator: of the chances; one for each image makes them independent of the batch.
         percentile: instead of chance, each change as large as this share of all of them: for tests.
 
     Returns:
         [N, 3, H, W]; gradients, and gradients of gradients, pass.
 
     Raises:
-        StyleLoomError: an unknown letter, no probability, or no RGB pictures.
+        StyleLoomError: an unknown letter, no probability, or no RGB images.
     """
     if not 0 <= float(p) <= 1:
         raise StyleLoomError(f"p is {float(p):g}; it must be from 0 to 1")
     if image.shape[1] != 3:
-        raise StyleLoomError(f"pictures have {image.shape[1]} channels; only RGB is augmented")
+        raise StyleLoomError(f"images have {image.shape[1]} channels; only RGB is augmented")
     if unknown := set(pipeline) - set(PIPELINES):
         raise StyleLoomError(f"unknown augmentations {sorted(unknown)}; choose letters of {PIPELINES!r}")
     count, _, height, width = image.shape
@@ -122,7 +122,7 @@ def _turn(angle: Tensor) -> Tensor:
 
 
 def _geometry(draw: _Draws, pipeline: str, width: int, height: int) -> Tensor | None:
-    """The map [N, 3, 3] from a result's pixels to those of the picture, both around their centers."""
+    """The map [N, 3, 3] from a result's pixels to those of the image, both around their centers."""
     if not set(pipeline) & {"b", "g"}:
         return None
     size = torch.tensor([width, height]).float()
@@ -155,7 +155,7 @@ def _second(draw: _Draws, p: float) -> Tensor:
 
 
 def _moved(image: Tensor, inverse: Tensor) -> Tensor:
-    """Resample pictures along a map, at twice their resolution and filtered; beyond the border they are reflected."""
+    """Resample images along a map, at twice their resolution and filtered; beyond the border they are reflected."""
     count, channels, height, width = image.shape
     pad = len(SYM6) // 4
     center = torch.tensor([(width - 1) / 2, (height - 1) / 2])
@@ -167,7 +167,7 @@ def _moved(image: Tensor, inverse: Tensor) -> Tensor:
     limit = torch.tensor([width - 1, height - 1]).repeat(2)
     left, top, right, bottom = (int(each) for each in margin.clamp_min(0).minimum(limit).ceil())
     image = F.pad(image, (left, right, top, bottom), mode="reflect")
-    # Coordinates of the padded picture, then of one twice as large, whose first pixel lies half a pixel further out.
+    # Coordinates of the padded image, then of one twice as large, whose first pixel lies half a pixel further out.
     ones = torch.ones(1)
     inverse = _shift(ones * (left - right) / 2, ones * (top - bottom) / 2) @ inverse
     image = _doubled(image)
@@ -205,7 +205,7 @@ def _filtered(image: Tensor, before: int, after: int, gain: float, *, mirrored: 
 
 
 class _Sample(torch.autograd.Function):
-    """Bilinear sampling, which is linear in the picture: torch has its gradient, but not that gradient's own."""
+    """Bilinear sampling, which is linear in the image: torch has its gradient, but not that gradient's own."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, grid: Tensor) -> Tensor:
@@ -258,15 +258,15 @@ def _colors(draw: _Draws) -> Tensor:
     return (along + (eye - along) * s) @ turn @ matrix
 
 
-def adapted(p: float, sign_of_real: float, *, target: float, pictures: int, kimg: float) -> float:
-    """The next probability, from the mean sign of the discriminator's logits of real pictures (Section 3).
+def adapted(p: float, sign_of_real: float, *, target: float, images: int, kimg: float) -> float:
+    """The next probability, from the mean sign of the discriminator's logits of real images (Section 3).
 
     Args:
         p: the present one.
-        sign_of_real: mean of sign(D(x)) since the last time: 1 for a discriminator that knows all pictures by heart.
+        sign_of_real: mean of sign(D(x)) since the last time: 1 for a discriminator that knows all images by heart.
         target: what to aim at.
-        pictures: seen since the last time.
-        kimg: thousands of pictures in which p can go from 0 to 1.
+        images: seen since the last time.
+        kimg: thousands of images in which p can go from 0 to 1.
     """
-    step = math.copysign(pictures / (1000 * kimg), sign_of_real - target) if sign_of_real != target else 0.0
+    step = math.copysign(images / (1000 * kimg), sign_of_real - target) if sign_of_real != target else 0.0
     return min(max(p + step, 0.0), 1.0)

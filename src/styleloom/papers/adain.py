@@ -1,8 +1,8 @@
 """Huang and Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", ICCV 2017.
 
 Johnson trains a network for each style and Dumoulin a scale and a shift of the features for each. Here the style
-*picture* sets them: give the content's feature maps the mean and the standard deviation of the style's, and let one
-decoder, trained once, turn any such features back into a picture. So any style takes one pass.
+*image* sets them: give the content's feature maps the mean and the standard deviation of the style's, and let one
+decoder, trained once, turn any such features back into an image. So any style takes one pass.
 
 Differs from the paper:
     - the encoder is any network of ``features`` (the shipped model's is vgg19-lite), its decoder the mirror of it;
@@ -31,9 +31,9 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import images
-from styleloom.data.datasets import Pictures, random_crop, recolored
+from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
-from styleloom.data.inputs import check_masks, check_pictures, shares_of
+from styleloom.data.inputs import check_images, check_masks, shares_of
 from styleloom.data.tiles import Window, by_tiles, windows
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, at_stroke_size, finished, groups, thumbnail
@@ -95,7 +95,7 @@ class AdaIN(nn.Module):
         return self.encoder(image, (CONTENT_LAYER,))[CONTENT_LAYER]
 
     def decode(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> pictures [N, 3, 8 H, 8 W], not clipped."""
+        """[N, C, H, W] -> images [N, 3, 8 H, 8 W], not clipped."""
         *hidden, last = self.decoder
         for layer in hidden:
             x = F.relu(layer(x))
@@ -103,7 +103,7 @@ class AdaIN(nn.Module):
         return out.float()
 
     def forward(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
-        """Eq. 14 with one style a picture: [N, 3, H, W], [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1].
+        """Eq. 14 with one style an image: [N, 3, H, W], [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1].
 
         ``alpha`` is the strength: 0 gives the content back, 1 is the style in full.
         """
@@ -111,7 +111,7 @@ class AdaIN(nn.Module):
         return self.decode(x)[..., : content.shape[-2], : content.shape[-1]].clamp(0, 1)
 
     def style(self, image: Tensor) -> Moment:
-        """All that a style picture is to this network: mean and variance of its features, [N, C] each."""
+        """All that a style image is to this network: mean and variance of its features, [N, C] each."""
         return unbiased_moments(self.encode(image))
 
     def restyle(
@@ -160,11 +160,11 @@ def load(name: str | Path = "adain-lite") -> AdaIN:
 
 @dataclass(frozen=True)
 class Config(OnePass):
-    """How pictures are painted.
+    """How images are painted.
 
     Args:
         model: adain-lite or a model file.
-        style_size: longer side at which style pictures are looked at: larger strokes where it is larger; 0: as they are.
+        style_size: longer side at which style images are looked at: larger strokes where it is larger; 0: as they are.
     """
 
     model: str = "adain-lite"
@@ -193,10 +193,10 @@ def stylize(
     masks: Sequence[Tensor] | None = None,
     model: AdaIN | None = None,
 ) -> Tensor:
-    """Repaint pictures in one pass each; large ones in two passes over their tiles, the first for their statistics.
+    """Repaint images in one pass each; large ones in two passes over their tiles, the first for their statistics.
 
     Args:
-        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
         config: see :class:`Config`.
         weights: share of each style, scaled to sum to 1; equal when not given.
@@ -207,55 +207,55 @@ def stylize(
         [N, 3, H', W'], as ``content``.
 
     Raises:
-        StyleLoomError: tensors that are no pictures, masks or weights that do not fit, or no such model.
+        StyleLoomError: tensors that are no images, masks or weights that do not fit, or no such model.
     """
     styles = [style] if isinstance(style, Tensor) else list(style)
-    check_pictures(floats(content[:1, :, :1, :1]), styles)
+    check_images(floats(content[:1, :, :1, :1]), styles)
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = config.ready(model if model is not None else load(config.model), content.device)
     painted = []
     moments: list[Moment] = []
     masks = check_masks(masks, len(styles), floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
-    for picture in groups(content, config):
-        if config.stroke_size and max(picture.shape[-2:]) > config.stroke_size:
+    for image in groups(content, config):
+        if config.stroke_size and max(image.shape[-2:]) > config.stroke_size:
             small = replace(config, size=0, stroke_size=0)
 
             def reduced(each: Tensor, small: Config = small) -> Tensor:
                 areas = masks and [images.resize(mask, each.shape[-2:]) for mask in masks]
                 return stylize(each, styles, small, weights=weights, masks=areas, model=network)
 
-            painted.append(at_stroke_size(picture, config, reduced))
+            painted.append(at_stroke_size(image, config, reduced))
             continue
-        regions = masks and [images.resize(mask, picture.shape[-2:]) for mask in masks]
-        if not moments or config.keep_color != "none":  # the styles' colors follow the picture's
-            _, looks = images.prepare_colors(thumbnail(picture), styles, config.keep_color)
+        regions = masks and [images.resize(mask, image.shape[-2:]) for mask in masks]
+        if not moments or config.keep_color != "none":  # the styles' colors follow the image's
+            _, looks = images.prepare_colors(thumbnail(image), styles, config.keep_color)
             moments = [
                 network.style(images.resize_to_fit(look, config.style_size) if config.style_size else look) for look in looks
             ]
 
-        def encoded(window: Window, picture: Tensor = picture) -> Tensor:
-            part = images.prepare_colors(floats(window.cut(picture)), [], config.keep_color)[0]
+        def encoded(window: Window, image: Tensor = image) -> Tensor:
+            part = images.prepare_colors(floats(window.cut(image)), [], config.keep_color)[0]
             return network.encode(_padded(part))
 
         tile, content_moments = 0, None  # one window, with moments of its own
-        if not config.fits(picture):
+        if not config.fits(image):
             tile = config.tile
-            content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(picture, tile, REACH))
+            content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(image, tile, REACH))
 
         def part(
             window: Window,
-            picture: Tensor = picture,
+            image: Tensor = image,
             encoded: Callable[[Window], Tensor] = encoded,
             moments: list[Moment] = moments,
             regions: list[Tensor] | None = regions,
             content_moments: Moment | None = content_moments,
         ) -> Tensor:
-            source = floats(window.cut(picture))
+            source = floats(window.cut(image))
             areas = regions and [_padded(window.cut(region)) for region in regions]
             x = network.restyle(encoded(window), moments, shares, alpha=config.alpha, masks=areas, content=content_moments)
             return finished(network.decode(x)[..., : source.shape[-2], : source.shape[-1]], source, config.keep_color)
 
-        painted.append(by_tiles(part, picture, tile, REACH))
+        painted.append(by_tiles(part, image, tile, REACH))
     return torch.cat(painted)
 
 
@@ -271,10 +271,10 @@ def _moments_of_all(parts: Iterable[Tensor]) -> Moment:
     return mean.float(), ((squares - count * mean.square()) / max(1, count - 1)).clamp_min(0).float()
 
 
-def _padded(picture: Tensor) -> Tensor:
+def _padded(image: Tensor) -> Tensor:
     """Sides that the encoder can halve three times."""
-    height, width = picture.shape[-2:]
-    return F.pad(picture, (0, -width % 8, 0, -height % 8), mode="replicate")
+    height, width = image.shape[-2:]
+    return F.pad(image, (0, -width % 8, 0, -height % 8), mode="replicate")
 
 
 DECAYS = {
@@ -291,12 +291,12 @@ class Recipe(Training):
         encoder: perceptual network: vgg19-lite, vgg19 or a file of weights.
         size: side of the squares that it is trained on.
         style_weight: weight of the style term (Eq. 11); the content's is 1.
-        identity_weight: weight of the squared difference between pictures and what is decoded from their own features.
+        identity_weight: weight of the squared difference between images and what is decoded from their own features.
         optimizer: "muon" or "adam".
         lr: step size at the start.
         decay: how it falls: "cosine" to 2% after 100 steps of warming up, or "paper": lr / (1 + 5e-5 step).
         normalise: measure each layer's term as a share of its target.
-        recolor: share of the style pictures whose colors are changed at random.
+        recolor: share of the style images whose colors are changed at random.
         ema_decay: decay of the moving average of the weights, which is what is kept.
     """
 
@@ -378,7 +378,7 @@ def train(
 
     Args:
         content: folders or zips of photographs.
-        style: folders or zips of style pictures; each of them is as likely as another.
+        style: folders or zips of style images; each of them is as likely as another.
         recipe: see :class:`Recipe`.
         out: folder of the run.
         base: start from this trained decoder, and its encoder, instead of from noise.
@@ -390,7 +390,7 @@ def train(
         :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
+        StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
@@ -400,9 +400,9 @@ def train(
         model = AdaIN(copy.deepcopy(base.encoder), source=base.source)
         model.decoder.load_state_dict(base.decoder.state_dict())
     model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = Pictures(content, shorter=round(1.6 * recipe.size))
+    photographs = ImageFiles(content, shorter=round(1.6 * recipe.size))
     sources = [style] if isinstance(style, str | Path) else style
-    paintings = [Pictures(source, shorter=round(1.6 * recipe.size)) for source in sources]
+    paintings = [ImageFiles(source, shorter=round(1.6 * recipe.size)) for source in sources]
 
     def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
         gallery = paintings[rng.randint(len(paintings))]

@@ -27,7 +27,7 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
-from styleloom.data.datasets import Pictures, random_crop
+from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.data.inputs import check_masks, shares_of
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint
@@ -116,7 +116,7 @@ class Recipe(Training):
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
         pooling: "max" or "average" (the paper's) pooling in it.
         size: side of the squares that it is trained on.
-        style_size: longer side at which style pictures are looked at: larger strokes where it is larger.
+        style_size: longer side at which style images are looked at: larger strokes where it is larger.
         content_weight: weight of the content term.
         style_weight: weight of the style term.
         tv_weight: weight of the total variation.
@@ -180,7 +180,7 @@ def train(
 
     Args:
         content: folders or zips of photographs.
-        styles: name and picture [1, 3, H, W] in [0, 1] of each.
+        styles: name and image [1, 3, H, W] in [0, 1] of each.
         recipe: see :class:`Recipe`.
         out: folder of the run.
         base: a trained network. Other styles than its own are added to it, of which only their own scales and shifts are
@@ -195,14 +195,14 @@ def train(
         :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
+        StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features, pooling=recipe.pooling).prepare(fabric.device, torch.float32)
     network, learned = _begun(list(styles), recipe, base)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = Pictures(content, shorter=round(1.2 * recipe.size))
+    photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
     with torch.no_grad():
         targets = johnson.style_targets(features, [style.to(fabric.device) for style in styles.values()], recipe.style_size)
     examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(4)])
@@ -232,7 +232,7 @@ def train(
         sample=sheet,
         export=lambda networks, path: save(networks["network"], path, licence),  # type: ignore[arg-type]
         settings=asdict(recipe)
-        | dict(method=KIND, styles=list(styles), pictures=checkpoint.fingerprint(None, list(styles.values()))),
+        | dict(method=KIND, styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values()))),
         damaged=[photographs.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
@@ -295,7 +295,7 @@ def load(name: str | Path = "pastiche-16") -> StyleNet:
 
 @dataclass(frozen=True)
 class Config(OnePass):
-    """How pictures are painted.
+    """How images are painted.
 
     Args:
         model: pastiche-16 or a model file.
@@ -325,10 +325,10 @@ def stylize(
     masks: Sequence[Tensor] | None = None,
     model: StyleNet | None = None,
 ) -> Tensor:
-    """Repaint pictures in one pass each, in any mixture of the network's styles.
+    """Repaint images in one pass each, in any mixture of the network's styles.
 
     Args:
-        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: names of the network's styles.
         config: see :class:`Config`.
         weights: share of each style, scaled to sum to 1; equal when not given.
@@ -349,8 +349,8 @@ def stylize(
     def painted(shares: Tensor) -> Tensor:
         shares = shares.to(content.device)
 
-        def prepared(picture: Tensor) -> Callable[[Tensor], Tensor]:
-            statistics = network.network.statistics(picture, network.norms(shares))
+        def prepared(image: Tensor) -> Callable[[Tensor], Tensor]:
+            statistics = network.network.statistics(image, network.norms(shares))
             return lambda part: network(part, shares, statistics)
 
         return paint(content, config, network.network.reach, lambda part: network(part, shares), prepared)

@@ -1,15 +1,15 @@
 """Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
 
-A network trained to recognize objects separates what is in a picture from how it is painted: feature maps deep in it
-hold the content, correlations between feature channels at all depths hold the style. So take a picture, and descend
-on its *pixels* until it has the content of one picture and the style of another.
+A network trained to recognize objects separates what is in an image from how it is painted: feature maps deep in it
+hold the content, correlations between feature channels at all depths hold the style. So take an image, and descend
+on its *pixels* until it has the content of one image and the style of another.
 
 Differs from the paper (the preset ``"paper"`` undoes all but the first two):
-    - pictures stay in [0, 1] by clipping after each step;
-    - content and style pictures are brought to the same longer side;
+    - images stay in [0, 1] by clipping after each step;
+    - content and style images are brought to the same longer side;
     - ``normalise``: each layer's term is a share of its target, so that one set of weights serves every network;
     - the style distance is that between Gaussians, mean and covariance, instead of between Gram matrices;
-    - the picture is painted coarse to fine, carrying Adam's state from scale to scale (the pyramid is that of
+    - the image is painted coarse to fine, carrying Adam's state from scale to scale (the pyramid is that of
       Gatys et al. 2017, arXiv:1611.07865; the settings are in the spirit of Crowson's style-transfer-pytorch, 2021);
     - masks, several styles and color preservation follow Gatys et al. 2017 and arXiv:1606.05897.
 
@@ -35,7 +35,7 @@ from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.progress import Losses, Progress
 from styleloom.core.settings import Checked, Count, CountOrNone, Decay, OneOf, Rate, Seed, Weight, configured
 from styleloom.data.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
-from styleloom.data.inputs import check_masks, check_pictures, shares_of
+from styleloom.data.inputs import check_images, check_masks, shares_of
 from styleloom.loops.descend import carry_over, descend
 from styleloom.nn.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
 from styleloom.nn.vgg import POOLINGS, Features
@@ -56,7 +56,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 
 @dataclass(frozen=True)
 class Config(Checked):
-    """What a picture is painted with.
+    """What an image is painted with.
 
     Args:
         size: longer side of the result, in pixels; 0: that of the photograph, at most 1024.
@@ -73,11 +73,11 @@ class Config(Checked):
         normalise: measure each layer's term as a share of its target.
         optimizer: "lbfgs" or "adam".
         lr: step size.
-        ema_decay: decay of a running mean of the pictures, 0 for none: it smooths Adam's jitter.
-        init: start from the "content" picture or from "noise".
-        margin: pixels around the picture that are painted too and cut off in the end: its border, where features see beyond it,
+        ema_decay: decay of a running mean of the images, 0 for none: it smooths Adam's jitter.
+        init: start from the "content" image or from "noise".
+        margin: pixels around the image that are painted too and cut off in the end: its border, where features see beyond it,
             would become a frame.
-        style_scale: longer side of the style pictures over that of the result: larger strokes above 1.
+        style_scale: longer side of the style images over that of the result: larger strokes above 1.
         keep_color: "none", "luminance" (paint brightness only) or "matching" (recolour the style first).
         features: perceptual network: vgg19-lite, vgg19, vgg16 or a file of weights.
         pooling: "max" or "average" pooling between its blocks.
@@ -192,7 +192,7 @@ class Step(Progress):
 
     @property
     def image(self) -> Tensor:
-        """The picture so far, [1, 3, H, W] in [0, 1]: the running mean, or the one of lowest loss where there is none.
+        """The image so far, [1, 3, H, W] in [0, 1]: the running mean, or the one of lowest loss where there is none.
 
         Ask for it inside the loop; the next step paints over it.
         """
@@ -200,10 +200,10 @@ class Step(Progress):
 
 
 def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = PRESETS["best"], **options: Any) -> Tensor:
-    """Repaint pictures in a style: the plain form of :func:`steps`.
+    """Repaint images in a style: the plain form of :func:`steps`.
 
     Args:
-        content: [N, 3, H, W] in [0, 1]; each picture is painted by itself, so a batch changes nothing.
+        content: [N, 3, H, W] in [0, 1]; each image is painted by itself, so a batch changes nothing.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
         config: see :class:`Config`.
         **options: ``weights``, ``masks``, ``init`` and ``features`` of :func:`steps`.
@@ -214,11 +214,11 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = 
     Raises:
         StyleLoomError: as :func:`steps`.
     """
-    pictures = []
-    for picture in content.split(1):
-        *_, last = steps(picture, style, config, **options)
-        pictures.append(last.image)
-    return torch.cat(pictures)
+    images = []
+    for image in content.split(1):
+        *_, last = steps(image, style, config, **options)
+        images.append(last.image)
+    return torch.cat(images)
 
 
 def steps(
@@ -234,7 +234,7 @@ def steps(
     state: Path | None = None,
     state_every: int = 25,
 ) -> Iterator[Step]:
-    """Repaint one picture, a step at a time; break out of the loop to stop, ``step.image`` is the result so far.
+    """Repaint one image, a step at a time; break out of the loop to stop, ``step.image`` is the result so far.
 
     Args:
         content: [1, 3, H, W] in [0, 1]; its device is where everything is computed.
@@ -245,7 +245,7 @@ def steps(
             two styles: the second is painted where the first is not.
         content_mask: [1, 1, H, W] in [0, 1], of the content's size: where it is 1, as on faces, the content weighs nine times as
             much, so that it stays recognizable.
-        init: [1, 3, H, W]: start from this picture instead of ``config.init``.
+        init: [1, 3, H, W]: start from this image instead of ``config.init``.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
         state_every: steps between two savings of the state.
@@ -254,11 +254,11 @@ def steps(
         :class:`Step` after each step.
 
     Raises:
-        StyleLoomError: tensors that are no pictures, pictures too small for the layers, layers that the network lacks,
+        StyleLoomError: tensors that are no images, images too small for the layers, layers that the network lacks,
             masks that do not fit, weights that are all zero, or a state of another run.
     """
     styles = [style] if isinstance(style, Tensor) else list(style)
-    check_pictures(content, styles, init)
+    check_images(content, styles, init)
     regions = check_masks(masks, len(styles), content)
     kept = None if content_mask is None else check_masks([content_mask], 1, content)[0]  # type: ignore[index]
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
@@ -276,7 +276,7 @@ def steps(
     saved = read_run(state, job) if state is not None and state.exists() else None
     done = saved["done"] if saved else 0
     current = next(index for index, end in enumerate(ends) if done <= end)  # the scale that the saved run was at
-    picture, optimizer = None, None
+    image, optimizer = None, None
 
     def cut(canvas: Tensor) -> Tensor:
         inner = slice(config.margin, -config.margin or None)
@@ -287,11 +287,11 @@ def steps(
         first = ends[index - 1] if index else 0
         resumed = saved if index == current else None
         objective = _objective(content, styles, regions, kept, shares, config, network, size)
-        previous, previous_optimizer = picture, optimizer
+        previous, previous_optimizer = image, optimizer
         if resumed:
             pixels, best, lowest = (resumed[name] for name in ("pixels", "best", "lowest"))
         else:
-            before = resize(cut(previous), size) if previous is not None else _first_picture(content, init, config, size)
+            before = resize(cut(previous), size) if previous is not None else _first_image(content, init, config, size)
             pixels = _with_margin(before, config.margin)
             best, lowest = pixels.clone(), math.inf
         canvas = pixels.clone().contiguous().requires_grad_(True)  # L-BFGS flattens it, so it keeps the plain layout
@@ -311,7 +311,7 @@ def steps(
             with torch.no_grad():
                 if config.ema_decay:
                     canvas.clamp_(0, 1)
-                    # A running mean without bias: the first picture of a scale does not linger.
+                    # A running mean without bias: the first image of a scale does not linger.
                     age = progress.index - first
                     best.lerp_(canvas, (1 - config.ema_decay) / (1 - config.ema_decay**age))
                 elif progress.losses["total"] < lowest:
@@ -325,7 +325,7 @@ def steps(
                 run = dict(job=job, done=done, seconds=seconds, pixels=pixels, best=best, lowest=lowest)
                 save_state(state, run | {"optimizer": optimizer.state_dict()})
             yield Step(done, ends[-1], progress.losses, seconds, size, render)
-        picture, done = best, end  # a scale that diverged ends early
+        image, done = best, end  # a scale that diverged ends early
 
 
 def _objective(
@@ -338,7 +338,7 @@ def _objective(
     network: Features,
     size: tuple[int, int],
 ) -> Callable[[Tensor], Losses]:
-    """Eq. 7 at one scale, as a function of the picture; its targets are computed here, once."""
+    """Eq. 7 at one scale, as a function of the image; its targets are computed here, once."""
     layers = tuple(dict.fromkeys([*config.content_layers, *config.style_layers]))
     layer_shares = config.layer_shares()
     style_loss = STYLE_LOSSES[config.style_loss]
@@ -436,7 +436,7 @@ def _scales(content: Tensor, styles: list[Tensor], config: Config, network: Feat
     return [fitted_size(content, side) for side in fits]
 
 
-def _first_picture(content: Tensor, init: Tensor | None, config: Config, size: tuple[int, int]) -> Tensor:
+def _first_image(content: Tensor, init: Tensor | None, config: Config, size: tuple[int, int]) -> Tensor:
     if init is not None:
         return resize(init.to(content), size).clone()
     if config.init == "content":

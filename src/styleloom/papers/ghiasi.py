@@ -1,7 +1,7 @@
 """Ghiasi et al., "Exploring the structure of a real-time, arbitrary neural artistic stylization network", BMVC 2017.
 
 Dumoulin's network has a scale and a shift of its features for each style that it was trained for. Here a second network
-looks at the style *picture* and predicts them, so a style that was never seen takes one pass as well. Between the two stands a
+looks at the style *image* and predicts them, so a style that was never seen takes one pass as well. Between the two stands a
 short vector, the embedding of a style: styles mix there, and a photograph's own embedding gives (nearly) the photograph back.
 
 Differs from the paper:
@@ -35,9 +35,9 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import images
-from styleloom.data.datasets import Pictures, random_crop, recolored
+from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
-from styleloom.data.inputs import check_masks, check_pictures, shares_of
+from styleloom.data.inputs import check_images, check_masks, shares_of
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
@@ -58,7 +58,7 @@ WEIGHTS = 4.0  # the style term's weight is trained from 1 / this to this
 
 
 class StylePredictor(nn.Module):
-    """A style picture to its embedding.
+    """A style image to its embedding.
 
     Args:
         encoder: frozen features, see :class:`~styleloom.Features`.
@@ -88,7 +88,7 @@ class StylePredictor(nn.Module):
 
     @torch.no_grad()
     def standardize(self, styles: Sequence[Tensor]) -> None:
-        """Take the mean and deviation of the statistics of these pictures, [1, 3, H, W] each, as 0 and 1."""
+        """Take the mean and deviation of the statistics of these images, [1, 3, H, W] each, as 0 and 1."""
         plain = torch.cat([self._statistics(style)[0] for style in styles])
         self.center.copy_(plain.mean(0))
         self.spread.copy_(plain.std(0) + 1e-3)
@@ -115,7 +115,7 @@ class StylePredictor(nn.Module):
 
 
 class AnyStyle(nn.Module):
-    """Dumoulin's network and the two that predict its scales and shifts: style picture -> embedding -> norms.
+    """Dumoulin's network and the two that predict its scales and shifts: style image -> embedding -> norms.
 
     Args:
         encoder: frozen features, see :class:`~styleloom.Features`.
@@ -204,11 +204,11 @@ def load(name: str | Path = "anystyle") -> AnyStyle:
 
 @dataclass(frozen=True)
 class Config(OnePass):
-    """How pictures are painted; ``alpha`` below 1 is a mixture with the photograph's own style.
+    """How images are painted; ``alpha`` below 1 is a mixture with the photograph's own style.
 
     Args:
         model: anystyle or a model file.
-        style_size: longer side at which style pictures are looked at: larger strokes where it is larger; 0: as they are.
+        style_size: longer side at which style images are looked at: larger strokes where it is larger; 0: as they are.
         style_weight: how far the style displaces the photograph, 1/4 to 4.
     """
 
@@ -240,10 +240,10 @@ def stylize(
     masks: Sequence[Tensor] | None = None,
     model: AnyStyle | None = None,
 ) -> Tensor:
-    """Repaint pictures in one pass each, in the style of a picture or a mixture of several.
+    """Repaint images in one pass each, in the style of an image or a mixture of several.
 
     Args:
-        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
         config: see :class:`Config`.
         weights: share of each style, scaled to sum to 1; equal when not given.
@@ -255,17 +255,17 @@ def stylize(
         [N, 3, H', W'], as ``content``.
 
     Raises:
-        StyleLoomError: tensors that are no pictures, masks or weights that do not fit, or no such model.
+        StyleLoomError: tensors that are no images, masks or weights that do not fit, or no such model.
     """
     styles = [style] if isinstance(style, Tensor) else list(style)
-    check_pictures(floats(content[:1, :, :1, :1]), styles)
+    check_images(floats(content[:1, :, :1, :1]), styles)
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = config.ready(model if model is not None else load(config.model), content.device)
 
-    def embedded(picture: Tensor) -> Tensor:
-        return network.embed(images.resize_to_fit(picture, config.style_size) if config.style_size else picture)
+    def embedded(image: Tensor) -> Tensor:
+        return network.embed(images.resize_to_fit(image, config.style_size) if config.style_size else image)
 
-    def painted(picture: Tensor, embedding: Tensor) -> Tensor:
+    def painted(image: Tensor, embedding: Tensor) -> Tensor:
         norms = network.norms(embedding, config.style_weight)
 
         def prepared(small: Tensor) -> Callable[[Tensor], Tensor]:
@@ -273,22 +273,22 @@ def stylize(
             return lambda part: network.network(part, norms, statistics)
 
         whole = replace(config, alpha=1.0)
-        return paint(picture, whole, network.network.reach, lambda part: network.network(part, norms), prepared)
+        return paint(image, whole, network.network.reach, lambda part: network.network(part, norms), prepared)
 
     regions = check_masks(masks, len(styles), content)
-    several = config.keep_color == "none" and config.alpha == 1  # pictures that share the styles' embeddings
+    several = config.keep_color == "none" and config.alpha == 1  # images that share the styles' embeddings
     results = []
-    for picture in content.split(len(content) if several else 1):
-        small, looks = images.prepare_colors(thumbnail(picture[:1]), styles, config.keep_color)
+    for image in content.split(len(content) if several else 1):
+        small, looks = images.prepare_colors(thumbnail(image[:1]), styles, config.keep_color)
         embeddings = [embedded(look) for look in looks]
         if config.alpha < 1:
             own = embedded(small)
             embeddings = [torch.lerp(own, each, config.alpha) for each in embeddings]
         if regions is None:
             mixture = torch.stack([share * each for share, each in zip(shares, embeddings, strict=True)]).sum(0)
-            results.append(painted(picture, mixture))
+            results.append(painted(image, mixture))
         else:
-            results.append(overlaid([painted(picture, each) for each in embeddings], regions, shares, picture))
+            results.append(overlaid([painted(image, each) for each in embeddings], regions, shares, image))
     return torch.cat(results)
 
 
@@ -304,7 +304,7 @@ class Recipe(Training):
         style_weight: weight of the style term, in the middle of its range.
         tv_weight: weight of the total variation.
         own_style: share of the examples whose style is the photograph itself.
-        recolor: share of the style pictures whose colors are changed at random.
+        recolor: share of the style images whose colors are changed at random.
         optimizer: "muon" or "adam".
         lr: step size at the start, a quarter of it for the networks of the style; it falls by a cosine to 2%.
         embedding, hidden: see :class:`AnyStyle`.
@@ -347,7 +347,7 @@ def style_loss(output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Te
             terms += [mean_loss(of_x, of_y), covariance_loss(of_x, of_y)]
             if x.shape[2] * x.shape[3] <= 4096:
                 terms.append(sliced_wasserstein(x, y, DIRECTIONS))
-    return torch.stack(terms).log1p().mean(0)  # no one picture, far from its style, outweighs the others
+    return torch.stack(terms).log1p().mean(0)  # no one image, far from its style, outweighs the others
 
 
 def objective(features: Any, painted: Tensor, content: Tensor, style: Tensor, weight: Tensor, recipe: Recipe) -> Losses:
@@ -406,7 +406,7 @@ def train(
 
     Args:
         content: folders or zips of photographs.
-        style: folders or zips of style pictures. Their sub-folders are as likely as one another: one an artist, say.
+        style: folders or zips of style images. Their sub-folders are as likely as one another: one an artist, say.
         recipe: see :class:`Recipe`.
         out: folder of the run.
         base: start from this trained model instead of from noise.
@@ -419,11 +419,11 @@ def train(
         :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
+        StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
-    photographs, paintings = Pictures(content, shorter=recipe.size + 32), Pictures(style, shorter=recipe.size + 32)
+    photographs, paintings = ImageFiles(content, shorter=recipe.size + 32), ImageFiles(style, shorter=recipe.size + 32)
     folders: dict[tuple[Path, Path], list[int]] = {}
     for index, (source, name) in enumerate(paintings.locations):
         folders.setdefault((source, Path(name).parent), []).append(index)

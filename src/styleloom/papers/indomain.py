@@ -44,10 +44,10 @@ MIXING = 0.9  # share of the generated images that mix two w
 
 
 class Encoder(nn.Module):
-    """Pictures to latents: residual blocks down to 4 px, and a dense layer to all of a generator's w.
+    """Images to latents: residual blocks down to 4 px, and a dense layer to all of a generator's w.
 
     Args:
-        resolution: side of the pictures, a power of two from 8.
+        resolution: side of the images, a power of two from 8.
         num_ws, w_dim: of the generator.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         iterations: passes; with several, each sees the image and the reconstruction so far.
@@ -184,7 +184,7 @@ class Recipe(Training):
 
 RECIPES = {
     "default": Recipe(),
-    # Section 4.1 and the authors' code: pictures alone, judged by the discriminator. (Their rate is constant.)
+    # Section 4.1 and the authors' code: images alone, judged by the discriminator. (Their rate is constant.)
     "paper": Recipe(adversarial_weight=0.1, synthetic=0.0, latent_weight=0.0, lr=1e-4),
     "restyle": Recipe(iterations=3),
 }
@@ -205,7 +205,7 @@ def train(
     """Train an encoder for a generator, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
-        data: folders or zips of pictures of the generator's kind.
+        data: folders or zips of images of the generator's kind.
         generator: of any paper, without classes.
         recipe: see :class:`Recipe`.
         out: folder of the run.
@@ -218,7 +218,7 @@ def train(
         :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: a generator of classes, no discriminator where one is needed, folders without pictures, or what
+        StyleLoomError: a generator of classes, no discriminator where one is needed, folders without images, or what
             :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_classless(generator)
@@ -231,7 +231,7 @@ def train(
     critic: Any = copy.deepcopy(discriminator) if recipe.adversarial_weight else None
     if critic is not None:
         critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
-    pictures = SquareImages(data, maker.resolution)
+    dataset = SquareImages(data, maker.resolution)
     sizes = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, iterations=recipe.iterations)
     network = Encoder(maker.resolution, maker.num_ws, maker.w_dim, **sizes, generator=generator_id(maker))
     network.w_avg.copy_(maker.w_avg)
@@ -241,7 +241,7 @@ def train(
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(2, maker.z_dim)).float()
         is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
-        return pictures[index], z, torch.tensor(is_synthetic), torch.tensor(cutoff)
+        return dataset[index], z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
     def for_critic(image: Tensor) -> Tensor:
         """Images in [0, 1] as the discriminator takes them."""
@@ -283,22 +283,22 @@ def train(
     if critic is not None:
         networks["D"] = critic
         phases["D"] = Phase(torch.optim.Adam(critic.parameters(), 1e-4, (0.0, 0.99)), critic_loss)
-    shown_pictures = torch.stack([pictures[index] for index in range(8)]).to(device)
+    shown_images = torch.stack([dataset[index] for index in range(8)]).to(device)
 
     def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
-        ws = networks["encoder"].encode(maker, shown_pictures)  # type: ignore[operator]
-        return images.grid([shown_pictures, to_image(maker.synthesis(ws, noise_mode="const"))])
+        ws = networks["encoder"].encode(maker, shown_images)  # type: ignore[operator]
+        return images.grid([shown_images, to_image(maker.synthesis(ws, noise_mode="const"))])
 
     task = Task(
         networks=networks,
         phases=phases,
         item=item,
-        count=len(pictures),
+        count=len(dataset),
         averages={"encoder": warmed(0.998)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
         export=lambda networks, path: save(networks["encoder"], path, licence),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, generator=generator_id(maker)),
-        damaged=[pictures.damaged],
+        damaged=[dataset.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)

@@ -1,7 +1,7 @@
 """Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016.
 
-Gatys descends on the pixels of every picture anew. Descend on the weights of a network instead, over many photographs
-and under the same loss, and from then on a picture in that style is one pass of the network.
+Gatys descends on the pixels of every image anew. Descend on the weights of a network instead, over many photographs
+and under the same loss, and from then on an image in that style is one pass of the network.
 
 Differs from the paper:
     - instance instead of batch normalization, as the authors' own later models (Ulyanov et al. 2016);
@@ -30,7 +30,7 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
-from styleloom.data.datasets import Pictures, random_crop
+from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, paint
 from styleloom.loops.optimizers import OPTIMIZERS
@@ -42,10 +42,10 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features
 KIND = "johnson"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu2_2"
-BORDER = 40  # pixels that the paper pads a picture by, and that its unpadded residual blocks cut off again
+BORDER = 40  # pixels that the paper pads an image by, and that its unpadded residual blocks cut off again
 OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
-    # differs from the paper: it scales tanh to [0, 255]; pictures here are in [0, 1].
+    # differs from the paper: it scales tanh to [0, 255]; images here are in [0, 1].
     "tanh": lambda x: 0.5 + 0.5 * torch.tanh(x),
     "sigmoid": torch.sigmoid,
 }
@@ -138,9 +138,9 @@ class TransformNet(nn.Module):
         """[N, 3, H, W] in [0, 1] -> [N, 3, H, W], nominally in [0, 1]; any size.
 
         Args:
-            image: the pictures.
+            image: the images.
             norms: scale and shift of every normalization, instead of the network's own.
-            statistics: mean and variance at every normalization, instead of the picture's own (see :meth:`statistics`).
+            statistics: mean and variance at every normalization, instead of the image's own (see :meth:`statistics`).
         """
         norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
 
@@ -150,7 +150,7 @@ class TransformNet(nn.Module):
         return self._run(image, norm)
 
     def statistics(self, image: Tensor, norms: Norms | None = None) -> list[Moment]:
-        """Mean and variance that each normalization meets in a picture: what a thumbnail tells the tiles of a large one."""
+        """Mean and variance that each normalization meets in an image: what a thumbnail tells the tiles of a large one."""
         norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
         met: list[Moment] = []
 
@@ -248,7 +248,7 @@ class Recipe(Training):
     Args:
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
         size: side of the squares that it is trained on.
-        style_size: longer side at which the style picture is looked at: larger strokes where it is larger.
+        style_size: longer side at which the style image is looked at: larger strokes where it is larger.
         content_weight: weight of the content term.
         style_weight: weight of the style term.
         tv_weight: weight of the total variation.
@@ -301,7 +301,7 @@ RECIPES = {
 
 
 def style_targets(features: Features, styles: Sequence[Tensor], style_size: int) -> dict[str, Moments]:
-    """The moments of style pictures at the style layers, stacked: [styles, C, C]."""
+    """The moments of style images at the style layers, stacked: [styles, C, C]."""
     outputs = [features(images.resize_to_fit(style, style_size) if style_size else style, STYLE_LAYERS) for style in styles]
     parts = {layer: [moments(each[layer]) for each in outputs] for layer in STYLE_LAYERS}
     return {
@@ -348,7 +348,7 @@ def train(
         :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, or what :func:`~styleloom.loops.fit.fit` refuses.
+        StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
@@ -359,7 +359,7 @@ def train(
         network = TransformNet(**base.config)  # type: ignore[arg-type]
         network.load_state_dict(base.state_dict())
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = Pictures(content, shorter=round(1.2 * recipe.size))
+    photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
     with torch.no_grad():
         targets = style_targets(features, [style.to(fabric.device)], recipe.style_size)
     examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
@@ -401,7 +401,7 @@ def load(name: str | Path) -> TransformNet:
 
 @dataclass(frozen=True)
 class Config(OnePass):
-    """How pictures are painted: see :class:`~styleloom.loops.one_pass.OnePass`."""
+    """How images are painted: see :class:`~styleloom.loops.one_pass.OnePass`."""
 
 
 PRESETS = {"best": Config()}
@@ -417,10 +417,10 @@ def configure(preset: str = "best", **settings: Any) -> Config:
 
 
 def stylize(content: Tensor, style: str | Path | TransformNet, config: Config = PRESETS["best"]) -> Tensor:
-    """Repaint pictures in one pass each.
+    """Repaint images in one pass each.
 
     Args:
-        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each picture is painted by itself.
+        content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: a network, or the name or file of one.
         config: see :class:`Config`.
 
@@ -432,8 +432,8 @@ def stylize(content: Tensor, style: str | Path | TransformNet, config: Config = 
     """
     network = config.ready(style if isinstance(style, TransformNet) else load(style), content.device)
 
-    def prepared(picture: Tensor) -> Callable[[Tensor], Tensor]:
-        statistics = network.statistics(picture)
+    def prepared(image: Tensor) -> Callable[[Tensor], Tensor]:
+        statistics = network.statistics(image)
         return lambda part: network(part, statistics=statistics)
 
     return paint(content, config, network.reach, network, prepared)

@@ -1,6 +1,6 @@
 """Abdal, Qin and Wonka, "Image2StyleGAN++: How to Edit the Embedded Images?", CVPR 2020.
 
-Image2StyleGAN meets a whole picture. With masks it meets parts of several: what is masked out is left to the generator, which
+Image2StyleGAN meets a whole image. With masks it meets parts of several: what is masked out is left to the generator, which
 fills it so that the whole is an image of its kind. First w descends, a w for each layer, then the noise maps, in sequence; noise
 takes up what w cannot. Inpainting, outpainting, crossover, scribbles and local styles are one loss with different masks
 (Section 4):
@@ -8,12 +8,12 @@ takes up what w cannot. Inpainting, outpainting, crossover, scribbles and local 
     L = |M (G - x)|^2 + perceptual(M, G, x) + lambda_s L_style(M_s, G, y)
 
 Differs from the paper:
-    - two pictures that are to be met in two masks are composed first, and the seam between them is left to the generator;
+    - two images that are to be met in two masks are composed first, and the seam between them is left to the generator;
     - features are those of vgg19-lite; what a feature sees beyond the mask is the target in both;
-    - L_style is a share of the style's own Gram matrix, so that its weight is 1 whatever the picture;
+    - L_style is a share of the style's own Gram matrix, so that its weight is 1 whatever the image;
     - any optimizer serves: the learned one needs tens of steps where the paper's Adam takes thousands;
     - the prior holds what is masked out near to the mean w;
-    - the result is blended into the picture, with a feather inside the mask: outside nothing changes, to the bit.
+    - the result is blended into the image, with a feather inside the mask: outside nothing changes, to the bit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .image2stylegan import Term
 STYLE_LAYER = "conv3_3"
 PRIOR_WEIGHT = 0.001  # of the mean squared distance from the mean w, where something is left open
 FEATHER = 0.06  # of an image's side
-SEAM = 0.08  # of an image's side, on both sides of the border of two pictures, that is left to the generator
+SEAM = 0.08  # of an image's side, on both sides of the border of two images, that is left to the generator
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Target:
 
 
 class StyleTerm:
-    """How far the Gram matrix of conv3_3 within a mask is from that of a style picture there, as a share of the latter.
+    """How far the Gram matrix of conv3_3 within a mask is from that of a style image there, as a share of the latter.
 
     Args:
         features: perceptual network.

@@ -1,6 +1,6 @@
 """Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017.
 
-Johnson's network learns one picture's style from a loss that somebody wrote. Here the loss is learned too: a discriminator
+Johnson's network learns one image's style from a loss that somebody wrote. Here the loss is learned too: a discriminator
 sees the input beside the output and tells made pairs from real ones, patch by patch, while an L1 term keeps the output near
 the truth. A U-Net carries the input's lines past the bottleneck.
 

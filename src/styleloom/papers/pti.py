@@ -1,8 +1,8 @@
 """Roich, Mokady, Bermano and Cohen-Or, "Pivotal Tuning for Latent-based Editing of Real Images", ACM TOG 2022.
 
-A picture that lies outside of what a generator makes cannot be met by latents alone. Find the nearest ones, the pivot, and then
-change the generator a little, around the pivot, until it meets the picture there. Away from the pivot it is held to what it was
-(locality regularization), so that edits of the picture work as they did.
+An image that lies outside of what a generator makes cannot be met by latents alone. Find the nearest ones, the pivot, and then
+change the generator a little, around the pivot, until it meets the image there. Away from the pivot it is held to what it was
+(locality regularization), so that edits of the image work as they did.
 
 Differs from the paper:
     - the pivot is the learned optimizer's, in W+, not in W;
@@ -51,7 +51,7 @@ class Config(Checked):
             random ones; 0: none.
         locality_distance: how far on that way, in units of length of w.
         locality_every: steps between two such terms.
-        stop_below: stop when the picture's feature distance is below.
+        stop_below: stop when the image's feature distance is below.
         seed: of the random latents.
     """
 
@@ -87,7 +87,7 @@ def steps(
     *,
     features: Features | None = None,
 ) -> Iterator[Step]:
-    """Tune a copy of a generator to pictures at their pivots; the one given stays as it is.
+    """Tune a copy of a generator to images at their pivots; the one given stays as it is.
 
     Args:
         generator: of any paper.
@@ -152,7 +152,7 @@ def steps(
 
 
 def tune(generator: G, targets: Tensor, pivots: Tensor, config: Config = Config(), **options: Any) -> G:
-    """A copy of a generator, tuned to pictures at their pivots.
+    """A copy of a generator, tuned to images at their pivots.
 
     Args:
         generator: of any paper; it stays as it is.

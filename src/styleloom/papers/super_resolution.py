@@ -1,6 +1,6 @@
 """Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016: the other half.
 
-Of all pictures that a small one may come from, the mean has the least squared error and looks blurred. Measure the error
+Of all images that a small one may come from, the mean has the least squared error and looks blurred. Measure the error
 between features of a network instead, and a network that enlarges four times in one pass learns to draw detail.
 
 Differs from the paper:
@@ -8,7 +8,7 @@ Differs from the paper:
     - nearest-neighbor upsampling with a convolution, not a transposed one: no checkerboard;
     - features after two convolutions of two blocks instead of one, and a share of the squared error
       (``RECIPES["paper"]`` has the paper's terms, ``RECIPES["mse"]`` the network that it compares with);
-    - small pictures are made by bicubic reduction alone, without the blur before it.
+    - small images are made by bicubic reduction alone, without the blur before it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight
 from styleloom.data import images
-from styleloom.data.datasets import Pictures, random_crop
+from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.data.images import floats
 from styleloom.data.tiles import by_tiles
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
@@ -45,7 +45,7 @@ SMALLEST = 8  # pixels a side: the first convolution reflects four of them
 
 
 class Upscaler(nn.Module):
-    """Residual blocks on the small picture, two upsampling convolutions, and a bicubic enlargement that they add to.
+    """Residual blocks on the small image, two upsampling convolutions, and a bicubic enlargement that they add to.
 
     Args:
         width: channels.
@@ -64,7 +64,7 @@ class Upscaler(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How far, in pixels of the small picture, a pixel of the large one looks."""
+        """How far, in pixels of the small image, a pixel of the large one looks."""
         return 4 + len(self.residual) + 4
 
     def forward(self, image: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ RECIPES = {
 
 
 def reduced(image: Tensor) -> Tensor:
-    """The small picture of a large one, rounded to 8 bits as a file is: [N, 3, 4 H, 4 W] in [0, 1] -> [N, 3, H, W]."""
+    """The small image of a large one, rounded to 8 bits as a file is: [N, 3, 4 H, 4 W] in [0, 1] -> [N, 3, H, W]."""
     height, width = image.shape[-2:]
     return (images.resize(image, (height // SCALE, width // SCALE)) * 255).round() / 255
 
@@ -171,7 +171,7 @@ def train(
         :class:`~styleloom.loops.fit.Tick` after each step.
 
     Raises:
-        StyleLoomError: folders without pictures, a recipe that measures nothing or a size that is no multiple of 4, or
+        StyleLoomError: folders without images, a recipe that measures nothing or a size that is no multiple of 4, or
             what :func:`~styleloom.loops.fit.fit` refuses.
     """
     if recipe.size % SCALE or recipe.size < SCALE * SMALLEST:
@@ -184,7 +184,7 @@ def train(
     features.check_layers(recipe.layers)
     network = Upscaler(width=recipe.width, blocks=recipe.blocks)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = Pictures(content, shorter=2 * recipe.size)
+    photographs = ImageFiles(content, shorter=2 * recipe.size)
     examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
     shown = examples.to(fabric.device)
 
@@ -227,29 +227,29 @@ def load(name: str | Path = "upscale-x4") -> Upscaler:
 
 @torch.inference_mode()
 def upscale(image: Any, model: Upscaler | str | Path = "upscale-x4", *, tile: int = 256) -> Tensor:
-    """Enlarge pictures four times in one pass.
+    """Enlarge images four times in one pass.
 
     Args:
         image: [N, 3, H, W] in [0, 1], or of 8-bit numbers, at least 8 pixels a side; or a file, a PIL image or an array.
         model: a network, or the name or file of one.
-        tile: larger pictures are enlarged in squares of so many pixels, which changes nothing in the result; 0: never.
+        tile: larger images are enlarged in squares of so many pixels, which changes nothing in the result; 0: never.
 
     Returns:
         [N, 3, 4 H, 4 W], as ``image``.
 
     Raises:
-        StyleLoomError: no such model, one of another kind, pictures that are too small, or a negative tile.
+        StyleLoomError: no such model, one of another kind, images that are too small, or a negative tile.
     """
     image = image if isinstance(image, Tensor) else images.as_images(image)
     if min(image.shape[-2:]) < SMALLEST:
         height, width = image.shape[-2:]
-        raise StyleLoomError(f"a picture of {width} x {height} is too small to enlarge; it needs {SMALLEST} px a side")
+        raise StyleLoomError(f"an image of {width} x {height} is too small to enlarge; it needs {SMALLEST} px a side")
     if tile < 0:
         raise StyleLoomError(f"tile is {tile}; it must be a number of pixels, or 0 for none")
     network = model if isinstance(model, Upscaler) else load(model)
     network = placed(network, image.device)
     enlarged = [
-        by_tiles(lambda window, picture=picture: network(floats(window.cut(picture))), picture, tile, network.reach, SCALE)  # type: ignore[misc]
-        for picture in image.split(1)
+        by_tiles(lambda window, one=one: network(floats(window.cut(one))), one, tile, network.reach, SCALE)  # type: ignore[misc]
+        for one in image.split(1)
     ]
     return torch.cat(enlarged)

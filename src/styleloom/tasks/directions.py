@@ -92,7 +92,7 @@ def from_labeller(
 
 
 def two_classes(folder: Path) -> tuple[list[str], list[tuple[int, str]]]:
-    """The names of two folders within one, and their pictures, each with the place of its folder.
+    """The names of two folders within one, and their images, each with the place of its folder.
 
     Raises:
         StyleLoomError: not two folders, or an empty one.
@@ -117,10 +117,10 @@ class Inverted(Progress):
 
 
 def inverted(generator: Generator, files: Sequence[tuple[int, str]], *, num_steps: int = 20) -> Iterator[Inverted]:
-    """The latents of pictures, by the learned optimizer where there is one; squares in their middles.
+    """The latents of images, by the learned optimizer where there is one; squares in their middles.
 
     Raises:
-        StyleLoomError: a picture that cannot be read.
+        StyleLoomError: an image that cannot be read.
     """
     began = time.perf_counter()
     tools = inversion.tools_of(generator)
@@ -128,7 +128,7 @@ def inverted(generator: Generator, files: Sequence[tuple[int, str]], *, num_step
     batch = 16
     for start in range(0, len(files), batch):
         group = [images.read(path) for _, path in files[start : start + batch]]
-        targets = torch.cat([inversion.framed(picture, generator.resolution) for picture in group])
+        targets = torch.cat([inversion.framed(image, generator.resolution) for image in group])
         *_, last = inversion.steps(generator, targets, inversion.configure(num_steps=num_steps), tools)
         parts.append(last.ws)
         done = min(start + batch, len(files))

@@ -1,4 +1,4 @@
-"""How good a generator is: its pictures beside real ones, and how its latent space is laid out."""
+"""How good a generator is: its images beside real ones, and how its latent space is laid out."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from styleloom.metrics.distribution import (
     Embedding,
     frechet_distance,
     kernel_distance,
-    made_pictures,
+    made_images,
     precision_recall,
-    real_pictures,
+    real_images,
 )
 from styleloom.metrics.inception import load_embedding
 from styleloom.metrics.latent import LAYERS, path_length, separability
@@ -28,7 +28,7 @@ from styleloom.nn import attributes as labeller
 from styleloom.nn.generator import Generator, to_image
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
-LEAST = 50  # pictures that anything can be said of
+LEAST = 50  # images that anything can be said of
 METRICS = ("fd", "fid", "kid", "pr", "ppl", "separability")
 COMPARING = ("fd", "fid", "kid", "pr")
 LABELLER = "toonfaces-attributes"
@@ -41,13 +41,13 @@ class Evaluation(Progress):
     Attributes:
         figures: ``fd`` (``fid`` by Inception), ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w``
             and ``_z`` in bits of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
-        pictures: how many real ones were compared with.
-        features: name of the network that real and made pictures were compared by.
+        images: how many real ones were compared with.
+        features: name of the network that real and made images were compared by.
         perceptual: name of the network that path lengths were measured by.
     """
 
     figures: dict[str, float] = field(default_factory=dict)
-    pictures: int = 0
+    images: int = 0
     features: str = ""
     perceptual: str = ""
 
@@ -67,17 +67,17 @@ def evaluate(
 
     Args:
         generator: of any paper.
-        data: folders or zips of real pictures, for ``fd``, ``fid``, ``kid`` and ``pr``.
+        data: folders or zips of real images, for ``fd``, ``fid``, ``kid`` and ``pr``.
         metrics: some of ``"fd"`` (Fréchet distance), ``"fid"`` (the same, by Inception alone), ``"kid"``, ``"pr"`` (precision and
             recall), ``"ppl"`` (path length, full and at the ends, in z and w) and ``"separability"`` (of
             the attributes of toonfaces).
-        samples: pictures made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
+        samples: images made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
             16 for each number of a latent.
-        truncation_psi: of the pictures that are compared with real ones.
+        truncation_psi: of the images that are compared with real ones.
         features: ``"vgg19-lite"``, or a path or ``hf://`` address of torch-fidelity's Inception file. Figures of different
             networks must not be compared.
         attributes: a labeller's model, for ``separability``.
-        seed: of latents, noise and the choice of real pictures.
+        seed: of latents, noise and the choice of real images.
 
     Yields:
         :class:`Evaluation` after each metric.
@@ -91,7 +91,7 @@ def evaluate(
     if "fid" in metrics and features == EMBEDDED:
         raise StyleLoomError("fid is the Fréchet distance of Inception's features; use fd, or give features, Inception's file")
     if data is None and (needy := [name for name in metrics if name in COMPARING]):
-        raise StyleLoomError(f"{needy[0]} compares with real pictures; give a folder or zip of them")
+        raise StyleLoomError(f"{needy[0]} compares with real images; give a folder or zip of them")
     if not isinstance(generator, Generator):
         raise StyleLoomError(f"generator is {generator!r:.60}; load it first: styleloom.load(name)")
     Range(LEAST).check("samples", samples)
@@ -101,17 +101,17 @@ def evaluate(
     embedding: Embedding | None = None
     perceptual = load_features().to(generator.device) if "ppl" in metrics else None
     if perceptual is not None and generator.resolution < (side := perceptual.minimum_size(LAYERS)):
-        raise StyleLoomError(f"path lengths (ppl) need pictures of {side} px, and this generator's have {generator.resolution}")
+        raise StyleLoomError(f"path lengths (ppl) need images of {side} px, and this generator's have {generator.resolution}")
     count = 0
     for index, name in enumerate(metrics, 1):
         if name in COMPARING:
             if sets is None or embedding is None:
                 embedding = load_embedding(features, generator.device)
-                pictures = SquareImages(data, generator.resolution)  # type: ignore[arg-type]
-                count = min(samples, len(pictures))
-                Range(LEAST).check("the number of real pictures", count)
-                made = made_pictures(generator, samples, truncation_psi=truncation_psi, seed=seed)
-                sets = embedding.of(real_pictures(pictures, samples, seed)), embedding.of(made)
+                images = SquareImages(data, generator.resolution)  # type: ignore[arg-type]
+                count = min(samples, len(images))
+                Range(LEAST).check("the number of real images", count)
+                made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)
+                sets = embedding.of(real_images(images, samples, seed)), embedding.of(made)
             figures |= compared(*sets, "fid" if name == "fd" and features != EMBEDDED else name, seed)
         elif perceptual is not None and name == "ppl":
             for space in ("z", "w"):
@@ -127,7 +127,7 @@ def evaluate(
                 figures[f"score_{space}"] = 2.0 ** sum(bits.values())
         network = embedding.name if embedding is not None else ""
         measured = EMBEDDED if perceptual else ""
-        yield Evaluation(index, len(metrics), figures=dict(figures), pictures=count, features=network, perceptual=measured)
+        yield Evaluation(index, len(metrics), figures=dict(figures), images=count, features=network, perceptual=measured)
 
 
 def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, float]:
@@ -140,12 +140,12 @@ def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, 
 
 
 def labels_of(network: labeller.Labeller) -> Callable[[Tensor], dict[str, tuple[Tensor, Tensor]]]:
-    """What :func:`~styleloom.metrics.latent.separability` asks, of pictures [N, C, H, W] in [-1, 1]."""
+    """What :func:`~styleloom.metrics.latent.separability` asks, of images [N, C, H, W] in [-1, 1]."""
     side = network.resolution
 
     def label(image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        picture = to_image(image).cpu()
+        shown = to_image(image).cpu()
         with torch.inference_mode():
-            return network.classes(resize(picture, (side, side)) if picture.shape[-1] != side else picture)
+            return network.classes(resize(shown, (side, side)) if shown.shape[-1] != side else shown)
 
     return label

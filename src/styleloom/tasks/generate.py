@@ -83,11 +83,11 @@ def mixing_rows(
         rows: seeds that give ``layers``.
         columns: seeds that give the other layers.
         layers: see :func:`mix`.
-        classes: class of all pictures, in networks that have them.
+        classes: class of all images, in networks that have them.
         truncation_psi, noise_mode: see :meth:`~styleloom.nn.generator.Generator.map`.
 
     Returns:
-        ``1 + len(rows)`` tensors [1 + len(columns), 3, H, W] in [0, 1]; the first picture of the first is white.
+        ``1 + len(rows)`` tensors [1 + len(columns), 3, H, W] in [0, 1]; the first image of the first is white.
 
     Raises:
         StyleLoomError: a generator without styles, or what :func:`mix` refuses.
@@ -142,7 +142,7 @@ def walk(
     Args:
         generator: of any paper.
         seeds: at least two.
-        classes: class of all pictures, in networks that have them.
+        classes: class of all images, in networks that have them.
         frames: from one seed to the next.
         space: ``"w"`` goes straight through w, ``"z"`` along the sphere in z.
         loop: come back to the first seed; otherwise end at the last.
@@ -175,8 +175,8 @@ def walk(
 
 
 @torch.no_grad()
-def mean_picture(generator: Generator, *, noise_mode: str = "const") -> Tensor:
-    """The picture of the mean w, the generator's "mean face": [1, 3, H, W] in [0, 1]."""
+def mean_image(generator: Generator, *, noise_mode: str = "const") -> Tensor:
+    """The image of the mean w, the generator's "mean face": [1, 3, H, W] in [0, 1]."""
     return next(generator.render(generator.w_avg.expand(1, generator.num_ws, -1), noise_mode=noise_mode))
 
 
@@ -186,7 +186,7 @@ def noise_figure(
 ) -> Tensor:
     """What noise decides (StyleGAN's Figures 4 and 5): [1, 3, H, W] in [0, 1].
 
-    Above, the picture with noise in all layers, in none, and in those of each resolution alone, from 4 px up; below, of
+    Above, the image with noise in all layers, in none, and in those of each resolution alone, from 4 px up; below, of
     each the spread over ``draws`` noises, bright where it is large.
 
     Raises:
@@ -206,8 +206,8 @@ def noise_figure(
             maps = [torch.randn(1, 1, side, side, generator=random) * (i in layers) for i, side in enumerate(sides)]
             maps = [each.to(generator.device) for each in maps]
             drawn.append(to_image(generator.synthesis(ws, noise=maps)))
-        pictures = torch.cat(drawn)
-        above.append(pictures[:1])
-        below.append(pictures.std(0, correction=0, keepdim=True).mean(1, keepdim=True).expand(-1, 3, -1, -1))
+        several = torch.cat(drawn)
+        above.append(several[:1])
+        below.append(several.std(0, correction=0, keepdim=True).mean(1, keepdim=True).expand(-1, 3, -1, -1))
     brightest = max(float(each.max()) for each in below) or 1.0
     return images.grid([torch.cat(above), torch.cat(below) / brightest])

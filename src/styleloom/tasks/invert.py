@@ -25,7 +25,7 @@ from styleloom.papers import image2stylegan, indomain, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
 from styleloom.papers.learned_optimizer import Loom, Network
 
-LEAST = 16  # px, of what is measured of pictures
+LEAST = 16  # px, of what is measured of images
 CHOICES = ("auto", "learned", *OPTIMIZERS)
 
 
@@ -34,7 +34,7 @@ class Tools:
     """What was made for a generator, as far as there is.
 
     Attributes:
-        encoder: reads latents off pictures.
+        encoder: reads latents off images.
         basis: eigenvectors of its latent space.
         learned: a learned optimizer.
     """
@@ -88,11 +88,11 @@ class Inversion:
 
     Attributes:
         ws: [N, num_ws, w_dim].
-        image: [N, 3, R, R] in [0, 1], the pictures of these.
+        image: [N, 3, R, R] in [0, 1], the images of these.
         target: [N, 3, R, R], what was asked for.
         losses: [steps + 1, N], of every step, and after these of those on noise as many; what has come to rest keeps its last.
         metrics: ``psnr`` in dB, ``ssim``, ``distance`` (of features of unit length, vgg19-lite) and ``left``, the share of the
-            mean picture's squared error that is left: [N] each. With masks only what they show counts; the rest is taken as met.
+            mean image's squared error that is left: [N] each. With masks only what they show counts; the rest is taken as met.
         noise: noise maps [N, 1, H, W], where they were descended on.
         optimizer: that was used.
         seconds: that it took.
@@ -143,13 +143,13 @@ def optimizer_for(config: Config, tools: Tools) -> str:
 def steps(
     generator: Generator, targets: Tensor, config: Config, tools: Tools | None = None, *, first: int = 0, **options: Any
 ) -> Iterator[Step]:
-    """Invert one batch of pictures, a step at a time.
+    """Invert one batch of images, a step at a time.
 
     Args:
         generator: of any paper, without classes.
         targets: [N, 3, R, R] in [0, 1], of the generator's side; :func:`framed` makes them.
         config: its ``optimizer`` may also be "learned" or "auto".
-        first: place of the first of these pictures among all; the n-th of all starts at random from seed + n.
+        first: place of the first of these images among all; the n-th of all starts at random from seed + n.
         tools: from :func:`tools_of`, by default.
         options: ``optimizer``, ``masks``, ``features``, ``init`` and ``state`` of
             :func:`styleloom.papers.image2stylegan.steps`.
@@ -160,9 +160,9 @@ def steps(
     Raises:
         StyleLoomError: what either refuses.
     """
-    image2stylegan.check_pictures(generator, targets)
+    image2stylegan.check_images(generator, targets)
     if generator.resolution < LEAST:
-        raise StyleLoomError(f"pictures of {generator.resolution} px are too small to tell how near they are; it takes {LEAST}")
+        raise StyleLoomError(f"images of {generator.resolution} px are too small to tell how near they are; it takes {LEAST}")
     tools = tools or tools_of(generator)
     if tools.encoder is not None:
         check_made_for("this encoder", str(tools.encoder.config["generator"]), generator)
@@ -183,11 +183,11 @@ def steps(
     )
 
 
-def framed(pictures: Tensor, side: int) -> Tensor:
-    """The squares in the middle of pictures [N, 3, H, W], ``side`` px wide; what is no picture is left to others to refuse."""
-    if pictures.ndim != 4:
-        return pictures
-    return torch.stack([squared(picture, side) for picture in pictures])
+def framed(batch: Tensor, side: int) -> Tensor:
+    """The squares in the middle of images [N, 3, H, W], ``side`` px wide; what is no image is left to others to refuse."""
+    if batch.ndim != 4:
+        return batch
+    return torch.stack([squared(image, side) for image in batch])
 
 
 def factory_of(optimizer: Callable[..., torch.optim.Optimizer]) -> image2stylegan.Factory:
@@ -197,7 +197,7 @@ def factory_of(optimizer: Callable[..., torch.optim.Optimizer]) -> image2stylega
 
 def invert(
     generator: Generator,
-    pictures: Any,
+    targets: Any,
     preset: str = "default",
     *,
     tools: Tools | None = None,
@@ -205,43 +205,43 @@ def invert(
     features: Features | None = None,
     **settings: Any,
 ) -> Inversion:
-    """Find latents whose pictures are those that are given.
+    """Find latents whose images are those that are given.
 
     Args:
         generator: of any paper, without classes.
-        pictures: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; the square in the middle is taken. Frame them as
-            the generator's own pictures are.
+        targets: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; the square in the middle is taken. Frame them as
+            the generator's own images are.
         preset: of :data:`~styleloom.papers.image2stylegan.PRESETS`.
         tools: encoder, eigenbasis and learned optimizer; the zoo's, where it has some for this generator.
-        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere by default.
+        masks: [N or 1, 1, H, W] in [0, 1]: where images are compared; everywhere by default.
         features: perceptual network, instead of the bundled one.
         settings: of :class:`~styleloom.papers.image2stylegan.Config`; ``optimizer`` is "auto" in the default preset: learned, if
             there is one; a class such as ``torch.optim.RAdam``, or a function of parameters that makes one, serves as well.
 
     Raises:
-        StyleLoomError: no picture, unknown settings, or what an optimizer refuses.
+        StyleLoomError: no image, unknown settings, or what an optimizer refuses.
 
     Source: the modules of ``papers`` that do it name theirs.
     """
     chosen_optimizer = settings.get("optimizer")
     factory = factory_of(chosen_optimizer) if callable(chosen_optimizer) else None
     config = configure(preset, **(settings | ({"optimizer": "adam"} if factory else {})))
-    pictures = pictures if isinstance(pictures, Tensor) else images.as_images(pictures, "the picture")
-    image2stylegan.check_pictures(generator, pictures)
+    targets = targets if isinstance(targets, Tensor) else images.as_images(targets, "the image")
+    image2stylegan.check_images(generator, targets)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
-    pictures = framed(pictures.float(), generator.resolution)
+    targets = framed(targets.float(), generator.resolution)
     masks = None if masks is None else framed(masks.float(), generator.resolution)
-    if masks is not None and len(masks) not in (1, len(pictures)):
-        raise StyleLoomError(f"{len(masks)} masks for {len(pictures)} pictures; give one a picture, or one for all")
+    if masks is not None and len(masks) not in (1, len(targets)):
+        raise StyleLoomError(f"{len(masks)} masks for {len(targets)} images; give one an image, or one for all")
     tools = tools or tools_of(generator)
     parts = []
-    for start in range(0, len(pictures), config.batch):
+    for start in range(0, len(targets), config.batch):
         chosen = slice(start, start + config.batch)
         mask = None if masks is None else masks if len(masks) == 1 else masks[chosen]
         options: dict[str, Any] = dict(masks=mask, features=features) | (dict(optimizer=factory) if factory else {})
-        *_, last = steps(generator, pictures[chosen], config, tools, first=start, **options)
+        *_, last = steps(generator, targets[chosen], config, tools, first=start, **options)
         name = getattr(chosen_optimizer, "__name__", "optimizer") if factory else optimizer_for(config, tools)
-        parts.append(outcome(generator, pictures[chosen], last, name, mask))
+        parts.append(outcome(generator, targets[chosen], last, name, mask))
     return joined(parts)
 
 

@@ -84,7 +84,7 @@ def load_latents(path: str | Path, generator: Generator) -> Latents:
         raise StyleLoomError(_named_for_what_it_is(path))
     tensors, config = checkpoint.read_model(path, KIND)
     if config["generator"] != generator_id(generator):
-        raise StyleLoomError(f"{path} holds latents of another generator; invert its pictures again with this one")
+        raise StyleLoomError(f"{path} holds latents of another generator; invert its images again with this one")
     noise = tuple(tensors[f"noise.{index}"].to(generator.device) for index in range(len(tensors) - 1))
     frame = Frame(**config["frame"]) if "frame" in config else None
     return Latents(tensors["ws"].to(generator.device), noise, frame, config.get("photo", ""), config.get("metrics", {}))

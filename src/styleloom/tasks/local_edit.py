@@ -137,7 +137,7 @@ def inpaint(generator: Generator, image: Any, mask: Tensor, **settings: Any) -> 
 
     Source: Abdal et al. 2020 ("Image2StyleGAN++"), Section 4.2.
     """
-    pictures = image if isinstance(image, Tensor) else images.as_images(image, "the image")
+    photos = image if isinstance(image, Tensor) else images.as_images(image, "the image")
     side = generator.resolution
-    target = local_edit.inpainting(inversion.framed(pictures.float(), side), inversion.framed(mask.float(), side))
+    target = local_edit.inpainting(inversion.framed(photos.float(), side), inversion.framed(mask.float(), side))
     return run(generator, target, **settings)

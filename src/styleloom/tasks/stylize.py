@@ -26,10 +26,10 @@ from styleloom.papers import (
 )
 
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
-Picture = Any
+ImageLike = Any
 """A tensor [N, 3, H, W] in [0, 1], a file, a bundled name, a PIL image, or an array [H, W, 3]."""
 NAMED = ("johnson", "dumoulin")
-"""Methods whose styles are names that a network was trained for, not pictures."""
+"""Methods whose styles are names that a network was trained for, not images."""
 
 
 def method_named(name: str) -> ModuleType:
@@ -43,8 +43,8 @@ def method_named(name: str) -> ModuleType:
 
 
 def stylize(
-    content: Picture,
-    style: Picture | Sequence[Picture],
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike],
     method: str = "gatys",
     *,
     preset: str = "best",
@@ -53,11 +53,11 @@ def stylize(
     keep_color: bool | str = False,
     **options: Any,
 ) -> Tensor:
-    """Repaint pictures in the style of others.
+    """Repaint images in the style of others.
 
     Args:
-        content: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; each picture is painted by itself.
-        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` a picture [1, 3, h, w] in [0, 1], or a file, a bundled name, a PIL
+        content: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; each image is painted by itself.
+        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` an image [1, 3, h, w] in [0, 1], or a file, a bundled name, a PIL
             image or an array, or several of any sizes; for ``"dumoulin"`` one or several of its network's style names; for
             ``"johnson"`` the name or file of a network.
         method: ``"gatys"`` descends on the pixels, for minutes; the others take one pass.
@@ -86,8 +86,8 @@ def stylize(
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = module.configure(preset, **options)
-    content = as_pictures(content, "content")
-    styles: Any = style if method in NAMED else style_pictures(style)
+    content = opened(content, "content")
+    styles: Any = style if method in NAMED else style_images(style)
     if method != "gatys":
         return painter(method, styles, config, weights=weights, masks=masks, **inputs)(content)
     check_styles(method, styles, mixed=weights is not None or masks is not None)
@@ -95,21 +95,21 @@ def stylize(
     return kept_outside(painted, content, masks[0]) if masks is not None and len(styles) == len(masks) == 1 else painted
 
 
-def as_pictures(picture: Picture, name: str) -> Tensor:
-    """[N, 3, H, W] in [0, 1] of whatever holds a picture; a bundled name is one, where there is no such file."""
-    if isinstance(picture, str) and bundled.is_bundled(picture):
-        return bundled.bundled(picture)
-    return images.as_images(picture, name)
+def opened(image: ImageLike, name: str) -> Tensor:
+    """[N, 3, H, W] in [0, 1] of whatever holds an image; a bundled name is one, where there is no such file."""
+    if isinstance(image, str) and bundled.is_bundled(image):
+        return bundled.bundled(image)
+    return images.as_images(image, name)
 
 
-def style_pictures(style: Picture | Sequence[Picture]) -> list[Tensor]:
-    """The style pictures, [1, 3, h, w] in [0, 1] each, of one or several."""
+def style_images(style: ImageLike | Sequence[ImageLike]) -> list[Tensor]:
+    """The style images, [1, 3, h, w] in [0, 1] each, of one or several."""
     several = list(style) if isinstance(style, list | tuple) else [style]
-    return [as_pictures(each, f"style {place}") for place, each in enumerate(several, 1)]
+    return [opened(each, f"style {place}") for place, each in enumerate(several, 1)]
 
 
 def kept_outside(painted: Tensor, content: Tensor, mask: Tensor) -> Tensor:
-    """Pictures painted within a mask; where it is 0, the content's own pixels.
+    """Images painted within a mask; where it is 0, the content's own pixels.
 
     Args:
         painted: [N, 3, H', W'], in floats or 8-bit numbers.
@@ -141,7 +141,7 @@ def painter(
         model: a network, instead of loading the one that ``config`` or the style names.
 
     Returns:
-        What makes pictures [N, 3, H', W'] of pictures [N, 3, H, W], in floats or 8-bit numbers.
+        What makes images [N, 3, H', W'] of images [N, 3, H, W], in floats or 8-bit numbers.
     """
     alone = len(style) == 1 if isinstance(style, list | tuple) else True
     if masks is not None and len(masks) == 1 and alone:
@@ -177,14 +177,14 @@ def stylize_video(
     weights: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[Progress]:
-    """Repaint a video in the style of pictures, steadied along the motion in it, with its sound; needs PyAV.
+    """Repaint a video in the style of images, steadied along the motion in it, with its sound; needs PyAV.
 
-    A loop over it shows how far it is; one that is left early leaves the part that was painted as a whole film.
+    A loop over it shows how far it is; one that is left early leaves the part that was painted as a whole video.
 
     Args:
         source: video to read.
         out: video to write: .mp4, .mov, .mkv or .webm.
-        style: see :func:`stylize`, with pictures [1, 3, H, W].
+        style: see :func:`stylize`, with images [1, 3, H, W].
         method: ``"ghiasi"``, ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
         smooth: see :func:`styleloom.data.video.repaint`.
         weights: share of each style.
@@ -202,12 +202,12 @@ def stylize_video(
 
 
 def check_styles(method: str, style: Any, *, mixed: bool) -> None:
-    """Raise StyleLoomError unless the styles are what the method takes: names or pictures, several and ``mixed`` or not."""
+    """Raise StyleLoomError unless the styles are what the method takes: names or images, several and ``mixed`` or not."""
     styles = list(style) if isinstance(style, list | tuple) else [style]
     if method in NAMED and any(isinstance(each, Tensor) for each in styles):
-        raise StyleLoomError(f"{method} has styles of its own, by name; for any picture use gatys, ghiasi or adain")
+        raise StyleLoomError(f"{method} has styles of its own, by name; for any image use gatys, ghiasi or adain")
     if method not in NAMED and any(isinstance(each, str) for each in styles):
-        raise StyleLoomError(f"{method} takes style pictures; read them first, or use draw() for a bundled one")
+        raise StyleLoomError(f"{method} takes style images; read them first, or use draw() for a bundled one")
     if method == "johnson" and len(styles) != 1:
         raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, ghiasi, adain or gatys")
     if method == "johnson" and mixed:

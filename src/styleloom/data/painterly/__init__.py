@@ -1,6 +1,6 @@
-"""Sixteen painterly pictures drawn by code: StyleLoom's own style pictures, free of anyone's rights.
+"""Sixteen painterly images drawn by code: StyleLoom's own style images, free of anyone's rights.
 
-A name and a seed give the same picture on every machine; other seeds vary composition and hues.
+A name and a seed give the same image on every machine; other seeds vary composition and hues.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ STYLES = {
 
 
 def draw(name: str, size: int = 512, seed: int = 0) -> Tensor:
-    """Draw a style picture.
+    """Draw a style image.
 
     Args:
         name: one of ``STYLES``.
         size: side in pixels, at least 64.
-        seed: 0 is the picture as it was composed; others rearrange it and turn its hues.
+        seed: 0 is the image as it was composed; others rearrange it and turn its hues.
 
     Returns:
         [1, 3, size, size] in [0, 1].
@@ -48,9 +48,9 @@ def draw(name: str, size: int = 512, seed: int = 0) -> Tensor:
     Raises:
         StyleLoomError: an unknown name or a size below 64.
     """
-    check_choice("style picture", name, STYLES)
+    check_choice("style image", name, STYLES)
     if size < 64:
-        raise StyleLoomError(f"size is {size}; style pictures need at least 64 pixels")
+        raise StyleLoomError(f"size is {size}; style images need at least 64 pixels")
     rng = np.random.RandomState([list(STYLES).index(name), seed])
     canvas = STYLES[name](rng, size)
     if seed:

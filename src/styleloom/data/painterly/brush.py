@@ -1,4 +1,4 @@
-"""Tools of the style pictures: palettes, noise, fields, shapes and brush strokes on a float canvas [S, S, 3] in [0, 1]."""
+"""Tools of the style images: palettes, noise, fields, shapes and brush strokes on a float canvas [S, S, 3] in [0, 1]."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def sheet(rng: RandomState, size: int, color: str, grain: float = 0.03) -> Array
 
 
 def dry_brush(rng: RandomState, target: Array, count: int, width: float, opacity: float) -> Array:
-    """Go over a picture with short strokes of its own colors, across its gradients."""
+    """Go over an image with short strokes of its own colors, across its gradients."""
     size = len(target)
     canvas = target.astype(np.float32).copy()
     grey = target.mean(-1)

@@ -1,13 +1,13 @@
 """Abdal, Qin and Wonka, "Image2StyleGAN: How to Embed Images Into the StyleGAN Latent Space?", ICCV 2019.
 
-Gatys descends on pixels until a picture has the features that are wanted. Descend on a generator's latents instead: the result
-is a picture of the kind that the generator makes, and its latents can be changed afterwards. With a w of its own for each layer,
-"W+", almost any picture can be had, and the best place to begin is the mean w.
+Gatys descends on pixels until an image has the features that are wanted. Descend on a generator's latents instead: the result
+is an image of the kind that the generator makes, and its latents can be changed afterwards. With a w of its own for each layer,
+"W+", almost any image can be had, and the best place to begin is the mean w.
 
 Differs from the paper:
     - features are those of vgg19-lite, and their weight makes both terms equal at the mean w; optimizers have tuned rates
       (the preset ``"paper"`` has the paper's);
-    - many pictures at once: each is a parameter of its own, and leaves the batch when it is done;
+    - many images at once: each is a parameter of its own, and leaves the batch when it is done;
     - noise maps may follow, once w has settled (Abdal et al. 2020, "Image2StyleGAN++"), if wanted with the regulariser of
       Karras et al. 2020 (StyleGAN2, Appendix D), though they are not brought back to unit variance after each step.
 
@@ -56,8 +56,8 @@ class Optimizer:
     Attributes:
         make: parameters and settings to an optimizer.
         fixed: settings of the papers that used it, or, of ``adam-eigenbasis``, those that it was first tried with.
-        tuned: settings found best on validation pictures (``benchmarks/inversion.py``).
-        alone: it mixes its parameters, so that pictures must not share one.
+        tuned: settings found best on validation images (``benchmarks/inversion.py``).
+        alone: it mixes its parameters, so that images must not share one.
     """
 
     make: Callable[..., torch.optim.Optimizer]
@@ -80,7 +80,7 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True)
 class Config(Weights):
-    """How pictures are inverted.
+    """How images are inverted.
 
     Args:
         space: "w_plus" (a w for each layer), "w" (one for all of them) or "z".
@@ -92,10 +92,10 @@ class Config(Weights):
         num_steps: at most.
         noise_steps: steps on the noise maps, after those on w.
         noise_lr: Adam's rate for them.
-        noise_weight: weight of what keeps them noise; it is no part of a picture's own loss. 0: they take up what w cannot.
-        patience: a picture is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
+        noise_weight: weight of what keeps them noise; it is no part of an image's own loss. 0: they take up what w cannot.
+        patience: an image is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
         tolerance: that share.
-        batch: pictures at a time.
+        batch: images at a time.
         precision: "fp32" or "bf16" for the perceptual network; from the command line for a StyleGAN2's highest resolutions too.
         seed: of random starts.
     """
@@ -163,7 +163,7 @@ class Step(Progress):
 
     @property
     def image(self) -> Tensor:
-        """The pictures of the best latents: [N, 3, H, W] in [0, 1]."""
+        """The images of the best latents: [N, 3, H, W] in [0, 1]."""
         return self.render(self.ws, self.noise)
 
 
@@ -172,15 +172,15 @@ Factory = Callable[[list[Tensor], Descent], torch.optim.Optimizer]
 
 
 def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = None) -> Factory:
-    """The optimizer that a config asks for, for so many pictures.
+    """The optimizer that a config asks for, for so many images.
 
     Raises:
-        StyleLoomError: there is none of that name, it wants an eigenbasis, or fewer pictures.
+        StyleLoomError: there is none of that name, it wants an eigenbasis, or fewer images.
     """
     check_choice("optimizer", config.optimizer, OPTIMIZERS)
     choice = OPTIMIZERS[config.optimizer]
     if choice.alone and count > 1:
-        raise StyleLoomError(f"{config.optimizer} inverts one picture at a time, and {count} were given; use batch 1")
+        raise StyleLoomError(f"{config.optimizer} inverts one image at a time, and {count} were given; use batch 1")
     settings = dict(choice.tuned if config.tuned else choice.fixed) | ({"lr": config.lr} if config.lr is not None else {})
     if choice.make is EigenAdam:
         if basis is None:
@@ -214,7 +214,7 @@ def first_latents(generator: Generator, targets: Tensor, config: Config, encoder
 
 
 def latent_shape(generator: Generator, space: str) -> tuple[int, ...]:
-    """Of the latents of one picture."""
+    """Of the latents of one image."""
     return {"w_plus": (generator.num_ws, generator.w_dim), "w": (generator.w_dim,), "z": (generator.z_dim,)}[space]
 
 
@@ -233,7 +233,7 @@ def steps(
     state: Path | None = None,
     state_every: int = 25,
 ) -> Iterator[Step]:
-    """Invert pictures, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
+    """Invert images, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
 
     Args:
         generator: of any paper, without classes.
@@ -242,8 +242,8 @@ def steps(
         features: perceptual network, instead of the bundled one.
         optimizer: instead of ``config.optimizer``.
         basis: of the generator, for the optimizer "adam-eigenbasis".
-        encoder: pictures in [0, 1] to ws, for starts and the in-domain term.
-        masks: [N or 1, 1, H, W] in [0, 1]: where pictures are compared; everywhere by default.
+        encoder: images in [0, 1] to ws, for starts and the in-domain term.
+        masks: [N or 1, 1, H, W] in [0, 1]: where images are compared; everywhere by default.
         init: latents to start from, instead of ``config.init``: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in the spaces w
             and z.
         further: makes terms of the loss beside those that ``config`` has weights for.
@@ -254,16 +254,14 @@ def steps(
         :class:`Step` after each step, and once more with the losses of the end.
 
     Raises:
-        StyleLoomError: tensors that are no pictures, an empty mask, an encoder that is missing, an optimizer for one picture
+        StyleLoomError: tensors that are no images, an empty mask, an encoder that is missing, an optimizer for one image
             at a time given several, a loss that is not finite at the start, or a state of another run.
     """
-    check_pictures(generator, targets)
+    check_images(generator, targets)
     device, side = generator.device, generator.resolution
     if tuple(targets.shape[-2:]) != (side, side):
         height, width = targets.shape[-2:]
-        raise StyleLoomError(
-            f"targets are {width} x {height} px; this generator's pictures are {side} x {side}: frame them first"
-        )
+        raise StyleLoomError(f"targets are {width} x {height} px; this generator's images are {side} x {side}: frame them first")
     targets = targets.detach().to(device, torch.float32)
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
@@ -386,20 +384,18 @@ def _noise_descent(objective: Objective, ws: Tensor, config: Config, stopping: M
     return descent
 
 
-def check_pictures(generator: Generator, pictures: Tensor) -> None:
-    """Raise StyleLoomError unless there are pictures, [N, 3, H, W] in [0, 1], and a generator without classes to invert them."""
+def check_images(generator: Generator, images: Tensor) -> None:
+    """Raise StyleLoomError unless there are images, [N, 3, H, W] in [0, 1], and a generator without classes to invert them."""
     if not isinstance(generator, Generator):
         raise StyleLoomError(f"the generator is a {type(generator).__name__}; load one with styleloom.load")
     check_classless(generator)
-    if not isinstance(pictures, Tensor):
-        raise StyleLoomError(f"the pictures are a {type(pictures).__name__}; read them with styleloom.read")
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel() or not pictures.is_floating_point():
-        raise StyleLoomError(
-            f"pictures are {pictures.dtype} of shape {list(pictures.shape)}; wanted floats [N, 3, H, W] in [0, 1]"
-        )
-    least, most = (float(value) for value in pictures.detach().aminmax())
+    if not isinstance(images, Tensor):
+        raise StyleLoomError(f"the images are a {type(images).__name__}; read them with styleloom.read")
+    if images.ndim != 4 or images.shape[1] != 3 or not images.numel() or not images.is_floating_point():
+        raise StyleLoomError(f"images are {images.dtype} of shape {list(images.shape)}; wanted floats [N, 3, H, W] in [0, 1]")
+    least, most = (float(value) for value in images.detach().aminmax())
     if not (least > -0.9 and most < 4):  # a generator's own may lie somewhat outside of [0, 1]
-        raise StyleLoomError(f"pictures have values from {least:.4g} to {most:.4g}; wanted 0 to 1")
+        raise StyleLoomError(f"images have values from {least:.4g} to {most:.4g}; wanted 0 to 1")
 
 
 def _checked(masks: Tensor | None, targets: Tensor) -> Tensor | None:

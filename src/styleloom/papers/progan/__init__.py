@@ -1,8 +1,8 @@
 """Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", ICLR 2018.
 
-Generator and discriminator begin at 4 px and are grown, a doubling at a time: the new layers are faded in, from a picture
+Generator and discriminator begin at 4 px and are grown, a doubling at a time: the new layers are faded in, from an image
 that is the old one enlarged to one that is their own. Weights are scaled when they are used, so that all learn at one pace;
-the generator's features have unit length at each pixel; the discriminator sees how much pictures of a batch differ.
+the generator's features have unit length at each pixel; the discriminator sees how much images of a batch differ.
 
 ``lod``, the level of detail, says how far: 0 is the full resolution, 1 half of it, 0.25 a quarter of the way to there.
 
@@ -43,15 +43,15 @@ class Recipe(GANRecipe):
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         z_dim: size of z.
         growing: begin at 4 px and grow (line b); otherwise all layers from the start.
-        mbstd_group_size: pictures of a group whose spread the discriminator sees (line e); 0: none.
+        mbstd_group_size: images of a group whose spread the discriminator sees (line e); 0: none.
         equalized: scale weights when they are used (line f); otherwise when they are made.
         pixel_norm: features of unit length in the generator (line g).
-        fade_kimg, stable_kimg: thousands of pictures during which a level is faded in, and then kept.
+        fade_kimg, stable_kimg: thousands of images during which a level is faded in, and then kept.
         gradient_penalty: weight of WGAN-GP's penalty.
         drift: weight of the discriminator's squared output.
         lr: Adam's learning rate, with betas 0 and .99, anew at each level.
         ema_decay: of the running mean of the generator's weights.
-        batch: pictures a step at 4 px, 8 px and so on, the last for all above.
+        batch: images a step at 4 px, 8 px and so on, the last for all above.
     """
 
     resolution: Count = 128
@@ -85,7 +85,7 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
     Args:
         recipe: their sizes and options.
         c_dim: number of classes; 0: none.
-        img_channels: channels of the pictures.
+        img_channels: channels of the images.
     """
     common: dict[str, Any] = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, equalized=recipe.equalized)
     generator = Generator(
@@ -105,11 +105,11 @@ def wgan_discriminator_loss(real: Tensor, made: Tensor, drift: float = 0.001) ->
 
 
 def gradient_penalty(scores: Tensor, mixed: Tensor) -> Tensor:
-    """(|dD(x)/dx| - 1)^2 of each picture (Gulrajani et al. 2017, Eq. 3).
+    """(|dD(x)/dx| - 1)^2 of each image (Gulrajani et al. 2017, Eq. 3).
 
     Args:
         scores: [N, 1] of ``mixed``.
-        mixed: [N, C, H, W] between real and made pictures, which needs a gradient.
+        mixed: [N, C, H, W] between real and made images, which needs a gradient.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
     return (gradient.square().sum((1, 2, 3)).sqrt() - 1).square()
@@ -170,7 +170,7 @@ def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) ->
 
 
 def faded(real: Tensor, lod: float) -> Tensor:
-    """Real pictures [N, C, H, W] at a level of detail: reduced, and blended with what the next lower level shows of them."""
+    """Real images [N, C, H, W] at a level of detail: reduced, and blended with what the next lower level shows of them."""
     whole = math.floor(lod)
     real = F.avg_pool2d(real, 2**whole) if whole else real
     share = lod - whole
@@ -178,7 +178,7 @@ def faded(real: Tensor, lod: float) -> Tensor:
 
 
 class Growth:
-    """Which pictures a step takes, and at what level of detail, when the batch shrinks as the resolution grows.
+    """Which images a step takes, and at what level of detail, when the batch shrinks as the resolution grows.
 
     Args:
         recipe: ``resolution``, ``growing``, ``fade_kimg``, ``stable_kimg``, and ``batch`` at 4 px, 8 px and so on.
@@ -187,7 +187,7 @@ class Growth:
 
     def __init__(self, recipe: Any, start: int) -> None:
         self.recipe, self.start = recipe, start if recipe.growing else recipe.resolution
-        # Of each level: its first step, its first picture, and its batch. A new one begins to be faded in when the one
+        # Of each level: its first step, its first image, and its batch. A new one begins to be faded in when the one
         # before has been kept for a while.
         self.levels: list[tuple[int, int, int]] = []
         step = place = 0
@@ -199,7 +199,7 @@ class Growth:
             step, place = step + steps, place + steps * batch
 
     def sample_indices(self, step: int) -> range:
-        """Of a step's pictures in the endless row of them."""
+        """Of a step's images in the endless row of them."""
         first, place, batch = self.levels[bisect.bisect_right(self.levels, step, key=lambda level: level[0]) - 1]
         before_step = place + (step - first) * batch
         return range(before_step, before_step + batch)
@@ -209,7 +209,7 @@ class Growth:
         return self.lod_after(self.sample_indices(step).start / 1000)
 
     def lod_after(self, kimg: float) -> float:
-        """The level of detail after some thousands of pictures: each level is kept for a while, then the next is faded in."""
+        """The level of detail after some thousands of images: each level is kept for a while, then the next is faded in."""
         stable, fade = self.recipe.stable_kimg, self.recipe.fade_kimg
         whole, within = divmod(kimg, stable + fade)
         faded = max(0.0, within - stable) / fade if fade else 0.0

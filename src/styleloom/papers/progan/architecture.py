@@ -1,7 +1,7 @@
 """The networks of ProGAN, see :mod:`styleloom.papers.progan`.
 
 Differs from the official code:
-    - pictures have the resolution of their level, not always the full one;
+    - images have the resolution of their level, not always the full one;
     - doubling by nearest neighbors and a convolution are computed as one transposed convolution, and halving likewise.
 """
 
@@ -46,7 +46,7 @@ class Normalization(nn.Module):
     def forward(
         self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
     ) -> Tensor:
-        """[N, z_dim] and [N, c_dim] -> [N, 1, z_dim + c_dim]; truncation draws to 0, a picture of no direction."""
+        """[N, z_dim] and [N, c_dim] -> [N, 1, z_dim + c_dim]; truncation draws to 0, an image of no direction."""
         if self.c_dim and c is None:
             raise StyleLoomError(f"this network wants a class, [N, {self.c_dim}]")
         x = z.float()
@@ -59,12 +59,12 @@ class Normalization(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """Latents to pictures.
+    """Latents to images.
 
     Args:
         w_dim: size of the latents.
-        img_resolution: side of the pictures, a power of two from 4.
-        img_channels: channels of the pictures.
+        img_resolution: side of the images, a power of two from 4.
+        img_channels: channels of the images.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max) ...
         channels: ... or these, for each resolution from 4 px upwards.
         pixel_norm: normalise features at each pixel.
@@ -158,18 +158,18 @@ class Generator(generators.Generator):
 
 
 class Discriminator(nn.Module):
-    """Pictures to scores: real high, made low.
+    """Images to scores: real high, made low.
 
     Args:
         c_dim: number of classes; 0: none.
         img_resolution, img_channels, channel_base, channel_max, channels, equalized: see :class:`SynthesisNetwork`.
-        mbstd_group_size: pictures of a group whose spread is seen; None: all; 0: none.
+        mbstd_group_size: images of a group whose spread is seen; None: all; 0: none.
         mbstd_num_channels: channels that it gets.
         filter: one row of a low-pass filter before halving; empty: none.
         classes: ``"scores"`` appends a score for each class to the results, ``"product"`` gives the score of the class.
         pool_last: halve after the activation instead of before it.
         widen_first: let the first convolution of a resolution, not the second, change the number of channels.
-        activate_rgb: end the layers that read pictures in a leaky ReLU.
+        activate_rgb: end the layers that read images in a leaky ReLU.
         lod: level of detail that it has by default.
     """
 
@@ -222,9 +222,7 @@ class Discriminator(nn.Module):
         lod = self.lod if lod is None else lod
         sides, share = stage(list(self.widths), lod)
         if tuple(image.shape[2:]) != (sides[-1], sides[-1]):
-            raise StyleLoomError(
-                f"pictures of {tuple(image.shape[2:])} px; this discriminator takes {sides[-1]} px at lod {lod:g}"
-            )
+            raise StyleLoomError(f"images of {tuple(image.shape[2:])} px; this discriminator takes {sides[-1]} px at lod {lod:g}")
         x = self._read(image, sides[-1])
         for side in reversed(sides[1:]):
             block: Any = self.get_submodule(f"b{side}")

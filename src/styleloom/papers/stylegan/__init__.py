@@ -1,13 +1,13 @@
 """Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019.
 
-The latent no longer enters as a first picture: the generator begins with a learned constant. A mapping network turns z into
-w, and w sets scale and shift of each layer's normalised features: AdaIN, with w in the place of a style picture. Noise at
-each pixel gives what is left to chance. Two w may share a picture, coarse layers of one and fine ones of the other; to draw
-w to its mean gives less variety and better pictures.
+The latent no longer enters as a first image: the generator begins with a learned constant. A mapping network turns z into
+w, and w sets scale and shift of each layer's normalised features: AdaIN, with w in the place of a style image. Noise at
+each pixel gives what is left to chance. Two w may share an image, coarse layers of one and fine ones of the other; to draw
+w to its mean gives less variety and better images.
 
 The rest is ProGAN's: growing, equalised learning rates, and the discriminator, which has now a low-pass filter.
 
-Differs from the official code: as progan.py. The mean of w is brought up to date once a step, by all pictures made in it.
+Differs from the official code: as progan.py. The mean of w is brought up to date once a step, by all images made in it.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Recipe(GANRecipe):
         styles: w sets scale and shift of each layer (line c); otherwise it only enters the first.
         const_input: begin with a learned constant (line d); otherwise with a dense layer of w.
         noise: noise at each pixel (line e).
-        style_mixing_prob: share of pictures that have two w (line f).
+        style_mixing_prob: share of images that have two w (line f).
         growing: begin at 8 px and grow; otherwise all layers from the start.
         start_resolution: where growing begins.
-        fade_kimg, stable_kimg: thousands of pictures during which a level is faded in, and then kept.
+        fade_kimg, stable_kimg: thousands of images during which a level is faded in, and then kept.
         r1_gamma: weight of the R1 penalty, taken in each step.
         w_avg_beta: decay of the running mean of w.
-        ema_kimg: thousands of pictures after which a weight's share in the average has halved.
-        batch: pictures a step at 4 px, 8 px and so on, the last for all above.
+        ema_kimg: thousands of images after which a weight's share in the average has halved.
+        batch: images a step at 4 px, 8 px and so on, the last for all above.
         lr: Adam's learning rate likewise, with betas 0 and .99, anew at each level.
     """
 
@@ -95,7 +95,7 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
     Args:
         recipe: their sizes and options.
         c_dim: number of classes; 0: none.
-        img_channels: channels of the pictures.
+        img_channels: channels of the images.
     """
     common: dict[str, Any] = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max)
     filter = FILTER if recipe.blur else ()
@@ -127,17 +127,17 @@ def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
 
 
 def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
-    """|dD(x)/dx|^2 of each picture (Mescheder et al. 2018): logits [N, 1] of ``real`` [N, C, H, W], with a gradient -> [N]."""
+    """|dD(x)/dx|^2 of each image (Mescheder et al. 2018): logits [N, 1] of ``real`` [N, C, H, W], with a gradient -> [N]."""
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
     return gradient.square().sum((1, 2, 3))
 
 
 def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, used: int = 0) -> Tensor:
-    """Style mixing: with ``probability`` a picture has the second w from a random layer on (Section 3.1).
+    """Style mixing: with ``probability`` an image has the second w from a random layer on (Section 3.1).
 
     Args:
         first, second: ws [N, num_ws, w_dim].
-        probability: share of pictures that are mixed.
+        probability: share of images that are mixed.
         chances: [N, 2] in [0, 1), of whether and where.
         used: layers in use; all by default.
     """
@@ -157,7 +157,7 @@ save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminato
 
 
 def setup(recipe: Recipe, generator: Generator, discriminator: progan.Discriminator) -> GANSetup:
-    """The non-saturating loss and R1 in each step, at its level of detail, with two w in some pictures."""
+    """The non-saturating loss and R1 in each step, at its level of detail, with two w in some images."""
     device = generator.device
     statistics = RunningStatistics({"w": (generator.w_dim,)}).to(device)
     learning = trained(discriminator, recipe.freeze)

@@ -168,12 +168,12 @@ class Layer(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """ws to pictures.
+    """ws to images.
 
     Args:
         w_dim: size of w.
-        img_resolution: side of the pictures, a power of two from 4.
-        img_channels: channels of the pictures.
+        img_resolution: side of the images, a power of two from 4.
+        img_channels: channels of the images.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max) ...
         channels: ... or these, for each resolution from 4 px upwards.
         filter: one row of the low-pass filter after doubling; empty: none.

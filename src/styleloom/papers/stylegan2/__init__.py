@@ -1,17 +1,17 @@
 """Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020.
 
-StyleGAN sets the scale of each feature map by instance norm and a style, and hides a spike in every picture that cheats the
+StyleGAN sets the scale of each feature map by instance norm and a style, and hides a spike in every image that cheats the
 norm: a droplet. Here the style scales the *inputs* of a convolution, and the outputs are divided by the spread that this
-leads one to expect: statistics of the weights, not of the picture, so nothing is gained by a spike. There are skip
+leads one to expect: statistics of the weights, not of the image, so nothing is gained by a spike. There are skip
 connections instead of growing, and R1 and a path length penalty are taken now and then only.
 
-With few pictures the discriminator learns them by heart; ``augment`` (Karras et al., "Training Generative Adversarial Networks
+With few images the discriminator learns them by heart; ``augment`` (Karras et al., "Training Generative Adversarial Networks
 with Limited Data", NeurIPS 2020) shows it changed ones, as often as keeps it from doing so.
 
 Differs from the official code:
     - the mean path length that a penalty compares with is that of the steps before, and does not count the present one;
     - a step whose gradient is not finite is passed over, where the official code puts 0 into the gradient's place;
-    - made pictures get the classes of the real ones of the same batch.
+    - made images get the classes of the real ones of the same batch.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ class Recipe(GANRecipe):
         pl_decay: decay of the mean path length is 1 - this.
         pl_batch_shrink: share of the batch that the path length is taken of, 1 / this.
         architecture, discriminator_architecture: of generator and discriminator, ``"orig"``, ``"skip"`` or ``"resnet"`` (line e).
-        style_mixing_prob: share of pictures that have two w.
+        style_mixing_prob: share of images that have two w.
         r1_gamma: weight of the R1 penalty; None: 0.0002 resolution^2 / batch.
-        batch: pictures a step.
+        batch: images a step.
         lr: Adam's learning rate, with betas 0 and .99 and lazily rescaled.
-        ema_kimg: thousands of pictures after which a weight's share in the average has halved.
-        ema_rampup: at first it halves after this share of the pictures seen so far; 0: never.
+        ema_kimg: thousands of images after which a weight's share in the average has halved.
+        ema_rampup: at first it halves after this share of the images seen so far; 0: never.
         w_avg_beta: decay of the running mean of w.
-        mbstd_group_size: pictures of a group whose spread the discriminator sees.
-        augment: adapt augmentation of the discriminator's pictures to how far it overfits (Karras et al. 2020, ADA).
+        mbstd_group_size: images of a group whose spread the discriminator sees.
+        augment: adapt augmentation of the discriminator's images to how far it overfits (Karras et al. 2020, ADA).
         ada_target: mean sign of D(real) that it aims at.
         ada_interval: steps between adaptations.
-        ada_kimg: thousands of pictures in which the probability can go from 0 to 1.
+        ada_kimg: thousands of images in which the probability can go from 0 to 1.
     """
 
     resolution: Annotated[int, Range(8)] = 256
@@ -129,7 +129,7 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
     Args:
         recipe: their sizes and options.
         c_dim: number of classes; 0: none.
-        img_channels: channels of the pictures.
+        img_channels: channels of the images.
     """
     common: dict[str, Any] = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max)
     generator = Generator(
@@ -148,7 +148,7 @@ def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Gen
 
 
 def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
-    """|J^T y| of each picture, root mean square over its layers (Eq. 4).
+    """|J^T y| of each image, root mean square over its layers (Eq. 4).
 
     Args:
         image: [N, C, H, W], made of ``ws``.
@@ -217,7 +217,7 @@ def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) ->
             pl_mean.lerp_(length, recipe.pl_decay)
         if recipe.augment and step % recipe.ada_interval == 0 and (sign := statistics.take("signs")) is not None:
             count = recipe.batch * recipe.ada_interval
-            aim: dict[str, Any] = dict(target=recipe.ada_target, pictures=count, kimg=recipe.ada_kimg)
+            aim: dict[str, Any] = dict(target=recipe.ada_target, images=count, kimg=recipe.ada_kimg)
             p.fill_(adapted(float(p), float(sign), **aim))
         return {"p": float(p)} if recipe.augment else {}
 

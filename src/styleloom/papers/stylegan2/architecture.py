@@ -3,8 +3,8 @@
 Parameters have the names of NVIDIA's stylegan2-ada-pytorch, whose files load as they are.
 
 Differs from the official code:
-    - inputs are scaled before one convolution that all pictures share, and outputs after it, instead of weights of each
-      picture's own in a grouped convolution: equal, and faster on a CPU;
+    - inputs are scaled before one convolution that all images share, and outputs after it, instead of weights of each
+      image's own in a grouped convolution: equal, and faster on a CPU;
     - plain torch operators, without compiled kernels.
 
 It is long because generator and discriminator keep the names of NVIDIA's networks, block by block.
@@ -29,8 +29,8 @@ from styleloom.papers.stylegan.architecture import truncated
 ARCHITECTURES = ("orig", "skip", "resnet")
 NORMALIZATIONS = ("demodulate", "instance", "none")
 LARGE = 2**24
-"""Bytes of a batch's feature map from which on it goes on picture by picture: fresh memory comes slower than arithmetic
-is done, and the maps of one picture stay in the processor's cache and with the allocator."""
+"""Bytes of a batch's feature map from which on it goes on image by image: fresh memory comes slower than arithmetic
+is done, and the maps of one image stay in the processor's cache and with the allocator."""
 HALF = math.sqrt(0.5)  # of each of two branches that are added
 
 
@@ -65,12 +65,12 @@ def modulated_conv(
     if demodulate:
         scale = gain * (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()  # [N, O]
     bias = (bias * gain).to(x.dtype) if bias is not None else None
-    # Weights of a picture's own want a gradient of their own, which costs twice the convolution: not where only ws are learned.
+    # Weights of an image's own want a gradient of their own, which costs twice the convolution: not where only ws are learned.
     own_pays = x.shape[0] == 1 and weight.numel() < x.numel() and (weight.requires_grad or not styles.requires_grad)
     if own_pays and not torch.compiler.is_compiling():
         own = weight * styles[0, :, None, None] * scale.reshape(-1, 1, 1, 1)
         return convolved(x, own.to(x.dtype), kernel, up=up, bias=bias)
-    # To scale a kernel's inputs and outputs is to scale those of the convolution, which all pictures then share.
+    # To scale a kernel's inputs and outputs is to scale those of the convolution, which all images then share.
     output = convolved(x * styles.to(x.dtype)[:, :, None, None], weight.to(x.dtype), kernel, up=up)
     output = output * scale.to(x.dtype).reshape(*scale.shape, 1, 1)
     return output.add_(bias.view(-1, 1, 1)) if bias is not None else output
@@ -194,7 +194,7 @@ class SynthesisLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Features to a picture: modulated, not demodulated."""
+    """Features to an image: modulated, not demodulated."""
 
     def __init__(self, inputs: int, outputs: int, w_dim: int, *, clamp: float | None = None) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class ToRGB(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """The layers of one resolution: two convolutions (one at 4 px), and a picture where the architecture has one."""
+    """The layers of one resolution: two convolutions (one at 4 px), and an image where the architecture has one."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class SynthesisBlock(nn.Module):
             self.skip = Conv2d(inputs, outputs, 1, bias=False, up=2, filter=filter)
 
     def forward(self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor | None]:
-        """Features and picture of half the resolution, ws [N, num_conv + num_torgb, w_dim] -> features and picture."""
+        """Features and image of half the resolution, ws [N, num_conv + num_torgb, w_dim] -> features and image."""
         w, first, last = iter(ws.unbind(1)), noise[0], noise[-1]
         if x is None:
             x = self.const.to(self.dtype).expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
@@ -268,15 +268,15 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """ws to pictures.
+    """ws to images.
 
     Args:
         w_dim: size of w.
-        img_resolution: side of the pictures, a power of two from 4.
-        img_channels: channels of the pictures.
+        img_resolution: side of the images, a power of two from 4.
+        img_channels: channels of the images.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max) ...
         channels: ... or these, for each resolution from 4 px upwards.
-        architecture: ``"skip"`` (pictures of all resolutions are added), ``"resnet"`` or ``"orig"`` (Figure 7).
+        architecture: ``"skip"`` (images of all resolutions are added), ``"resnet"`` or ``"orig"`` (Figure 7).
         conv_clamp: largest magnitude of activations, which 16-bit numbers need.
         resample_filter: one row of the low-pass filter.
         use_noise: noise at each pixel.
@@ -304,7 +304,7 @@ class SynthesisNetwork(nn.Module):
         self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
         self.resolutions = list(width)
         self.places: dict[int, int] = {}  # of a block's first w
-        self.num_ws = 1  # of the last picture
+        self.num_ws = 1  # of the last image
         for resolution in self.resolutions:
             block = SynthesisBlock(
                 width[resolution // 2] if resolution > 4 else 0,
@@ -334,7 +334,7 @@ class SynthesisNetwork(nn.Module):
         """[N, num_ws, w_dim] -> [N, C, H, W], nominally in [-1, 1].
 
         Args:
-            ws: a w for each layer; a picture's own layer shares that of the next block's first.
+            ws: a w for each layer; an image's own layer shares that of the next block's first.
             noise_mode: ``"const"`` for the noise that the network holds, ``"random"`` or ``"none"``.
             generator: of random noise.
             noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
@@ -377,7 +377,7 @@ class SynthesisNetwork(nn.Module):
 
 
 def _alone(network: SynthesisNetwork | Discriminator, count: int) -> list[int]:
-    """Resolutions above 4 px, in the network's order, at which ``count`` pictures are computed one by one."""
+    """Resolutions above 4 px, in the network's order, at which ``count`` images are computed one by one."""
     if torch.compiler.is_compiling() or next(network.parameters()).device.type != "cpu":  # compilers want batches of any size
         return []
     blocks = {r: cast("SynthesisBlock | DiscriminatorBlock", network.get_submodule(f"b{r}")) for r in network.resolutions}
@@ -437,7 +437,7 @@ class DiscriminatorBlock(nn.Module):
             self.skip = Conv2d(middle, outputs, 1, bias=False, down=2, filter=filter)
 
     def forward(self, x: Tensor | None, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Features, and the picture of this resolution -> features and picture of half of it."""
+        """Features, and the image of this resolution -> features and image of half of it."""
         x = x.to(self.dtype) if x is not None else None
         if self.reads:
             y = self.fromrgb(image.to(self.dtype, memory_format=torch.channels_last))
@@ -485,7 +485,7 @@ class DiscriminatorEpilogue(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Pictures to logits: real above 0, made below.
+    """Images to logits: real above 0, made below.
 
     Args:
         c_dim: number of classes; 0: none.
@@ -534,7 +534,7 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor, c: Tensor | None = None) -> Tensor:
         """[N, C, H, W] in [-1, 1] -> [N, 1]."""
         if tuple(image.shape[2:]) != (self.resolutions[0],) * 2:
-            raise StyleLoomError(f"pictures of {tuple(image.shape[2:])} px; this discriminator takes {self.resolutions[0]} px")
+            raise StyleLoomError(f"images of {tuple(image.shape[2:])} px; this discriminator takes {self.resolutions[0]} px")
         alone = _alone(self, image.shape[0])
         x = None
         if alone:
@@ -554,7 +554,7 @@ class Discriminator(nn.Module):
 def reduce_precision(
     network: SynthesisNetwork | Discriminator, dtype: torch.dtype = torch.bfloat16, num_resolutions: int = 4
 ) -> None:
-    """Compute the convolutions of the highest resolutions in ``dtype``; styles, demodulation and pictures stay in fp32.
+    """Compute the convolutions of the highest resolutions in ``dtype``; styles, demodulation and images stay in fp32.
 
     Args:
         network: is changed in place; torch.float32 undoes it.

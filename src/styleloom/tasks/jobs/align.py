@@ -21,7 +21,7 @@ from styleloom.tasks.align import Aligner
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run
 from .generate import load_generator
-from .inputs import Source, check_output_folder, find_all, open_picture
+from .inputs import Source, check_output_folder, find_all, open_image
 from .stylize import software
 from .subjects import stem_of
 
@@ -73,7 +73,7 @@ def align(
         for item in pending:
             mark = time.perf_counter()
             try:
-                photo = open_picture(item.name, max_pixels)
+                photo = open_image(item.name, max_pixels)
                 aligned = aligner(photo)
                 crop = aligned.frame.crop(photo, side)
                 write_output(crop, item.targets[0], output, source=item.name, software=software("align"))

@@ -57,7 +57,7 @@ def edit(
         model: a generator, or the name or file of one.
         sources: photographs, folders or globs of them, files of latents, and seeds.
         changes: strengths by names of directions.
-        out: a picture for one source, or a folder, which gets NAME.png and NAME.safetensors, the new latents.
+        out: an image for one source, or a folder, which gets NAME.png and NAME.safetensors, the new latents.
         directions: files of further directions.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
@@ -118,7 +118,7 @@ def express(
         model: a generator, or the name or file of one.
         sources: the faces: photographs, folders or globs of them, files of latents, and seeds.
         neutral, expressive: another face without the expression and with it.
-        out: a picture for one source, or a folder.
+        out: an image for one source, or a folder.
         strength: 0 changes nothing.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
         paste, beside, opening, output, device, overwrite, skip_existing: see :func:`edit`.
@@ -165,7 +165,7 @@ def cross(
         model: a generator, or the name or file of one.
         sources: photographs, folders or globs of them, files of latents, and seeds.
         style: one of these.
-        out: a picture for one source, or a folder.
+        out: an image for one source, or a folder.
         layers: the source's: coarse, middle, fine, all, or numbers as 0-3.
         sheet: instead, all ways to split the layers, side by side.
         beside, opening, output, device, overwrite, skip_existing: see :func:`edit`.

@@ -40,7 +40,7 @@ def load_generator(model: Source, device: str | torch.device = "cpu", precision:
     dtype = precision_on(torch.device(device), precision)
     generator = models.load(model)
     if not isinstance(generator, Generator):
-        raise StyleLoomError(f"{model} is no generator of pictures; choose a progan, stylegan or stylegan2 model")
+        raise StyleLoomError(f"{model} is no generator of images; choose a progan, stylegan or stylegan2 model")
     if dtype != torch.float32:
         if not isinstance(generator, stylegan2.Generator):
             raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
@@ -68,22 +68,22 @@ def generate(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> Iterator[Event]:
-    """Make pictures of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
+    """Make images of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
 
     Args:
         model: a generator, or the name or file of one.
         seeds: whole numbers from 0.
-        out: a folder gets a file a seed, a picture's suffix a sheet, .mp4, .webm or .gif a video.
-        truncation_psi: 0 is the mean picture, 1 no truncation; several make a sheet with a row a seed.
+        out: a folder gets a file a seed, an image's suffix a sheet, .mp4, .webm or .gif a video.
+        truncation_psi: 0 is the mean image, 1 no truncation; several make a sheet with a row a seed.
         truncation_cutoff: how many layers, from the coarsest, are truncated; all by default.
-        label: class of the pictures, for networks that have classes.
+        label: class of the images, for networks that have classes.
         noise_mode: const, random or none.
-        columns: pictures side by side in a sheet.
+        columns: images side by side in a sheet.
         frames: frames from one seed to the next, of a video.
         rate: frames a second, of a video.
         space: w goes straight through w, z along the sphere in z, in a video.
         loop: come back to the first seed, in a video.
-        figure: mean for the picture of the mean w, noise for what noise decides (of the first seed).
+        figure: mean for the image of the mean w, noise for what noise decides (of the first seed).
         precision: fp32, or bf16 for the four highest resolutions of a StyleGAN2.
         device: where it is computed.
         overwrite: replace what is there.
@@ -101,14 +101,14 @@ def generate(
     check_choice("space", space, SPACES)
     if figure is not None:
         check_choice("figure", figure, FIGURES)
-    film = out.suffix.lower() == GIF or video.is_video(out)
-    if len(psis) > 1 and (film or out.suffix.lower() not in images.WRITABLE):
-        raise StyleLoomError(f"several truncations make a sheet; give a picture to write, not {out}")
-    if film and out.suffix.lower() != GIF:
+    is_moving = out.suffix.lower() == GIF or video.is_video(out)
+    if len(psis) > 1 and (is_moving or out.suffix.lower() not in images.WRITABLE):
+        raise StyleLoomError(f"several truncations make a sheet; give an image to write, not {out}")
+    if is_moving and out.suffix.lower() != GIF:
         video.check_video(out)
-    elif (out.suffix or figure is not None) and not film:
+    elif (out.suffix or figure is not None) and not is_moving:
         images.check_writable(out)
-    elif not film:
+    elif not is_moving:
         check_output_folder(out)
     if columns is not None:
         Range(1).check("--columns", columns)
@@ -117,7 +117,7 @@ def generate(
 
     def sheet() -> Tensor:
         if figure == "mean":
-            return sampling.mean_picture(generator, noise_mode=noise_mode)
+            return sampling.mean_image(generator, noise_mode=noise_mode)
         if figure == "noise":
             return sampling.noise_figure(generator, seeds[0], label, truncation_psi=psis[0])
         if len(psis) > 1:
@@ -128,10 +128,10 @@ def generate(
 
     def whole(items: Sequence[Item]) -> Iterator[Event]:
         mark = time.perf_counter()
-        if film:
+        if is_moving:
             ways = sampling.walk(generator, seeds, label, frames=frames, space=space, loop=loop, **options)
-            pictures = (next(generator.render(ws, noise_mode=noise_mode)) for ws in ways)
-            last = yield from watched("frames", video.write_video(pictures, out, rate=rate))
+            drawn = (next(generator.render(ws, noise_mode=noise_mode)) for ws in ways)
+            last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
             count = last.index
         else:
             images.write(sheet(), out)
@@ -180,12 +180,12 @@ def evaluate(
 
     Args:
         model: a generator, or the name or file of one.
-        data: folders or zips of real pictures that it was not trained on.
+        data: folders or zips of real images that it was not trained on.
         metrics: see :func:`styleloom.evaluate`, as all the others but ``seeds``.
-        samples: pictures made, and real ones at most.
-        truncation_psi: of the pictures that are compared with real ones.
+        samples: images made, and real ones at most.
+        truncation_psi: of the images that are compared with real ones.
         seeds: repeat all with other latents.
-        features: network that pictures are compared by.
+        features: network that images are compared by.
         attributes: network that tells attributes, for separability.
         device: where it is computed.
 
@@ -205,7 +205,7 @@ def evaluate(
             mark = time.perf_counter()
             loop = evaluation.evaluate(generator, data, metrics, seed=int(item.name), **options)
             last = yield from watched(f"seed {item.name}", loop)
-            values = dict(figures=last.figures, pictures=last.pictures, features=last.features, perceptual=last.perceptual)
+            values = dict(figures=last.figures, images=last.images, features=last.features, perceptual=last.perceptual)
             yield ItemDone(item.name, (), round(time.perf_counter() - mark, 3), values)
 
     def summary(done: Sequence[ItemDone]) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def evaluate(
         if not runs:
             return {}
         figures = {name: [each["figures"][name] for each in runs if name in each["figures"]] for name in runs[0]["figures"]}
-        counts = {key: runs[-1][key] for key in ("pictures", "features", "perceptual")}
+        counts = {key: runs[-1][key] for key in ("images", "features", "perceptual")}
         means = {name: statistics.mean(each) for name, each in figures.items()}
         return dict(samples=samples, psi=truncation_psi, **counts, figures=figures, means=means)
 

@@ -1,4 +1,4 @@
-"""Pictures named by a user, and where what becomes of them goes."""
+"""Images named by a user, and where what becomes of them goes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import bundled as samples
 from styleloom.data import images
-from styleloom.data.datasets import is_picture
+from styleloom.data.datasets import is_image
 from styleloom.data.output import DEFAULT, Output
 
 Source = str | Path
 
 
 def find(source: Source) -> list[str]:
-    """The pictures that a name stands for: a file or a bundled name gives itself, a folder or glob its pictures.
+    """The images that a name stands for: a file or a bundled name gives itself, a folder or glob its images.
 
-    Hidden files, such as the resource forks that macOS puts beside pictures, and folders are no pictures.
+    Hidden files, such as the resource forks that macOS puts beside images, and folders are no images.
 
     Raises:
         StyleLoomError: nothing there.
@@ -29,26 +29,26 @@ def find(source: Source) -> list[str]:
     text = str(source)
     path = Path(text)
     if path.is_dir():
-        files = sorted(str(item) for item in path.iterdir() if is_picture(item.name) and not item.is_dir())
+        files = sorted(str(item) for item in path.iterdir() if is_image(item.name) and not item.is_dir())
         if not files:
-            raise StyleLoomError(f"the folder {path} holds no picture ({', '.join(sorted(images.SUFFIXES))})")
+            raise StyleLoomError(f"the folder {path} holds no image ({', '.join(sorted(images.SUFFIXES))})")
         return files
     if path.exists() or text in samples.NAMES:
         return [text]
-    files = sorted(item for item in glob(text) if is_picture(Path(item).name) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
+    files = sorted(item for item in glob(text) if is_image(Path(item).name) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
     if not files:
-        raise StyleLoomError(f"no such picture: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
+        raise StyleLoomError(f"no such image: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
     return files
 
 
 def find_all(sources: Source | Sequence[Source]) -> list[str]:
-    """The pictures of one or several names, each once."""
+    """The images of one or several names, each once."""
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     return list(dict.fromkeys(path for source in several for path in find(source)))
 
 
-def open_picture(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
-    """The picture [1, 3, H, W] behind a file name or a bundled name; a file wins."""
+def open_image(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
+    """The image [1, 3, H, W] behind a file name or a bundled name; a file wins."""
     text = str(source)
     if samples.is_bundled(text):
         return samples.bundled(text)
@@ -56,24 +56,24 @@ def open_picture(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: 
 
 
 def open_mask(source: Source, max_pixels: int = images.MAX_PIXELS) -> Tensor:
-    """A mask [1, 1, H, W] from the brightness of a picture: white is 1, black and transparent are 0."""
+    """A mask [1, 1, H, W] from the brightness of an image: white is 1, black and transparent are 0."""
     return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
 
 
 def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:
-    """The style pictures that a tensor, a name, a folder or a glob stands for."""
+    """The style images that a tensor, a name, a folder or a glob stands for."""
     if isinstance(style, Tensor):
         return [style.to(device)]
-    return [open_picture(path, max_pixels).to(device) for path in find(style)]
+    return [open_image(path, max_pixels).to(device) for path in find(style)]
 
 
 def targets_of(
     contents: Sequence[str], asked: Source | Sequence[Source], out: Path, output: Output = DEFAULT
 ) -> tuple[list[Path], Path | None]:
-    """Where each picture goes, and the folder, where there are several; every name is checked, nothing is made.
+    """Where each image goes, and the folder, where there are several; every name is checked, nothing is made.
 
     Args:
-        contents: the pictures.
+        contents: the images.
         asked: what they were asked for by: a single file goes to a file, anything else into a folder.
         out: the file, or the folder.
         output: how they are written.
@@ -94,8 +94,8 @@ def targets_of(
 
 
 def check_output_folder(out: Path) -> None:
-    """Raise StyleLoomError where several outputs cannot go into ``out``: it is a file, or called like a picture."""
+    """Raise StyleLoomError where several outputs cannot go into ``out``: it is a file, or called like an image."""
     if out.exists() and not out.is_dir():
         raise StyleLoomError(f"cannot make the folder {out}: a file is in the way")
     if not out.is_dir() and out.suffix.lower() in images.SUFFIXES:
-        raise StyleLoomError(f"several pictures go into a folder, and {out} is called like a picture; give a folder")
+        raise StyleLoomError(f"several images go into a folder, and {out} is called like an image; give a folder")

@@ -26,7 +26,7 @@ from styleloom.tasks.latents import save_latents
 
 from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, check_apart, digest, run
 from .generate import load_generator
-from .inputs import Source, check_output_folder, find_all, open_mask, open_picture
+from .inputs import Source, check_output_folder, find_all, open_image, open_mask
 
 MARK, STATES = ".job", ".state-*"
 
@@ -51,8 +51,8 @@ def invert(
 ) -> Iterator[Event]:
     """Find a generator's latents for photographs.
 
-    Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their picture) and
-    NAME-beside.png (the photograph and that picture), and metrics.json of all.
+    Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their image) and
+    NAME-beside.png (the photograph and that image), and metrics.json of all.
 
     Args:
         model: a generator, or the name or file of one.
@@ -60,10 +60,10 @@ def invert(
         out: folder to write to.
         preset: where the settings start from, see :func:`styleloom.tasks.invert.configure`.
         encoder, basis, learned: made for this generator; the bundled ones by default.
-        mask: a grey picture, white where photographs are to be met.
+        mask: a grey image, white where photographs are to be met.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
-        max_pixels: refuse pictures of more pixels.
+        max_pixels: refuse images of more pixels.
         device: where it is computed.
         overwrite: replace what is there.
         skip_existing: keep what is there.
@@ -108,7 +108,7 @@ def invert(
                 yield from invert_group(group)
                 group = []
             try:
-                framed = inversion.framed(open_picture(item.name, max_pixels), generator.resolution)
+                framed = inversion.framed(open_image(item.name, max_pixels), generator.resolution)
             except StyleLoomError as error:
                 yield ItemFailed(item.name, str(error))
                 continue
@@ -117,7 +117,7 @@ def invert(
             yield from invert_group(group)
 
     def invert_group(group: list[tuple[Item, Tensor]]) -> Iterator[Event]:
-        """Invert pictures of consecutive places at once."""
+        """Invert images of consecutive places at once."""
         targets = torch.cat([framed for _, framed in group]).to(generator.device)
         first = place_of[group[0][0].name]
         state = out / f".state-{first}"
@@ -166,7 +166,7 @@ def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[st
     return dict(
         optimizer=optimizer,
         seconds=round(sum(values["seconds"] for values in values_of.values()), 2),
-        pictures={names[source]: values["metrics"] for source, values in values_of.items()},
+        images={names[source]: values["metrics"] for source, values in values_of.items()},
         losses={names[source]: values["losses"] for source, values in values_of.items()},
     )
 
@@ -218,7 +218,7 @@ def _forget(out: Path) -> None:
 
 
 def _values(result: Inversion, row: int) -> dict[str, Any]:
-    """What there is to tell of one picture."""
+    """What there is to tell of one image."""
     return dict(
         metrics={key: round(float(value[row]), 6) for key, value in result.metrics.items()},
         losses=[round(float(loss), 6) for loss in result.losses[:, row]],

@@ -23,7 +23,7 @@ from styleloom.tasks import local_edit as editing
 from styleloom.tasks.invert import framed
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, find_all, open_mask, open_picture, targets_of
+from .inputs import Source, find_all, open_image, open_mask, targets_of
 from .stylize import software
 from .subjects import OPENING, Opening, cropped, open_studio
 
@@ -55,13 +55,13 @@ def inpaint(
     Args:
         model: a generator, or the name or file of one.
         photos: photographs, folders or globs of them.
-        out: a picture for one photograph, or a folder.
-        mask: white where the photograph changes: a picture, or a shape: box:left,top,right,bottom, ellipse:x,y,width,height
+        out: an image for one photograph, or a folder.
+        mask: white where the photograph changes: an image, or a shape: box:left,top,right,bottom, ellipse:x,y,width,height
             (halves) or polygon:x,y,x,y,..., in pixels of the photograph, several joined with +.
-        way: "fill" makes what the mask covers anew; "shift" moves the picture and paints what comes into view; "crossover" takes
+        way: "fill" makes what the mask covers anew; "shift" moves the image and paints what comes into view; "crossover" takes
             ``other`` where the mask is; "scribble" follows what was drawn on ``other``, a copy of the photograph; "copy" moves
             what the mask covers; "style" gives it the style of ``other``.
-        other: a second picture.
+        other: a second image.
         shift: pixels of the generator's image to the right and down, of "shift" and "copy".
         style_weight: of the style, in "style".
         whole: write the generator's image, not the photograph.
@@ -75,7 +75,7 @@ def inpaint(
         :class:`~styleloom.tasks.jobs.engine.Event`.
 
     Raises:
-        StyleLoomError: no such model, a mask or second picture that is missing or does nothing, or outputs that cannot be.
+        StyleLoomError: no such model, a mask or second image that is missing or does nothing, or outputs that cannot be.
     """
     _check_given(way, mask, other, shift)
     sources = find_all(photos)
@@ -85,7 +85,7 @@ def inpaint(
     side = generator.resolution
     config = editing.configure(num_steps=opening.num_steps, noise_steps=opening.noise_steps)
     drawn = None if mask is None or is_shape(mask) else open_mask(mask, opening.max_pixels)
-    second = open_picture(other, opening.max_pixels) if other is not None else None
+    second = open_image(other, opening.max_pixels) if other is not None else None
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
     def target_of(photo: Tensor, frame: Frame) -> tuple[Target, Tensor | None]:
@@ -122,7 +122,7 @@ def inpaint(
         for item in pending:
             mark = time.perf_counter()
             try:
-                photo = open_picture(item.name, opening.max_pixels)
+                photo = open_image(item.name, opening.max_pixels)
                 aligned = studio.opener.aligner(photo)
                 target, region = target_of(photo, aligned.frame)
                 steps = editing.steps(generator, target, config, studio.tools, style_weight=style_weight)

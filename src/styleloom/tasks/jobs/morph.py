@@ -1,4 +1,4 @@
-"""The job of morphing from picture to picture."""
+"""The job of morphing from image to image."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def morph(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> Iterator[Event]:
-    """Morph from picture to picture: a video, a GIF, or a strip.
+    """Morph from image to image: a video, a GIF, or a strip.
 
     Args:
         model: a generator, or the name or file of one.
         sources: two or more photographs, files of latents, or seeds.
-        out: .mp4, .webm or .gif, or a picture's suffix for a strip.
+        out: .mp4, .webm or .gif, or an image's suffix for a strip.
         frames: from one to the next.
         even: at an even pace in feature distance.
-        easing: "smooth" slows down at each picture; not with ``even``.
+        easing: "smooth" slows down at each image; not with ``even``.
         loop: come back to the first.
         rate: frames a second.
         columns: of a strip.
@@ -54,7 +54,7 @@ def morph(
         :class:`~styleloom.tasks.jobs.engine.Event`.
 
     Raises:
-        StyleLoomError: no such model or picture, or an output that cannot be.
+        StyleLoomError: no such model or image, or an output that cannot be.
     """
     out = Path(out)
     check_choice("easing", easing, editing.EASINGS)
@@ -69,7 +69,7 @@ def morph(
     names = [str(each) for each in ([sources] if isinstance(sources, str | Path) else sources)]
     names = [one for each in names for one in names_of(each)]
     if len(names) < 2:
-        raise StyleLoomError(f"{len(names)} picture to morph; give two or more")
+        raise StyleLoomError(f"{len(names)} image to morph; give two or more")
     studio = open_studio(model, opening, device)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
@@ -88,12 +88,12 @@ def morph(
         way = editing.morph(
             studio.generator, *(each.ws for each in chosen), frames=frames, even=even, easing=easing, loop=loop, noise=noise
         )
-        pictures = (rendered(studio.generator, ws, maps) for ws, maps in way)
+        drawn = (rendered(studio.generator, ws, maps) for ws, maps in way)
         if moving:
-            last = yield from watched("frames", video.write_video(pictures, out, rate=rate))
+            last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
             count = last.index
         else:
-            strip = torch.cat(list(pictures))
+            strip = torch.cat(list(drawn))
             count = len(strip)
             images.write(images.grid(list(strip.split(columns))), out)
         values = dict(count=count, resolution=studio.generator.resolution)

@@ -11,7 +11,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import Range
 from styleloom.data.archives import write_archive
-from styleloom.data.datasets import Pictures, labels_of, squared
+from styleloom.data.datasets import ImageFiles, labels_of, squared
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, run, watched
 from .inputs import Source
@@ -32,32 +32,32 @@ def prepare(
     """Make a data set to train on: squares of one size in a zip, without loss.
 
     Args:
-        sources: folders, zips or pictures.
+        sources: folders, zips or images.
         out: the .zip to write.
         size: side in pixels.
         square: crop, pad or stretch, see :func:`~styleloom.data.datasets.squared`.
-        skip: leave out so many pictures at the beginning.
+        skip: leave out so many images at the beginning.
         count: take so many that can be read after these; all by default.
         conditional: keep classes, of dataset.json or of sub-folders.
         overwrite: replace what is there.
         skip_existing: keep what is there.
 
     Yields:
-        :class:`~styleloom.tasks.jobs.engine.Event`; pictures that cannot be read are in the values of the zip's
+        :class:`~styleloom.tasks.jobs.engine.Event`; images that cannot be read are in the values of the zip's
         :class:`~styleloom.tasks.jobs.engine.ItemDone`, under ``"damaged"``.
 
     Raises:
-        StyleLoomError: no picture in the sources, none that can be read, or classes that do not fit.
+        StyleLoomError: no image in the sources, none that can be read, or classes that do not fit.
     """
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     out = Path(out)
     for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
         Range(least).check(name, number)
-    every = Pictures(several)
+    every = ImageFiles(several)
     labels, names = labels_of(every) if conditional else ([], [])
     chosen = range(len(every))[skip:]
     if not chosen:
-        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} pictures")
+        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} images")
     most = len(chosen) if count is None else min(count, len(chosen))
 
     def squares() -> Iterator[tuple[Tensor, int | None]]:
@@ -65,10 +65,10 @@ def prepare(
         for index in chosen:
             if taken == most:
                 break
-            picture = every.read(index)
-            if picture is not None:
+            image = every.read(index)
+            if image is not None:
                 taken += 1
-                yield squared(picture, size, square), labels[index] if conditional else None
+                yield squared(image, size, square), labels[index] if conditional else None
         if len(every.damaged) == len(every):
             raise every.unreadable()
 
@@ -79,7 +79,7 @@ def prepare(
         except StyleLoomError as error:
             yield ItemFailed(str(out), str(error))
             return
-        values = dict(pictures=last.index, size=size, classes=names, damaged=dict(every.damaged))
+        values = dict(images=last.index, size=size, classes=names, damaged=dict(every.damaged))
         yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
 
     yield from run(

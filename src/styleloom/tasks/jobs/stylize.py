@@ -1,4 +1,4 @@
-"""Jobs that make pictures of pictures: stylize, upscale."""
+"""Jobs that make images of images: stylize, upscale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import stylize as api
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, find, find_all, open_mask, open_picture, open_style, targets_of
+from .inputs import Source, find, find_all, open_image, open_mask, open_style, targets_of
 
 Paint = Callable[[Tensor], Tensor]
 
@@ -53,27 +53,27 @@ def stylize(
 
     Args:
         content: photographs, folders or globs of them; or a video, for the methods of one pass.
-        style: one or several pictures [1, 3, H, W] in [0, 1], or names of picture files or bundled ones; for dumoulin names of
+        style: one or several images [1, 3, H, W] in [0, 1], or names of image files or bundled ones; for dumoulin names of
             its styles, for johnson the name or file of a network.
-        out: picture or video to write; for several photographs a folder.
+        out: image or video to write; for several photographs a folder.
         method: gatys, johnson, dumoulin, ghiasi or adain.
         preset: where the settings start from.
         weights: share of each style.
-        mask: a grey picture for each style, white where it is painted; one serves two styles.
-        content_mask: a grey picture, white where the photograph is to stay recognizable, as on faces; for gatys.
-        start: picture to start from, for gatys.
-        preview_every: write the picture so far every so many steps, for gatys.
-        batch: pictures of one size that are painted at once, in one pass.
+        mask: a grey image for each style, white where it is painted; one serves two styles.
+        content_mask: a grey image, white where the photograph is to stay recognizable, as on faces; for gatys.
+        start: image to start from, for gatys.
+        preview_every: write the image so far every so many steps, for gatys.
+        batch: images of one size that are painted at once, in one pass.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
-        max_pixels: refuse pictures of more pixels.
-        output: how pictures are written.
+        max_pixels: refuse images of more pixels.
+        output: how images are written.
         device: where it is computed.
         overwrite: replace what is there.
         skip_existing: keep what is there.
         settings: of the method's ``Config``.
 
     Yields:
-        :class:`~styleloom.tasks.jobs.engine.Event`; a gatys picture that is stopped goes on when the job is run again.
+        :class:`~styleloom.tasks.jobs.engine.Event`; a gatys image that is stopped goes on when the job is run again.
 
     Raises:
         StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
@@ -85,18 +85,18 @@ def stylize(
     if method != "gatys" and (start or preview_every or content_mask):
         raise StyleLoomError(f"--start, --content-mask and --preview-every are for gatys; {method} paints in one pass")
     config = module.configure(preset, **settings)
-    is_film = isinstance(content, str | Path) and video.is_video(content)
-    if is_film and method == "gatys":
+    is_video = isinstance(content, str | Path) and video.is_video(content)
+    if is_video and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
-    contents = [str(content)] if is_film else find_all(content)
-    targets, folder = ([video.check_video(out)], None) if is_film else targets_of(contents, content, Path(out), output)
+    contents = [str(content)] if is_video else find_all(content)
+    targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
     several = style if isinstance(style, list | tuple) else [style]
     named = method in api.NAMED
     styles: list[Any] = [str(each) for each in several] if named else []
     for each in [] if named else several:
         styles += open_style(each, max_pixels, device)
     masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
-    init = open_picture(start, max_pixels).to(device) if start else None
+    init = open_image(start, max_pixels).to(device) if start else None
     kept = open_mask(content_mask, max_pixels).to(device) if content_mask else None
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
     read: list[Source] = [*contents, *(path for each in several if isinstance(each, str | Path) for path in _files(each, named))]
@@ -114,8 +114,10 @@ def stylize(
         paint = api.painter(method, styles, config, **options)
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
-            if is_film:
-                yield from one_by_one(items[0], lambda item: film(item, lambda frames: paint(frames.to(device)), smooth))
+            if is_video:
+                yield from one_by_one(
+                    items[0], lambda item: video_by_frames(item, lambda frames: paint(frames.to(device)), smooth)
+                )
             else:
                 yield from _passes(items, paint, batch, device, max_pixels, output)
 
@@ -128,7 +130,7 @@ def stylize(
             asdict(config),
             asdict(output),
             weights,
-            smooth if is_film else 0,
+            smooth if is_video else 0,
             [each for each in styles if isinstance(each, str)],
             tensors=[
                 *(each for each in styles if isinstance(each, Tensor)),
@@ -139,7 +141,7 @@ def stylize(
         folder=folder,
         sources=read,
         state=state_of if method == "gatys" else None,
-        summary=lambda done: dict(method=method) | pictures_summary(done, device),
+        summary=lambda done: dict(method=method) | images_summary(done, device),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
@@ -152,7 +154,7 @@ def _files(style: Source, named: bool) -> list[str]:
 
 
 def software(verb: str) -> str:
-    """What is noted in a picture that this program makes."""
+    """What is noted in an image that this program makes."""
     return f"StyleLoom {__version__} {verb}"
 
 
@@ -179,20 +181,20 @@ def _descend(
     options: dict[str, Any],
     output: Output,
 ) -> Iterator[Event]:
-    """Paint one picture by descent; stopped, the best so far is written and the state is kept."""
+    """Paint one image by descent; stopped, the best so far is written and the state is kept."""
     (target,) = item.targets
-    picture = open_picture(item.name, max_pixels).to(device)
+    photo = open_image(item.name, max_pixels).to(device)
     state = state_of(target)
     step: gatys.Step | None = None
     alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
 
     def write(image: Tensor) -> None:
-        image = api.kept_outside(image, picture, options["masks"][0]) if alone else image
+        image = api.kept_outside(image, photo, options["masks"][0]) if alone else image
         write_output(image, target, output, source=item.name, software=software("stylize"))
 
     def steps() -> Iterator[Progress]:
         nonlocal step
-        for step in gatys.steps(picture, styles, config, state=state, **options):
+        for step in gatys.steps(photo, styles, config, state=state, **options):
             if preview_every and step.index % preview_every == 0:
                 write(step.image)
             yield step
@@ -210,7 +212,7 @@ def _descend(
     yield ItemDone(item.name, (str(target),), round(step.seconds, 2), dict(size=size, steps=step.index, losses=step.losses))
 
 
-def film(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
+def video_by_frames(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
     """Paint a video."""
     (target,) = item.targets
     last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
@@ -220,7 +222,7 @@ def film(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
 def _passes(
     items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int, output: Output
 ) -> Iterator[Event]:
-    """Paint and write pictures in one pass each, several of one size at once."""
+    """Paint and write images in one pass each, several of one size at once."""
     waiting: list[tuple[Item, Tensor]] = []
 
     def painted() -> Iterator[Event]:
@@ -228,7 +230,7 @@ def _passes(
             return
         mark = time.perf_counter()
         try:
-            results = paint(torch.cat([picture for _, picture in waiting]).to(device)).cpu()
+            results = paint(torch.cat([image for _, image in waiting]).to(device)).cpu()
         except StyleLoomError as error:
             yield from (ItemFailed(item.name, str(error)) for item, _ in waiting)
         else:
@@ -239,27 +241,27 @@ def _passes(
 
     for item in items:
         try:
-            picture = open_picture(item.name, max_pixels, as_bytes=output.depth == 8)
+            image = open_image(item.name, max_pixels, as_bytes=output.depth == 8)
         except StyleLoomError as error:
             yield ItemFailed(item.name, str(error))
             continue
-        if waiting and (len(waiting) == batch or picture.shape != waiting[0][1].shape or picture.dtype != waiting[0][1].dtype):
+        if waiting and (len(waiting) == batch or image.shape != waiting[0][1].shape or image.dtype != waiting[0][1].dtype):
             yield from painted()
-        waiting.append((item, picture))
+        waiting.append((item, image))
     yield from painted()
 
 
 def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
-    """Write a picture and say so."""
+    """Write an image and say so."""
     (target,) = item.targets
     write_output(image, target, output, source=item.name, software=software(verb))
     yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
 
 
-def pictures_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
-    """What there is to tell of all pictures."""
+def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
+    """What there is to tell of all images."""
     rows = [dict(content=each.item, out=each.out[0], seconds=each.seconds) | each.values for each in done]
-    return dict(device=str(device), pictures=rows)
+    return dict(device=str(device), images=rows)
 
 
 def upscale(
@@ -274,15 +276,15 @@ def upscale(
     overwrite: bool = False,
     skip_existing: bool = False,
 ) -> Iterator[Event]:
-    """Enlarge pictures four times.
+    """Enlarge images four times.
 
     Args:
-        content: pictures, folders or globs of them.
-        out: picture to write; for several a folder.
+        content: images, folders or globs of them.
+        out: image to write; for several a folder.
         model: upscale-x4 or a model file.
-        tile: pictures are enlarged in squares of so many pixels; 0: whole.
-        max_pixels: refuse pictures of more pixels.
-        output: how pictures are written.
+        tile: images are enlarged in squares of so many pixels; 0: whole.
+        max_pixels: refuse images of more pixels.
+        output: how images are written.
         device: where it is computed.
         overwrite: replace what is there.
         skip_existing: keep what is there.
@@ -298,9 +300,9 @@ def upscale(
     network = placed(super_resolution.load(model), torch.device(device))
 
     def enlarge(item: Item) -> Iterator[Event]:
-        picture = open_picture(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
+        image = open_image(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
         mark = time.perf_counter()
-        large = super_resolution.upscale(picture, network, tile=tile)
+        large = super_resolution.upscale(image, network, tile=tile)
         yield from written(item, large, time.perf_counter() - mark, "upscale", output)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
@@ -314,6 +316,6 @@ def upscale(
         settings=digest(asdict(output), tensors=network.state_dict().values()),
         folder=folder,
         sources=[*contents, model],
-        summary=lambda done: pictures_summary(done, device),
+        summary=lambda done: images_summary(done, device),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -26,10 +26,10 @@ from styleloom.tasks.latents import load_latents
 
 from .engine import Event, ItemFailed, Progressed
 from .generate import load_generator
-from .inputs import Source, find_all, open_picture
+from .inputs import Source, find_all, open_image
 
 NUM_STEPS = 50  # of the inversions of photographs
-# Small steps from other latents: what differs between two pictures of one face, and little else.
+# Small steps from other latents: what differs between two images of one face, and little else.
 NEAR: dict[str, Any] = dict(optimizer="adam", lr=0.03, num_steps=30, prior_weight=0.0, noise_steps=0)
 LATENTS = (".safetensors", ".npz", ".pt", ".pth", ".ckpt")
 
@@ -100,7 +100,7 @@ class Opening:
         prior_weight: how much the latents of a photograph are held near to the mean w. More makes edits cleaner, less meets the
             photograph better; by default 0.02 where only what changes is put back, else 0.
         noise_steps: after these, on noise maps, of a generator that has noise.
-        tune: steps of pivotal tuning for each photograph, for pictures that the generator does not know; 0: none.
+        tune: steps of pivotal tuning for each photograph, for images that the generator does not know; 0: none.
         tuning: a difference file of pivotal tuning, for the generator.
         max_pixels: refuse photographs of more pixels.
     """
@@ -148,7 +148,7 @@ class Opener:
         for name in names:
             try:
                 if is_photo(name):
-                    photo = open_picture(name, self.max_pixels)
+                    photo = open_image(name, self.max_pixels)
                     aligned = self.aligner(photo)
                     group.append((name, photo, aligned.frame, aligned.how))
                     if len(group) < self.config.batch:
@@ -225,7 +225,7 @@ def _photo_of(name: str, latents: Path, max_pixels: int) -> Tensor | None:
     """The photograph that latents stand for: where it was, or beside them; None where it is gone."""
     for place in (Path(name), latents.parent / Path(name).name):
         if name and place.is_file():
-            return open_picture(place, max_pixels)
+            return open_image(place, max_pixels)
     return None
 
 
@@ -276,7 +276,7 @@ def opened(studio: Studio, name: str, near: Tensor | None = None) -> Coroutine[E
     """One subject, with the events of its inversion; a photograph near to some latents."""
     names = names_of(name)
     if len(names) != 1:
-        raise StyleLoomError(f"{name} are {len(names)} pictures; wanted one")
+        raise StyleLoomError(f"{name} are {len(names)} images; wanted one")
     found: Subject | None = None
     for each in studio.opener.one(names[0], near):
         if isinstance(each, Subject):

@@ -23,8 +23,8 @@ from styleloom.tasks.translate import check_channels, inputs_of
 from styleloom.tasks.translate import translate as translated
 
 from .engine import Event, Item, ItemDone, Job, digest, run
-from .inputs import Source, find_all, open_mask, open_picture, targets_of
-from .stylize import film, one_by_one, pictures_summary, written
+from .inputs import Source, find_all, open_image, open_mask, targets_of
+from .stylize import images_summary, one_by_one, video_by_frames, written
 
 MOST_SAMPLES = 100
 
@@ -56,7 +56,7 @@ def translate(
         model: from :func:`styleloom.load`, or the name or file of one.
         out: image or video to write; for several images a folder.
         to: the domain to make, "B" or "A".
-        mask: a grey picture, white where the result is wanted.
+        mask: a grey image, white where the result is wanted.
         samples: images to make of each, with other noise, of a model with dropout; 1: one without noise.
         seed: of the first sample's noise.
         statistics: "saved", or "batch" to let batch norm use each image's own.
@@ -83,11 +83,11 @@ def translate(
         raise StyleLoomError(f"samples is {samples}; it must be from 1 to {MOST_SAMPLES}")
     if samples > 1 and not network.stochastic:
         raise StyleLoomError("this model has no dropout, so it makes one image of each; leave --samples out")
-    is_film = isinstance(content, str | Path) and video.is_video(content)
-    if is_film and (samples > 1 or mask):
+    is_video = isinstance(content, str | Path) and video.is_video(content)
+    if is_video and (samples > 1 or mask):
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
-    contents = [str(content)] if is_film else find_all(content)
-    targets, folder = ([video.check_video(out)], None) if is_film else targets_of(contents, content, Path(out), output)
+    contents = [str(content)] if is_video else find_all(content)
+    targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
     region = open_mask(mask, max_pixels).to(device) if mask else None
     options = dict(to=to, statistics=statistics, drawing=drawing, size=size, tile=tile)
 
@@ -97,8 +97,8 @@ def translate(
         return tuple(target.with_name(f"{target.stem}-{place}{target.suffix}") for place in range(1, samples + 1))
 
     def one(item: Item) -> Iterator[Event]:
-        if is_film:
-            yield from film(item, lambda frames: _frames(network, frames.to(device), options), smooth)
+        if is_video:
+            yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
             return
         image = _open(item.name, network, to, max_pixels).to(device)
         mark = time.perf_counter()
@@ -123,13 +123,13 @@ def translate(
             options,
             samples,
             seed,
-            smooth if is_film else 0,
+            smooth if is_video else 0,
             asdict(output),
             tensors=[*network.state_dict().values(), *([region] if region is not None else [])],
         ),
         folder=folder,
         sources=[*contents, *([model] if not isinstance(model, Translator) else []), *([mask] if mask else [])],
-        summary=lambda done: pictures_summary(done, device),
+        summary=lambda done: images_summary(done, device),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
@@ -145,7 +145,7 @@ def _open(name: str, network: Translator, to: str, max_pixels: int) -> Tensor:
     wanted = network.to_domain(to).in_channels
     if is_bundled(name) or (network.derive and to == "B") or network.labels or wanted == 3:
         image = (
-            open_picture(name, max_pixels) if Path(name).suffix.lower() != ".npy" else read_channels(name, max_pixels=max_pixels)
+            open_image(name, max_pixels) if Path(name).suffix.lower() != ".npy" else read_channels(name, max_pixels=max_pixels)
         )
         if image.shape[1] == 3:
             return image
@@ -158,11 +158,11 @@ def _open(name: str, network: Translator, to: str, max_pixels: int) -> Tensor:
 
 
 def _as_rgb(image: Tensor) -> Tensor:
-    """[N, C, H, W] as a picture file holds it.
+    """[N, C, H, W] as an image file holds it.
 
     Raises:
         StyleLoomError: neither one nor three channels.
     """
     if image.shape[1] not in (1, 3):
-        raise StyleLoomError(f"the result has {image.shape[1]} channels, which no picture file holds; use styleloom.translate")
+        raise StyleLoomError(f"the result has {image.shape[1]} channels, which no image file holds; use styleloom.translate")
     return image.expand(-1, 3, -1, -1)
