@@ -11,7 +11,8 @@ start, how many steps it takes to the loss that Adam and SGD have after 100, at 
 images, with an interval of 95% from 1,000 bootstraps, the 90th percentile, and the share that never came there. Optimizers of
 which a rough place is enough invert the first 16 images.
 
-``--tune`` searches settings on the 16 by chance, 30 of each, and 6 of those of which a rough place is enough; ``--long`` takes
+``--tune`` searches settings on the 16 by chance, 30 of each, and 6 of those of which a rough place is enough; with ``--near
+MODEL`` only what was best there is tried, at half, one and twice its rate; ``--long`` takes
 1,000 steps on 16 images; with ``--full`` every optimizer inverts all 200, in either. Losses of every image are kept in
 ``results/inversion_losses/``: a benchmark goes on from where it was interrupted, and two processes share one with ``--start``.
 Results go to ``results/inversion_<model>.json``, ``inversion_<model>_tuning.json`` and ``inversion_long_<model>.json``.
@@ -215,6 +216,7 @@ def main() -> None:
     parser.add_argument("--kept", action="store_true", help="find no more losses: write what those that are kept tell")
     parser.add_argument("--runs", type=Path, default=RESULTS / "inversion_losses", help="folder of losses")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--near", help="tune from what was best for another generator")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
@@ -224,7 +226,13 @@ def main() -> None:
     generator, tools, name = case.generator, case.tools, case.name
     if options.tune:
         targets = torch.stack([case.held_out[index] for index in VALIDATION])
-        tuned(generator, targets, tools, RESULTS / f"inversion_{name}_tuning.json")
+        tuned(
+            generator,
+            targets,
+            tools,
+            RESULTS / f"inversion_{name}_tuning.json",
+            settings_of(options.near) if options.near else {},
+        )
         return
     settings = settings_of(name)
     contenders = contenders_of(generator, tools, settings, options.learned, options.transferred)
@@ -298,13 +306,14 @@ def named(text: str) -> tuple[str, str]:
     return label, path
 
 
-def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path) -> None:
+def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path, near: Mapping[str, dict[str, Any]]) -> None:
     """Write the best settings of each optimizer, by the mean of log losses after 100 steps from the mean w; go on with a file."""
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    for name in (each for each in (*TUNED, *COARSE) if each not in found):
+    for name in (each for each in near or (*TUNED, *COARSE) if each not in found):
         rng, trials = RandomState(0), list[dict[str, Any]]()
-        for _ in range(TRIALS if name in TUNED else TRIALS // 5):
-            settings = drawn(name, rng)
+        count = TRIALS if name in TUNED else TRIALS // 5
+        tried = [near[name] | dict(lr=factor * near[name]["lr"]) for factor in (0.5, 1, 2)] if near else None
+        for settings in tried or (drawn(name, rng) for _ in range(count)):
             contender = Contender(name, settings)
             losses = curves(generator, targets, factory_of(contender, tools), "mean", tools, batch=together(contender))
             score = losses[-1].clamp(min=1e-8).nan_to_num(1e3).log10().mean().item()

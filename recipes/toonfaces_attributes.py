@@ -122,7 +122,7 @@ def main() -> None:
         count=recipe.faces,
         averages={"network": warmed(0.998)},
         schedule=lambda step: cosine(step, recipe.num_steps),
-        export=lambda networks, path: labeller.save(networks["network"], path),  # type: ignore[arg-type]
+        export=lambda networks, path: labeller.save(networks["network"], path, "Apache-2.0"),  # type: ignore[arg-type]
         settings=asdict(recipe),
     )
     for tick in fit(task, recipe, out=options.out, fabric=Hardware(precision=options.precision).launch(), resume=True):

@@ -12,6 +12,7 @@ from tests.cli.program import outcome
 from tests.cli.program import run as program
 
 from styleloom.core import checkpoint
+from styleloom.core.checkpoint import licence_of
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.metrics.image import ssim
@@ -39,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     generator, discriminator = stylegan2.networks(recipe)
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
-    stylegan2.save(generator, folder / "g.safetensors", discriminator)
+    stylegan2.save(generator, folder / "g.safetensors", discriminator, "CC-BY-SA-4.0")
     (folder / "faces").mkdir()
     for seed, image in enumerate(stylegan2.load(folder / "g.safetensors").generate(range(20, 28))):
         images.write(image, folder / "faces" / f"{seed}.png")
@@ -57,6 +58,10 @@ def made_for(home: Path) -> dict[str, Path]:
     return dict(
         encoder=home / "e" / "model.safetensors", basis=home / "basis.safetensors", learned=home / "l" / "model.safetensors"
     )
+
+
+def test_what_is_made_of_a_generator_has_its_licence(home: Path) -> None:
+    assert {licence_of(path) for path in made_for(home).values()} == {"CC-BY-SA-4.0"}
 
 
 def test_the_best_that_there_is(home: Path) -> None:

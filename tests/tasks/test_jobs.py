@@ -14,6 +14,7 @@ from tests.cli.program import outcome, run
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
+from styleloom.papers import stylegan2
 from styleloom.tasks.jobs import Finished, ItemDone, ItemFailed, Started
 from styleloom.tasks.jobs.engine import MANIFEST, Item, Job, check_apart
 from styleloom.tasks.jobs.engine import run as run_job
@@ -87,6 +88,34 @@ def test_a_second_run_does_what_is_missing(capsys: pytest.CaptureFixture[str]) -
     assert run(*command, "--alpha", "0.5", "--overwrite") == 0
     assert outcome(capsys)["done"] == 4
     assert run(*command, "--overwrite", "--skip-existing") == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "change"),
+    [
+        (["stylize", "photos/0.png", "style.png", "-o", "a.png", *ADAIN], ["--alpha", "0.5"]),
+        (["upscale", "photos/0.png", "-o", "a.png"], ["--depth", "16"]),
+        (["generate", "G.safetensors", "--seeds", "0-3", "-o", "a.png"], ["--columns", "2"]),
+        (["generate", "G.safetensors", "--seeds", "0-1", "--frames", "2", "-o", "a.gif"], ["--frames", "3"]),
+        (["morph", "G.safetensors", "1", "2", "--frames", "2", "-o", "a.gif"], ["--loop"]),
+        (["data", "prepare", "photos", "-o", "a.zip", "--size", "16"], ["--square", "pad"]),
+    ],
+    ids=lambda each: " ".join(each[:2]),
+)
+def test_a_single_output_is_made_once(command: list[str], change: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = stylegan2.Recipe(resolution=16, channel_base=64, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    stylegan2.save(stylegan2.networks(recipe)[0], Path("G.safetensors"))
+    out = next(Path(each) for each in command if each.startswith("a."))
+    assert run(*command, "--json") == 0
+    assert outcome(capsys)["done"] == 1
+    before = out.stat().st_mtime_ns
+    assert run(*command, "--json") == 0
+    told = outcome(capsys)
+    assert (told["done"], told["skipped"]) == (0, 1) and out.stat().st_mtime_ns == before
+    assert run(*command, *change) == 2
+    assert f"{out} exists already" in capsys.readouterr().err and out.stat().st_mtime_ns == before
+    assert run(*command, *change, "--overwrite", "--json") == 0
+    assert outcome(capsys)["done"] == 1 and out.stat().st_mtime_ns != before
 
 
 def test_a_torn_manifest_loses_one_item(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def _labelled(report: Report, generator: Generator, source: Path) -> tuple[Tenso
         classes, files = tasks.two_classes(source)
         loop = tasks.inverted(generator, files)
         *_, last = report.watch(loop, "inverting")
-        return last.ws, {classes[1]: torch.tensor([float(place) for place, _ in files])}
+        return last.ws, {classes[1]: torch.tensor([float(index) for index, _ in files])}
     try:
         with source.open(newline="") as file:
             rows = list(csv.reader(file))

@@ -54,20 +54,23 @@ class Launch:
         processes: processes or GPUs on each machine.
         nodes: machines.
         precision: fp32, or bf16 for mixed precision.
+        licence: what the model may be used for, noted in it; that of the model that it is made from, or unknown by default.
     """
 
     resume: bool = False
     processes: int = 1
     nodes: int = 1
     precision: str = "fp32"
+    licence: str | None = None
 
-    def hardware(self, common: Common) -> Hardware:
-        """What the loop is told of it."""
-        return Hardware(str(common.torch_device()), self.processes, self.nodes, self.precision)
+    def options(self, common: Common, base: str | None = None) -> dict[str, Any]:
+        """What the loop is told of it; ``base``: a name or file of the model that this one is made from."""
+        hardware = Hardware(str(common.torch_device()), self.processes, self.nodes, self.precision)
+        return dict(licence=licence_from(self.licence, base), hardware=hardware, resume=self.resume)
 
 
-def _licence(asked: str | None, base: str | None = None) -> str:
-    """What is noted in a model: what was asked for, else what is noted in its base, else that it is unknown."""
+def licence_from(asked: str | None, base: str | None) -> str:
+    """What is noted in a model: what was asked for, else what is noted in the one that it is made from, else "unknown"."""
     return asked or (licence_of(base) if base else "unknown")
 
 
@@ -78,7 +81,6 @@ def johnson(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    licence: str | None = None,
     settings: Annotated[dict[str, Any], johnson_.Recipe],
     launch: Launch,
     common: Common,
@@ -91,21 +93,10 @@ def johnson(
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
         base: a trained network to start from, of whatever style.
-        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(johnson_.RECIPES, recipe, settings)
     network = johnson_.load(base) if base else None
-    hardware = launch.hardware(common)
-    loop = johnson_.train(
-        content,
-        open_image(style),
-        chosen,
-        out=out,
-        base=network,
-        licence=_licence(licence, base),
-        hardware=hardware,
-        resume=launch.resume,
-    )
+    loop = johnson_.train(content, open_image(style), chosen, out=out, base=network, **launch.options(common, base))
     _follow(loop, out, common, "johnson")
 
 
@@ -116,7 +107,6 @@ def dumoulin(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    licence: str | None = None,
     settings: Annotated[dict[str, Any], dumoulin_.Recipe],
     launch: Launch,
     common: Common,
@@ -130,25 +120,15 @@ def dumoulin(
         recipe: default or paper: where the settings below start from.
         base: a trained network to add the styles to, fitting only their own numbers; or to train further, with the very
             styles that it has.
-        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(dumoulin_.RECIPES, recipe, settings)
     images = {Path(path).stem: open_image(path) for item in style for path in find(item)}
     network = dumoulin_.load(base) if base else None
-    loop = dumoulin_.train(
-        content,
-        images,
-        chosen,
-        out=out,
-        base=network,
-        licence=_licence(licence, base),
-        hardware=launch.hardware(common),
-        resume=launch.resume,
-    )
+    loop = dumoulin_.train(content, images, chosen, out=out, base=network, **launch.options(common, base))
     _follow(loop, out, common, "dumoulin")
     if network is not None and (out / MODEL).exists() and network.styles != tuple(images):
         joined = dumoulin_.join(network, dumoulin_.load(out / MODEL))
-        dumoulin_.save(joined, out / "joined.safetensors", _licence(licence, base))
+        dumoulin_.save(joined, out / "joined.safetensors", licence_from(launch.licence, base))
 
 
 def ghiasi(
@@ -158,7 +138,6 @@ def ghiasi(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    licence: str | None = None,
     settings: Annotated[dict[str, Any], ghiasi_.Recipe],
     launch: Launch,
     common: Common,
@@ -171,14 +150,10 @@ def ghiasi(
         out: folder of the run.
         recipe: default: where the settings below start from.
         base: a trained model to start from.
-        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(ghiasi_.RECIPES, recipe, settings)
     model = ghiasi_.load(base) if base else None
-    hardware = launch.hardware(common)
-    loop = ghiasi_.train(
-        content, style, chosen, out=out, base=model, licence=_licence(licence, base), hardware=hardware, resume=launch.resume
-    )
+    loop = ghiasi_.train(content, style, chosen, out=out, base=model, **launch.options(common, base))
     _follow(loop, out, common, "ghiasi")
 
 
@@ -189,7 +164,6 @@ def adain(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    licence: str | None = None,
     settings: Annotated[dict[str, Any], adain_.Recipe],
     launch: Launch,
     common: Common,
@@ -202,14 +176,10 @@ def adain(
         out: folder of the run.
         recipe: default or paper: where the settings below start from.
         base: a trained network to start from.
-        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(adain_.RECIPES, recipe, settings)
     network = adain_.load(base) if base else None
-    hardware = launch.hardware(common)
-    loop = adain_.train(
-        content, style, chosen, out=out, base=network, licence=_licence(licence, base), hardware=hardware, resume=launch.resume
-    )
+    loop = adain_.train(content, style, chosen, out=out, base=network, **launch.options(common, base))
     _follow(loop, out, common, "adain")
 
 
@@ -218,7 +188,6 @@ def upscaler(
     *,
     out: Path,
     recipe: str = "default",
-    licence: str | None = None,
     settings: Annotated[dict[str, Any], super_resolution.Recipe],
     launch: Launch,
     common: Common,
@@ -229,12 +198,9 @@ def upscaler(
         content: folders or zips of photographs.
         out: folder of the run.
         recipe: default, paper or mse: where the settings below start from.
-        licence: what the model may be used for, noted in it; unknown by default.
     """
     chosen = configured(super_resolution.RECIPES, recipe, settings)
-    loop = super_resolution.train(
-        content, chosen, out=out, licence=_licence(licence), hardware=launch.hardware(common), resume=launch.resume
-    )
+    loop = super_resolution.train(content, chosen, out=out, **launch.options(common))
     _follow(loop, out, common, "upscaler")
 
 
@@ -247,15 +213,12 @@ def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
         out: Path,
         recipe: str = "64-small",
         base: str | None = None,
-        licence: str = "unknown",
         settings: dict[str, Any],
         launch: Launch,
         common: Common,
     ) -> None:
         chosen = configured(module.PRESETS, recipe, settings)
-        loop = module.train(
-            data, chosen, out=out, base=base, licence=licence, hardware=launch.hardware(common), resume=launch.resume
-        )
+        loop = module.train(data, chosen, out=out, base=base, **launch.options(common, base))
         _follow(loop, out, common, module.KIND)
 
     train.__name__ = module.KIND
@@ -267,7 +230,6 @@ def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
         out: folder of the run.
         recipe: {", ".join(module.PRESETS)}: where the settings below start from.
         base: a trained model to start from: what fits of its weights is taken over.
-        licence: what the model may be used for, noted in it.
     """
     return train
 
@@ -286,7 +248,6 @@ def _of_pairs(module: ModuleType, title: str) -> Callable[..., None]:
         instances: Path | None = None,
         recipe: str = "paper",
         base: str | None = None,
-        licence: str | None = None,
         settings: dict[str, Any],
         launch: Launch,
         common: Common,
@@ -295,7 +256,7 @@ def _of_pairs(module: ModuleType, title: str) -> Callable[..., None]:
         domains = open_domains(
             list(data), other or None, aligned=True, layout=layout, derive=derive, labels=labels, instances=instances
         )
-        _translation(module, domains, chosen, out, base, licence, launch, common)
+        _translation(module, domains, chosen, out, base, launch, common)
 
     train.__name__ = module.KIND
     train.__annotations__["settings"] = Annotated[dict[str, Any], module.RECIPES["paper"]]
@@ -312,7 +273,6 @@ def _of_pairs(module: ModuleType, title: str) -> Callable[..., None]:
         instances: folder of maps of instances, with the names of A.
         recipe: {", ".join(module.RECIPES)}: where the settings below start from.
         base: a trained model to start from.
-        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     return train
 
@@ -328,7 +288,6 @@ def cyclegan(
     other: list[str] | None = None,
     recipe: str = "paper",
     base: str | None = None,
-    licence: str | None = None,
     settings: Annotated[dict[str, Any], cyclegan_.RECIPES["paper"]],
     launch: Launch,
     common: Common,
@@ -342,11 +301,10 @@ def cyclegan(
         other: folders or zips of images of B.
         recipe: paper or 128-small: where the settings below start from.
         base: a trained model to start from.
-        licence: what the model may be used for, noted in it; that of the base, or unknown by default.
     """
     chosen = configured(cyclegan_.RECIPES, recipe, settings)
     domains = open_domains(list(data), other or None, aligned=False)
-    _translation(cyclegan_, domains, chosen, out, base, licence, launch, common)
+    _translation(cyclegan_, domains, chosen, out, base, launch, common)
 
 
 def _translation(
@@ -355,19 +313,10 @@ def _translation(
     recipe: Any,
     out: Path,
     base: str | None,
-    licence: str | None,
     launch: Launch,
     common: Common,
 ) -> None:
-    loop = module.train(
-        domains,
-        recipe,
-        out=out,
-        base=module.load(base) if base else None,
-        licence=_licence(licence, base),
-        hardware=launch.hardware(common),
-        resume=launch.resume,
-    )
+    loop = module.train(domains, recipe, out=out, base=module.load(base) if base else None, **launch.options(common, base))
     _follow(loop, out, common, module.KIND)
 
 
@@ -382,7 +331,6 @@ def encoder(
     generator: str,
     out: Path,
     recipe: str = "default",
-    licence: str = "unknown",
     settings: Annotated[dict[str, Any], indomain_.Recipe],
     launch: Launch,
     common: Common,
@@ -394,17 +342,13 @@ def encoder(
         generator: a name from "styleloom zoo", or a model file.
         out: folder of the run.
         recipe: default, paper or restyle: where the settings below start from.
-        licence: what the model may be used for, noted in it.
     """
     chosen = configured(indomain_.RECIPES, recipe, settings)
     network = load_generator(generator, common.torch_device())
     discriminator = (
         models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial_weight else None
     )
-    hardware = launch.hardware(common)
-    loop = indomain_.train(
-        data, network, chosen, out=out, discriminator=discriminator, licence=licence, hardware=hardware, resume=launch.resume
-    )
+    loop = indomain_.train(data, network, chosen, out=out, discriminator=discriminator, **launch.options(common, generator))
     _follow(loop, out, common, indomain_.KIND)
 
 
@@ -417,7 +361,7 @@ def eigenbasis(
     pixel_weight: float = 1.0,
     perceptual_weight: float = 0.07,
     seed: int = 0,
-    licence: str = "unknown",
+    licence: str | None = None,
     common: Common,
 ) -> None:
     """Compute the directions of a generator's latent space that its images depend on most.
@@ -430,7 +374,7 @@ def eigenbasis(
         pixel_weight: of the mean squared difference of pixels.
         perceptual_weight: of that of features.
         seed: of residuals.
-        licence: what the model may be used for, noted in it.
+        licence: what the model may be used for, noted in it; that of the generator by default.
     """
     report = Report(common)
     weights = Weights(pixel_weight=pixel_weight, perceptual_weight=perceptual_weight)
@@ -445,7 +389,7 @@ def eigenbasis(
     loop = eigenbasis_.eigenbasis(network, outputs, samples=samples, keep=keep or None, seed=seed)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
-    last.basis.save(out, licence)
+    last.basis.save(out, licence_from(licence, generator))
     shares = (last.basis.values / last.trace).cumsum(0)
     half = int((shares < 0.5).sum()) + 1  # more than there are, where all do not carry as much
     few = f", the first {half} half of it" if half <= len(shares) else ""
@@ -464,7 +408,6 @@ def learned_optimizer(
     basis: str | None = None,
     encoder: str | None = None,
     base: str | None = None,
-    licence: str = "unknown",
     settings: Annotated[dict[str, Any], learned_optimizer_.Recipe],
     launch: Launch,
     common: Common,
@@ -479,7 +422,6 @@ def learned_optimizer(
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
         base: a trained optimizer to start from, of the sizes and with the basis that it has.
-        licence: what the model may be used for, noted in it.
     """
     chosen = configured(learned_optimizer_.RECIPES, recipe, settings)
     network = load_generator(generator, common.torch_device())
@@ -493,9 +435,7 @@ def learned_optimizer(
         basis=None if own_basis else tools.basis,
         encoder=tools.encoder.of(network) if tools.encoder is not None else None,
         base=learned_optimizer_.load(base) if base else None,
-        licence=licence,
-        hardware=launch.hardware(common),
-        resume=launch.resume,
+        **launch.options(common, base or generator),
     )
     _follow(loop, out, common, learned_optimizer_.KIND)
 

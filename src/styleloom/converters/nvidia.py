@@ -192,7 +192,7 @@ def save_as_nvidia(name: str | Path, path: Path) -> list[str]:
     for key, official in theirs.items():
         if config.get(key):
             arguments[official] = _official(key, dict(config[key]), name)
-    renamed = {f"{theirs[place[0]]}{place[1:]}": t.float() for place, t in tensors.items() if place[:2] in ("G.", "D.")}
+    renamed = {f"{theirs[index[0]]}{index[1:]}": t.float() for index, t in tensors.items() if index[:2] in ("G.", "D.")}
     if path.resolve() == checkpoint.resolve(name).resolve():
         raise StyleLoomError(f"{path} is the model itself; give another file to write")
     with replacing(path) as beside:
@@ -217,7 +217,7 @@ def convert_named(path: Path) -> Converted:
         filter = discriminator.pop("block_kwargs", {}).get("resample_filter")
         discriminator |= {} if filter is None else {"resample_filter": filter}
     ours = {"G_ema": "G", "D": "D"}
-    named = {f"{ours[place.split('.')[0]]}.{place.split('.', 1)[1]}": tensor for place, tensor in tensors.items()}
+    named = {f"{ours[index.split('.')[0]]}.{index.split('.', 1)[1]}": tensor for index, tensor in tensors.items()}
     return KIND, named, {"G": generator, "D": discriminator}
 
 

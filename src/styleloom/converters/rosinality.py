@@ -138,17 +138,17 @@ def _stylegan2_discriminator(state: State, sides: list[int]) -> tuple[dict[str, 
     filter = fir(taps(state.get("convs.1.conv2.0.kernel", fir())))
     names = {"convs.0.0.weight": f"b{sides[-1]}.fromrgb.weight", "convs.0.1.bias": f"b{sides[-1]}.fromrgb.bias"}
     kernels = {f"b{sides[-1]}.fromrgb": fir(), "b4.conv": fir()}
-    for place, side in enumerate(reversed(sides[1:]), 1):
+    for index, side in enumerate(reversed(sides[1:]), 1):
         block = f"b{side}"
         for theirs, ours in _D_LAYERS.items():
-            names[f"convs.{place}.{theirs}"] = f"{block}.{ours}"
+            names[f"convs.{index}.{theirs}"] = f"{block}.{ours}"
         kernels |= {block: filter, f"{block}.conv0": fir(), f"{block}.conv1": filter, f"{block}.skip": filter}
     names |= {"final_conv.0.weight": "b4.conv.weight", "final_conv.1.bias": "b4.conv.bias"}
     names |= {
         f"final_linear.{i}.{part}": f"b4.{ours}.{part}" for i, ours in enumerate(("fc", "out")) for part in ("weight", "bias")
     }
     converted = {ours: state[theirs] for theirs, ours in names.items()}
-    converted |= {f"{place}.resample_filter": kernel.clone() for place, kernel in kernels.items()}
+    converted |= {f"{index}.resample_filter": kernel.clone() for index, kernel in kernels.items()}
     config = dict(c_dim=0, img_resolution=sides[-1], img_channels=3, resample_filter=taps(filter))
     return converted, config | discriminator_channels(converted, sides)
 
@@ -227,8 +227,8 @@ def _stylegan_discriminator(state: State, sides: list[int]) -> tuple[dict[str, T
     levels = _count(state, r"progression\.(\d+)\.")
     activate = "from_rgb.0.0.conv.weight_orig" in state
     converted: dict[str, Tensor] = {}
-    for place, side in enumerate(sides):
-        number = levels - 1 - place
+    for index, side in enumerate(sides):
+        number = levels - 1 - index
         block = f"progression.{number}"
         converted |= _he(state, f"from_rgb.{number}{'.0' if activate else ''}.conv", f"b{side}.fromrgb")
         if side == 4:
@@ -264,14 +264,14 @@ def _progan(state: State, path: Path, resolution: int | None) -> Converted:
         "synthesis.dense.weight": first.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, first.shape[1]),
         "synthesis.bias": state["progression.0.conv.0.conv.bias"],
     }
-    for place, side in enumerate(sides):
-        block = f"progression.{place}.conv"
+    for index, side in enumerate(sides):
+        block = f"progression.{index}.conv"
         if side > 4:
             converted |= _he(state, f"{block}.0.conv", f"synthesis.b{side}.conv0")
         converted |= _he(state, f"{block}.3.conv", f"synthesis.b{side}.conv1")
-        weight = state[f"to_rgb.{place}.weight"]
+        weight = state[f"to_rgb.{index}.weight"]
         converted[f"synthesis.b{side}.torgb.weight"] = weight * math.sqrt(weight.shape[1])
-        converted[f"synthesis.b{side}.torgb.bias"] = state[f"to_rgb.{place}.bias"]
+        converted[f"synthesis.b{side}.torgb.bias"] = state[f"to_rgb.{index}.bias"]
     embed = state["label_embed.weight"]
     classes = embed.shape[0]
     converted["mapping.embed.weight"] = embed.T * math.sqrt(classes)

@@ -76,10 +76,10 @@ def _transform_net(
     if expected != set(tensors):
         missing, left = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
         raise StyleLoomError(f"{path} is not whole: missing {missing[:3] or 'nothing'}, left over {left[:3] or 'nothing'}")
-    places = [*(f"down.{i}" for i in range(3)), *(f"residual.{i}" for i in range(10)), "up.0", "up.1", "last"]
+    layers = [*(f"down.{i}" for i in range(3)), *(f"residual.{i}" for i in range(10)), "up.0", "up.1", "last"]
     converted = {}
-    for place, name in zip(places, convs, strict=True):
-        converted[f"{place}.weight"], converted[f"{place}.bias"] = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+    for layer, name in zip(layers, convs, strict=True):
+        converted[f"{layer}.weight"], converted[f"{layer}.bias"] = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
     if bgr:
         converted["down.0.weight"] = converted["down.0.weight"].flip(1)
         converted["last.weight"], converted["last.bias"] = converted["last.weight"].flip(0), converted["last.bias"].flip(0)

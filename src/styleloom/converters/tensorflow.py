@@ -124,9 +124,9 @@ def _progan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tuple[
         fused = f"{side}x{side}/Conv0_up/weight" in variables
         layers = {"Conv": "conv1"} if side == 4 else {"Conv0_up" if fused else "Conv0": "conv0", "Conv1": "conv1"}
         for theirs, ours in layers.items():
-            place, up = f"synthesis.b{side}.{ours}", theirs == "Conv0_up"
-            read.conv(f"{side}x{side}/{theirs}/weight", f"{place}.weight", GAIN, swapped=up, flip=up)
-            read.bias(f"{side}x{side}/{theirs}/bias", f"{place}.bias")
+            index, up = f"synthesis.b{side}.{ours}", theirs == "Conv0_up"
+            read.conv(f"{side}x{side}/{theirs}/weight", f"{index}.weight", GAIN, swapped=up, flip=up)
+            read.bias(f"{side}x{side}/{theirs}/bias", f"{index}.bias")
         width = read.converted[f"synthesis.b{side}.conv1.bias"].shape[0]
         _to_rgb(read, side, whole[-1], width, plain.get("num_channels", 1))
     classes = plain.get("label_size", 0)
@@ -375,4 +375,4 @@ def _with_filters(converted: dict[str, Tensor], filter: list[float]) -> dict[str
             kernels[f"{block}.{layer}"] = fir(filter if layer in changing else TAPS)
             kernels[block] = fir(filter)
     kernels.pop("b4", None)  # the discriminator's last block has none
-    return converted | {f"{place}.resample_filter": kernel for place, kernel in kernels.items()}
+    return converted | {f"{index}.resample_filter": kernel for index, kernel in kernels.items()}

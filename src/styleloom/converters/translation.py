@@ -166,17 +166,17 @@ def _unet_names(network: UNet) -> Names:
 
 
 def _resnet_names(network: ResNetGenerator) -> Names:
-    names, place = {"stem": "model.1", "stem_norm": "model.2"}, 4
+    names, index = {"stem": "model.1", "stem_norm": "model.2"}, 4
     for level in range(len(network.down)):
-        names[f"down.{level}"], names[f"down_norm.{level}"] = f"model.{place}", f"model.{place + 1}"
-        place += 3
+        names[f"down.{level}"], names[f"down_norm.{level}"] = f"model.{index}", f"model.{index + 1}"
+        index += 3
     for block in range(len(network.blocks)):
-        names |= _block_names(f"blocks.{block}", f"model.{place}", bool(network.config["dropout"]))
-        place += 1
+        names |= _block_names(f"blocks.{block}", f"model.{index}", bool(network.config["dropout"]))
+        index += 1
     for level in range(len(network.up)):
-        names[f"up.{level}"], names[f"up_norm.{level}"] = f"model.{place}", f"model.{place + 1}"
-        place += 3
-    return names | {"head": f"model.{place + 1}"}
+        names[f"up.{level}"], names[f"up_norm.{level}"] = f"model.{index}", f"model.{index + 1}"
+        index += 3
+    return names | {"head": f"model.{index + 1}"}
 
 
 def _block_names(ours: str, theirs: str, dropout: bool) -> Names:
@@ -189,25 +189,25 @@ def _block_names(ours: str, theirs: str, dropout: bool) -> Names:
     }
 
 
-def _patch_places(network: PatchGAN) -> list[int]:
+def _patch_indices(network: PatchGAN) -> list[int]:
     """Where each convolution is in a sequence of convolutions, norms and ReLUs: the first has no norm after it."""
     return [0, *range(2, 3 * len(network.convs) - 3, 3)]
 
 
 def _patch_names(network: PatchGAN) -> Names:
     name = "model" if network.config["layers"] else "net"
-    places = _patch_places(network)
-    convs = {f"convs.{index}": f"{name}.{place}" for index, place in enumerate(places)}
-    return convs | {f"norms.{index}": f"{name}.{place + 1}" for index, place in enumerate(places[1:-1], 1)}
+    positions = _patch_indices(network)
+    convs = {f"convs.{index}": f"{name}.{position}" for index, position in enumerate(positions)}
+    return convs | {f"norms.{index}": f"{name}.{position + 1}" for index, position in enumerate(positions[1:-1], 1)}
 
 
 def _multi_scale_names(network: MultiScale) -> Names:
     last = len(network.scales) - 1  # the finest is their last
     names = {}
-    for place, scale in enumerate(network.scales):
+    for scale_index, scale in enumerate(network.scales):
         for ours in _patch_names(scale):  # type: ignore[arg-type]
             kind, index = ours.split(".")
-            names[f"scales.{place}.{ours}"] = f"scale{last - place}_layer{index}.{1 if kind == 'norms' else 0}"
+            names[f"scales.{scale_index}.{ours}"] = f"scale{last - scale_index}_layer{index}.{1 if kind == 'norms' else 0}"
     return names
 
 

@@ -143,9 +143,9 @@ def framed(several: list[Tensor], size: int, load_size: int, rng: RandomState, *
     top, left = rng.randint(tall - size + 1), rng.randint(wide - size + 1)
     turned = flip and rng.uniform() < 0.5
     results = []
-    for place, image in enumerate(several):
+    for index, image in enumerate(several):
         if (tall, wide) != (height, width):
-            if place < nearest:
+            if index < nearest:
                 image = F.interpolate(image[None], (tall, wide), mode="nearest-exact")[0]
             else:
                 image = images.resize(image[None], (tall, wide))[0]

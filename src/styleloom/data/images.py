@@ -291,8 +291,8 @@ def resize_to_fit(image: Tensor, longest: int) -> Tensor:
 def luma(image: Tensor) -> Tensor:
     """Brightness [N, 1, H, W] in [0, 1] of [N, 3, H, W] in [0, 1] or of 8-bit numbers, a channel at a time: little memory."""
     total = torch.zeros(())
-    for place, share in enumerate(_RGB_TO_YIQ[0].tolist()):
-        total = total.to(image.device) + share * floats(image[:, place : place + 1])
+    for index, share in enumerate(_RGB_TO_YIQ[0].tolist()):
+        total = total.to(image.device) + share * floats(image[:, index : index + 1])
     return total
 
 

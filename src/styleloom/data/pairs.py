@@ -164,14 +164,14 @@ def open_domains(
 def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
     """Each image's numbers of instances, by the number of the pair."""
     maps, one = _domain(source, "instances"), _domain(a, "A")
-    places = {_stem(name): place for place, (_, name) in enumerate(maps.locations)}
+    number_of = {_stem(name): number for number, (_, name) in enumerate(maps.locations)}
     names = sorted(_stem(name) for _, name in one.locations)
-    if lone := [name for name in names if name not in places]:
+    if lone := [name for name in names if name not in number_of]:
         raise StyleLoomError(f"{len(lone)} images have no instance map: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}")
     scale = torch.tensor([1.0, 256.0, 65536.0])[:, None, None]
 
     def numbers(index: int) -> Tensor:
-        image = maps.read(places[names[index % len(names)]])
+        image = maps.read(number_of[names[index % len(names)]])
         if image is None:
             raise maps.unreadable()
         return ((image * 255).round() * scale[: len(image)]).sum(0, keepdim=True) if len(image) <= 3 else image[:1]
@@ -193,9 +193,9 @@ def derived(data: Sequence[Source], derive: str) -> Domains:
     images, kind = ImageFiles(data, channels=True), DERIVATIONS[derive]
 
     def pair(index: int, rng: RandomState) -> Pair:
-        place, image = images.find(index, rng)
+        number, image = images.find(index, rng)
         if len(image) != 3:
-            raise StyleLoomError(f"{images.locations[place][1]} has {len(image)} channels; derive takes RGB photographs")
+            raise StyleLoomError(f"{images.locations[number][1]} has {len(image)} channels; derive takes RGB photographs")
         return image, image
 
     return Domains(len(images), (kind.in_channels, kind.out_channels), pair, derive=derive, damaged=[images.damaged])
@@ -209,9 +209,9 @@ def _side_by_side(data: Sequence[Source]) -> Domains:
         return image[:, :, :width], image[:, :, width : 2 * width]
 
     def pair(index: int, rng: RandomState) -> Pair:
-        place, image = images.find(index, rng)
+        number, image = images.find(index, rng)
         if image.shape[2] < 2 or image.shape[2] % 2:
-            name = images.locations[place][1]
+            name = images.locations[number][1]
             raise StyleLoomError(
                 f"{name} is {image.shape[2]} pixels wide; a pair side by side has an even width, A left and B right"
             )
@@ -224,34 +224,37 @@ def _side_by_side(data: Sequence[Source]) -> Domains:
 def _twins(a: Sequence[Source], b: Source | Sequence[Source]) -> Domains:
     """Two folders with the same names, but for suffixes."""
     one, two = _domain(a, "A"), _domain(b, "B")
-    places: list[dict[str, int]] = []
+    numbers: list[dict[str, int]] = []
     for side, files in (("A", one), ("B", two)):
         stems = [_stem(name) for _, name in files.locations]
         if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
             raise StyleLoomError(f"domain {side} has several images called {twice}; rename them")
-        places.append({stem: place for place, stem in enumerate(stems)})
-    for side, lone in (("B", sorted(places[0].keys() - places[1].keys())), ("A", sorted(places[1].keys() - places[0].keys()))):
+        numbers.append({stem: number for number, stem in enumerate(stems)})
+    for side, lone in (
+        ("B", sorted(numbers[0].keys() - numbers[1].keys())),
+        ("A", sorted(numbers[1].keys() - numbers[0].keys())),
+    ):
         if lone:
             raise StyleLoomError(
                 f"{len(lone)} images have no twin in {side}: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}"
             )
-    names = sorted(places[0])
+    names = sorted(numbers[0])
     channels = (len(one[0]), len(two[0]))
     good = list(range(len(names)))
 
     def pair(index: int, rng: RandomState) -> Pair:
-        left, place = list(good), index % len(names)
+        left, chosen = list(good), index % len(names)
         while True:
-            images = one.read(places[0][names[place]]), two.read(places[1][names[place]])
+            images = one.read(numbers[0][names[chosen]]), two.read(numbers[1][names[chosen]])
             if images[0] is not None and images[1] is not None:
                 if images[0].shape[1:] != images[1].shape[1:]:
                     sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in images if image is not None)
-                    raise StyleLoomError(f"{names[place]} is {sizes} in the two folders; images of a pair have one size")
+                    raise StyleLoomError(f"{names[chosen]} is {sizes} in the two folders; images of a pair have one size")
                 return images[0], images[1]
-            left.remove(place)
+            left.remove(chosen)
             if not left:
                 raise one.unreadable() if one.damaged else two.unreadable()
-            place = left[rng.randint(len(left))]
+            chosen = left[rng.randint(len(left))]
 
     return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged], names=names)
 

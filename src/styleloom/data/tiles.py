@@ -30,7 +30,7 @@ class Window:
         y, x = self.outer[0], self.outer[2]
         # The last core may end inside a cell of the coarse grid.
         rows, columns = -(-(bottom - y) // scale), -(-(right - x) // scale)
-        rows, columns, first, start = (enlarged * place for place in (rows, columns, (top - y) // scale, (left - x) // scale))
+        rows, columns, first, start = (enlarged * index for index in (rows, columns, (top - y) // scale, (left - x) // scale))
         return painted[..., first:rows, start:columns]
 
 

@@ -60,7 +60,7 @@ class Eigenbasis:
         vectors, values, prior_std = (each.to(device) for each in (self.vectors, self.values, self.prior_std))
         return Eigenbasis(vectors, values, prior_std, self.num_ws, self.w_dim, self.generator)
 
-    def save(self, path: Path, licence: str = "Apache-2.0") -> None:
+    def save(self, path: Path, licence: str = "unknown") -> None:
         """Write a model file, the vectors in half precision."""
         tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, prior_std=self.prior_std)
         config = dict(num_ws=self.num_ws, w_dim=self.w_dim, generator=self.generator)

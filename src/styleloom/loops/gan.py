@@ -330,7 +330,7 @@ def begin_with(files: ModelFiles[Any, Any], base: str | Path, generator: nn.Modu
 
 def sheet(generator: Generator) -> Tensor:
     """Samples at psi 1, and below, of the first of them, a sweep of truncations: [1, 3, H, W]."""
-    classes = [place % generator.c_dim for place in range(SHOWN)] if generator.c_dim else None
+    classes = [index % generator.c_dim for index in range(SHOWN)] if generator.c_dim else None
     made = generator.generate(range(SHOWN), classes)
     first = classes[:COLUMNS] if classes else None
     swept = [generator.generate(range(COLUMNS), first, truncation_psi=psi) for psi in SWEEP]

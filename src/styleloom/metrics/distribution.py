@@ -93,7 +93,7 @@ def latent_batches(generator: Generator, count: int, seed: int) -> Iterator[tupl
     for start in range(0, count, BATCH):
         many = min(BATCH, count - start)
         z = torch.from_numpy(draw.randn(many, generator.z_dim)).float().to(generator.device)
-        classes = [(start + place) % generator.c_dim for place in range(many)] if generator.c_dim else None
+        classes = [(start + index) % generator.c_dim for index in range(many)] if generator.c_dim else None
         yield z, generator.one_hot(classes, many), noise
 
 

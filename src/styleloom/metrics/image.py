@@ -64,12 +64,12 @@ def label_scores(numbers: Tensor, truth: Tensor, count: int) -> dict[str, float]
         ``per_pixel`` accuracy, ``per_class`` accuracy, and ``iou``, the mean intersection over union of classes.
     """
     confusion = torch.bincount(truth.flatten() * count + numbers.flatten(), minlength=count * count).view(count, count).double()
-    right, there, told = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    right, there, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     present = there > 0
     return {
         "per_pixel": float(right.sum() / there.sum()),
         "per_class": float((right / there.clamp_min(1))[present].mean()),
-        "iou": float((right / (there + told - right).clamp_min(1))[present].mean()),
+        "iou": float((right / (there + predicted - right).clamp_min(1))[present].mean()),
     }
 
 

@@ -43,9 +43,9 @@ def path_length(
         features: perceptual network; the distance is that of Zhang et al. 2018 with equal weights, with its five first layers.
         space: ``"z"``, along great circles, or ``"w"``, straight (Eqs. 2 and 3).
         sampling: ``"full"``: anywhere on the way, or ``"end"``: at its ends only.
-        samples: places looked at; the lowest and highest hundredth are left out.
+        samples: points looked at; the lowest and highest hundredth are left out.
         epsilon: the length of a step.
-        seed: of ends and places.
+        seed: of ends and points.
     """
     check_choice("space", space, SPACES)
     check_choice("sampling", sampling, SAMPLINGS)
@@ -95,7 +95,7 @@ def separability(
         ws.append(all_ws[:, 0])
         labels.append({name: answer[0] for name, answer in answers.items()})
         sure.append({name: answer[1] for name, answer in answers.items()})
-    places = {"z": torch.cat(zs).cpu().numpy(), "w": torch.cat(ws).cpu().numpy()}
+    latents_of = {"z": torch.cat(zs).cpu().numpy(), "w": torch.cat(ws).cpu().numpy()}
     result: dict[str, dict[str, float]] = {"z": {}, "w": {}}
     for name in labels[0]:
         classes = torch.cat([each[name] for each in labels]).cpu().numpy()
@@ -103,7 +103,7 @@ def separability(
         kept = np.argsort(-certain, kind="stable")[: max(2, len(certain) // 2)]
         if len(set(classes[kept].tolist())) < 2:  # nothing to tell apart
             continue
-        for space, latents in places.items():
+        for space, latents in latents_of.items():
             result[space][name] = conditional_entropy(latents[kept], classes[kept])
     return result
 

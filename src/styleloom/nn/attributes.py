@@ -65,7 +65,7 @@ class Labeller(nn.Module):
 
     @torch.inference_mode()
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Of images [N, 3, H, W] in [0, 1], each attribute [N]: numbers, and the places of choices."""
+        """Of images [N, 3, H, W] in [0, 1], each attribute [N]: numbers, and the indices of choices."""
         numbers, logits = self(image)
         values = dict(zip(self.numbers, numbers.unbind(1), strict=True))
         return values | {name: each.argmax(1) for name, each in logits.items()}
@@ -78,7 +78,7 @@ class Labeller(nn.Module):
         return answers | {name: (each.argmax(1), each.softmax(1).amax(1)) for name, each in logits.items()}
 
 
-def save(network: Labeller, path: Path, licence: str = "Apache-2.0") -> None:
+def save(network: Labeller, path: Path, licence: str = "unknown") -> None:
     """Write a model file in half precision."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
     checkpoint.save_model(path, tensors, kind=KIND, config=network.config, licence=licence)

@@ -98,8 +98,8 @@ def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
 
 def mixed_from(first: Tensor, second: Tensor, layer: Tensor) -> Tensor:
     """Style mixing: of ws [N, num_ws, w_dim] the second's from each image's ``layer`` [N] on, the first's below it."""
-    place = torch.arange(first.shape[1], device=first.device)
-    return torch.where((place < layer[:, None])[:, :, None], first, second)
+    index = torch.arange(first.shape[1], device=first.device)
+    return torch.where((index < layer[:, None])[:, :, None], first, second)
 
 
 def mixing_layer(rng: np.random.RandomState, num_ws: int, mixing: float) -> int:
@@ -278,7 +278,7 @@ class ModelFiles(Generic[G, D]):
     def __init__(self, kind: str, generator: type[G], discriminator: type[D]) -> None:
         self.kind, self.generator, self.discriminator = kind, generator, discriminator
 
-    def save(self, generator: G, path: Path, discriminator: D | None = None, licence: str = "Apache-2.0") -> None:
+    def save(self, generator: G, path: Path, discriminator: D | None = None, licence: str = "unknown") -> None:
         """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
 
         Args:
@@ -329,7 +329,7 @@ class ModelFiles(Generic[G, D]):
         Raises:
             StyleLoomError: tensors that do not fit the config.
         """
-        own = {place[2:]: tensor for place, tensor in tensors.items() if place.startswith(f"{key}.")}
+        own = {index[2:]: tensor for index, tensor in tensors.items() if index.startswith(f"{key}.")}
         with checkpoint.rebuilding(name):
             network = (self.generator if key == "G" else self.discriminator)(**config[key])
             network.load_state_dict(own)

@@ -116,8 +116,8 @@ def _convolved_by_columns(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
     parts = F.conv2d(x, kernel.contiguous(memory_format=torch.channels_last)).split(outputs, 1)
     result = parts[0][..., :width]
     result = result + bias.view(-1, 1, 1) if bias is not None else result.clone()
-    for place, part in enumerate(parts[1:], 1):
-        result += part[..., place : place + width]
+    for index, part in enumerate(parts[1:], 1):
+        result += part[..., index : index + width]
     return result
 
 

@@ -401,17 +401,17 @@ class PatchGAN(nn.Module):
             sizes = [
                 (*pair, 4, *rest) for *pair, rest in zip(widths, widths[1:], zip(strides, biased, strict=True), strict=False)
             ]
-        for place, (inputs, outputs, kernel, stride, has_bias) in enumerate(sizes):
+        for index, (inputs, outputs, kernel, stride, has_bias) in enumerate(sizes):
             self.convs.append(nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, bias=has_bias))
-            self.norms.append(normalization(norm if 0 < place < len(sizes) - 1 else "none", outputs))
+            self.norms.append(normalization(norm if 0 < index < len(sizes) - 1 else "none", outputs))
 
     def features(self, image: Tensor) -> list[Tensor]:
         """What each layer gives, the logits last: [N, in_channels, H, W] -> [[N, C, h, w], ..., [N, 1, h, w]]."""
         x = image.contiguous(memory_format=torch.channels_last)
         outputs = []
-        for place, (conv, normalize) in enumerate(zip(self.convs, self.norms, strict=True), 1):
+        for index, (conv, normalize) in enumerate(zip(self.convs, self.norms, strict=True), 1):
             x = normalize(conv(x))
-            if place < len(self.convs):
+            if index < len(self.convs):
                 x = F.leaky_relu(x, SLOPE)
             outputs.append(x)
         return outputs
@@ -490,9 +490,9 @@ class ImagePool(nn.Module):
                 self.count += 1
                 shown.append(image)
             elif rng.uniform(0, 1) > 0.5:
-                place = rng.randint(0, size - 1)
-                shown.append(self.images[place].to(image.dtype, copy=True))
-                self.images[place] = image
+                index = rng.randint(0, size - 1)
+                shown.append(self.images[index].to(image.dtype, copy=True))
+                self.images[index] = image
             else:
                 shown.append(image)
         return torch.stack(shown)

@@ -90,7 +90,7 @@ def _from_torchvision(tensors: dict[str, Tensor], path: Path, pooling: str) -> F
 
 
 def _from_oxford(tensors: dict[str, Tensor], pooling: str) -> Features:
-    # A 1x1 convolution, then padding, convolution and ReLU by turns: three places each, and one a pooling.
+    # A 1x1 convolution, then padding, convolution and ReLU by turns: three modules each, and one a pooling.
     keys = [key for key in _sequential_keys(VGG19_CONVS, conv=3, first=2) if f"{key}.weight" in tensors]
     convs, left = [], len(keys)
     for count in VGG19_CONVS:
@@ -104,7 +104,7 @@ def _from_oxford(tensors: dict[str, Tensor], pooling: str) -> Features:
 
 
 def _sequential_keys(convs: tuple[int, ...], conv: int, first: int = 0) -> list[int]:
-    """Places of the convolutions in an ``nn.Sequential`` in which each takes ``conv`` places and each pooling one."""
+    """Indices of the convolutions in an ``nn.Sequential`` in which each takes ``conv`` modules and each pooling one."""
     keys, place = [], first
     for count in convs:
         keys += [place + conv * index for index in range(count)]

@@ -271,9 +271,9 @@ def join(*networks: StyleNet) -> StyleNet:
         **networks[0].sizes,
     )
     joined.network.load_state_dict(first.state_dict())
-    for place in range(len(first.channels)):
-        joined.gamma[place].data = torch.cat([network.gamma[place].data for network in networks])
-        joined.beta[place].data = torch.cat([network.beta[place].data for network in networks])
+    for index in range(len(first.channels)):
+        joined.gamma[index].data = torch.cat([network.gamma[index].data for network in networks])
+        joined.beta[index].data = torch.cat([network.beta[index].data for network in networks])
     return joined
 
 

@@ -357,13 +357,13 @@ def _objective(
         shown = regions or []
         if config.margin:
             shown = [_with_margin(resize(region, size), config.margin).clamp(0, 1) for region in shown]
-        places: Sequence[Tensor | None] = shown or [None]
+        parts: Sequence[Tensor | None] = shown or [None]
         areas = [
             {
                 layer: None if region is None else F.interpolate(region, outputs[layer].shape[-2:], mode="area")
                 for layer in config.style_layers
             }
-            for region in places
+            for region in parts
         ]
         targets: list[dict[str, Moments]] = []
         for style in styles:

@@ -144,8 +144,8 @@ class TransformNet(nn.Module):
         """
         norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
 
-        def norm(x: Tensor, place: int) -> Tensor:
-            return instance_norm(x, *norms[place], statistics[place] if statistics is not None else None)
+        def norm(x: Tensor, index: int) -> Tensor:
+            return instance_norm(x, *norms[index], statistics[index] if statistics is not None else None)
 
         return self._run(image, norm)
 
@@ -154,9 +154,9 @@ class TransformNet(nn.Module):
         norms = norms if norms is not None else list(zip(self.scales, self.shifts, strict=True))
         met: list[Moment] = []
 
-        def norm(x: Tensor, place: int) -> Tensor:
+        def norm(x: Tensor, index: int) -> Tensor:
             met.append(channel_moments(x))
-            return instance_norm(x, *norms[place], met[-1])
+            return instance_norm(x, *norms[index], met[-1])
 
         self._run(image, norm)
         return met
@@ -172,31 +172,31 @@ class TransformNet(nn.Module):
         if self.border:
             x = F.pad(x, (BORDER,) * 4, mode="reflect")
         x = x.contiguous(memory_format=torch.channels_last)
-        place = 0
+        index = 0
         for conv in self.down:
-            x = F.relu(norm(conv(x), place), inplace=True)
-            place += 1
+            x = F.relu(norm(conv(x), index), inplace=True)
+            index += 1
         if self.deep:
             first, *blocks, last = self.deep
-            deep = F.relu(norm(first(x), place), inplace=True)
-            place += 1
+            deep = F.relu(norm(first(x), index), inplace=True)
+            index += 1
             for first, second in zip(blocks[::2], blocks[1::2], strict=True):
-                y = F.relu(norm(first(deep), place), inplace=True)
-                deep = deep + norm(second(y), place + 1)
-                place += 2
-            x = x + norm(last(deep), place)
-            place += 1
+                y = F.relu(norm(first(deep), index), inplace=True)
+                deep = deep + norm(second(y), index + 1)
+                index += 2
+            x = x + norm(last(deep), index)
+            index += 1
         for first, second in zip(self.residual[::2], self.residual[1::2], strict=True):
-            y = F.relu(norm(first(x), place), inplace=True)
-            y = norm(second(y), place + 1)
+            y = F.relu(norm(first(x), index), inplace=True)
+            y = norm(second(y), index + 1)
             x = (x[:, :, 2:-2, 2:-2] if self.border else x) + y
-            place += 2
+            index += 2
         for conv in self.up:
-            x = F.relu(norm(conv(x), place), inplace=True)
-            place += 1
+            x = F.relu(norm(conv(x), index), inplace=True)
+            index += 1
         x = self.last(x)
-        if place < len(self.channels):  # the last convolution is normalised too
-            x = norm(x, place)
+        if index < len(self.channels):  # the last convolution is normalised too
+            x = norm(x, index)
         return OUTPUTS[self.output](x.float())[:, :, :height, :width]
 
 

@@ -136,8 +136,8 @@ class MultiScale(nn.Module):
     def features(self, image: Tensor) -> list[list[Tensor]]:
         """Of each scale what each layer gives, the logits last."""
         outputs = []
-        for place, scale in enumerate(self.scales):
-            image = halved(image) if place else image
+        for index, scale in enumerate(self.scales):
+            image = halved(image) if index else image
             outputs.append(scale.features(image))  # type: ignore[operator]
         return outputs
 
@@ -175,10 +175,10 @@ class InstanceEncoder(nn.Module):
         features: Tensor = self.network(image)
         result = []
         for feature, numbers in zip(features, instances.round().long(), strict=True):
-            names, places = numbers.flatten().unique(return_inverse=True)
-            sums = feature.new_zeros(len(feature), len(names)).index_add(1, places, feature.flatten(1))
-            counts = torch.bincount(places, minlength=len(names))
-            result.append((sums / counts)[:, places].view_as(feature))
+            names, inverse = numbers.flatten().unique(return_inverse=True)
+            sums = feature.new_zeros(len(feature), len(names)).index_add(1, inverse, feature.flatten(1))
+            counts = torch.bincount(inverse, minlength=len(names))
+            result.append((sums / counts)[:, inverse].view_as(feature))
         return torch.stack(result)
 
 

@@ -224,10 +224,10 @@ def tuned_by(generator: G, name: str | Path) -> G:
     state = tuned.state_dict()
     with checkpoint.rebuilding(name), torch.no_grad():
         for key, value in tensors.items():
-            place, _, part = key.rpartition(".")
+            index, _, part = key.rpartition(".")
             if part == "whole":
-                state[place] += value.to(state[place])
+                state[index] += value.to(state[index])
             elif part == "u":
-                change = value.float() @ tensors[f"{place}.v"].float()
-                state[place] += change.view_as(state[place]).to(state[place])
+                change = value.float() @ tensors[f"{index}.v"].float()
+                state[index] += change.view_as(state[index]).to(state[index])
     return tuned

@@ -51,7 +51,7 @@ class Aligner:
     way: str = "auto"
     box: Sequence[float] = ()
     landmarks: Sequence[float] = ()
-    _wanted: Tensor | None = field(default=None, repr=False)
+    _landmarks: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_choice("align", self.way, WAYS)
@@ -81,12 +81,12 @@ class Aligner:
             return Aligned(landmark_frame(points, self.wanted(), width, height), "landmarks")
         if self.way == "center" or (self.way == "auto" and not (faces.available() and self._knows_faces())):
             return Aligned(center_frame(width, height), "center")
-        found = faces.find(photo)
-        if found:
-            largest = max(found, key=lambda each: each.size)
+        detected = faces.find(photo)
+        if detected:
+            largest = max(detected, key=lambda each: each.size)
             return Aligned(landmark_frame(largest.landmarks, self.wanted(), width, height), "face")
         if self.way == "face":
-            raise StyleLoomError("no face was found; say where it is with --box left,top,right,bottom or --landmarks")
+            raise StyleLoomError("no face was detected; say where it is with --box left,top,right,bottom or --landmarks")
         return Aligned(center_frame(width, height), "center")
 
     def wanted(self) -> Tensor:
@@ -98,15 +98,15 @@ class Aligner:
         faces.check_detector()
         if not self._knows_faces():
             raise StyleLoomError("the images of this generator show no face that the detector finds; give a box, or use center")
-        assert self._wanted is not None
-        return self._wanted
+        assert self._landmarks is not None
+        return self._landmarks
 
     def _knows_faces(self) -> bool:
-        if self._wanted is None:
-            seen = []
+        if self._landmarks is None:
+            landmarks = []
             for image in self.generator.render(self.generator.map(range(SAMPLES), truncation_psi=0.7)):
-                found = faces.find(image.cpu())
-                seen += [max(found, key=lambda each: each.size).landmarks / image.shape[-1]] if found else []
-            enough = len(seen) >= LEAST * SAMPLES
-            self._wanted = torch.stack(seen).median(0).values if enough else torch.empty(0)
-        return bool(self._wanted.numel())
+                detected = faces.find(image.cpu())
+                landmarks += [max(detected, key=lambda each: each.size).landmarks / image.shape[-1]] if detected else []
+            enough = len(landmarks) >= LEAST * SAMPLES
+            self._landmarks = torch.stack(landmarks).median(0).values if enough else torch.empty(0)
+        return bool(self._landmarks.numel())

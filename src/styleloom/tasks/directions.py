@@ -45,11 +45,11 @@ def attribute_labels(network: Labeller, resolution: int, names: Sequence[str]) -
     if network.resolution != resolution:
         raise StyleLoomError(f"this network tells images of {network.resolution} px, and the generator's have {resolution}")
     network = network.eval().requires_grad_(False)
-    known: dict[str, tuple[str, int]] = {name: (name, place) for place, name in enumerate(network.numbers)}
+    known: dict[str, tuple[str, int]] = {name: (name, index) for index, name in enumerate(network.numbers)}
     for name, choices in network.choices.items():
         if NONE in choices:
             known[name] = (name, -1)
-        known |= {f"{name}:{choice}": (name, place) for place, choice in enumerate(choices) if choice != NONE}
+        known |= {f"{name}:{choice}": (name, index) for index, choice in enumerate(choices) if choice != NONE}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise StyleLoomError(f"no attributes {unknown}; there are {', '.join(known)}")
@@ -58,14 +58,14 @@ def attribute_labels(network: Labeller, resolution: int, names: Sequence[str]) -
     def label(image: Tensor) -> Tensor:
         numbers, logits = network(image)
         columns = []
-        for name, place in chosen:
+        for name, index in chosen:
             if name in network.numbers:
-                columns.append(numbers[:, place])
+                columns.append(numbers[:, index])
                 continue
-            own = network.choices[name].index(NONE) if place < 0 else place
+            own = network.choices[name].index(NONE) if index < 0 else index
             others = [other for other in range(logits[name].shape[1]) if other != own]
             odds = logits[name][:, own] - logits[name][:, others].logsumexp(1)
-            columns.append(-odds if place < 0 else odds)
+            columns.append(-odds if index < 0 else odds)
         return torch.stack(columns, 1)
 
     return list(names or known), label
@@ -86,8 +86,8 @@ def from_labeller(
     """
     ws = generator.map(range(samples))
     parts = [label(to_image(generator.synthesis(part, noise_mode="const"))) for part in ws.split(BATCH)]
-    told = torch.cat(parts)
-    found = {name: papers.interfacegan(generator, ws[:, 0], told[:, place], name) for place, name in enumerate(names)}
+    labels = torch.cat(parts)
+    found = {name: papers.interfacegan(generator, ws[:, 0], labels[:, index], name) for index, name in enumerate(names)}
     return {name: each.in_layers(layers) for name, each in found.items()} if layers else found
 
 
@@ -102,7 +102,7 @@ def two_classes(folder: Path) -> tuple[list[str], list[tuple[int, str]]]:
     classes = sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith((".", "__")))
     if len(classes) != 2:
         raise StyleLoomError(f"{folder} has {len(classes)} folders; wanted two, one without and one with what is looked for")
-    return classes, [(place, path) for place, name in enumerate(classes) for path in find(folder / name)]
+    return classes, [(index, path) for index, name in enumerate(classes) for path in find(folder / name)]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def from_table(generator: Generator, rows: Sequence[Sequence[str]], source: Path
     if len(rows) < 3 or len(rows[0]) < 2:
         raise StyleLoomError(f"{source} has {len(rows)} rows; wanted a header, and of each row a seed or file and numbers")
     header, *body = rows
-    wrong = next((place for place, row in enumerate(body, 2) if len(row) != len(header)), None)
+    wrong = next((index for index, row in enumerate(body, 2) if len(row) != len(header)), None)
     if wrong is not None:
         raise StyleLoomError(f"row {wrong} of {source} has {len(body[wrong - 2])} columns, and the header has {len(header)}")
     try:
@@ -156,9 +156,9 @@ def from_table(generator: Generator, rows: Sequence[Sequence[str]], source: Path
     if all(each.isdigit() for each in seeds):
         ws = generator.map([int(each) for each in seeds])
     else:
-        places = [path if path.exists() else source.parent / path for path in map(Path, seeds)]
-        ws = torch.cat([load_latents(path, generator).ws[:1] for path in places])
-    return ws, {name.strip(): numbers[:, place] for place, name in enumerate(header[1:])}
+        paths = [path if path.exists() else source.parent / path for path in map(Path, seeds)]
+        ws = torch.cat([load_latents(path, generator).ws[:1] for path in paths])
+    return ws, {name.strip(): numbers[:, index] for index, name in enumerate(header[1:])}
 
 
 def named(directions: Directions, names: Sequence[str]) -> Directions:

@@ -19,7 +19,7 @@ SPACES = ("w", "z")
 
 
 def layer_range(layers: str, num_ws: int) -> range:
-    """``"coarse"``, ``"middle"``, ``"fine"``, ``"all"``, ``"5"`` or ``"0-3"`` as places among ``num_ws`` layers.
+    """``"coarse"``, ``"middle"``, ``"fine"``, ``"all"``, ``"5"`` or ``"0-3"`` as indices of ``num_ws`` layers.
 
     Raises:
         StyleLoomError: another text, or layers that the generator has not.
@@ -196,7 +196,7 @@ def noise_figure(
     if not sides:
         raise StyleLoomError(f"this {type(generator).__module__.split('.')[-2]} generator has no noise")
     ws = generator.map([seed], classes, truncation_psi=truncation_psi)
-    alone = [{place for place, each in enumerate(sides) if each == side} for side in sorted(set(sides))]
+    alone = [{index for index, each in enumerate(sides) if each == side} for side in sorted(set(sides))]
     chosen = [set(range(len(sides))), set(), *alone]
     random = torch.Generator().manual_seed(seed)
     above, below = [], []

@@ -105,7 +105,7 @@ def opened(image: ImageLike, name: str) -> Tensor:
 def style_images(style: ImageLike | Sequence[ImageLike]) -> list[Tensor]:
     """The style images, [1, 3, h, w] in [0, 1] each, of one or several."""
     several = list(style) if isinstance(style, list | tuple) else [style]
-    return [opened(each, f"style {place}") for place, each in enumerate(several, 1)]
+    return [opened(each, f"style {index}") for index, each in enumerate(several, 1)]
 
 
 def kept_outside(painted: Tensor, content: Tensor, mask: Tensor) -> Tensor:

@@ -77,10 +77,10 @@ def translate(
         raise StyleLoomError("maps of instances are not scaled; leave size out")
     given = _scaled(image, size) if size else image
     results = []
-    for place, photo in enumerate(given.split(1)):
+    for index, photo in enumerate(given.split(1)):
         x = inputs_of(model, photo, to=to, drawing=drawing)
         if to == "B":
-            x = torch.cat([x, *_of_instances(model, instances, codes_of, slice(place, place + 1))], 1)
+            x = torch.cat([x, *_of_instances(model, instances, codes_of, slice(index, index + 1))], 1)
         check_channels(network, x, to)
         answer = _answer(network, x, statistics, seed, tile).add(1).div(2).clamp(0, 1)
         if model.derive and photo.shape[1] == 3:
@@ -123,7 +123,7 @@ def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool 
     return photo * 2 - 1
 
 
-def _of_instances(model: Translator, instances: Tensor | None, codes_of: Tensor | None, place: slice) -> list[Tensor]:
+def _of_instances(model: Translator, instances: Tensor | None, codes_of: Tensor | None, index: slice) -> list[Tensor]:
     """What a model of pix2pixHD takes besides the image: boundaries of instances, and their codes."""
     wanted = {"instances": model.instances, "codes_of": CODES in model.networks}
     for name, given in (("instances", instances), ("codes_of", codes_of)):
@@ -131,10 +131,10 @@ def _of_instances(model: Translator, instances: Tensor | None, codes_of: Tensor 
             raise StyleLoomError(f"this model {'needs' if wanted[name] else 'has no use for'} {name}")
     if instances is None:
         return []
-    numbers = instances[place].float()
+    numbers = instances[index].float()
     more = [boundaries(numbers)]
     if codes_of is not None:
-        more.append(model.networks[CODES](codes_of[place] * 2 - 1, numbers))
+        more.append(model.networks[CODES](codes_of[index] * 2 - 1, numbers))
     return more
 
 

@@ -68,9 +68,9 @@ def blend(canvas: Array, color: Array, cover: Array) -> Array:
 
 def ramp(value: Array, palette: Array) -> Array:
     """Colors along a palette: [...] in [0, 1] -> [..., 3]."""
-    place = np.clip(value, 0, 1) * (len(palette) - 1)
-    low = np.minimum(place.astype(int), len(palette) - 2)
-    share = (place - low)[..., None].astype(np.float32)
+    index = np.clip(value, 0, 1) * (len(palette) - 1)
+    low = np.minimum(index.astype(int), len(palette) - 2)
+    share = (index - low)[..., None].astype(np.float32)
     return palette[low] * (1 - share) + palette[low + 1] * share
 
 

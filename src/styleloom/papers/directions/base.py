@@ -134,9 +134,9 @@ def load(name: str | Path, generator: Generator | None = None) -> Directions:
 
 def named_in_order(generator: Generator, prefix: str, vectors: Tensor, layers: range | None, method: str) -> Directions:
     made = {}
-    for place, vector in enumerate(vectors):
+    for index, vector in enumerate(vectors):
         rows = vector.float().expand(generator.num_ws, -1).cpu()
-        direction = Direction(f"{prefix}{place}", rows, generator_id(generator), method)
+        direction = Direction(f"{prefix}{index}", rows, generator_id(generator), method)
         made[direction.name] = direction.in_layers(layers) if layers else direction
     return made
 

@@ -39,7 +39,7 @@ class Effects:
         """How much else a direction changes beside one attribute: means over the others of the mean change, and of its size, both
         as shares of what the attribute itself changes."""
         row, own = self.directions.index(direction), self.attributes.index(attribute)
-        others = [place for place in range(len(self.attributes)) if place != own]
+        others = [index for index in range(len(self.attributes)) if index != own]
         return dict(
             mean=float(self.mean[row, others].abs().mean() / self.mean[row, own].abs()),
             size=float(self.size[row, others].mean() / self.size[row, own]),

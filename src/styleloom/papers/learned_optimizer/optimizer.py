@@ -38,7 +38,7 @@ RENAMED = {  # in files of version 0.1
 }
 
 
-def save(network: Network, path: Path, licence: str = "Apache-2.0") -> None:
+def save(network: Network, path: Path, licence: str = "unknown") -> None:
     """Write a model file: matrices in half precision, vectors in full.
 
     Args:

@@ -190,18 +190,18 @@ class Growth:
         # Of each level: its first step, its first image, and its batch. A new one begins to be faded in when the one
         # before has been kept for a while.
         self.levels: list[tuple[int, int, int]] = []
-        step = place = 0
+        step = index = 0
         for level in range(int(math.log2(recipe.resolution // self.start)) + 1):
             batch = recipe.batch[min(int(math.log2(self.start)) - 2 + level, len(recipe.batch) - 1)]
-            self.levels.append((step, place, batch))
+            self.levels.append((step, index, batch))
             end = 1000 * (recipe.stable_kimg + level * (recipe.stable_kimg + recipe.fade_kimg))
-            steps = max(0, math.ceil((end - place) / batch))
-            step, place = step + steps, place + steps * batch
+            steps = max(0, math.ceil((end - index) / batch))
+            step, index = step + steps, index + steps * batch
 
     def sample_indices(self, step: int) -> range:
         """Of a step's images in the endless row of them."""
-        first, place, batch = self.levels[bisect.bisect_right(self.levels, step, key=lambda level: level[0]) - 1]
-        before_step = place + (step - first) * batch
+        first, index, batch = self.levels[bisect.bisect_right(self.levels, step, key=lambda level: level[0]) - 1]
+        before_step = index + (step - first) * batch
         return range(before_step, before_step + batch)
 
     def lod(self, step: int) -> float:

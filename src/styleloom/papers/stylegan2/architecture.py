@@ -370,9 +370,9 @@ class SynthesisNetwork(nn.Module):
         """Go on through some of the resolutions."""
         for resolution in resolutions:
             block = cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
-            place = self.places[resolution]  # of its first w, and of its first convolution
-            own = ws[:, place : place + block.num_conv + block.num_torgb]
-            x, image = block(x, image, own, noise[place : place + block.num_conv])
+            index = self.places[resolution]  # of its first w, and of its first convolution
+            own = ws[:, index : index + block.num_conv + block.num_torgb]
+            x, image = block(x, image, own, noise[index : index + block.num_conv])
         return cast(Tensor, x), image
 
 

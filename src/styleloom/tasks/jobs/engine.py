@@ -1,8 +1,8 @@
 """Many files in, events out: what terminal, studio and cluster have in common.
 
 A job lists its items, each an input and the files that become of it. :func:`run` checks these before any work, passes over what a
-manifest says is done, and goes on when one item fails. The manifest lies in the folder of the outputs and is written after each
-item, so a job that is stopped, or killed, goes on where it was.
+manifest says is done, and goes on when one item fails. The manifest lies beside the outputs and is written after each item, so a
+job that is stopped, or killed, goes on where it was, and the same command does nothing twice.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class Job:
         items: all of them.
         work: does some of the items, one after the other or several at once; yields :class:`Progressed`, :class:`ItemDone` and
             :class:`ItemFailed`.
-        settings: digest of everything but the items that the outputs depend on.
-        folder: of the outputs, where there are several; it gets the manifest.
+        settings: digest of everything but the items that the outputs depend on; "" where there are no outputs.
+        folder: of the outputs, where there are several.
         sources: files that are read, which no output may overwrite.
         state: of a target, the file in which unfinished work is kept.
         summary: makes ``values`` of :class:`Finished`, of the items that are done.
@@ -165,9 +165,15 @@ class Job:
     summary: Callable[[Sequence[ItemDone]], dict[str, Any]] = lambda done: {}
 
 
-def digest(*settings: Any, tensors: Iterable[Tensor] = ()) -> str:
-    """A short digest of plain values and tensors."""
-    return fingerprint([json.loads(json.dumps(each, default=str)) for each in settings], list(tensors))
+def digest(*settings: Any, tensors: Iterable[Tensor] = (), files: Iterable[str | Path] = ()) -> str:
+    """A short digest of plain values, tensors, and the contents of files; what is no file counts by its name."""
+    contents = [_content(Path(file)) or str(file) for file in files]
+    return fingerprint([json.loads(json.dumps(each, default=str)) for each in (*settings, *contents)], list(tensors))
+
+
+def _content(path: Path) -> str:
+    """Digest of a file's bytes; "" where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> Iterator[Event]:
@@ -205,13 +211,13 @@ def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> It
         _check_free(job, pending)
     yield Started(job.verb, len(job.items), len(pending))
     yield from finished.values()
-    outcomes = dict(finished)
+    items, outcomes = {item.name: item for item in job.items}, dict(finished)
     failed: dict[str, str] = {}
     with _folder(job.folder if pending else None):
         for event in job.work(pending) if pending else ():
             if isinstance(event, ItemDone):
                 outcomes[event.item] = event
-                manifest.add(event)
+                manifest.add(event, items[event.item])
             elif isinstance(event, ItemFailed):
                 failed[event.item] = event.reason
             yield event
@@ -251,14 +257,14 @@ def watched(item: str, loop: Iterable[Step]) -> Generator[Event, None, Step]:
 def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:
     """Raise StyleLoomError where a file would be written twice, or over one that is read, through links too."""
     read, files = {Path(source).resolve() for source in sources}, {_file(source) for source in sources} - {None}
-    places: set[Path] = set()
+    targets_so_far: set[Path] = set()
     for target in targets:
-        place = target.resolve()
-        if place in read or _file(target) in files:
+        resolved = target.resolve()
+        if resolved in read or _file(target) in files:
             raise StyleLoomError(f"{target} is among the sources and would be overwritten; write to another place")
-        if place in places:
+        if resolved in targets_so_far:
             raise StyleLoomError(f"{target} would be written twice; rename the sources")
-        places.add(place)
+        targets_so_far.add(resolved)
 
 
 def _file(path: str | Path) -> tuple[int, int] | None:
@@ -283,48 +289,45 @@ def _check_free(job: Job, pending: Sequence[Item]) -> None:
 
 
 class _Manifest:
-    """What is done of a job: a line of JSON an item, added as it is done, in a file beside the outputs."""
+    """What is done of a job: a line of JSON an item, added as it is done, in a hidden file beside the outputs."""
 
     def __init__(self, job: Job, overwrite: bool) -> None:
         self.job = job
-        self.path = job.folder / MANIFEST if job.folder is not None else None
-        self.items: dict[str, Any] = {}
-        if self.path is None or not self.path.exists():
-            return
-        if overwrite:
-            self.path.unlink()
+        folders = [target.parent for item in job.items for target in item.targets[:1]]
+        self.path = (job.folder or folders[0]) / MANIFEST if folders else None
+        self.entries: dict[tuple[str, ...], Any] = {}
+        self.keys: dict[str, str] = {}
+        if self.path is None or overwrite or not self.path.exists():
             return
         for line in self.path.read_text(errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-                self.items[entry["item"]] = entry
+                self.entries[entry["item"], *entry["out"]] = entry
             except (ValueError, TypeError, KeyError):
                 continue  # a line that a full disk or a power cut left unfinished: that item is not done
 
-    def _key(self, name: str) -> str:
+    def _key(self, item: Item) -> str:
         """Digest of the job and of the file that an item is read from."""
-        key = hashlib.sha256(f"{self.job.verb} {self.job.settings}".encode())
-        path = Path(name)
-        if path.is_file():
-            key.update(hashlib.sha256(path.read_bytes()).digest())
-        return key.hexdigest()[:32]
+        if item.name not in self.keys:
+            source = Path(item.name)
+            content = "" if source in item.targets else _content(source)
+            self.keys[item.name] = digest(self.job.verb, self.job.settings, content)
+        return self.keys[item.name]
 
     def finished(self, item: Item) -> ItemDone | None:
         """The event of an item that was done before, of the same file and settings, and whose outputs are still there."""
-        entry = self.items.get(item.name)
-        if entry is None or entry["out"] != [target.name for target in item.targets] or entry["job"] != self._key(item.name):
-            return None
-        if not all(target.exists() for target in item.targets):
+        entry = self.entries.get((item.name, *(target.name for target in item.targets)))
+        if entry is None or entry["job"] != self._key(item) or not all(target.exists() for target in item.targets):
             return None
         return ItemDone(item.name, tuple(map(str, item.targets)), entry["seconds"], entry["values"], skipped=True)
 
-    def add(self, event: ItemDone) -> None:
+    def add(self, event: ItemDone, item: Item) -> None:
         """Write down that an item is done."""
         if self.path is None:
             return
-        entry = dict(item=event.item, out=[Path(name).name for name in event.out], seconds=event.seconds, values=event.values)
+        entry = dict(item=event.item, out=[target.name for target in item.targets], seconds=event.seconds, values=event.values)
         try:
             with self.path.open("a") as file:
-                file.write(json.dumps(entry | dict(job=self._key(event.item))) + "\n")
+                file.write(json.dumps(entry | dict(job=self._key(item))) + "\n")
         except OSError as error:
             raise StyleLoomError(f"cannot write {self.path}: {error.strerror}") from error

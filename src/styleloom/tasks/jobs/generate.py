@@ -150,11 +150,12 @@ def generate(
             mark = now
 
     one = bool(out.suffix) or figure is not None
+    whole_settings = (seeds, psis, figure, (frames, rate, space, loop) if is_moving else columns) if one else ()
     job = Job(
         "generate",
         [Item(str(out), (out,))] if one else [Item(str(seed), (out / f"seed{seed:04d}.png",)) for seed in seeds],
         whole if one else each,
-        settings=digest(options, label, noise_mode, precision, tensors=generator.state_dict().values()),
+        settings=digest(options, label, noise_mode, precision, whole_settings, tensors=generator.state_dict().values()),
         folder=None if one else out,
         sources=[] if isinstance(model, Generator) else [model],
         summary=lambda done: (

@@ -98,13 +98,13 @@ def invert(
     if mask is not None:
         shown = inversion.framed(open_mask(mask, max_pixels), generator.resolution).to(generator.device)
     settings_digest = digest(asdict(config), generator_id(generator), video, tensors=_tensors(tools, shown))
-    place_of = {source: place for place, source in enumerate(sources)}
+    order = {source: index for index, source in enumerate(sources)}
 
     def work(pending: Sequence[Item]) -> Iterator[Event]:
         group: list[tuple[Item, Tensor]] = []
         for item in pending:
-            place = place_of[item.name]
-            if group and (len(group) == config.batch or place != place_of[group[-1][0].name] + 1):
+            index = order[item.name]
+            if group and (len(group) == config.batch or index != order[group[-1][0].name] + 1):
                 yield from invert_group(group)
                 group = []
             try:
@@ -117,9 +117,9 @@ def invert(
             yield from invert_group(group)
 
     def invert_group(group: list[tuple[Item, Tensor]]) -> Iterator[Event]:
-        """Invert images of consecutive places at once."""
+        """Invert images that follow one another at once."""
         targets = torch.cat([framed for _, framed in group]).to(generator.device)
-        first = place_of[group[0][0].name]
+        first = order[group[0][0].name]
         state = out / f".state-{first}"
         frames: list[Tensor] = []
         begun = 0

@@ -14,7 +14,7 @@ from styleloom.data import images, video
 from styleloom.nn.generator import Generator
 from styleloom.tasks import edit as editing
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, run, watched
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
 from .generate import GIF
 from .inputs import Source
 from .subjects import OPENING, Opening, Subject, names_of, open_studio, rendered
@@ -100,5 +100,13 @@ def morph(
         yield ItemDone(str(out), (str(out),), round(time.perf_counter() - began, 3), values)
 
     read = [*(name for name in names if not name.isdigit()), *studio.read]
-    job = Job("morph", [Item(str(out), (out,))], work, sources=read, summary=lambda done: done[0].values if done else {})
+    shown = (rate,) if moving else (columns,)
+    job = Job(
+        "morph",
+        [Item(str(out), (out,))],
+        work,
+        settings=digest(names, frames, even, easing, loop, shown, studio.digest, files=names),
+        sources=read,
+        summary=lambda done: done[0].values if done else {},
+    )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -13,7 +13,7 @@ from styleloom.core.settings import Range
 from styleloom.data.archives import write_archive
 from styleloom.data.datasets import ImageFiles, labels_of, squared
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, run, watched
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
 from .inputs import Source
 
 
@@ -82,8 +82,14 @@ def prepare(
         values = dict(images=last.index, size=size, classes=names, damaged=dict(every.damaged))
         yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
 
-    yield from run(
-        Job("prepare", [Item(str(out), (out,))], work, sources=several, summary=lambda done: dict(out=str(out)) | done[0].values),
-        overwrite=overwrite,
-        skip_existing=skip_existing,
+    files = sorted({path if path.is_file() else path / name for path, name in every.locations})  # a zip, or one in a folder
+    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    job = Job(
+        "prepare",
+        [Item(str(out), (out,))],
+        work,
+        settings=digest(stamps, size, square, skip, count, labels, names),
+        sources=several,
+        summary=lambda done: dict(out=str(out)) | done[0].values,
     )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

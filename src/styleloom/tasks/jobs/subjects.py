@@ -182,14 +182,14 @@ class Opener:
         if name.isdigit():
             ws = generator.map([int(name)], truncation_psi=self.truncation_psi)
             return Subject(name, ws, (), rendered(generator, ws), how="seed")
-        found = load_latents(name, generator)
-        if len(found.ws) != 1:
-            raise StyleLoomError(f"{name} holds latents of {len(found.ws)} images; wanted one")
-        photo = _photo_of(found.photo, Path(name), self.max_pixels) if found.frame else None
-        target = found.frame.crop(photo, generator.resolution) if photo is not None and found.frame else None
-        image = rendered(generator, found.ws, found.noise)
-        frame = found.frame if photo is not None else None
-        return Subject(name, found.ws, found.noise, image if target is None else target, photo, frame)
+        latents = load_latents(name, generator)
+        if len(latents.ws) != 1:
+            raise StyleLoomError(f"{name} holds latents of {len(latents.ws)} images; wanted one")
+        photo = _photo_of(latents.photo, Path(name), self.max_pixels) if latents.frame else None
+        target = latents.frame.crop(photo, generator.resolution) if photo is not None and latents.frame else None
+        image = rendered(generator, latents.ws, latents.noise)
+        frame = latents.frame if photo is not None else None
+        return Subject(name, latents.ws, latents.noise, image if target is None else target, photo, frame)
 
     def _inverted(self, group: Sequence[tuple[str, Tensor, Frame, str]]) -> Iterator[Event | Subject]:
         if not group:
@@ -223,9 +223,9 @@ def cropped(photo: Tensor, frame: Frame, side: int) -> Tensor:
 
 def _photo_of(name: str, latents: Path, max_pixels: int) -> Tensor | None:
     """The photograph that latents stand for: where it was, or beside them; None where it is gone."""
-    for place in (Path(name), latents.parent / Path(name).name):
-        if name and place.is_file():
-            return open_image(place, max_pixels)
+    for candidate in (Path(name), latents.parent / Path(name).name):
+        if name and candidate.is_file():
+            return open_image(candidate, max_pixels)
     return None
 
 

@@ -94,7 +94,7 @@ def translate(
     def targets_of_samples(target: Path) -> tuple[Path, ...]:
         if samples == 1:
             return (target,)
-        return tuple(target.with_name(f"{target.stem}-{place}{target.suffix}") for place in range(1, samples + 1))
+        return tuple(target.with_name(f"{target.stem}-{index}{target.suffix}") for index in range(1, samples + 1))
 
     def one(item: Item) -> Iterator[Event]:
         if is_video:
@@ -103,8 +103,8 @@ def translate(
         image = _open(item.name, network, to, max_pixels).to(device)
         mark = time.perf_counter()
         events: list[Event] = []
-        for place, target in enumerate(item.targets):
-            noise = seed + place if samples > 1 else None
+        for index, target in enumerate(item.targets):
+            noise = seed + index if samples > 1 else None
             made = translated(network, image, mask=region, seed=noise, **options)  # type: ignore[arg-type]
             events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", output))
         done = events[-1]
