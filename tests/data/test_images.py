@@ -235,3 +235,18 @@ def test_depths_and_transparency(tmp_path: Path) -> None:
         bits.save(tmp_path / "bit.png", transparency=hidden)
         wanted = np.where(ramp > 0.5, 1.0, 1.0 if hidden == 0 else 0.0)  # what is hidden is white paper
         np.testing.assert_allclose(images.read(tmp_path / "bit.png")[0, 0].numpy(), wanted)
+
+
+@pytest.mark.parametrize("size", [(13, 20), (700, 9), (40, 300)])
+def test_bands_of_rows_make_up_the_whole(size: tuple[int, int]) -> None:
+    """Reduced and enlarged by bands, an image is what it is when resized as a whole."""
+    image = torch.rand(2, 3, 600, 410)
+    small = tuple(min(each) for each in zip(size, (600, 410), strict=True))
+    torch.testing.assert_close(images.reduce(image, small), images.resize(image, small), atol=2e-6, rtol=0)
+    as_bytes = (image * 255).round().to(torch.uint8)
+    torch.testing.assert_close(images.reduce(as_bytes, small), images.resize(as_bytes / 255, small), atol=2e-6, rtol=0)
+    large = (600 + size[0], 410 + size[1])
+    whole = torch.full((2, 3, *large), torch.nan)
+    for rows, band in images.enlarged(image, large):
+        whole[..., rows, :] = band
+    torch.testing.assert_close(whole, images.resize(image, large), atol=2e-6, rtol=0)

@@ -48,7 +48,8 @@ def stylize(
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
         mask: a grey image for each style, white where it is painted; one serves two styles. Repeat the option.
-        content_mask: a grey image, white where the photograph is to stay recognizable, as on faces; for gatys.
+        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a grey image,
+            white there, or a shape: ellipse:x,y,half width,half height.
         start: image to start from, instead of --init.
         preview_every: write the image so far every so many steps.
         batch: images of one size that are painted at once, in one pass.

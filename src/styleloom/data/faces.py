@@ -25,6 +25,7 @@ LEAST = 40  # px: smaller faces are not looked for
 LONGEST = 1024  # px, that larger photographs are reduced to
 PYRAMID = 0.709  # from one size to the next
 SURE = (0.6, 0.7, 0.8)  # of the three networks
+EDGE = 1.3  # where a mask of a face ends, as a share of its box
 FIELD = 12  # px that the first network sees
 
 
@@ -57,7 +58,9 @@ def available() -> bool:
 def check_detector() -> None:
     """Raise StyleLoomError unless there is a detector."""
     if not available():
-        raise StyleLoomError("finding faces needs the extra: pip install 'styleloom[faces]'; or give --box, or --align center")
+        raise StyleLoomError(
+            "finding faces needs the extra: pip install 'styleloom[faces]'; or give --box, --align center or a mask"
+        )
 
 
 def _folder() -> Path | None:
@@ -151,6 +154,23 @@ def find(photo: Tensor, least: int = LEAST) -> list[Face]:
     landmarks = landmarks[chosen] * back
     corners = (boxes * back.repeat(2)).tolist()
     return [Face(float(s), tuple(box), points) for s, box, points in zip(scores, corners, landmarks, strict=True)]
+
+
+def faces_mask(photo: Tensor) -> Tensor | None:
+    """Where the faces of a photograph [1, 3, H, W] are, from brow to chin: [1, 1, H, W], soft at the border; None without a face.
+
+    Raises:
+        StyleLoomError: the detector is not installed.
+    """
+    check_detector()
+    height, width = photo.shape[-2:]
+    y, x = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
+    mask = torch.zeros(height, width)
+    for face in find(photo):
+        left, top, right, bottom = face.box
+        radius = (((2 * x - left - right) / (right - left)) ** 2 + ((2 * y - top - bottom) / (bottom - top)) ** 2).sqrt()
+        mask = torch.maximum(mask, ((EDGE - radius) / (EDGE - 1)).clamp(0, 1))
+    return mask[None, None] if bool(mask.any()) else None
 
 
 def _proposals(x: Tensor, least: int) -> Tensor:

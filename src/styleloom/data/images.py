@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -87,7 +87,7 @@ def read(
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         reason = "not an image that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
         raise StyleLoomError(f"cannot read {label}: {reason}; wanted {', '.join(READABLE)}") from error
-    image = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
+    image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))[None]
     return (image * 255).round().to(torch.uint8) if as_bytes and image.is_floating_point() else image
 
 
@@ -115,7 +115,8 @@ def opened(path: str | Path | BinaryIO) -> Image.Image:
 def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0) -> np.ndarray:
     """A float32 array [H, W, 3] in [0, 1] of an opened image; with ``as_bytes``, 8-bit numbers where it has only those."""
     profile = file.info.get("icc_profile")
-    image = ImageOps.exif_transpose(file)
+    ImageOps.exif_transpose(file, in_place=True)  # of a large image a copy counts
+    image = file
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = np.array(image, dtype=np.float32)
         if not np.isfinite(grey).all():
@@ -133,7 +134,7 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
     color = _to_srgb(color, profile)
     if alpha is None and as_bytes:
-        return np.array(color)
+        return np.asarray(color)
     array = np.asarray(color, dtype=np.float32) / 255
     if alpha is None:
         return array
@@ -169,7 +170,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             converted = None  # a broken profile is common and harmless: the numbers are taken as sRGB
         if converted is not None:
             return converted
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def check_writable(path: str | Path) -> Path:
@@ -266,6 +267,29 @@ def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     return F.interpolate(image, tuple(size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+
+BAND = 256  # rows at a time
+
+
+def reduce(image: Tensor, size: Sequence[int]) -> Tensor:
+    """:func:`resize` of images [N, C, h, w] in [0, 1] or of bytes, as floats, a band of rows at a time: little memory."""
+    cubic: dict[str, Any] = dict(mode="bicubic", antialias=True)
+    bands = [F.interpolate(floats(band), (band.shape[2], size[1]), **cubic) for band in image.split(BAND, 2)]
+    return F.interpolate(torch.cat(bands, 2), tuple(size), **cubic).clamp(0, 1)
+
+
+def enlarged(image: Tensor, size: Sequence[int]) -> Iterator[tuple[slice, Tensor]]:
+    """:func:`resize` of images [N, C, h, w] in [0, 1] to a larger size, a band of rows at a time, and which rows they are."""
+    height = image.shape[2]
+    wide = F.interpolate(image, (height, size[1]), mode="bicubic", antialias=True)
+    unit = torch.eye(height, dtype=image.dtype, device=image.device)
+    weights = F.interpolate(unit[None, None], (size[0], height), mode="bicubic", antialias=True)[0, 0]  # of the rows of each row
+    for start in range(0, size[0], BAND):
+        rows = slice(start, start + BAND)
+        used = weights[rows].any(0).nonzero()[[0, -1], 0].tolist()
+        among = slice(used[0], used[1] + 1)
+        yield rows, (weights[rows, among] @ wide[..., among, :]).clamp(0, 1)
 
 
 def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:

@@ -108,19 +108,16 @@ def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tens
     Returns:
         [N, 3, H, W], as ``content``.
     """
-    size = tuple(content.shape[-2:])
-    results = []
-    for image in content.split(1):
-        reduced = images.fitted_size(image, config.stroke_size)
-        small = torch.cat([like(images.resize(floats(each), reduced), image) for each in image.split(1, 1)], 1)
-        painted = floats(paint_small(small))
-        detail = images.luma(image)
-        detail -= images.resize(images.resize(detail, reduced), size)
-        result = torch.empty_like(image)
-        for channel, into in zip(painted.split(1, 1), result.split(1, 1), strict=True):  # a float of every pixel, not three
-            into.copy_(like(images.resize(channel, size).add_(detail, alpha=DETAIL), image))
-        results.append(result)
-    return torch.cat(results)
+    result = torch.empty_like(content)
+    for image, into in zip(content.split(1), result.split(1), strict=True):
+        reduced = images.reduce(image, images.fitted_size(image, config.stroke_size))
+        painted = floats(paint_small(like(reduced, image)))
+        # What the photograph has of detail is what its reduced copy has not.
+        coarse = torch.cat([painted, images.luma(reduced)], 1)
+        for rows, band in images.enlarged(coarse, image.shape[-2:]):
+            detail = images.luma(image[..., rows, :]) - band[:, 3:]
+            into[..., rows, :] = like(band[:, :3].add_(detail, alpha=DETAIL), image)
+    return result
 
 
 def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1.0) -> Tensor:

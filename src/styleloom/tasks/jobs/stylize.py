@@ -14,7 +14,8 @@ from torch import Tensor
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
-from styleloom.data import images, video
+from styleloom.data import faces, images, video
+from styleloom.data import masks as shapes
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.layers import placed
@@ -25,6 +26,7 @@ from styleloom.tasks import stylize as api
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
 from .inputs import Source, find, find_all, open_image, open_mask, open_style, targets_of
 
+FACES = "faces"
 Paint = Callable[[Tensor], Tensor]
 
 
@@ -60,7 +62,8 @@ def stylize(
         preset: where the settings start from.
         weights: share of each style.
         mask: a grey image for each style, white where it is painted; one serves two styles.
-        content_mask: a grey image, white where the photograph is to stay recognizable, as on faces; for gatys.
+        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a grey image,
+            white there, or a shape: box:left,top,right,bottom, ellipse:x,y,half width,half height.
         start: image to start from, for gatys.
         preview_every: write the image so far every so many steps, for gatys.
         batch: images of one size that are painted at once, in one pass.
@@ -97,17 +100,17 @@ def stylize(
         styles += open_style(each, max_pixels, device)
     masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
     init = open_image(start, max_pixels).to(device) if start else None
-    kept = open_mask(content_mask, max_pixels).to(device) if content_mask else None
+    keep = _keeper(content_mask or None, max_pixels)
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
     read: list[Source] = [*contents, *(path for each in several if isinstance(each, str | Path) for path in _files(each, named))]
-    read += [*(mask or ()), *(each for each in (start, content_mask) if each)]
+    read += [*(mask or ()), *(each for each in (start, content_mask) if each and Path(each).is_file())]
     if method == "gatys":
-        options |= dict(init=init, content_mask=kept, features=load_features(config.features, pooling=config.pooling))
+        options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:
                 yield from one_by_one(
-                    item, lambda item: _descend(item, styles, config, preview_every, max_pixels, device, options, output)
+                    item, lambda item: _descend(item, styles, config, keep, preview_every, max_pixels, device, options, output)
                 )
 
     else:
@@ -130,13 +133,15 @@ def stylize(
             asdict(config),
             asdict(output),
             weights,
+            str(content_mask),
             smooth if is_video else 0,
             [each for each in styles if isinstance(each, str)],
             tensors=[
                 *(each for each in styles if isinstance(each, Tensor)),
                 *(masks or []),
-                *(each for each in (init, kept) if each is not None),
+                *([init] if init is not None else []),
             ],
+            files=[content_mask] if content_mask else [],
         ),
         folder=folder,
         sources=read,
@@ -158,6 +163,19 @@ def software(verb: str) -> str:
     return f"StyleLoom {__version__} {verb}"
 
 
+def _keeper(content_mask: Source | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
+    """What tells where a photograph [1, 3, H, W] is to stay recognizable: [1, 1, H, W], or None where that is nowhere."""
+    if content_mask is None:
+        return lambda photo: None
+    if content_mask == FACES:
+        faces.check_detector()
+        return faces.faces_mask
+    if shapes.is_shape(content_mask):
+        return lambda photo: shapes.shape_mask(str(content_mask), photo.shape[3], photo.shape[2])
+    mask = open_mask(content_mask, max_pixels)
+    return lambda photo: mask
+
+
 def state_of(target: Path) -> Path:
     """The file that an unfinished descent is kept in."""
     return target.with_name(f"{target.name}.state")
@@ -175,6 +193,7 @@ def _descend(
     item: Item,
     styles: list[Tensor],
     config: gatys.Config,
+    keep: Callable[[Tensor], Tensor | None],
     preview_every: int,
     max_pixels: int,
     device: torch.device,
@@ -185,6 +204,8 @@ def _descend(
     (target,) = item.targets
     photo = open_image(item.name, max_pixels).to(device)
     state = state_of(target)
+    kept = keep(photo)
+    kept = None if kept is None else kept.to(photo)
     step: gatys.Step | None = None
     alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
 
@@ -194,7 +215,7 @@ def _descend(
 
     def steps() -> Iterator[Progress]:
         nonlocal step
-        for step in gatys.steps(photo, styles, config, state=state, **options):
+        for step in gatys.steps(photo, styles, config, state=state, content_mask=kept, **options):
             if preview_every and step.index % preview_every == 0:
                 write(step.image)
             yield step
