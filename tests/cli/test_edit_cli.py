@@ -1,6 +1,7 @@
 """Photographs, latents and seeds edited from the command line; what it refuses, in one line."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,13 @@ def test_directions(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (
         run("directions", "fit", model, "-o", tmp_path / "two.safetensors", "--labels", tmp_path / "two", "--device", "cpu") == 0
     )
-    assert list(directions.load(tmp_path / "two.safetensors")) == ["light"]
+    (tmp_path / "two" / "light" / "cut.png").write_bytes(b"\x89PNG\r\n")
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "two")
+    arguments = ("-o", tmp_path / "zipped.safetensors", "--labels", tmp_path / "zipped.zip", "--device", "cpu")
+    assert run("directions", "fit", model, *arguments) == 0
+    assert "passed over" in capsys.readouterr().err
+    made = [directions.load(tmp_path / f"{name}.safetensors") for name in ("two", "zipped")]
+    assert list(made[0]) == list(made[1]) == ["light"] and torch.equal(made[0]["light"].vector, made[1]["light"].vector)
     capsys.readouterr()
     assert run("directions", "show", model, "--directions", home / "d.safetensors", "--json", "--device", "cpu") == 0
     assert set(outcome(capsys)["directions"]) == {"pc0", "pc1", "pc2"}
@@ -175,6 +182,7 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
     images.write(torch.ones(1, 3, 60, 100), tmp_path / "white.png")
     np.savez(tmp_path / "two.npz", w=np.zeros((2, 8, 8), dtype=np.float32))
     (tmp_path / "one" / "a").mkdir(parents=True)
+    images.write(torch.rand(1, 3, 32, 32), tmp_path / "one" / "a" / "0.png")
     known = ["--directions", home / "d.safetensors", "--direction", "pc0=1"]
     for arguments, message in (
         (("edit", model, tmp_path / "alien.safetensors", "-o", out, *known), "holds latents of another generator"),
@@ -207,7 +215,7 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
         (("directions", "fit", model, "-o", tmp_path / "d.safetensors"), "interfacegan needs --labels or --labeller"),
         (
             ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labels", tmp_path / "one"),
-            "has 1 folders; wanted two",
+            "has 1 classes; wanted two",
         ),
         (
             ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--method", "sefa", "--labels", "x"),

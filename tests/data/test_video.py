@@ -143,7 +143,7 @@ def test_flicker_is_taken_away(tmp_path: Path) -> None:
 
 
 def test_where_the_motion_cannot_be_followed_nothing_is_mixed() -> None:
-    steady = video._Steady(0.9)
+    steady = video.Steady(0.9)
     black, white = torch.zeros(1, 3, 40, 40, dtype=torch.uint8), torch.full((1, 3, 40, 40), 255, dtype=torch.uint8)
     steady(black, black)
     assert floats(steady(white, white)).min() > 0.99  # a cut

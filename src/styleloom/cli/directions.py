@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from styleloom.core.checkpoint import check_model_path
@@ -55,7 +54,7 @@ def fit(
         out: file of directions to write (.safetensors).
         method: interfacegan (from labels), least-squares (from a network that tells attributes), ganspace (principal
             components), sefa (eigenvectors of the affine maps), or import (files of InterFaceGAN and GANSpace).
-        labels: for interfacegan: a folder of two folders of photographs, which are inverted, or a CSV of seeds or files of
+        labels: for interfacegan: a folder or zip of two folders of photographs, which are inverted, or a CSV of seeds or files of
             latents in its first column and numbers, a column a label, in the others.
         labeller: for interfacegan and least-squares: a network that tells attributes, as toonfaces-attributes.
         name: labels or attributes to take; all by default. May be given several times.
@@ -132,17 +131,18 @@ def _found(
 
 
 def _labelled(report: Report, generator: Generator, source: Path) -> tuple[Tensor, dict[str, Tensor]]:
-    """Latents [N, num_ws, w_dim] and numbers [N] by label, from a folder of two classes or a CSV."""
-    if source.is_dir():
-        classes, files = tasks.two_classes(source)
-        loop = tasks.inverted(generator, files)
-        *_, last = report.watch(loop, "inverting")
-        return last.ws, {classes[1]: torch.tensor([float(index) for index, _ in files])}
+    """Latents [N, num_ws, w_dim] and numbers [N] by label, from two classes of images or a CSV."""
+    if source.is_dir() or source.suffix.lower() == ".zip":
+        dataset = tasks.two_classes(source, generator.resolution)
+        *_, last = report.watch(tasks.inverted(generator, dataset), "inverting")
+        for name, reason in dataset.damaged.items():
+            report.say(f"passed over {name}: {reason}")
+        return last.ws, {dataset.classes[1]: last.labels}
     try:
         with source.open(newline="") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StyleLoomError(f"cannot read {source}: wanted a folder of two folders, or a CSV with a header") from error
+        raise StyleLoomError(f"cannot read {source}: wanted two folders in a folder or zip, or a CSV with a header") from error
     return tasks.from_table(generator, rows, source)
 
 

@@ -28,7 +28,7 @@ def stylize(
     start: str | None = None,
     preview_every: int = 0,
     batch: int = 8,
-    smooth: float = 0.6,
+    smooth: float = 0.7,
     max_pixels: int = images.MAX_PIXELS,
     settings: Annotated[dict[str, Any], gatys.Config, ghiasi.Config, adain.Config, dumoulin.Config],
     output: Output,

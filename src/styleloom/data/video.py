@@ -54,7 +54,7 @@ def check_video(path: str | Path) -> Path:
 
 
 def repaint(
-    source: str | Path, out: str | Path, paint: Callable[[Tensor], Tensor], *, smooth: float = 0.6, batch: int = 8
+    source: str | Path, out: str | Path, paint: Callable[[Tensor], Tensor], *, smooth: float = 0.7, batch: int = 8
 ) -> Iterator[Progress]:
     """Paint a video frame by frame, with its timing and its sound; a generator of the progress, frame by frame.
 
@@ -88,7 +88,7 @@ def repaint(
         rate = round(reader.streams.video[0].average_rate or 24)
         kind: Any = _GifWriter(beside, rate) if gif else _Writer(av, beside, FORMATS[out.suffix.lower()], reader, source)
         writer = stack.enter_context(kind)
-        steady = _Steady(smooth)
+        steady = Steady(smooth)
         total = reader.streams.video[0].frames
         try:
             for several in _chunks(frames, batch):
@@ -286,7 +286,7 @@ class _GifWriter:
             images.write_gif(self.frames, self.path, rate=self.rate)
 
 
-class _Steady:
+class Steady:
     """Mixes each painted frame with the one before it, moved along the optical flow, where that is to be trusted."""
 
     def __init__(self, strength: float) -> None:

@@ -86,7 +86,7 @@ class Aligner:
             largest = max(detected, key=lambda each: each.size)
             return Aligned(landmark_frame(largest.landmarks, self.wanted(), width, height), "face")
         if self.way == "face":
-            raise StyleLoomError("no face was detected; say where it is with --box left,top,right,bottom or --landmarks")
+            raise StyleLoomError("no face was found; say where it is with --box left,top,right,bottom or --landmarks")
         return Aligned(center_frame(width, height), "center")
 
     def wanted(self) -> Tensor:

@@ -17,6 +17,7 @@ from styleloom.core.files import replacing
 from styleloom.core.progress import Progress
 from styleloom.core.settings import Range
 from styleloom.data import images
+from styleloom.data.datasets import SquareImages
 from styleloom.nn.attributes import Labeller
 from styleloom.nn.generator import Generator, to_image
 from styleloom.papers import directions as papers
@@ -91,48 +92,54 @@ def from_labeller(
     return {name: each.in_layers(layers) for name, each in found.items()} if layers else found
 
 
-def two_classes(folder: Path) -> tuple[list[str], list[tuple[int, str]]]:
-    """The names of two folders within one, and their images, each with the place of its folder.
-
-    Raises:
-        StyleLoomError: not two folders, or an empty one.
-    """
-    from .jobs.inputs import find
-
-    classes = sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith((".", "__")))
-    if len(classes) != 2:
-        raise StyleLoomError(f"{folder} has {len(classes)} folders; wanted two, one without and one with what is looked for")
-    return classes, [(index, path) for index, name in enumerate(classes) for path in find(folder / name)]
-
-
 @dataclass(frozen=True)
 class Inverted(Progress):
     """Progress of :func:`inverted`.
 
     Attributes:
         ws: [N, num_ws, w_dim] so far.
+        labels: [N], of each image 0 or 1.
     """
 
     ws: Tensor = field(default_factory=lambda: torch.empty(0))
+    labels: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-def inverted(generator: Generator, files: Sequence[tuple[int, str]], *, num_steps: int = 20) -> Iterator[Inverted]:
-    """The latents of images, by the learned optimizer where there is one; squares in their middles.
+def two_classes(source: Path, side: int) -> SquareImages:
+    """The images of a folder or zip that has two folders, one without and one with what is looked for.
 
     Raises:
-        StyleLoomError: an image that cannot be read.
+        StyleLoomError: not two folders, or no images.
+    """
+    dataset = SquareImages(source, side, conditional=True)
+    if len(dataset.classes) != 2:
+        raise StyleLoomError(f"{source} has {len(dataset.classes)} classes; wanted two folders, one without and one with it")
+    return dataset
+
+
+def inverted(generator: Generator, dataset: SquareImages, *, num_steps: int = 20) -> Iterator[Inverted]:
+    """The latents and labels of images, by the learned optimizer where there is one; damaged ones are left out.
+
+    Raises:
+        StyleLoomError: not an image can be read.
     """
     began = time.perf_counter()
-    tools = inversion.tools_of(generator)
-    parts: list[Tensor] = []
-    batch = 16
-    for start in range(0, len(files), batch):
-        group = [images.read(path) for _, path in files[start : start + batch]]
-        targets = torch.cat([inversion.framed(image, generator.resolution) for image in group])
-        *_, last = inversion.steps(generator, targets, inversion.configure(num_steps=num_steps), tools)
-        parts.append(last.ws)
-        done = min(start + batch, len(files))
-        yield Inverted(done, len(files), {}, time.perf_counter() - began, torch.cat(parts))
+    tools, config = inversion.tools_of(generator), inversion.configure(num_steps=num_steps)
+    parts, labels = list[Tensor](), list[int]()
+    for start in range(0, len(dataset), config.batch):
+        indices = range(start, min(start + config.batch, len(dataset)))
+        readable = [(index, image) for index in indices if (image := dataset.read(index)) is not None]
+        if readable:
+            targets = torch.stack([image for _, image in readable])
+            *_, last = inversion.steps(generator, targets, config, tools)
+            parts.append(last.ws)
+            labels += [dataset.labels[index] for index, _ in readable]
+        if not parts:
+            continue
+        seconds = time.perf_counter() - began
+        yield Inverted(indices.stop, len(dataset), {}, seconds, torch.cat(parts), torch.tensor(labels, dtype=torch.float32))
+    if not parts:
+        raise dataset.images.unreadable()
 
 
 def from_table(generator: Generator, rows: Sequence[Sequence[str]], source: Path) -> tuple[Tensor, dict[str, Tensor]]:

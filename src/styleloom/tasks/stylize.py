@@ -173,7 +173,7 @@ def stylize_video(
     style: Tensor | str | Sequence[Tensor] | Sequence[str],
     method: str = "ghiasi",
     *,
-    smooth: float = 0.6,
+    smooth: float = 0.7,
     weights: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[Progress]:

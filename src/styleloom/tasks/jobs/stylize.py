@@ -43,7 +43,7 @@ def stylize(
     start: Source | None = None,
     preview_every: int = 0,
     batch: int = 8,
-    smooth: float = 0.6,
+    smooth: float = 0.7,
     max_pixels: int = images.MAX_PIXELS,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
