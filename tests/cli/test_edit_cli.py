@@ -95,6 +95,43 @@ def test_express_cross_and_morph(home: Path, tmp_path: Path, capsys: pytest.Capt
     assert (tmp_path / "way.gif").stat().st_size > 0
 
 
+def test_an_edit_is_confined_to_a_mask(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = images.read(home / "photo.png")
+    edit = [
+        "edit",
+        home / "g.safetensors",
+        home / "photo.png",
+        "--directions",
+        home / "d.safetensors",
+        "--direction",
+        "pc0=2",
+        *SMALL,
+    ]
+    drawn = torch.zeros(1, 3, 60, 100)
+    drawn[..., 20:40, 40:60] = 1
+    images.write(drawn, tmp_path / "mask.png")
+    whole = tmp_path / "whole.png"
+    assert run(*edit, "-o", whole) == 0
+    for name, mask in (("shape", "box:40,20,60,40"), ("file", tmp_path / "mask.png")):
+        out = tmp_path / f"{name}.png"
+        assert run(*edit, "-o", out, "--mask", mask) == 0
+        made = images.read(out)
+        outside = torch.ones(60, 100, dtype=torch.bool)
+        outside[20:40, 40:60] = False
+        assert torch.equal(made[..., outside], before[..., outside])
+        assert torch.equal(made[..., 26:34, 46:54], images.read(whole)[..., 26:34, 46:54])
+        assert not torch.equal(made[..., 26:34, 46:54], before[..., 26:34, 46:54])
+    capsys.readouterr()
+    for more, message in (
+        (["--mask", "box:0,0,1"], "is no shape"),
+        (["--mask", tmp_path / "none.png"], "no such image"),
+        (["--mask", "box:0,0,100,60"], "covers everything"),
+        (["--mask", "box:0,0,9,9", "--paste", "none"], "leave one out"),
+    ):
+        assert run(*edit, "-o", tmp_path / "x.png", *more) == 2
+        assert message in capsys.readouterr().err and not (tmp_path / "x.png").exists()
+
+
 def test_inpaint_leaves_the_rest(home: Path, tmp_path: Path) -> None:
     before = images.read(home / "photo.png")
     common = ["inpaint", home / "g.safetensors", home / "photo.png", *SMALL]

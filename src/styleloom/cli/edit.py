@@ -8,7 +8,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, video
 from styleloom.data.output import Output
 from styleloom.tasks import jobs
-from styleloom.tasks.jobs import Finished, ItemDone, Opening
+from styleloom.tasks.jobs import Finished, ItemDone, Opening, Pasting
 
 from .options import Common, Existing
 from .report import Report
@@ -49,8 +49,7 @@ def edit(
     directions: list[str] = [],  # noqa: B006
     layers: str = "all",
     psi: float = 1.0,
-    paste: str = "difference",
-    beside: bool = False,
+    pasting: Pasting,
     opening: Opening,
     output: Output,
     existing: Existing,
@@ -70,13 +69,10 @@ def edit(
         directions: files of further directions; may be given several times.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
-        paste: difference adds to the photograph what changed, so that its own detail stays; whole replaces the face; none writes
-            the generator's image.
-        beside: write what was and what became of it side by side.
     """
     report = Report(common)
     events = jobs.edit(
-        model, source, changes_of(direction), out=out, directions=directions, layers=layers, psi=psi, paste=paste, beside=beside,
+        model, source, changes_of(direction), out=out, directions=directions, layers=layers, psi=psi, pasting=pasting,
         opening=opening, output=output, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     report.follow(events, _told, _count)
@@ -91,8 +87,7 @@ def express(
     expressive: str,
     strength: float = 1.0,
     layers: str = "all",
-    paste: str = "difference",
-    beside: bool = False,
+    pasting: Pasting,
     opening: Opening,
     output: Output,
     existing: Existing,
@@ -108,12 +103,10 @@ def express(
         expressive: the same face with it.
         strength: 0 changes nothing, 1 is the whole difference.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
-        paste: difference, whole or none, as in "styleloom edit".
-        beside: write what was and what became of it side by side.
     """
     report = Report(common)
     events = jobs.express(
-        model, source, neutral, expressive, out=out, strength=strength, layers=layers, paste=paste, beside=beside,
+        model, source, neutral, expressive, out=out, strength=strength, layers=layers, pasting=pasting,
         opening=opening, output=output, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     report.follow(events, _told, _count)

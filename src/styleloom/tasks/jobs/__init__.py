@@ -1,7 +1,7 @@
 """Many files in, events out: ``for event in styleloom.jobs.stylize("photos/", style, out="painted/"): ...``."""
 
 from .align import align
-from .edit import cross, edit, express
+from .edit import Pasting, cross, edit, express
 from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, Started, run
 from .generate import evaluate, generate
 from .invert import invert
@@ -13,6 +13,6 @@ from .subjects import Opening
 from .translate import translate
 
 __all__ = [
-    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "Opening", "Progressed", "Started", "align", "cross", "edit",
-    "evaluate", "express", "generate", "inpaint", "invert", "morph", "prepare", "run", "stylize", "translate", "upscale",
+    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "Opening", "Pasting", "Progressed", "Started", "align", "cross",
+    "edit", "evaluate", "express", "generate", "inpaint", "invert", "morph", "prepare", "run", "stylize", "translate", "upscale",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,20 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data import images
+from styleloom.data.frames import Frame
+from styleloom.data.masks import blend, check_mask, feathered, is_shape
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.generator import Generator
 from styleloom.papers import pti
 from styleloom.papers.directions import Direction
+from styleloom.papers.local_edit import FEATHER
 from styleloom.tasks import edit as editing
 from styleloom.tasks.generate import layer_range
 from styleloom.tasks.latents import save_latents
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, check_output_folder
+from .inputs import Region, Source, check_output_folder, open_region
 from .stylize import software
 from .subjects import OPENING, Opening, Studio, Subject, names_of, open_studio, opened, rendered, stem_of
 
@@ -32,6 +35,45 @@ PASTES = ("difference", "whole", "none")
 PRIOR_WEIGHT = 0.02  # of inversions of which only what an edit changes is put back: cleaner edits, at 2 dB
 Move = Callable[[Subject], Tensor]
 """A subject to its new ws."""
+
+
+@dataclass(frozen=True)
+class Pasting:
+    """How what was edited is put back into a photograph.
+
+    Args:
+        paste: "difference" adds to the photograph what changed, so that its own detail stays; "whole" replaces the face; "none"
+            writes the generator's image.
+        mask: change the photograph only there: an image, white there, or a shape in pixels of the photograph:
+            box:left,top,right,bottom, ellipse:x,y,half width,half height, polygon:x,y,x,y,...
+        beside: write what was and what became of it side by side.
+    """
+
+    paste: str = "difference"
+    mask: str | None = None
+    beside: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("paste", self.paste, PASTES)
+        if self.mask is not None and self.paste == "none":
+            raise StyleLoomError("a mask says where a photograph changes, and paste none writes no photograph; leave one out")
+
+    @property
+    def prior_weight(self) -> float:
+        """Of the inversion: where only what changes is put back, edits are to be clean."""
+        return PRIOR_WEIGHT if self.paste == "difference" else 0.0
+
+    def __call__(self, photo: Tensor, frame: Frame, image: Tensor, before: Tensor, region: Region | None) -> Tensor:
+        """The photograph [1, 3, H, W] with an edited image in its frame, that was ``before`` when it was inverted."""
+        pasted = frame.paste(photo, image, instead_of=before if self.paste == "difference" else None)
+        if region is None:
+            return pasted
+        mask = region((photo.shape[-2], photo.shape[-1]))
+        check_mask(mask)
+        return blend(photo, pasted, feathered(mask, FEATHER * frame.side))
+
+
+PASTING = Pasting()
 
 
 def edit(
@@ -43,8 +85,7 @@ def edit(
     directions: Sequence[Source] = (),
     layers: str = "all",
     psi: float = 1.0,
-    paste: str = "difference",
-    beside: bool = False,
+    pasting: Pasting = PASTING,
     opening: Opening = OPENING,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
@@ -61,9 +102,7 @@ def edit(
         directions: files of further directions.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
-        paste: "difference" adds to the photograph what changed, so that its own detail stays; "whole" replaces the face;
-            "none" writes the generator's image.
-        beside: write what was and what became of it side by side, instead.
+        pasting: how it is put back, see :class:`Pasting`.
         opening: see :class:`Opening`.
         output: how images are written.
         device: where it is computed.
@@ -76,7 +115,7 @@ def edit(
     Raises:
         StyleLoomError: no such model or direction, or outputs that cannot be.
     """
-    studio = open_studio(model, opening, device, PRIOR_WEIGHT if paste == "difference" else 0.0)
+    studio = open_studio(model, opening, device, pasting.prior_weight)
     known = editing.directions_of(studio.generator, directions)
     options: dict[str, Any] = dict(layers=layers, truncation_psi=psi, directions=known)
     asked: dict[Direction | str, float] = {name: strength for name, strength in changes.items()}  # noqa: C416 (wider keys)
@@ -90,7 +129,7 @@ def edit(
     tensors = [known[name].vector for name in changes]
     settings = (dict(changes), layers, psi)
     yield from _edited(
-        "edit", studio, sources, lambda: _constant(move), out, paste, beside, output, settings, tensors,
+        "edit", studio, sources, lambda: _constant(move), out, pasting, output, settings, tensors,
         read=directions, overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
@@ -104,8 +143,7 @@ def express(
     out: Source,
     strength: float = 1.0,
     layers: str = "all",
-    paste: str = "difference",
-    beside: bool = False,
+    pasting: Pasting = PASTING,
     opening: Opening = OPENING,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
@@ -121,7 +159,7 @@ def express(
         out: an image for one source, or a folder.
         strength: 0 changes nothing.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
-        paste, beside, opening, output, device, overwrite, skip_existing: see :func:`edit`.
+        pasting, opening, output, device, overwrite, skip_existing: see :func:`edit`.
 
     Yields:
         :class:`~styleloom.tasks.jobs.engine.Event`.
@@ -129,7 +167,7 @@ def express(
     Raises:
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
-    studio = open_studio(model, opening, device, PRIOR_WEIGHT if paste == "difference" else 0.0)
+    studio = open_studio(model, opening, device, pasting.prior_weight)
     layer_range(layers, studio.generator.num_ws)
 
     def prepare() -> Coroutine[Event, None, Move]:
@@ -139,7 +177,7 @@ def express(
 
     pair = [str(neutral), str(expressive)]
     yield from _edited(
-        "express", studio, sources, prepare, out, paste, beside, output, (pair, strength, layers), [],
+        "express", studio, sources, prepare, out, pasting, output, (pair, strength, layers), [],
         read=pair, overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
@@ -188,7 +226,7 @@ def cross(
         return lambda subject: editing.cross(studio.generator, subject.ws, other.ws, layers)
 
     yield from _edited(
-        "cross", studio, sources, prepare, out, "none", beside, output, (str(style), layers, sheet), [],
+        "cross", studio, sources, prepare, out, Pasting("none", beside=beside), output, (str(style), layers, sheet), [],
         read=[str(style)], overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
@@ -204,8 +242,7 @@ def _edited(
     sources: Source | Sequence[Source],
     prepare: Callable[[], Coroutine[Event, None, Move]],
     out: Source,
-    paste: str,
-    beside: bool,
+    pasting: Pasting,
     output: Output,
     settings: Any,
     tensors: Sequence[Tensor],
@@ -215,8 +252,9 @@ def _edited(
     skip_existing: bool,
 ) -> Iterator[Event]:
     """The job of a change of latents that is the same for each source."""
-    check_choice("paste", paste, PASTES)
     out = Path(out)
+    region = open_region(pasting.mask, studio.opening.max_pixels) if pasting.mask is not None else None
+    masks = [pasting.mask] if pasting.mask is not None and not is_shape(pasting.mask) else []
     names = names_of(sources)
     if not names:
         raise StyleLoomError("nothing to edit; give photographs, files of latents or seeds")
@@ -247,7 +285,7 @@ def _edited(
                     generator = tuned.generator or generator
                 item = items_of[each.name]
                 ws = move(each)
-                image = _result(generator, each, ws, paste, beside)
+                image = _result(generator, each, ws, pasting, region)
                 source = each.name if each.photo is not None else None
                 write_output(image, item.targets[0], output, source=source, software=software(verb))
                 if len(item.targets) > 1:
@@ -271,11 +309,12 @@ def _edited(
         verb,
         items,
         work,
-        settings=digest(settings, paste, beside, asdict(output), studio.digest, tensors=tensors),
+        settings=digest(settings, asdict(pasting), asdict(output), studio.digest, tensors=tensors, files=masks),
         folder=None if one else out,
         sources=[
             *(name for name in names if not name.isdigit()),
             *(each for each in read if not str(each).isdigit()),
+            *masks,
             *studio.read,
         ],
         summary=lambda done: dict(out=str(out), count=len(done)),
@@ -283,15 +322,14 @@ def _edited(
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
 
-def _result(generator: Generator, subject: Subject, ws: Tensor, paste: str, beside: bool) -> Tensor:
+def _result(generator: Generator, subject: Subject, ws: Tensor, pasting: Pasting, region: Region | None) -> Tensor:
     """What is written of a subject and its new latents."""
     noise = [each.expand(len(ws), -1, -1, -1) for each in subject.noise]
     image = rendered(generator, ws, noise)
     if len(ws) > 1:
         return images.grid([image])
-    photo, frame = subject.photo, subject.frame
-    before = subject.target
-    if photo is not None and frame is not None and paste != "none":
-        base = rendered(generator, subject.ws, subject.noise) if paste == "difference" else None
-        before, image = photo, frame.paste(photo, image, instead_of=base)
-    return images.grid([torch.cat([before.cpu(), image])]) if beside else image
+    before, photo = subject.target, subject.photo
+    if photo is not None and subject.frame is not None and pasting.paste != "none":
+        image = pasting(photo, subject.frame, image, rendered(generator, subject.ws, subject.noise), region)
+        before = photo
+    return images.grid([torch.cat([before.cpu(), image])]) if pasting.beside else image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from glob import glob
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.data import bundled as samples
 from styleloom.data import images
 from styleloom.data.datasets import is_image
+from styleloom.data.masks import is_shape, shape_mask
 from styleloom.data.output import DEFAULT, Output
 
 Source = str | Path
@@ -58,6 +59,22 @@ def open_image(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bo
 def open_mask(source: Source, max_pixels: int = images.MAX_PIXELS) -> Tensor:
     """A mask [1, 1, H, W] from the brightness of an image: white is 1, black and transparent are 0."""
     return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
+
+
+Region = Callable[[tuple[int, int]], Tensor]
+"""(H, W) to a mask [1, 1, H, W]."""
+
+
+def open_region(source: Source, max_pixels: int = images.MAX_PIXELS) -> Region:
+    """A mask of whatever size a photograph has: an image, which is resized, or a shape in pixels of the photograph.
+
+    Raises:
+        StyleLoomError: no such image; of a shape, when it is drawn.
+    """
+    if is_shape(source):
+        return lambda size: shape_mask(str(source), size[1], size[0])
+    mask = open_mask(source, max_pixels)
+    return lambda size: images.resize(mask, size)
 
 
 def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.data import images
 from styleloom.data.frames import Frame
-from styleloom.data.masks import blend, check_mask, feathered, is_shape, shape_mask
+from styleloom.data.masks import blend, check_mask, feathered, is_shape
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.generator import Generator
@@ -23,7 +22,7 @@ from styleloom.tasks import local_edit as editing
 from styleloom.tasks.invert import framed
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, find_all, open_image, open_mask, targets_of
+from .inputs import Source, find_all, open_image, open_region, targets_of
 from .stylize import software
 from .subjects import OPENING, Opening, cropped, open_studio
 
@@ -84,16 +83,15 @@ def inpaint(
     generator = studio.generator
     side = generator.resolution
     config = editing.configure(num_steps=opening.num_steps, noise_steps=opening.noise_steps)
-    drawn = None if mask is None or is_shape(mask) else open_mask(mask, opening.max_pixels)
+    region_of = open_region(mask, opening.max_pixels) if mask is not None else None
     second = open_image(other, opening.max_pixels) if other is not None else None
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
     def target_of(photo: Tensor, frame: Frame) -> tuple[Target, Tensor | None]:
         """What is asked for, and the mask in the photograph."""
-        size = (photo.shape[-2], photo.shape[-1])
         region = None
-        if mask is not None:
-            region = shape_mask(str(mask), size[1], size[0]) if drawn is None else images.resize(drawn, size)
+        if region_of is not None:
+            region = region_of((photo.shape[-2], photo.shape[-1]))
             check_mask(region)
         crop = cropped(photo, frame, side)
         inside = (cropped(region, frame, side) >= 0.5).float() if region is not None else None
@@ -136,10 +134,9 @@ def inpaint(
             values = dict(framed=aligned.how, size=f"{image.shape[3]} x {image.shape[2]}")
             yield ItemDone(item.name, (str(item.targets[0]),), round(time.perf_counter() - mark, 3), values)
 
-    tensors = [each for each in (drawn, second) if each is not None]
-    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), studio.digest, tensors=tensors)
-    read = [*sources, *(each for each in (other, None if drawn is None else mask) if each is not None)]
-    read += studio.read
+    files = [each for each in (other, mask) if each is not None and not is_shape(each)]
+    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), studio.digest, files=files)
+    read = [*sources, *files, *studio.read]
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]
     job = Job("inpaint", items, work, settings=settings, folder=folder, sources=read)
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -15,7 +15,6 @@ from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.data import faces, images, video
-from styleloom.data import masks as shapes
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.layers import placed
@@ -24,7 +23,7 @@ from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import stylize as api
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, find, find_all, open_image, open_mask, open_style, targets_of
+from .inputs import Source, find, find_all, open_image, open_mask, open_region, open_style, targets_of
 
 FACES = "faces"
 Paint = Callable[[Tensor], Tensor]
@@ -170,10 +169,8 @@ def _keeper(content_mask: Source | None, max_pixels: int) -> Callable[[Tensor], 
     if content_mask == FACES:
         faces.check_detector()
         return faces.faces_mask
-    if shapes.is_shape(content_mask):
-        return lambda photo: shapes.shape_mask(str(content_mask), photo.shape[3], photo.shape[2])
-    mask = open_mask(content_mask, max_pixels)
-    return lambda photo: mask
+    region = open_region(content_mask, max_pixels)
+    return lambda photo: region((photo.shape[-2], photo.shape[-1]))
 
 
 def state_of(target: Path) -> Path:
