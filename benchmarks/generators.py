@@ -32,6 +32,7 @@ from benchmarks.gatys import processor
 from torch import Tensor
 
 from styleloom.core.memory import keep_memory
+from styleloom.nn.losses import r1_penalty
 from styleloom.papers import stylegan2
 from styleloom.papers.stylegan2 import Discriminator, Generator
 
@@ -113,7 +114,7 @@ def work(variant: dict[str, Any], size: Size) -> dict[str, Callable[[], Any]]:
 
     def r1() -> Tensor:
         images = real.detach().requires_grad_()
-        return stylegan2.r1_penalty(logits_of(images), images).mean()
+        return r1_penalty(logits_of(images), images).mean()
 
     def path() -> Tensor:
         traced = ws[: size.batch // 2].detach().requires_grad_()

@@ -59,7 +59,8 @@ def test_losses_of_the_official_code(oracles: Any) -> None:
     for mode in ("vanilla", "lsgan", "wgangp"):
         for real in (True, False):
             close(gan_loss(D(io["input"]), real, mode)[None], io[f"loss_{mode}_{'real' if real else 'fake'}"])
-    close(10 * gradient_penalty(D, io["input"]).detach()[None], io["gp_real_lambda10"])
+    x = io["input"].requires_grad_(True)
+    close(10 * gradient_penalty(D(x), x).mean().detach()[None], io["gp_real_lambda10"])
 
 
 def learning(path: Path) -> nn.Module:

@@ -33,17 +33,17 @@ def test_a_penalty_on_gradients_goes_through_it() -> None:
     """Its gradient by finite differences, along a random direction."""
     torch.manual_seed(0)
     D = PatchGAN(2, width=3, layers=1, norm="instance").double()
-    x = torch.rand(1, 2, 16, 16, dtype=torch.double)
+    x = torch.rand(1, 2, 16, 16, dtype=torch.double, requires_grad=True)
     weight = D.convs[1].weight
     assert isinstance(weight, torch.Tensor)
-    gradient_penalty(D, x).backward()
+    gradient_penalty(D(x), x).sum().backward()
     assert weight.grad is not None
     direction = torch.randn_like(weight)
     values = []
     for step in (1e-5, -1e-5):
         with torch.no_grad():
             weight += step * direction
-        values.append(gradient_penalty(D, x).item())
+        values.append(gradient_penalty(D(x), x).sum().item())
         with torch.no_grad():
             weight -= step * direction
     assert (values[0] - values[1]) / 2e-5 == pytest.approx((weight.grad * direction).sum().item(), rel=1e-4)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.nn import generator as generators
-from styleloom.nn import resample
+from styleloom.nn import losses, resample
 from styleloom.papers import progan, stylegan, stylegan2
 from styleloom.papers.stylegan2 import architecture as stylegan2_architecture
 
@@ -141,7 +141,7 @@ def test_losses_of_progan() -> None:
     slope = torch.randn(3, 4, 4)
     x = torch.randn(2, 3, 4, 4, requires_grad=True)
     scores = (x * slope).sum((1, 2, 3))[:, None]
-    torch.testing.assert_close(progan.gradient_penalty(scores, x), ((slope.norm() - 1) ** 2).expand(2))
+    torch.testing.assert_close(losses.gradient_penalty(scores, x), ((slope.norm() - 1) ** 2).expand(2))
 
 
 def test_mixing_follows_its_probability() -> None:

@@ -96,6 +96,16 @@ def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
     return between * lengths[0].lerp(lengths[1], share)
 
 
+def truncated(ws: Tensor, w_avg: Tensor, truncation_psi: float, truncation_cutoff: int | None = None) -> Tensor:
+    """Draw ws [N, num_ws, w_dim] to the mean [w_dim], in the first ``truncation_cutoff`` layers, or in all."""
+    cutoff = ws.shape[1] if truncation_cutoff is None else truncation_cutoff
+    if not 0 <= cutoff <= ws.shape[1]:
+        raise StyleLoomError(f"truncation_cutoff is {cutoff}; it must be from 0 to {ws.shape[1]}, the number of layers")
+    if truncation_psi == 1:
+        return ws
+    return torch.cat([w_avg.lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], 1)
+
+
 def mixed_from(first: Tensor, second: Tensor, layer: Tensor) -> Tensor:
     """Style mixing: of ws [N, num_ws, w_dim] the second's from each image's ``layer`` [N] on, the first's below it."""
     index = torch.arange(first.shape[1], device=first.device)

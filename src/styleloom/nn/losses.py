@@ -7,7 +7,6 @@ compares such pairs. A weight map makes it the style of a region.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -216,17 +215,21 @@ def gan_loss(logits: Tensor, real: bool, mode: str = "vanilla") -> Tensor:
     return F.mse_loss(logits, target) if mode == "lsgan" else F.binary_cross_entropy_with_logits(logits, target)
 
 
-def gradient_penalty(discriminator: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Mean of (|gradient of the logits| - 1)^2 at each image (Gulrajani et al. 2017, Eq. 3, without its weight).
+def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """(|dD(x)/dx| - 1)^2 of each image (Gulrajani et al. 2017, Eq. 3, without its weight).
 
     Args:
-        discriminator: to logits.
-        images: [N, C, H, W], real, made or between.
+        logits: of ``images``, [N, ...].
+        images: [N, C, H, W], real, made or between; they need a gradient.
     """
-    images = images.detach().requires_grad_(True)
-    logits = discriminator(images)
-    (gradient,) = torch.autograd.grad(logits, images, torch.ones_like(logits), create_graph=True)
-    return ((gradient.flatten(1) + 1e-16).norm(2, 1) - 1).square().mean()
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return (gradient.flatten(1).norm(2, 1) - 1).square()
+
+
+def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+    """|dD(x)/dx|^2 of each image (Mescheder et al. 2018): logits [N, 1] of ``real`` [N, C, H, W], with a gradient -> [N]."""
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return gradient.square().sum((1, 2, 3))
 
 
 _TINY = 1e-12

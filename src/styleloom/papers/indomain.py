@@ -33,11 +33,12 @@ from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Traini
 from styleloom.nn.equalized import FullyConnected
 from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
 from styleloom.nn.layers import placed
+from styleloom.nn.losses import r1_penalty
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan.objective import Objective, Weights, render
 from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
 
-from .stylegan import discriminator_loss, generator_loss, r1_penalty
+from .stylegan import discriminator_loss, generator_loss
 
 KIND = "encoder"
 MIXING = 0.9  # share of the generated images that mix two w

@@ -272,7 +272,8 @@ def discriminator_losses(D: nn.Module, real: Tensor, made: Tensor, mode: str, na
     losses = {f"{name}_made": 0.5 * gan_loss(D(made), False, mode), f"{name}_real": 0.5 * gan_loss(D(real), True, mode)}
     if mode == "wgangp":
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
-        losses[f"{name}_penalty"] = GP_WEIGHT * gradient_penalty(D, torch.lerp(real, made, share))
+        between = torch.lerp(real, made, share).detach().requires_grad_(True)
+        losses[f"{name}_penalty"] = GP_WEIGHT * gradient_penalty(D(between), between).mean()
     return losses
 
 

@@ -13,7 +13,7 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.settings import Range
 from styleloom.metrics.image import perceptual_distances
-from styleloom.nn.generator import BATCH, Generator, check_made_for, check_ws, generator_id, to_image
+from styleloom.nn.generator import BATCH, Generator, check_made_for, check_ws, generator_id, to_image, truncated
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import directions as papers
@@ -85,7 +85,7 @@ def edit(
         moves.append((each.in_layers(chosen), strength))
     Range(-10, 10).check("truncation_psi", truncation_psi)
     moved = papers.edited(ws, moves)
-    return moved if truncation_psi == 1 else generator.w_avg.lerp(moved, truncation_psi)
+    return truncated(moved, generator.w_avg, truncation_psi)
 
 
 def express(

@@ -27,6 +27,7 @@ from styleloom.loops.fit import Phase
 from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, KimgOrNone, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
+from styleloom.nn.losses import gradient_penalty
 
 from .architecture import Discriminator as Discriminator
 from .architecture import Generator as Generator
@@ -102,17 +103,6 @@ def wgan_generator_loss(scores: Tensor) -> Tensor:
 def wgan_discriminator_loss(real: Tensor, made: Tensor, drift: float = 0.001) -> Tensor:
     """D(G(z)) - D(x), and a little of D(x)^2 so that it does not drift from 0: [N, 1] each -> [N, 1]."""
     return made - real + drift * real.square()
-
-
-def gradient_penalty(scores: Tensor, mixed: Tensor) -> Tensor:
-    """(|dD(x)/dx| - 1)^2 of each image (Gulrajani et al. 2017, Eq. 3).
-
-    Args:
-        scores: [N, 1] of ``mixed``.
-        mixed: [N, C, H, W] between real and made images, which needs a gradient.
-    """
-    (gradient,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
-    return (gradient.square().sum((1, 2, 3)).sqrt() - 1).square()
 
 
 FILES = generators.ModelFiles(KIND, Generator, Discriminator)

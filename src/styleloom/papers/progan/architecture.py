@@ -55,7 +55,7 @@ class Normalization(nn.Module):
         else:
             x = torch.cat([x, c.float()], 1) if self.c_dim and c is not None else x
             x = normalized(x) if self.normalize_latents else x
-        return self.w_avg.lerp(x[:, None], truncation_psi if truncation_cutoff != 0 else 1.0)
+        return generators.truncated(x[:, None], self.w_avg, truncation_psi, truncation_cutoff)
 
 
 class SynthesisNetwork(nn.Module):

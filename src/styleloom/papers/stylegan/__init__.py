@@ -28,6 +28,7 @@ from styleloom.loops.fit import Phase
 from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, KimgOrNone, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
+from styleloom.nn.losses import r1_penalty
 from styleloom.papers import progan
 
 from .architecture import FILTER
@@ -124,12 +125,6 @@ def generator_loss(logits: Tensor) -> Tensor:
 def discriminator_loss(real: Tensor, made: Tensor) -> Tensor:
     """-log D(x) - log(1 - D(G(z))): [N, 1] each -> [N, 1]."""
     return F.softplus(-real) + F.softplus(made)
-
-
-def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
-    """|dD(x)/dx|^2 of each image (Mescheder et al. 2018): logits [N, 1] of ``real`` [N, C, H, W], with a gradient -> [N]."""
-    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-    return gradient.square().sum((1, 2, 3))
 
 
 def mixed(first: Tensor, second: Tensor, probability: float, chances: Tensor, used: int = 0) -> Tensor:

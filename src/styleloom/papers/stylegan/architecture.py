@@ -23,16 +23,6 @@ from styleloom.papers.progan.architecture import Discriminator, stage
 FILTER = (1, 2, 1)
 
 
-def truncated(ws: Tensor, w_avg: Tensor, truncation_psi: float, truncation_cutoff: int | None) -> Tensor:
-    """Draw ws [N, num_ws, w_dim] to the mean [w_dim], in the first ``truncation_cutoff`` layers, or in all."""
-    cutoff = ws.shape[1] if truncation_cutoff is None else truncation_cutoff
-    if not 0 <= cutoff <= ws.shape[1]:
-        raise StyleLoomError(f"truncation_cutoff is {cutoff}; it must be from 0 to {ws.shape[1]}, the number of layers")
-    if truncation_psi == 1:
-        return ws
-    return torch.cat([w_avg.lerp(ws[:, :cutoff], truncation_psi), ws[:, cutoff:]], 1)
-
-
 class MappingNetwork(nn.Module):
     """z, and the embedding of a class, to w.
 
@@ -89,7 +79,7 @@ class MappingNetwork(nn.Module):
         x = normalized(x) if self.normalize_latents else x
         for index in range(self.num_layers):
             x = leaky_relu_(self.get_submodule(f"fc{index}")(x))
-        return truncated(x[:, None].expand(-1, self.num_ws, -1), self.w_avg, truncation_psi, truncation_cutoff)
+        return generators.truncated(x[:, None].expand(-1, self.num_ws, -1), self.w_avg, truncation_psi, truncation_cutoff)
 
 
 class Layer(nn.Module):

@@ -30,12 +30,12 @@ from styleloom.loops.fit import Phase
 from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generator as generators
+from styleloom.nn.losses import r1_penalty
 from styleloom.papers.ada import adapted, augment
 from styleloom.papers.stylegan import discriminator_loss as discriminator_loss
 from styleloom.papers.stylegan import follow_mean
 from styleloom.papers.stylegan import generator_loss as generator_loss
 from styleloom.papers.stylegan import mixed as mixed
-from styleloom.papers.stylegan import r1_penalty as r1_penalty
 
 from .architecture import NORMALIZATIONS
 from .architecture import Discriminator as Discriminator

@@ -24,7 +24,6 @@ from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.nn import generator as generators
 from styleloom.nn.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized, with_minibatch_std
 from styleloom.nn.resample import TAPS, convolved, downsampled, fir, upsampled
-from styleloom.papers.stylegan.architecture import truncated
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 NORMALIZATIONS = ("demodulate", "instance", "none")
@@ -141,7 +140,7 @@ class MappingNetwork(nn.Module):
         ws = x[:, None].expand(-1, self.num_ws, -1)
         if self.w_avg_beta is None:
             return ws
-        return truncated(ws, self.w_avg, truncation_psi, truncation_cutoff)
+        return generators.truncated(ws, self.w_avg, truncation_psi, truncation_cutoff)
 
 
 Noise = Sequence[Tensor | None]
