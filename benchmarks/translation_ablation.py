@@ -43,8 +43,8 @@ PAIRS = pix2pix.Recipe(
     save_every=5000, sample_every=5000, upsample="nearest", norm="batch", ema_decay=0.995,
 )  # fmt: skip
 CYCLE = cyclegan.Recipe(
-    size=64, load_size=64, width=16, blocks=4, discriminator_width=16, batch=4, num_steps=2000, lr=4e-4,
-    save_every=2000, sample_every=2000, upsample="nearest", residual=True, ema_decay=0.99,
+    size=64, load_size=64, width=16, blocks=4, discriminator_width=16, batch=4, num_steps=1500, lr=4e-4,
+    save_every=1500, sample_every=500, upsample="nearest", residual=True, norm="batch", ema_decay=0.99,
 )  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "pix2pix": {
@@ -61,6 +61,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cycle + GAN": replace(CYCLE, identity_weight=0.0),
         "cycle": replace(CYCLE, gan_weight=0.0, identity_weight=0.0),
         "cycle + GAN + identity, not residual": replace(CYCLE, residual=False),
+        "cycle + GAN + identity, instance norm": replace(CYCLE, norm="instance"),
         "GAN": replace(CYCLE, cycle_weight_x=0.0, cycle_weight_y=0.0, identity_weight=0.0),
     },
 }

@@ -82,7 +82,7 @@ def curves(result: dict[str, Any], path: Path) -> None:
 
 def table(result: dict[str, Any], start: str) -> str:
     """Losses at some steps, and the steps to what Adam has after 100: the median image's, and nine of ten images'."""
-    titles = [start, *(f"loss at {mark}" for mark in MARKS), "steps to Adam at 0.01", "to tuned Adam", "times fewer seconds"]
+    titles = [start, *(f"loss at {mark}" for mark in MARKS), "steps to Adam at 0.01", "to tuned Adam", "speedup"]
     rows = []
     for label, (title, _) in WAYS.items():
         if label in result:

@@ -54,7 +54,19 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     ),
     "toon-hair": (
         cyclegan,
-        replace(cyclegan.RECIPES["128-small"], size=64, load_size=64, batch=4, lr=4e-4, residual=True),
+        replace(
+            cyclegan.RECIPES["128-small"],
+            size=64,
+            load_size=64,
+            width=16,
+            blocks=4,
+            discriminator_width=16,
+            norm="batch",  # instance norm leaves droplets where an image has large dark areas
+            residual=True,
+            batch=4,
+            lr=4e-4,
+            num_steps=6000,
+        ),
         dict(aligned=False),
         "Apache-2.0",
     ),

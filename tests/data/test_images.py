@@ -194,7 +194,7 @@ def test_yiq_agrees_with_colorsys_and_inverts() -> None:
     assert torch.allclose(images.yiq_to_rgb(yiq), image, atol=1e-6)
 
 
-def test_keep_luminance_takes_luma_from_one_and_colours_from_the_other() -> None:
+def test_keep_luminance_takes_luma_from_one_and_colors_from_the_other() -> None:
     painted, content = 0.4 + 0.2 * torch.rand(1, 3, 6, 6), 0.4 + 0.2 * torch.rand(1, 3, 6, 6)
     mixed = images.rgb_to_yiq(images.keep_luminance(painted, content))
     assert torch.allclose(mixed[:, 0], images.rgb_to_yiq(painted)[:, 0], atol=1e-5)

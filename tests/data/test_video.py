@@ -103,7 +103,7 @@ def test_paint_sees_bytes_and_may_change_the_size(tmp_path: Path) -> None:
     assert (after[0] - (1 - frames(1)[0][..., ::2, :-4:2])).abs().mean() < 0.04
 
 
-def test_colours_survive_and_are_named(tmp_path: Path) -> None:
+def test_colors_survive_and_are_named(tmp_path: Path) -> None:
     flat = torch.tensor([200, 40, 90]).view(1, 3, 1, 1).expand(1, 3, HEIGHT, WIDTH) / 255
     repaint(write_video(tmp_path / "a.mp4", [flat] * 3), tmp_path / "b.mp4")
     torch.testing.assert_close(read_film(tmp_path / "b.mp4")[0][1][0, :, 9, 9], flat[0, :, 0, 0], rtol=0, atol=4 / 255)

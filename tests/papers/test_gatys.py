@@ -106,7 +106,7 @@ def test_a_style_is_painted_where_its_mask_is(tiny: Features, image: Tensor) -> 
     assert left[0] > left[2] + 0.25 and right[2] > right[0] + 0.25
 
 
-def test_luminance_keeps_the_colours_of_the_content(tiny: Features, style: Tensor) -> None:
+def test_luminance_keeps_the_colors_of_the_content(tiny: Features, style: Tensor) -> None:
     content = 0.45 + 0.1 * torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(1))
     painted = gatys.stylize(content, style, replace(CONFIG, keep_color="luminance", size=32), features=tiny)
     inside = (painted > 0).all(1) & (painted < 1).all(1)
@@ -114,7 +114,7 @@ def test_luminance_keeps_the_colours_of_the_content(tiny: Features, style: Tenso
     assert inside.float().mean() > 0.9 and difference[inside].max() < 1e-4
 
 
-def test_matching_recolours_the_style(tiny: Features, image: Tensor, style: Tensor) -> None:
+def test_matching_recolors_the_style(tiny: Features, image: Tensor, style: Tensor) -> None:
     plain = gatys.stylize(image, style, replace(CONFIG, first_steps=40), features=tiny)
     matched = gatys.stylize(image, style, replace(CONFIG, first_steps=40, keep_color="matching"), features=tiny)
     wanted = image.mean((0, 2, 3))

@@ -200,6 +200,12 @@ def test_a_batch_changes_nothing(
         torch.testing.assert_close(paint(batch)[1:], paint(batch[1:]), rtol=0, atol=5e-4)  # sums of other lengths
 
 
+@pytest.mark.parametrize("method", [johnson, dumoulin])
+def test_styles_of_a_network_cannot_be_recolored(method: Any) -> None:
+    with pytest.raises(StyleLoomError, match="recolors style images"):
+        method.configure(keep_color="matching")
+
+
 def test_keep_color_and_alpha(network: johnson.TransformNet, photo: Tensor) -> None:
     kept = johnson.stylize(photo, network, johnson.Config(keep_color="luminance"))
     inside = ((kept > 0.01) & (kept < 0.99)).all(1, keepdim=True)

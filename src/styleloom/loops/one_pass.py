@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class OnePass(Checked):
     Args:
         size: longer side of the result in pixels; 0: that of the content.
         alpha: strength of the style, 0 to 1.
-        keep_color: "none", "luminance" (paint brightness only) or "matching" (AdaIN: recolour the style first).
+        keep_color: "none", "luminance" (paint brightness only) or "matching" (adain, ghiasi: recolor the style image first).
         precision: "fp32", or "bf16" where the processor is fast at it; statistics and colors stay in fp32.
         tile: images of more than tile x tile pixels are painted tile by tile, without a seam; 0: never.
         stroke_size: longer side in pixels at which a larger image is painted; the result is enlarged, and some of the
@@ -44,9 +44,14 @@ class OnePass(Checked):
     precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
     tile: int = 1024
     stroke_size: CountOrNone = 0
+    style_is_image: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.keep_color == "matching" and not self.style_is_image:
+            raise StyleLoomError(
+                'keep_color "matching" recolors style images, and this method\'s styles are its own; use "luminance"'
+            )
         if self.tile < 0 or self.tile % MULTIPLE:
             raise StyleLoomError(f"tile is {self.tile}; it must be a multiple of {MULTIPLE}, or 0 for none")
 

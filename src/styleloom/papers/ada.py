@@ -1,7 +1,7 @@
 """Augmentation that does not leak into what a generator learns, and its adaptation.
 
 Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020 (ADA), Appendix B: images that the
-discriminator sees, real and made, are flipped, moved, turned, stretched and recoloured with a probability that follows how
+discriminator sees, real and made, are flipped, moved, turned, stretched and recolored with a probability that follows how
 far the discriminator overfits.
 """
 

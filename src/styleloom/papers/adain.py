@@ -19,7 +19,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -167,6 +167,7 @@ class Config(OnePass):
         style_size: longer side at which style images are looked at: larger strokes where it is larger; 0: as they are.
     """
 
+    style_is_image: ClassVar[bool] = True
     model: str = "adain-lite"
     style_size: CountOrNone = 512
 

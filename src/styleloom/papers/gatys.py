@@ -78,7 +78,7 @@ class Config(Checked):
         margin: pixels around the image that are painted too and cut off in the end: its border, where features see beyond it,
             would become a frame.
         style_scale: longer side of the style images over that of the result: larger strokes above 1.
-        keep_color: "none", "luminance" (paint brightness only) or "matching" (recolour the style first).
+        keep_color: "none", "luminance" (paint brightness only) or "matching" (recolor the style first).
         features: perceptual network: vgg19-lite, vgg19, vgg16 or a file of weights.
         pooling: "max" or "average" pooling between its blocks.
         precision: "fp32" or "bf16" for the network; losses and pixels are fp32.

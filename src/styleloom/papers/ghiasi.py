@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -207,11 +207,12 @@ class Config(OnePass):
     """How images are painted; ``alpha`` below 1 is a mixture with the photograph's own style.
 
     Args:
-        model: anystyle or a model file.
+        model: by default anystyle (ghiasi), adain-lite (adain) or pastiche-16 (dumoulin), or a model file of the method.
         style_size: longer side at which style images are looked at: larger strokes where it is larger; 0: as they are.
         style_weight: how far the style displaces the photograph, 1/4 to 4.
     """
 
+    style_is_image: ClassVar[bool] = True
     model: str = "anystyle"
     stroke_size: CountOrNone = 640
     style_size: CountOrNone = 384
