@@ -51,7 +51,7 @@ def painter(method: str, style: str) -> Callable[[Tensor], Tensor]:
         features, image = sl.load_features(), sl.bundled(style)
         return lambda content: sl.stylize(content, image, preset="draft", size=max(content.shape[-2:]), features=features)
     chosen: dict[str, Any] = {"johnson": JOHNSONS[style], "dumoulin": style, "adain": [sl.bundled(style)]}
-    return api.painter(method, chosen[method], api.METHODS[method].configure())
+    return api.painter(method, chosen[method], api.METHODS[method].configure(stroke_size=0))
 
 
 def one(method: str, size: int, pair: int) -> dict[str, float]:
@@ -111,7 +111,7 @@ def tiles(contents: list[Path]) -> dict[str, Any]:
             photo = sl.resize_to_fit(sl.read(path), 1536)
             style: Any = {"johnson": "johnson-swirls", "dumoulin": "swirls", "adain": [sl.bundled("swirls")]}[method]
             whole, parts = (
-                api.painter(method, style, api.METHODS[method].configure(tile=tile))((photo * 255).round().to(torch.uint8))
+                api.painter(method, style, api.METHODS[method].configure(tile=tile, stroke_size=0))((photo * 255).round().to(torch.uint8))
                 for tile in (0, 512)
             )
             differences.append((whole.float() - parts.float()).abs().mean().item())

@@ -27,7 +27,8 @@ COMMANDS = {
     "adain": ["wave", "--method", "adain"],
     "dumoulin": ["wave", "--method", "dumoulin"],
     "johnson": ["johnson-swirls", "--method", "johnson"],
-    "johnson, --tile 512": ["johnson-swirls", "--method", "johnson", "--tile", "512"],
+    "johnson, --stroke-size 0": ["johnson-swirls", "--method", "johnson", "--stroke-size", "0"],
+    "johnson, --stroke-size 0 --tile 512": ["johnson-swirls", "--method", "johnson", "--stroke-size", "0", "--tile", "512"],
 }
 
 

@@ -43,7 +43,7 @@ class OnePass(Checked):
     keep_color: Annotated[str, OneOf(images.KEEP_COLOR)] = "none"
     precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
     tile: int = 1024
-    stroke_size: CountOrNone = 0
+    stroke_size: CountOrNone = 640
     style_is_image: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

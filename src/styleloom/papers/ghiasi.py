@@ -214,7 +214,6 @@ class Config(OnePass):
 
     style_is_image: ClassVar[bool] = True
     model: str = "anystyle"
-    stroke_size: CountOrNone = 640
     style_size: CountOrNone = 384
     style_weight: Annotated[float, Range(1 / WEIGHTS, WEIGHTS)] = 1.0
 
