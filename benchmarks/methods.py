@@ -111,7 +111,9 @@ def tiles(contents: list[Path]) -> dict[str, Any]:
             photo = sl.resize_to_fit(sl.read(path), 1536)
             style: Any = {"johnson": "johnson-swirls", "dumoulin": "swirls", "adain": [sl.bundled("swirls")]}[method]
             whole, parts = (
-                api.painter(method, style, api.METHODS[method].configure(tile=tile, stroke_size=0))((photo * 255).round().to(torch.uint8))
+                api.painter(method, style, api.METHODS[method].configure(tile=tile, stroke_size=0))(
+                    (photo * 255).round().to(torch.uint8)
+                )
                 for tile in (0, 512)
             )
             differences.append((whole.float() - parts.float()).abs().mean().item())

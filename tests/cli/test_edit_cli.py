@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,20 @@ def test_express_cross_and_morph(home: Path, tmp_path: Path, capsys: pytest.Capt
     torch.testing.assert_close(strip[..., -32:], next(generator.render(b)), atol=0.003, rtol=0)
     assert run("morph", model, "1", "2", "-o", tmp_path / "way.gif", "--frames", "3", "--loop", *SMALL) == 0
     assert (tmp_path / "way.gif").stat().st_size > 0
+
+
+def test_what_was_inverted_is_put_back(home: Path, tmp_path: Path) -> None:
+    """The latents of ``invert`` know their square and their photograph."""
+    before = images.read(home / "photo.png")
+    assert run("invert", home / "g.safetensors", home / "photo.png", "-o", tmp_path / "i", *SMALL) == 0
+    latents = sl.load_latents(tmp_path / "i" / "photo.safetensors", stylegan2.load(home / "g.safetensors"))
+    assert latents.frame == Frame(50.0, 30.0, 60, 0.0, 100, 60) and set(latents.metrics) >= {"psnr"}
+    edit = ["edit", home / "g.safetensors", tmp_path / "i" / "photo.safetensors", "--directions", home / "d.safetensors", *SMALL]
+    for strength in (0, 1):
+        assert run(*edit, "-o", tmp_path / f"{strength}.png", "--direction", f"pc0={strength}") == 0
+    after = images.read(tmp_path / "1.png")
+    assert torch.equal(images.read(tmp_path / "0.png"), before) and after.shape == before.shape
+    assert torch.equal(after[..., :20], before[..., :20]) and not torch.equal(after[..., 40:60], before[..., 40:60])
 
 
 def test_an_edit_is_confined_to_a_mask(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,6 +314,20 @@ def test_alignment_brings_the_eyes_where_the_generator_has_them(tmp_path: Path) 
     wanted = Aligner(sl.load("portraits-128")).wanted()
     (face,) = faces.find(crop)
     torch.testing.assert_close(face.landmarks[:2] / 128, wanted[:2], atol=0.04, rtol=0)
+
+
+@needs_faces
+def test_a_face_is_inverted_where_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = ["--num-steps", "2", "--device", "cpu"]
+    assert run("invert", "portraits-128", "astronaut", "-o", tmp_path, "--align", "face", *steps) == 0
+    frame = sl.load_latents(tmp_path / "astronaut.safetensors", stylegan2.load("portraits-128")).frame
+    expected = Aligner(stylegan2.load("portraits-128"), "face")(sl.bundled("astronaut")).frame
+    assert frame is not None and asdict(frame) == pytest.approx(asdict(expected), abs=1e-3)
+    assert abs(frame.x - 225) < 20 and abs(frame.y - 120) < 30 and 120 < frame.side < 300
+    images.write(torch.ones(1, 3, 64, 64), tmp_path / "mask.png")
+    masked = ["--align", "auto", "--mask", tmp_path / "mask.png"]
+    assert run("invert", "portraits-128", "astronaut", "-o", tmp_path / "m", *masked, *steps) == 2
+    assert "a mask is of the middle of each photograph" in capsys.readouterr().err
 
 
 @needs_faces

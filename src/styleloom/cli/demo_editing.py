@@ -16,7 +16,7 @@ from styleloom.tasks import edit as editing
 from styleloom.tasks import invert as inversion
 from styleloom.tasks import local_edit as local
 from styleloom.tasks.jobs.edit import PRIOR_WEIGHT
-from styleloom.tasks.jobs.subjects import cropped, rendered
+from styleloom.tasks.jobs.subjects import rendered
 
 PHOTOGRAPH, STEPS = "astronaut", 40
 FRAME = Frame(225.2, 99.1, 149.5, 0.045, 512, 512)  # as "styleloom align" finds it, for those without the extra [faces]
@@ -31,7 +31,7 @@ def edited(folder: Path, device: torch.device) -> str:
     generator = stylegan2.load("portraits-128").to(device)
     tools = inversion.tools_of(generator)
     photo = bundled(PHOTOGRAPH)
-    target = cropped(photo, FRAME, generator.resolution)
+    target = FRAME.crop(photo, generator.resolution)
     config = inversion.configure(num_steps=STEPS, init="encoder", prior_weight=PRIOR_WEIGHT)
     *_, last = inversion.steps(generator, target.to(device), config, tools)
     before = rendered(generator, last.ws)

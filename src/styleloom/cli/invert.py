@@ -24,6 +24,7 @@ def invert(
     basis: str | None = None,
     learned: str | None = None,
     mask: str | None = None,
+    align: str = "center",
     video: bool = False,
     curves: bool = False,
     max_pixels: int = images.MAX_PIXELS,
@@ -34,8 +35,7 @@ def invert(
     """Find a generator's latents for photographs.
 
     Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their image) and
-    NAME-beside.png (the photograph and that image), and metrics.json of all. The square in the middle of a photograph is
-    taken; frame it as the generator's own images are framed.
+    NAME-beside.png (the photograph and that image), and metrics.json of all.
 
     Args:
         model: a name from "styleloom zoo", or a model file.
@@ -46,6 +46,8 @@ def invert(
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
         mask: a grey image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
+        align: which square of a photograph is taken: center, in the middle; face, where the extra [faces] finds one; auto: face,
+            or else center. "styleloom edit" puts what it makes of the latents back there.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         max_pixels: refuse images of more pixels.
@@ -60,6 +62,7 @@ def invert(
         basis=basis,
         learned=learned,
         mask=mask,
+        align=align,
         video=video,
         curves=curves,
         max_pixels=max_pixels,

@@ -17,6 +17,8 @@ from styleloom.data import faces
 from styleloom.data.frames import Frame, box_frame, center_frame, landmark_frame
 from styleloom.nn.generator import Generator
 
+from .invert import framed
+
 WAYS = ("auto", "face", "center")
 SAMPLES = 24  # of the generator's own images, that say how faces lie
 LEAST = 0.5  # of these must show a face
@@ -33,6 +35,10 @@ class Aligned:
 
     frame: Frame
     how: str
+
+    def crop(self, photo: Tensor, side: int) -> Tensor:
+        """The square [1, C, side, side] of a photograph or a mask; the one in the middle exactly as ``invert`` has it."""
+        return framed(photo, side) if self.how == "center" else self.frame.crop(photo, side)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from styleloom.nn.generator import Generator, generator_id
 from styleloom.nn.layers import placed
 from styleloom.papers import image2stylegan
 from styleloom.tasks import invert as inversion
+from styleloom.tasks.align import Aligned, Aligner
 from styleloom.tasks.invert import Inversion, Tools
 from styleloom.tasks.latents import save_latents
 
@@ -41,6 +42,7 @@ def invert(
     basis: Source | None = None,
     learned: Source | None = None,
     mask: Source | None = None,
+    align: str = "center",
     video: bool = False,
     curves: bool = False,
     max_pixels: int = images.MAX_PIXELS,
@@ -56,11 +58,13 @@ def invert(
 
     Args:
         model: a generator, or the name or file of one.
-        photos: photographs, folders or globs of them; of each the square in the middle is taken.
+        photos: photographs, folders or globs of them.
         out: folder to write to.
         preset: where the settings start from, see :func:`styleloom.tasks.invert.configure`.
         encoder, basis, learned: made for this generator; the bundled ones by default.
-        mask: a grey image, white where photographs are to be met.
+        mask: a grey image, white where photographs are to be met; the square in its middle is taken.
+        align: which square of a photograph is taken: "center", in the middle; "face", where the extra [faces] finds one; "auto":
+            "face", or else "center". It is noted in the file of latents, so that an edit finds its way back.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         max_pixels: refuse images of more pixels.
@@ -94,31 +98,35 @@ def invert(
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
     optimizer = inversion.optimizer_for(config, tools)
     _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))
+    aligner = Aligner(generator, align)
+    if mask is not None and align != "center":
+        raise StyleLoomError(f"a mask is of the middle of each photograph, and align is {align}; leave one out")
     shown = None
     if mask is not None:
         shown = inversion.framed(open_mask(mask, max_pixels), generator.resolution).to(generator.device)
-    settings_digest = digest(asdict(config), generator_id(generator), video, tensors=_tensors(tools, shown))
+    settings_digest = digest(asdict(config), generator_id(generator), align, video, tensors=_tensors(tools, shown))
     order = {source: index for index, source in enumerate(sources)}
 
     def work(pending: Sequence[Item]) -> Iterator[Event]:
-        group: list[tuple[Item, Tensor]] = []
+        group: list[tuple[Item, Tensor, Aligned]] = []
         for item in pending:
             index = order[item.name]
             if group and (len(group) == config.batch or index != order[group[-1][0].name] + 1):
                 yield from invert_group(group)
                 group = []
             try:
-                framed = inversion.framed(open_image(item.name, max_pixels), generator.resolution)
+                photo = open_image(item.name, max_pixels)
+                aligned = aligner(photo)
             except StyleLoomError as error:
                 yield ItemFailed(item.name, str(error))
                 continue
-            group.append((item, framed))
+            group.append((item, aligned.crop(photo, generator.resolution), aligned))
         if group:
             yield from invert_group(group)
 
-    def invert_group(group: list[tuple[Item, Tensor]]) -> Iterator[Event]:
+    def invert_group(group: list[tuple[Item, Tensor, Aligned]]) -> Iterator[Event]:
         """Invert images that follow one another at once."""
-        targets = torch.cat([framed for _, framed in group]).to(generator.device)
+        targets = torch.cat([target for _, target, _ in group]).to(generator.device)
         first = order[group[0][0].name]
         state = out / f".state-{first}"
         frames: list[Tensor] = []
@@ -132,16 +140,17 @@ def invert(
                 title = f"{optimizer}, {len(targets)} at once"
                 yield Progressed(title, step.index, step.total, dict(step.losses), round(step.seconds, 3))
             result = inversion.outcome(generator, targets, step, optimizer, shown)
-            for row, (item, _) in enumerate(group):
-                _write(item, generator, result, row)
+            for row, (item, _, aligned) in enumerate(group):
+                _write(item, generator, result, row, aligned)
                 values = _values(result, row) | dict(masked=shown is not None, seconds=result.seconds / len(group))
+                values |= dict(framed=aligned.how)
                 if video:
                     _write_video(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
                     values |= dict(video_begins=begun)
                 yield ItemDone(item.name, tuple(map(str, item.targets)), round(result.seconds / len(group), 3), values)
             state.unlink(missing_ok=True)
         except StyleLoomError as error:
-            yield from (ItemFailed(item.name, str(error)) for item, _ in group)
+            yield from (ItemFailed(item.name, str(error)) for item, *_ in group)
 
     job = Job("invert", items, work, settings=settings_digest, folder=out, sources=read)
     values_of: dict[str, dict[str, Any]] = {}
@@ -230,10 +239,11 @@ def _beside(target: Tensor, image: Tensor) -> Tensor:
     return pair
 
 
-def _write(item: Item, generator: Generator, result: Inversion, row: int) -> None:
+def _write(item: Item, generator: Generator, result: Inversion, row: int, aligned: Aligned) -> None:
     latents, image, beside = item.targets[:3]
     noise = [each[row : row + 1] for each in result.noise]
-    save_latents(latents, result.ws[row : row + 1], generator, noise)
+    metrics = _values(result, row)["metrics"]
+    save_latents(latents, result.ws[row : row + 1], generator, noise, frame=aligned.frame, photo=item.name, metrics=metrics)
     images.write(result.image[row : row + 1], image)
     images.write(_beside(result.target[row], result.image[row]), beside)
 

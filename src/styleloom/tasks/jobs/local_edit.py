@@ -19,12 +19,13 @@ from styleloom.nn.generator import Generator
 from styleloom.papers import local_edit
 from styleloom.papers.local_edit import Target
 from styleloom.tasks import local_edit as editing
+from styleloom.tasks.align import Aligned
 from styleloom.tasks.invert import framed
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
 from .inputs import Source, find_all, open_image, open_region, targets_of
 from .stylize import software
-from .subjects import OPENING, Opening, cropped, open_studio
+from .subjects import OPENING, Opening, open_studio
 
 WAYS = ("fill", "shift", "crossover", "scribble", "copy", "style")
 NEEDS_OTHER = ("crossover", "scribble", "style")
@@ -87,17 +88,17 @@ def inpaint(
     second = open_image(other, opening.max_pixels) if other is not None else None
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
-    def target_of(photo: Tensor, frame: Frame) -> tuple[Target, Tensor | None]:
+    def target_of(photo: Tensor, aligned: Aligned) -> tuple[Target, Tensor | None]:
         """What is asked for, and the mask in the photograph."""
         region = None
         if region_of is not None:
             region = region_of((photo.shape[-2], photo.shape[-1]))
             check_mask(region)
-        crop = cropped(photo, frame, side)
-        inside = (cropped(region, frame, side) >= 0.5).float() if region is not None else None
+        crop = aligned.crop(photo, side)
+        inside = (aligned.crop(region, side) >= 0.5).float() if region is not None else None
         beside = None
         if second is not None:
-            beside = cropped(second, frame, side) if second.shape[-2:] == photo.shape[-2:] else framed(second, side)
+            beside = aligned.crop(second, side) if second.shape[-2:] == photo.shape[-2:] else framed(second, side)
         if way == "shift":
             return local_edit.outpainting(crop, across, down), None
         if way == "scribble":
@@ -122,7 +123,7 @@ def inpaint(
             try:
                 photo = open_image(item.name, opening.max_pixels)
                 aligned = studio.opener.aligner(photo)
-                target, region = target_of(photo, aligned.frame)
+                target, region = target_of(photo, aligned)
                 steps = editing.steps(generator, target, config, studio.tools, style_weight=style_weight)
                 last = yield from watched(item.name, steps)
                 result = editing.outcome(target, last)

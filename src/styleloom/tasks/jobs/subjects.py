@@ -20,7 +20,7 @@ from styleloom.nn.layers import placed
 from styleloom.papers import pti
 from styleloom.papers.image2stylegan import Config, Step
 from styleloom.tasks import invert as inversion
-from styleloom.tasks.align import Aligner
+from styleloom.tasks.align import Aligned, Aligner
 from styleloom.tasks.invert import Tools
 from styleloom.tasks.latents import load_latents
 
@@ -144,13 +144,12 @@ class Opener:
 
     def __call__(self, names: Sequence[str]) -> Iterator[Event | Subject]:
         """Subjects in the order of names, and between them progress and what could not be opened."""
-        group: list[tuple[str, Tensor, Frame, str]] = []
+        group: list[tuple[str, Tensor, Aligned]] = []
         for name in names:
             try:
                 if is_photo(name):
                     photo = open_image(name, self.max_pixels)
-                    aligned = self.aligner(photo)
-                    group.append((name, photo, aligned.frame, aligned.how))
+                    group.append((name, photo, self.aligner(photo)))
                     if len(group) < self.config.batch:
                         continue
                     opened = None
@@ -191,11 +190,11 @@ class Opener:
         frame = latents.frame if photo is not None else None
         return Subject(name, latents.ws, latents.noise, image if target is None else target, photo, frame)
 
-    def _inverted(self, group: Sequence[tuple[str, Tensor, Frame, str]]) -> Iterator[Event | Subject]:
+    def _inverted(self, group: Sequence[tuple[str, Tensor, Aligned]]) -> Iterator[Event | Subject]:
         if not group:
             return
         side = self.generator.resolution
-        targets = torch.cat([cropped(photo, frame, side) for _, photo, frame, _ in group])
+        targets = torch.cat([aligned.crop(photo, side) for _, photo, aligned in group])
         step: Step | None = None
         device = self.generator.device
         start = None if self.near is None else self.near.to(device).expand(len(group), -1, -1)
@@ -207,18 +206,10 @@ class Opener:
             return
         assert step is not None
         errors = (step.image.cpu() - targets).square().mean((1, 2, 3)).clamp(min=1e-12)
-        for row, (name, photo, frame, how) in enumerate(group):
+        for row, (name, photo, aligned) in enumerate(group):
             noise = tuple(each[row : row + 1] for each in step.noise)
             metrics = dict(psnr=round(float(-10 * errors[row].log10()), 3))
-            yield Subject(name, step.ws[row : row + 1], noise, targets[row : row + 1], photo, frame, how, metrics)
-
-
-def cropped(photo: Tensor, frame: Frame, side: int) -> Tensor:
-    """The square of a photograph; the one in the middle exactly as inversions have it."""
-    height, width = photo.shape[-2:]
-    if (frame.angle, frame.side, frame.x, frame.y) == (0.0, min(width, height), width / 2, height / 2):
-        return inversion.framed(photo, side)
-    return frame.crop(photo, side)
+            yield Subject(name, step.ws[row : row + 1], noise, targets[row : row + 1], photo, aligned.frame, aligned.how, metrics)
 
 
 def _photo_of(name: str, latents: Path, max_pixels: int) -> Tensor | None:
