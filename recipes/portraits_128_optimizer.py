@@ -6,6 +6,9 @@ python -m recipes.portraits_128_optimizer basis.safetensors -o base.safetensors
 styleloom train learned-optimizer portraits128-train.zip --generator portraits-128 --encoder portraits-128-encoder \
     --base base.safetensors --out runs/optimizer-128 --batch 4 --num-steps 1200 --pretrain-fraction 0.25 \
     --first-unroll-length 8 --unroll-length 50 --synthetic 0.3
+styleloom train learned-optimizer portraits128-train.zip --generator portraits-128 --encoder portraits-128-encoder \
+    --base runs/optimizer-128/model.safetensors --out runs/optimizer-128b --batch 4 --num-steps 700 --pretrain-fraction 0 \
+    --first-unroll-length 12 --unroll-length 50 --synthetic 0.2 --starts encoder,mean,random --lr 0.0008 --seed 1
 """
 
 from __future__ import annotations
