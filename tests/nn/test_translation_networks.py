@@ -1,11 +1,24 @@
-"""Norms of translation networks: gradients to the second order, and statistics of another image."""
+"""Translation networks: norms' gradients to the second order, statistics of another image, residual outputs."""
+
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from styleloom.core.errors import StyleLoomError
 from styleloom.nn.losses import gradient_penalty
-from styleloom.nn.translation import InstanceNorm, PatchGAN, ResNetGenerator, inference_mode_of, statistics_of
+from styleloom.nn.translation import (
+    InstanceNorm,
+    PatchGAN,
+    ResNetGenerator,
+    UNet,
+    generator_config,
+    inference_mode_of,
+    initialize,
+    made_generator,
+    statistics_of,
+)
 
 
 def test_the_quick_gradient_is_the_gradient() -> None:
@@ -62,3 +75,20 @@ def test_statistics_of_an_image_are_its_own(norm: str) -> None:
         with statistics_of(network, other):
             assert not torch.allclose(network(x), own, atol=1e-3)
         torch.testing.assert_close(network(x), own)
+
+
+@pytest.mark.parametrize("kind", [UNet, ResNetGenerator])
+def test_a_residual_network_starts_as_the_identity(kind: Any) -> None:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = dict(width=4, depth=3) if kind is UNet else dict(width=4, blocks=1)
+    network, plain = kind(3, 3, residual=True, **sizes).eval(), kind(3, 3, **sizes).eval()
+    initialize(network)
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    assert torch.equal(network(x), x)
+    again = made_generator(generator_config(network))
+    assert again.residual and torch.equal(again.eval()(x), again(x))
+    # With the weights of a plain one, it adds what that one gives.
+    network.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(network(x), x + plain(x))
+    with pytest.raises(StyleLoomError, match="from 1 to 3 channels; it needs as many"):
+        kind(1, 3, residual=True, **sizes)
