@@ -48,7 +48,17 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "colorize-portrait": (pix2pix, PORTRAITS, dict(aligned=True, derive="grey"), "CC-BY-4.0"),
     "photo2painting": (
         cyclegan,
-        replace(cyclegan.RECIPES["128-small"], size=192, load_size=256, discriminator_width=32, identity_weight=0.3),
+        replace(
+            cyclegan.RECIPES["128-small"],
+            size=160,
+            load_size=192,
+            discriminator_width=32,
+            norm="batch",
+            residual=True,
+            identity_weight=0.3,
+            batch=2,
+            lr=3e-4,
+        ),
         dict(aligned=False),
         "Apache-2.0",
     ),
