@@ -197,6 +197,20 @@ def test_instances_have_boundaries_and_codes() -> None:
         translate("cycle.safetensors", image, instances=numbers)
 
 
+def test_a_mask_on_the_command_line_is_an_image_or_a_shape() -> None:
+    mask = torch.zeros(1, 3, 64, 80)
+    mask[..., 20:40] = 1
+    images.write(torch.rand(1, 3, 64, 80), "whole.png")
+    images.write(mask, "mask.png")
+    before = images.read("whole.png")
+    made = []
+    for name, given in (("file", "mask.png"), ("shape", "box:20,0,40,64")):
+        assert run("translate", "cycle.safetensors", "whole.png", "-o", f"{name}.png", "--mask", given, "--device", "cpu") == 0
+        made.append(images.read(f"{name}.png"))
+    assert torch.equal(made[0], made[1]) and torch.equal(made[0][..., 40:], before[..., 40:])
+    assert not torch.equal(made[0][..., 20:40], before[..., 20:40])
+
+
 def test_a_mask_needs_the_same_channels() -> None:
     model = Translator({"B": network(out_channels=1)})
     with pytest.raises(StyleLoomError, match="a mask needs a result with the channels of the image"):

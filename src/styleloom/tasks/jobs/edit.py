@@ -15,7 +15,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data import images
 from styleloom.data.frames import Frame
-from styleloom.data.masks import blend, check_mask, feathered, is_shape
+from styleloom.data.masks import blend, check_mask, feathered
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.generator import Generator
@@ -254,7 +254,7 @@ def _edited(
     """The job of a change of latents that is the same for each source."""
     out = Path(out)
     region = open_region(pasting.mask, studio.opening.max_pixels) if pasting.mask is not None else None
-    masks = [pasting.mask] if pasting.mask is not None and not is_shape(pasting.mask) else []
+    masks = [pasting.mask] if pasting.mask is not None else []
     names = names_of(sources)
     if not names:
         raise StyleLoomError("nothing to edit; give photographs, files of latents or seeds")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data.frames import Frame
-from styleloom.data.masks import blend, check_mask, feathered, is_shape
+from styleloom.data.masks import blend, check_mask, feathered
 from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.generator import Generator
@@ -135,7 +135,7 @@ def inpaint(
             values = dict(framed=aligned.how, size=f"{image.shape[3]} x {image.shape[2]}")
             yield ItemDone(item.name, (str(item.targets[0]),), round(time.perf_counter() - mark, 3), values)
 
-    files = [each for each in (other, mask) if each is not None and not is_shape(each)]
+    files = [each for each in (other, mask) if each is not None]
     settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), studio.digest, files=files)
     read = [*sources, *files, *studio.read]
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]

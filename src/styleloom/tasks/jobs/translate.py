@@ -23,7 +23,7 @@ from styleloom.tasks.translate import check_channels, inputs_of
 from styleloom.tasks.translate import translate as translated
 
 from .engine import Event, Item, ItemDone, Job, digest, run
-from .inputs import Source, find_all, open_image, open_mask, targets_of
+from .inputs import Source, find_all, open_image, open_region, targets_of
 from .stylize import images_summary, one_by_one, video_by_frames, written
 
 MOST_SAMPLES = 100
@@ -56,7 +56,8 @@ def translate(
         model: from :func:`styleloom.load`, or the name or file of one.
         out: image or video to write; for several images a folder.
         to: the domain to make, "B" or "A".
-        mask: a grey image, white where the result is wanted.
+        mask: where the result is wanted: a grey image, white there, or a shape in pixels: box:left,top,right,bottom,
+            ellipse:x,y,half width,half height.
         samples: images to make of each, with other noise, of a model with dropout; 1: one without noise.
         seed: of the first sample's noise.
         statistics: "saved", or "batch" to let batch norm use each image's own.
@@ -88,7 +89,7 @@ def translate(
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
     contents = [str(content)] if is_video else find_all(content)
     targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
-    region = open_mask(mask, max_pixels).to(device) if mask else None
+    region = open_region(mask, max_pixels) if mask else None
     options = dict(to=to, statistics=statistics, drawing=drawing, size=size, tile=tile)
 
     def targets_of_samples(target: Path) -> tuple[Path, ...]:
@@ -101,11 +102,12 @@ def translate(
             yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
             return
         image = _open(item.name, network, to, max_pixels).to(device)
+        drawn = region((image.shape[-2], image.shape[-1])).to(device) if region else None
         mark = time.perf_counter()
         events: list[Event] = []
         for index, target in enumerate(item.targets):
             noise = seed + index if samples > 1 else None
-            made = translated(network, image, mask=region, seed=noise, **options)  # type: ignore[arg-type]
+            made = translated(network, image, mask=drawn, seed=noise, **options)  # type: ignore[arg-type]
             events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", output))
         done = events[-1]
         assert isinstance(done, ItemDone)
@@ -125,7 +127,8 @@ def translate(
             seed,
             smooth if is_video else 0,
             asdict(output),
-            tensors=[*network.state_dict().values(), *([region] if region is not None else [])],
+            tensors=network.state_dict().values(),
+            files=[mask] if mask else [],
         ),
         folder=folder,
         sources=[*contents, *([model] if not isinstance(model, Translator) else []), *([mask] if mask else [])],
