@@ -40,8 +40,8 @@ def translate(
         content: image, or a folder or glob of them; or a video.
         out: image or video to write; for several images a folder.
         to: the domain to make: B, or A where the model goes both ways.
-        mask: where the result is wanted; elsewhere the image stays as it is: a grey image, white there, or a shape in pixels, such as
-            box:left,top,right,bottom.
+        mask: where the result is wanted; elsewhere the image stays as it is: a grey image, white there, or a shape in pixels,
+            such as box:left,top,right,bottom.
         samples: images to make of each, with other noise, of a model with dropout.
         seed: of the first sample's noise.
         statistics: saved, or batch to let batch norm use each image's own.
