@@ -28,6 +28,14 @@ def zoo_names() -> list[str]:
     return sorted(item.name.removesuffix(".safetensors") for item in _zoo().iterdir() if item.name.endswith(".safetensors"))
 
 
+def made_for(generator: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, kind and config of the models of the zoo that were made for a generator, told by its id."""
+    for name in zoo_names():
+        kind, config = read_config(name)
+        if config.get("generator") == generator:
+            yield name, kind, config
+
+
 def _zoo() -> Path:
     return Path(str(files("styleloom") / "zoo"))
 

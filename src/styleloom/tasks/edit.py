@@ -32,11 +32,9 @@ def directions_of(generator: Generator, files: Sequence[str | Path] = ()) -> Dir
     Raises:
         StyleLoomError: no such file, one of another kind, or directions of another generator.
     """
-    own = generator_id(generator)
     found: Directions = {}
-    for name in checkpoint.zoo_names():
-        kind, config = checkpoint.read_config(name)
-        if kind == papers.KIND and config["generator"] == own:
+    for name, kind, _ in checkpoint.made_for(generator_id(generator)):
+        if kind == papers.KIND:
             found |= papers.load(name)
     for file in files:
         found |= papers.load(file, generator)

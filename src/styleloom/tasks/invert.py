@@ -60,12 +60,8 @@ def tools_of(
     Raises:
         StyleLoomError: no such model, one of another kind, or one made for another generator.
     """
-    own = generator_id(generator)
-    shipped: dict[str, str] = {}
-    for model in checkpoint.zoo_names():
-        kind, config = checkpoint.read_config(model)
-        if config.get("generator") == own and config.get("network", "loom") == "loom":
-            shipped[kind] = model
+    models = checkpoint.made_for(generator_id(generator))
+    shipped = {kind: model for model, kind, config in models if config.get("network", "loom") == "loom"}
     named = {indomain.KIND: encoder, eigenbasis.KIND: basis, learned_optimizer.KIND: learned}
     for name in named.values():
         if name is not None:
