@@ -32,6 +32,7 @@ class Derivation:
         pair: of an RGB image [3, H, W] in [0, 1] and a random state.
         finish: an RGB image [N, 3, H, W] of a photograph [N, 3, H, W] and the answer [N, B, H, W], all in [0, 1].
         drawn: input may also be an image that a user made, such as a drawing.
+        at_use: the input is made of a photograph at use, too; otherwise it is what the user has, small or with a hole.
     """
 
     in_channels: int
@@ -39,6 +40,7 @@ class Derivation:
     pair: Callable[[Tensor, RandomState], Pair]
     finish: Callable[[Tensor, Tensor], Tensor] = lambda photo, answer: answer
     drawn: bool = False
+    at_use: bool = True
 
 
 def canny(image: Tensor, sigma: float = 1.0) -> Tensor:
@@ -119,8 +121,8 @@ DERIVATIONS: Mapping[str, Derivation] = {
     "edges": Derivation(1, 3, lambda image, rng: (canny(image), image), drawn=True),
     "xdog": Derivation(1, 3, lambda image, rng: (xdog(image), image), drawn=True),
     "grey": Derivation(1, 2, lambda image, rng: _grey_and_color(image), _colored),
-    "low": Derivation(3, 3, lambda image, rng: (_small(image), image)),
-    "hole": Derivation(4, 3, _with_hole),
+    "low": Derivation(3, 3, lambda image, rng: (_small(image), image), at_use=False),
+    "hole": Derivation(4, 3, _with_hole, at_use=False),
 }
 """By name, what inputs are made of a photograph."""
 

@@ -116,7 +116,7 @@ def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool 
         raise StyleLoomError("this model takes no drawings; leave that out")
     if kind is not None and drawing:
         photo = images.luma(photo) if photo.shape[1] == 3 else photo
-    elif kind is not None and photo.shape[1] == 3 and model.derive not in ("low", "hole"):
+    elif kind is not None and kind.at_use and photo.shape[1] == 3:
         photo = kind.pair(photo[0], RandomState(0))[0][None].to(photo.device)
     elif model.labels and to == "B" and photo.shape[1] == 3:
         photo = one_hot(photo, model.labels)

@@ -145,17 +145,14 @@ def _frames(network: Translator, frames: Tensor, options: dict[str, object]) -> 
 
 def _open(name: str, network: Translator, to: str, max_pixels: int) -> Tensor:
     """An image with as many channels as the network that makes ``to`` takes."""
-    wanted = network.to_domain(to).in_channels
-    if is_bundled(name) or (network.derive and to == "B") or network.labels or wanted == 3:
-        image = (
-            open_image(name, max_pixels) if Path(name).suffix.lower() != ".npy" else read_channels(name, max_pixels=max_pixels)
-        )
-        if image.shape[1] == 3:
-            return image
-    else:
-        image = read_channels(name, max_pixels=max_pixels)
-        if wanted == 1 and image.shape[1] == 3:
-            image = images.luma(image)
+    taken = network.to_domain(to).in_channels
+    from_photo = bool(network.derive and to == "B") or bool(network.labels) or taken == 3
+    as_rgb = Path(name).suffix.lower() != ".npy" and (from_photo or is_bundled(name))
+    image = open_image(name, max_pixels) if as_rgb else read_channels(name, max_pixels=max_pixels)
+    if image.shape[1] == 3 and from_photo:
+        return image
+    if image.shape[1] == 3 and taken == 1:
+        image = images.luma(image)
     check_channels(network.to_domain(to), inputs_of(network, image, to=to), to)
     return image
 
