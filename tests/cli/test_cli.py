@@ -18,13 +18,13 @@ from styleloom.data import images, output
 FAST = ["--size", "64", "--first-size", "45", "--first-steps", "3", "--steps", "2", "--device", "cpu"]
 
 
-def test_stylize_writes_a_image_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stylize_writes_an_image_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("stylize", "photo.png", "style.png", "-o", "out.png", *FAST, "--json") == 0
     told = outcome(capsys)
     assert told["method"] == "gatys" and told["images"][0]["steps"] == 5
     assert set(told["images"][0]["losses"]) == {"content", "style", "tv", "total"}
     assert images.read("out.png").shape == (1, 3, 48, 64)
-    assert sorted(path.name for path in Path().iterdir()) == ["mask.png", "out.png", "photo.png", "style.png"]
+    assert sorted(path.name for path in Path().glob("[!.]*")) == ["mask.png", "out.png", "photo.png", "style.png"]
 
 
 def test_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

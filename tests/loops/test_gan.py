@@ -10,7 +10,7 @@ from styleloom.papers.ada import augment
 CPU = torch.device("cpu")
 
 
-def test_a_images_augmentation_does_not_depend_on_the_batch() -> None:
+def test_an_images_augmentation_does_not_depend_on_the_batch() -> None:
     images, seeds = torch.rand(6, 3, 16, 16) * 2 - 1, torch.arange(6)
     whole = augment(images, 0.7, generator=SampleRandom(seeds, 0, CPU))
     part = augment(images[1:3], 0.7, generator=SampleRandom(seeds[1:3], 0, CPU))

@@ -27,7 +27,7 @@ def small(module: Any, **changes: Any) -> Any:
 
 
 @pytest.mark.parametrize("module", [progan, stylegan, stylegan2])
-def test_a_seed_is_a_image_in_any_batch(module: Any) -> None:
+def test_a_seed_is_an_image_in_any_batch(module: Any) -> None:
     generator, _ = small(module)
     for noise_mode in ("const", "random"):
         several = generator.generate([5, 3, 7], noise_mode=noise_mode)

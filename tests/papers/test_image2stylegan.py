@@ -136,7 +136,7 @@ def test_images_of_a_batch_do_not_meet(generator: stylegan2.Generator, features:
         torch.testing.assert_close(alone.each[0], together.each[row], atol=1e-5, rtol=1e-3)
 
 
-def test_a_image_that_rests_leaves_and_the_others_do_not_notice(
+def test_an_image_that_rests_leaves_and_the_others_do_not_notice(
     generator: stylegan2.Generator, features: Features, targets: Tensor
 ) -> None:
     first = generator.map([3, 8, 9]).clone()  # the first is there already
@@ -270,7 +270,7 @@ def test_mistakes(
         next(steps(generator, targets, features=features, init=torch.zeros(1, 8)))
 
 
-def test_an_empty_mask_and_a_image_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
+def test_an_empty_mask_and_an_image_that_is_none(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
     with pytest.raises(StyleLoomError, match="the mask is black everywhere"):
         next(steps(generator, targets, features=features, masks=torch.zeros(1, 1, 8, 8)))
     with pytest.raises(StyleLoomError, match="the mask has values that are no numbers"):

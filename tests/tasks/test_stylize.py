@@ -23,7 +23,7 @@ def photo() -> Tensor:
     return (torch.rand(1, 3, 48, 64) * 255).round() / 255
 
 
-def test_whatever_holds_a_image(photo: Tensor, tmp_path: Path) -> None:
+def test_whatever_holds_an_image(photo: Tensor, tmp_path: Path) -> None:
     sl.write(photo, tmp_path / "photo.png")
     array = (photo[0].permute(1, 2, 0) * 255).byte().numpy()
     style = sl.bundled("wave")
