@@ -72,7 +72,6 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
             blocks=4,
             discriminator_width=16,
             norm="batch",  # instance norm leaves droplets where an image has large dark areas
-            residual=True,
             batch=4,
             lr=4e-4,
             num_steps=6000,
