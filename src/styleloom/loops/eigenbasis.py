@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
-from styleloom.nn.generator import Generator, generator_id, mixed_from, mixing_layer, to_image
+from styleloom.nn.generator import Generator, generator_id, sample_ws, to_image
 from styleloom.nn.vgg import Features
 
 KIND = "eigenbasis"
@@ -83,14 +82,6 @@ def load(name: str | Path) -> Eigenbasis:
     return basis
 
 
-def prior(generator: Generator, seeds: Any, mixing: float = 0.5) -> Tensor:
-    """ws [N, num_ws, w_dim] of the generator's own; a share of them mixes two at a random layer."""
-    rng = np.random.RandomState(seeds[0])
-    layers = [mixing_layer(rng, generator.num_ws, mixing) for _ in seeds]
-    ws, others = generator.map(seeds), generator.map([seed + 2**31 for seed in seeds])
-    return mixed_from(ws, others, torch.tensor(layers, device=ws.device))
-
-
 @dataclass(frozen=True)
 class Estimate(Progress):
     """Progress of an estimate.
@@ -130,7 +121,7 @@ def eigenbasis(
     draw = torch.Generator(generator.device).manual_seed(seed)
     drawn = []
     for start in range(0, samples, BATCH):
-        ws = prior(generator, range(start, min(start + BATCH, samples))).requires_grad_(True)
+        ws = sample_ws(generator, range(start, min(start + BATCH, samples)), mixing=0.5).requires_grad_(True)
         image = to_image(generator.synthesis(ws, noise_mode="const"), clamp=False)
         parts = []
         for output, weight in outputs(image):

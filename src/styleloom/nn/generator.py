@@ -123,6 +123,16 @@ def mixing_layer(rng: np.random.RandomState, num_ws: int, mixing: float) -> int:
     return int(rng.randint(1, num_ws)) if num_ws > 1 and rng.rand() < mixing else num_ws
 
 
+def sample_ws(generator: Generator, seeds: Sequence[int], *, mixing: float = 0.0) -> Tensor:
+    """ws [N, num_ws, w_dim] of seeds; a share ``mixing`` of them takes a second w from a random layer on."""
+    ws = generator.map(seeds)
+    if not mixing:
+        return ws
+    rng = np.random.RandomState(seeds[0])
+    layers = [mixing_layer(rng, generator.num_ws, mixing) for _ in seeds]
+    return mixed_from(ws, generator.map([seed + 2**31 for seed in seeds]), torch.tensor(layers, device=ws.device))
+
+
 class Generator(nn.Module):
     """A mapping network from z to ws and a synthesis network from ws to images; papers' generators are made of it.
 
