@@ -54,7 +54,6 @@ MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
             load_size=192,
             discriminator_width=32,
             norm="batch",
-            residual=True,
             identity_weight=0.3,
             batch=2,
             lr=3e-4,
