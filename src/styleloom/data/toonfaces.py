@@ -158,8 +158,8 @@ def _drawn(name: str, value: float) -> Any:
 def targets(faces: Sequence[Attributes]) -> dict[str, Tensor]:
     """Attributes as tensors [N]: numbers as they are, choices by their place in :data:`CHOICES`."""
     values = {name: torch.tensor([getattr(face, name) for face in faces]) for name in RANGES}
-    places = {name: {choice: place for place, choice in enumerate(choices)} for name, choices in CHOICES.items()}
-    return values | {name: torch.tensor([table[getattr(face, name)] for face in faces]) for name, table in places.items()}
+    indices = {name: {choice: index for index, choice in enumerate(choices)} for name, choices in CHOICES.items()}
+    return values | {name: torch.tensor([table[getattr(face, name)] for face in faces]) for name, table in indices.items()}
 
 
 def render(faces: Attributes | Sequence[Attributes], size: int = 64) -> Tensor:
@@ -243,8 +243,8 @@ class _Drawing:
     @contextmanager
     def those(self, name: str, *choices: str) -> Iterator[_Drawing]:
         """The faces whose attribute is one of the choices, to draw on alone."""
-        places = torch.tensor([place for place, choice in enumerate(CHOICES[name]) if choice in choices])
-        rows = torch.isin(self.known[name], places).nonzero()[:, 0]
+        indices = torch.tensor([index for index, choice in enumerate(CHOICES[name]) if choice in choices])
+        rows = torch.isin(self.known[name], indices).nonzero()[:, 0]
         some = copy(self)
         some.known = {key: value[rows] for key, value in self.known.items()}
         some.at = {key: value[rows] for key, value in self.at.items()}

@@ -68,17 +68,17 @@ def effects(
         seed: of the first of these.
     """
 
-    def told(ws: Tensor) -> Tensor:
+    def labels_of(ws: Tensor) -> Tensor:
         parts = [label(to_image(generator.synthesis(part, noise_mode="const"))) for part in ws.split(BATCH)]
         return torch.cat(parts).cpu()
 
     ws = generator.map(range(seed, seed + samples))
-    before = told(ws)
+    before = labels_of(ws)
     spread = before.std(0).clamp(min=1e-6)
     mean, size, correlation = [], [], []
     asked = torch.tensor(strengths).repeat_interleave(samples)[:, None]  # [S * N, 1]
     for direction in directions.values():
-        changes = torch.cat([(told(edited(ws, [(direction, s)])) - before) / spread for s in strengths])  # [S * N, A]
+        changes = torch.cat([(labels_of(edited(ws, [(direction, s)])) - before) / spread for s in strengths])  # [S * N, A]
         mean.append((changes / asked).mean(0))
         size.append((changes / asked).abs().mean(0))
         both = torch.corrcoef(torch.cat([asked, changes], 1).T)[0, 1:]

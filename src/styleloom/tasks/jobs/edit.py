@@ -63,9 +63,9 @@ class Pasting:
         """Of the inversion: where only what changes is put back, edits are to be clean."""
         return PRIOR_WEIGHT if self.paste == "difference" else 0.0
 
-    def __call__(self, photo: Tensor, frame: Frame, image: Tensor, before: Tensor, region: Region | None) -> Tensor:
-        """The photograph [1, 3, H, W] with an edited image in its frame, that was ``before`` when it was inverted."""
-        pasted = frame.paste(photo, image, instead_of=before if self.paste == "difference" else None)
+    def __call__(self, photo: Tensor, frame: Frame, image: Tensor, before: Tensor | None, region: Region | None) -> Tensor:
+        """The photograph [1, 3, H, W] with an edited image in its frame, or with what differs in it from ``before``."""
+        pasted = frame.paste(photo, image, instead_of=before)
         if region is None:
             return pasted
         mask = region((photo.shape[-2], photo.shape[-1]))
@@ -289,14 +289,7 @@ def _edited(
                 source = each.name if each.photo is not None else None
                 write_output(image, item.targets[0], output, source=source, software=software(verb))
                 if len(item.targets) > 1:
-                    save_latents(
-                        item.targets[1],
-                        ws,
-                        generator,
-                        each.noise,
-                        frame=each.frame,
-                        photo=source or "",
-                    )
+                    save_latents(item.targets[1], ws, generator, each.noise, frame=each.frame, photo=source or "")
             except StyleLoomError as error:
                 yield ItemFailed(each.name, str(error))
                 continue
@@ -330,6 +323,7 @@ def _result(generator: Generator, subject: Subject, ws: Tensor, pasting: Pasting
         return images.grid([image])
     before, photo = subject.target, subject.photo
     if photo is not None and subject.frame is not None and pasting.paste != "none":
-        image = pasting(photo, subject.frame, image, rendered(generator, subject.ws, subject.noise), region)
+        inverted = rendered(generator, subject.ws, subject.noise) if pasting.paste == "difference" else None
+        image = pasting(photo, subject.frame, image, inverted, region)
         before = photo
     return images.grid([torch.cat([before.cpu(), image])]) if pasting.beside else image

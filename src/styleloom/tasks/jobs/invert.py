@@ -141,9 +141,9 @@ def invert(
                 yield Progressed(title, step.index, step.total, dict(step.losses), round(step.seconds, 3))
             result = inversion.outcome(generator, targets, step, optimizer, shown)
             for row, (item, _, aligned) in enumerate(group):
-                _write(item, generator, result, row, aligned)
-                values = _values(result, row) | dict(masked=shown is not None, seconds=result.seconds / len(group))
-                values |= dict(framed=aligned.how)
+                values = _values(result, row)
+                _write(item, generator, result, row, aligned, values["metrics"])
+                values |= dict(masked=shown is not None, seconds=result.seconds / len(group), framed=aligned.how)
                 if video:
                     _write_video(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
                     values |= dict(video_begins=begun)
@@ -239,10 +239,9 @@ def _beside(target: Tensor, image: Tensor) -> Tensor:
     return pair
 
 
-def _write(item: Item, generator: Generator, result: Inversion, row: int, aligned: Aligned) -> None:
+def _write(item: Item, generator: Generator, result: Inversion, row: int, aligned: Aligned, metrics: dict[str, float]) -> None:
     latents, image, beside = item.targets[:3]
     noise = [each[row : row + 1] for each in result.noise]
-    metrics = _values(result, row)["metrics"]
     save_latents(latents, result.ws[row : row + 1], generator, noise, frame=aligned.frame, photo=item.name, metrics=metrics)
     images.write(result.image[row : row + 1], image)
     images.write(_beside(result.target[row], result.image[row]), beside)
