@@ -19,9 +19,9 @@ from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.nn.attributes import Labeller
-from styleloom.nn.generator import Generator, to_image
+from styleloom.nn.generator import Generator
 from styleloom.papers import directions as papers
-from styleloom.papers.directions import BATCH, Directions, Labels
+from styleloom.papers.directions import Directions, Labels
 
 from . import invert as inversion
 from .latents import load_latents
@@ -86,8 +86,7 @@ def from_labeller(
         samples: images.
     """
     ws = generator.map(range(samples))
-    parts = [label(to_image(generator.synthesis(part, noise_mode="const"))) for part in ws.split(BATCH)]
-    labels = torch.cat(parts)
+    labels = papers.labels_of(generator, label, ws)
     found = {name: papers.interfacegan(generator, ws[:, 0], labels[:, index], name) for index, name in enumerate(names)}
     return {name: each.in_layers(layers) for name, each in found.items()} if layers else found
 

@@ -44,6 +44,7 @@ from .effects import BATCH as BATCH
 from .effects import Effects as Effects
 from .effects import Labels as Labels
 from .effects import effects as effects
+from .effects import labels_of as labels_of
 
 
 def interfacegan(

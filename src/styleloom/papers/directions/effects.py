@@ -47,6 +47,13 @@ class Effects:
 
 
 @torch.no_grad()
+def labels_of(generator: Generator, label: Labels, ws: Tensor) -> Tensor:
+    """What is told of the images of ws [N, num_ws, w_dim]: [N, K], on the CPU."""
+    parts = [label(to_image(generator.synthesis(part, noise_mode="const"))) for part in ws.split(BATCH)]
+    return torch.cat(parts).cpu()
+
+
+@torch.no_grad()
 def effects(
     generator: Generator,
     directions: Directions,
@@ -67,18 +74,15 @@ def effects(
         samples: images.
         seed: of the first of these.
     """
-
-    def labels_of(ws: Tensor) -> Tensor:
-        parts = [label(to_image(generator.synthesis(part, noise_mode="const"))) for part in ws.split(BATCH)]
-        return torch.cat(parts).cpu()
-
     ws = generator.map(range(seed, seed + samples))
-    before = labels_of(ws)
+    before = labels_of(generator, label, ws)
     spread = before.std(0).clamp(min=1e-6)
     mean, size, correlation = [], [], []
     asked = torch.tensor(strengths).repeat_interleave(samples)[:, None]  # [S * N, 1]
     for direction in directions.values():
-        changes = torch.cat([(labels_of(edited(ws, [(direction, s)])) - before) / spread for s in strengths])  # [S * N, A]
+        changes = torch.cat(
+            [(labels_of(generator, label, edited(ws, [(direction, s)])) - before) / spread for s in strengths]
+        )  # [S * N, A]
         mean.append((changes / asked).mean(0))
         size.append((changes / asked).abs().mean(0))
         both = torch.corrcoef(torch.cat([asked, changes], 1).T)[0, 1:]
