@@ -68,7 +68,7 @@ class Pasting:
         pasted = frame.paste(photo, image, instead_of=before)
         if region is None:
             return pasted
-        mask = region((photo.shape[-2], photo.shape[-1]))
+        mask = region(photo)
         check_mask(mask)
         return blend(photo, pasted, feathered(mask, FEATHER * frame.side))
 

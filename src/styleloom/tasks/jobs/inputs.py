@@ -61,8 +61,8 @@ def open_mask(source: Source, max_pixels: int = images.MAX_PIXELS) -> Tensor:
     return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
 
 
-Region = Callable[[tuple[int, int]], Tensor]
-"""(H, W) to a mask [1, 1, H, W]."""
+Region = Callable[[Tensor], Tensor]
+"""An image [1, C, H, W] to a mask [1, 1, H, W]."""
 
 
 def open_region(source: Source, max_pixels: int = images.MAX_PIXELS) -> Region:
@@ -72,9 +72,9 @@ def open_region(source: Source, max_pixels: int = images.MAX_PIXELS) -> Region:
         StyleLoomError: no such image; of a shape, when it is drawn.
     """
     if is_shape(source):
-        return lambda size: shape_mask(str(source), size[1], size[0])
+        return lambda photo: shape_mask(str(source), photo.shape[3], photo.shape[2])
     mask = open_mask(source, max_pixels)
-    return lambda size: images.resize(mask, size)
+    return lambda photo: images.resize(mask, photo.shape[2:])
 
 
 def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:

@@ -92,7 +92,7 @@ def inpaint(
         """What is asked for, and the mask in the photograph."""
         region = None
         if region_of is not None:
-            region = region_of((photo.shape[-2], photo.shape[-1]))
+            region = region_of(photo)
             check_mask(region)
         crop = aligned.crop(photo, side)
         inside = (aligned.crop(region, side) >= 0.5).float() if region is not None else None

@@ -169,8 +169,7 @@ def _keeper(content_mask: Source | None, max_pixels: int) -> Callable[[Tensor], 
     if content_mask == FACES:
         faces.check_detector()
         return faces.faces_mask
-    region = open_region(content_mask, max_pixels)
-    return lambda photo: region((photo.shape[-2], photo.shape[-1]))
+    return open_region(content_mask, max_pixels)
 
 
 def state_of(target: Path) -> Path:

@@ -102,7 +102,7 @@ def translate(
             yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
             return
         image = _open(item.name, network, to, max_pixels).to(device)
-        drawn = region((image.shape[-2], image.shape[-1])).to(device) if region else None
+        drawn = region(image).to(device) if region else None
         mark = time.perf_counter()
         events: list[Event] = []
         for index, target in enumerate(item.targets):
