@@ -1,14 +1,16 @@
-"""``pastiche-16``: the sixteen bundled styles in one network, begun with what ``anystyle`` predicts for them.
+"""The bundled styles that ship: ``pastiche-16``, all of them in one network, and ``johnson-*``, one in a network of its own.
 
     python -m recipes.pastiche photos256.zip --teachers teachers/ --out runs/pastiche-16
+    python -m recipes.pastiche photos256.zip --teachers teachers/ --alone mosaic --out runs/johnson-mosaic
 
-The convolutions are those of ``anystyle``, a style's scales and shifts the ones that it predicts. Then all of it is trained on
-the sixteen styles alone, with the same loss.
+Both begin with ``anystyle``: its convolutions, and the scales and shifts that it predicts for the styles. Then all of it is
+trained on these styles, with the same loss.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,14 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.core.progress import Losses
-from styleloom.loops.fit import Hardware
-from styleloom.papers import dumoulin, ghiasi
+from styleloom.loops.fit import Hardware, Tick
+from styleloom.papers import dumoulin, ghiasi, johnson
 
-SIDE = 384  # at which styles are looked at
+SIZE = 256  # of the squares
+SIDE = {"all": 384, "alone": 512}  # at which styles are looked at: larger strokes where a network has one to learn
 WEIGHT = 2.0  # of the style
+CADENCE: dict[str, Any] = dict(log_every=20, save_every=50, sample_every=100, lr=1e-3, ema_decay=0.99)
+LOSS = replace(ghiasi.RECIPES["default"], style_weight=6.0)
 
 
 def baked(names: list[str], images: list[Tensor]) -> dumoulin.StyleNet:
@@ -40,10 +45,44 @@ def baked(names: list[str], images: list[Tensor]) -> dumoulin.StyleNet:
     return network
 
 
+def distance(features: Any, painted: Tensor, content: Tensor, looks: Sequence[Tensor]) -> Losses:
+    """anystyle's loss, with a square of each style image at the same random position."""
+    weight = torch.full((len(looks),), WEIGHT, device=painted.device)
+    top, left = torch.randint(looks[0].shape[-1] - SIZE + 1, (2,)).tolist()
+    squares = torch.cat(list(looks)).to(painted)[..., top : top + SIZE, left : left + SIZE]
+    return ghiasi.objective(features, painted, content, squares, weight, LOSS)
+
+
+def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[Tick]:
+    """Every bundled style in one network."""
+    names = list(sl.STYLES)
+    images = [sl.draw(name, SIDE["all"]) for name in names]
+    recipe = dumoulin.Recipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
+
+    def objective(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
+        return distance(features, painted, content, [images[int(index)] for index in style])
+
+    styles = dict(zip(names, images, strict=True))
+    yield from dumoulin.train(photos, styles, recipe, base=baked(names, images), objective=objective, **options)
+
+
+def train_alone(photos: Path, name: str, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[Tick]:
+    """One bundled style in a network of its own."""
+    image = sl.draw(name, SIDE["alone"])
+    recipe = johnson.Recipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
+
+    def objective(painted: Tensor, content: Tensor) -> Losses:
+        return distance(features, painted, content, [image] * len(content))
+
+    base = ghiasi.load().network_of(image, WEIGHT)
+    yield from johnson.train(photos, image, recipe, base=base, objective=objective, **options)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--teachers", type=Path, required=True)
+    parser.add_argument("--alone", choices=list(sl.STYLES), help="a network for this style")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="bf16")
@@ -52,30 +91,13 @@ if __name__ == "__main__":
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args()
     teachers = Teachers(given.teachers).requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    names = list(sl.STYLES)
-    images = [sl.draw(name, SIDE) for name in names]
-    cadence: dict[str, Any] = dict(log_every=20, save_every=50, sample_every=200)
-    recipe = dumoulin.Recipe(size=256, batch=given.batch, num_steps=given.num_steps, lr=1e-3, ema_decay=0.99, **cadence)
-    loss = replace(ghiasi.RECIPES["default"], style_weight=6.0)
-
-    def objective(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
-        looks = torch.cat([images[int(index)] for index in style]).to(painted)
-        weight = torch.full((len(style),), WEIGHT, device=painted.device)
-        top, left = torch.randint(SIDE - recipe.size + 1, (2,)).tolist()
-        looks = looks[..., top : top + recipe.size, left : left + recipe.size]
-        return ghiasi.objective(teachers, painted, content, looks, weight, loss)
-
-    run = dumoulin.train(
-        given.photos,
-        dict(zip(names, images, strict=True)),
-        recipe,
-        out=given.out,
-        base=baked(names, images),
-        objective=objective,
-        licence="Apache-2.0",
-        hardware=Hardware(given.device, precision=given.precision),
-        resume=given.resume,
+    options = dict(
+        out=given.out, licence="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume
     )
+    if given.alone:
+        run = train_alone(given.photos, given.alone, teachers, given.batch, given.num_steps, **options)
+    else:
+        run = train_all(given.photos, teachers, given.batch, given.num_steps, **options)
     for tick in run:
         if tick.index % 20 == 0:
             print(tick.index, {name: round(value, 3) for name, value in tick.losses.items()}, flush=True)

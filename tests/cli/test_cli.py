@@ -165,6 +165,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for option in ("--style-weight", "--keep-color", "--resume", "--device", "--json", "--seed"):
         assert option in text
+    assert "[faces]" in text  # brackets are no markup
 
 
 def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,12 @@ def test_train_johnson_and_dumoulin(photos: str, capsys: pytest.CaptureFixture[s
     assert run("train", "johnson", photos, "--style", "style.png", "--width", "4", "--out", "j", "--quiet", *TINY) == 0
     assert run("stylize", "photo.png", "j/model.safetensors", "--method", "johnson", "-o", "j.png", "--device", "cpu") == 0
     assert isinstance(johnson.load("j/model.safetensors"), johnson.TransformNet)
+    begun = ["--base", "anystyle", "--lr", "1e-9", "--out", "begun", "--quiet"]
+    assert run("train", "johnson", photos, "--style", "style.png", *begun, *TINY) == 0
+    network, style = sl.ghiasi.load(), images.read("style.png")
+    predicted = johnson.stylize(images.read("photo.png"), network.network_of(images.resize_to_fit(style, 320)))
+    found = johnson.stylize(images.read("photo.png"), "begun/model.safetensors")
+    torch.testing.assert_close(found, predicted, rtol=0, atol=0.02)  # half precision
     styles = ["--style", "style.png", "--style", "photo.png"]
     assert run("train", "dumoulin", photos, *styles, "--width", "4", "--out", "d", "--quiet", *TINY) == 0
     more = ["--base", "d/model.safetensors", "--width", "4", "--out", "more", "--quiet", *TINY]

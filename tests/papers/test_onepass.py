@@ -145,6 +145,25 @@ def test_mixtures_of_styles_are_mixtures_of_numbers(pastiche: dumoulin.StyleNet,
     torch.testing.assert_close(parted[..., 110:], dumoulin.stylize(photo, "c", model=pastiche)[..., 110:])
 
 
+def test_a_network_of_one_style_paints_as_the_network_of_many(
+    pastiche: dumoulin.StyleNet, anystyle: ghiasi.AnyStyle, photo: Tensor, tmp_path: Path
+) -> None:
+    style = torch.rand(1, 3, 40, 48)
+    johnson.save(pastiche.network_of("b"), tmp_path / "b.safetensors")
+    for alone, many in (
+        (pastiche.network_of("b"), dumoulin.stylize(photo, "b", model=pastiche)),
+        (
+            anystyle.network_of(style, 2.0),
+            ghiasi.stylize(photo, style, ghiasi.Config(style_size=0, style_weight=2.0), model=anystyle),
+        ),
+    ):
+        torch.testing.assert_close(johnson.stylize(photo, alone), many, rtol=0, atol=1e-5)
+    saved = johnson.stylize(photo, tmp_path / "b.safetensors")
+    torch.testing.assert_close(saved, johnson.stylize(photo, pastiche.network_of("b")), rtol=0, atol=0.01)  # half precision
+    with pytest.raises(StyleLoomError, match="unknown styles"):
+        pastiche.network_of("d")
+
+
 def test_a_style_embedding_is_of_its_statistics(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
     # Statistics know no place: an image of four copies, reflected so that no border differs, has the embedding of one.
     tile = images.resize(photo, (32, 48))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from docstring_parser import parse
+from rich.markup import escape
 
 from styleloom.core.errors import StyleLoomError
 
@@ -141,7 +142,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     description = parse(inspect.getdoc(function) or "")
     paragraphs = [*(description.short_description or "").split("\n\n"), *(description.long_description or "").split("\n\n")]
-    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    text = escape("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
     app.command(name=function.__name__.replace("_", "-"), help=text)(run)
 
 
@@ -173,7 +174,7 @@ def _documented(item: Any) -> dict[str, str]:
     inherited = {name: text for base in reversed(bases) for name, text in _documented(base).items()}
     own = parse(inspect.getdoc(item) or "").params
     return inherited | {
-        name.strip(): " ".join((entry.description or "").split()) for entry in own for name in entry.arg_name.split(",")
+        name.strip(): escape(" ".join((entry.description or "").split())) for entry in own for name in entry.arg_name.split(",")
     }
 
 

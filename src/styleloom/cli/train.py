@@ -17,6 +17,7 @@ from styleloom import models
 from styleloom.core.checkpoint import check_model_path, licence_of, read_config
 from styleloom.core.errors import check_seeds
 from styleloom.core.settings import Range, configured
+from styleloom.data.images import resize_to_fit
 from styleloom.data.pairs import Domains, open_domains
 from styleloom.loops import eigenbasis as eigenbasis_
 from styleloom.loops.fit import MODEL, Hardware, Tick
@@ -92,11 +93,16 @@ def johnson(
         style: the style image, or the name of a bundled one.
         out: folder of the run.
         recipe: default, paper or pytorch-examples: where the settings below start from.
-        base: a trained network to start from, of whatever style.
+        base: a trained network to start from, of whatever style; or one of any style, anystyle, which predicts this one.
     """
     chosen = configured(johnson_.RECIPES, recipe, settings)
-    network = johnson_.load(base) if base else None
-    loop = johnson_.train(content, open_image(style), chosen, out=out, base=network, **launch.options(common, base))
+    image = open_image(style)
+    network = None
+    if base and read_config(base)[0] == ghiasi_.KIND:
+        network = ghiasi_.load(base).network_of(resize_to_fit(image, chosen.style_size) if chosen.style_size else image)
+    elif base:
+        network = johnson_.load(base)
+    loop = johnson_.train(content, image, chosen, out=out, base=network, **launch.options(common, base))
     _follow(loop, out, common, "johnson")
 
 

@@ -93,6 +93,14 @@ class StyleNet(nn.Module):
         """[N, 3, H, W] in [0, 1] and shares [N, styles] that sum to 1 -> [N, 3, H, W] in [0, 1]."""
         return self.network(image, self.norms(shares), statistics)
 
+    def network_of(self, style: str) -> johnson.TransformNet:
+        """Johnson's network for one of the styles, which paints as this one does.
+
+        Raises:
+            StyleLoomError: a style that this network lacks.
+        """
+        return self.network.with_norms(self.norms(self.shares_of({style: 1.0})))
+
     def shares_of(self, weights: Mapping[str, float]) -> Tensor:
         """``{style: weight}`` -> [1, styles], scaled to sum to 1.
 
@@ -213,7 +221,7 @@ def train(
         if objective is not None:
             return objective(painted, content, style)
         target = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
-        return johnson.objective(features, painted, content, target, recipe, CONTENT_LAYER)
+        return johnson.perceptual_loss(features, painted, content, target, recipe, CONTENT_LAYER)
 
     def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
         rows = [networks["network"](shown, row.expand(len(shown), -1)) for row in torch.eye(len(styles), device=fabric.device)]

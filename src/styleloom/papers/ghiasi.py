@@ -174,6 +174,11 @@ class AnyStyle(nn.Module):
         channels = list(self.network.channels)
         return list(zip((1 + scales).split(channels, 1), shifts.split(channels, 1), strict=True))
 
+    @torch.no_grad()
+    def network_of(self, style: Tensor, style_weight: float = 1.0) -> johnson.TransformNet:
+        """Johnson's network for one style, as it is predicted: [1, 3, H, W] in [0, 1]; to be used, or trained on."""
+        return self.network.with_norms(self.norms(self.embed(style), style_weight))
+
     def forward(self, content: Tensor, style: Tensor, style_weight: float | Tensor = 1.0) -> Tensor:
         """[N, 3, H, W] and [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1]."""
         return self.network(content, self.norms(self.embed(style), style_weight))

@@ -68,6 +68,7 @@ class TransformNet(nn.Module):
         padding: ``"reflect"`` everywhere, or a ``"border"`` of 40 pixels once and none in the residual blocks.
         output: ``"linear"``, ``"tanh"`` or ``"sigmoid"``.
         own_norms: hold scales and shifts. Without them they come with each call, the last convolution's too.
+        last_norm: normalize the last convolution as well, as networks of many styles do (see :meth:`with_norms`).
         bias: whether convolutions have one.
         deep_blocks, deep_width: residual blocks at an eighth of the resolution, and their channels: larger strokes for as much
             arithmetic. What they make is added to the features at a quarter, where the other residual blocks follow. 0: none,
@@ -83,6 +84,7 @@ class TransformNet(nn.Module):
         padding: str = "reflect",
         output: str = "linear",
         own_norms: bool = True,
+        last_norm: bool = False,
         bias: bool = True,
         deep_blocks: int = 0,
         deep_width: int = 160,
@@ -94,6 +96,8 @@ class TransformNet(nn.Module):
         self.config = dict(
             width=width, blocks=blocks, upsample=upsample, padding=padding, output=output, own_norms=own_norms, bias=bias
         )
+        if last_norm:
+            self.config["last_norm"] = True
         if deep_blocks:
             self.config |= dict(deep_blocks=deep_blocks, deep_width=deep_width)
         self.border = padding == "border"
@@ -122,10 +126,23 @@ class TransformNet(nn.Module):
         self.last = Conv(width, 3, 9, bias=bias)
         deep = [deep_width] * (len(self.deep) - 1) + [wide] * bool(self.deep)
         self.channels: tuple[int, ...] = (width, 2 * width, wide, *deep, *[wide] * (2 * blocks), 2 * width, width)
-        self.channels += () if own_norms else (3,)
+        self.channels += (3,) if last_norm or not own_norms else ()
         owned = self.channels if own_norms else ()
         self.scales = nn.ParameterList([torch.ones(count) for count in owned])
         self.shifts = nn.ParameterList([torch.zeros(count) for count in owned])
+
+    def with_norms(self, norms: Norms) -> TransformNet:
+        """A copy with scales and shifts of its own: one style of a network of many.
+
+        Args:
+            norms: scale and shift of every normalization, [C] or [1, C] each.
+        """
+        copy = TransformNet(**self.config | dict(own_norms=True, last_norm=True))  # type: ignore[arg-type]
+        copy.load_state_dict(self.state_dict(), strict=False)
+        for index, (scale, shift) in enumerate(norms):
+            copy.scales[index].data.copy_(scale.reshape(-1))
+            copy.shifts[index].data.copy_(shift.reshape(-1))
+        return copy
 
     @property
     def reach(self) -> int:
@@ -220,7 +237,7 @@ class Weights(Protocol):
         """Measure each layer's term as a share of its target."""
 
 
-def objective(
+def perceptual_loss(
     features: Features,
     painted: Tensor,
     content: Tensor,
@@ -328,6 +345,7 @@ def train(
     *,
     out: str | Path,
     base: TransformNet | None = None,
+    objective: Callable[[Tensor, Tensor], Losses] | None = None,
     licence: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
@@ -339,7 +357,9 @@ def train(
         style: [1, 3, H, W] in [0, 1].
         recipe: see :class:`Recipe`.
         out: folder of the run.
-        base: start from this trained network, of whatever style, instead of from noise.
+        base: start from this trained network, of whatever style, instead of from noise. Nearest to the end is what a network
+            of any style predicts for this one (:meth:`styleloom.papers.ghiasi.AnyStyle.network_of`).
+        objective: the loss of what was painted, [N, 3, H, W], and the photographs; instead of the recipe's.
         licence: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
@@ -364,14 +384,14 @@ def train(
         targets = style_targets(features, [style.to(fabric.device)], recipe.style_size)
     examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
     shown = examples.to(fabric.device)
+
+    def loss(content: Tensor) -> Losses:
+        painted = network(content)
+        return objective(painted, content) if objective else perceptual_loss(features, painted, content, targets, recipe)
+
     task = Task(
         networks={"network": network},
-        phases={
-            "network": Phase(
-                OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr),
-                lambda content: objective(features, network(content), content, targets, recipe),
-            )
-        },
+        phases={"network": Phase(OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), loss)},
         item=lambda index, rng: (random_crop(photographs.find(index, rng)[1], recipe.size, rng),),
         count=len(photographs),
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
