@@ -60,15 +60,34 @@ def test_conv_sizes() -> None:
 
 
 @pytest.mark.parametrize("size", [(12, 16), (35, 50), (3, 5)])
-def test_winograd_is_a_convolution(size: tuple[int, int]) -> None:
+def test_winograd_is_a_convolution_with_its_gradients(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    conv = Conv(192, 200, 3)
-    x = torch.randn(2, 192, *size)
-    wanted = F.conv2d(F.pad(x.double(), (1, 1, 1, 1), mode="reflect"), conv.weight.double(), conv.bias.double())  # type: ignore[union-attr]
-    with torch.inference_mode():
-        assert winograd.pays(x, conv.weight)
-        found = conv(x)
+    height, width = size
+    inputs = [torch.randn(2, 12, height + 2, width + 2), torch.randn(7, 12, 3, 3), torch.randn(7)]
+    x, weight, bias = (each.requires_grad_() for each in inputs)
+    doubles = [each.detach().double().requires_grad_() for each in inputs]
+    found, wanted = winograd.convolve(x, weight, bias), F.conv2d(doubles[0], doubles[1], doubles[2])
     assert found.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=2e-4)
-    assert not winograd.pays(x, conv.weight)  # gradients are asked for
-    torch.testing.assert_close(conv(x).double(), wanted, rtol=0, atol=2e-5)
+    with torch.inference_mode():
+        torch.testing.assert_close(winograd.convolve(x, weight, bias), found, rtol=0, atol=0)
+    g = torch.randn_like(found)
+    slopes = torch.autograd.grad(found, inputs, g, create_graph=True)
+    of_doubles = torch.autograd.grad(wanted, doubles, g.double(), create_graph=True)
+    plain = torch.autograd.grad(winograd.convolve(x, weight, bias), inputs, g)
+    curves = torch.autograd.grad(slopes[0].square().sum() + slopes[1].square().sum(), inputs[:2])
+    of_slopes = torch.autograd.grad(of_doubles[0].square().sum() + of_doubles[1].square().sum(), doubles[:2])
+    for one, other in zip([found, *slopes, *plain, *curves], [wanted, *of_doubles, *of_doubles, *of_slopes], strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-5 * float(other.detach().abs().max()))
+
+
+def test_winograd_of_what_pays() -> None:
+    torch.manual_seed(0)
+    conv, x = Conv(192, 200, 3), torch.randn(1, 192, 64, 64)
+    padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    assert winograd.pays(padded, conv.weight)
+    wanted = F.conv2d(padded.double(), conv.weight.double(), conv.bias.double())  # type: ignore[union-attr]
+    torch.testing.assert_close(conv(x).double(), wanted, rtol=0, atol=2e-4)
+    assert not winograd.pays(padded[..., :34, :34], conv.weight)  # too few pixels
+    assert not winograd.pays(padded.bfloat16(), conv.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not winograd.pays(padded, conv.weight)

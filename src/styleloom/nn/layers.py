@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from . import winograd
 
 N = TypeVar("N", bound=nn.Module)
+LARGE = 2**22  # pixels times channels
 Moment = tuple[Tensor, Tensor]
 """Mean and variance of each channel, [N, C] each."""
 
@@ -50,8 +51,7 @@ def channel_moments(x: Tensor) -> Moment:
 class Conv(nn.Conv2d):
     """A convolution after nearest-neighbor upsampling by ``up`` (1 or 2), reflection-padded to keep the size (over ``stride``).
 
-    Three kinds are computed in an equal but faster way: on upsampled images, large kernels with few outputs, and, where
-    no gradient is asked for, many channels.
+    Three kinds are computed in an equal but faster way: on upsampled images, large kernels with few outputs, and many channels.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs, H, W] -> [N, outputs, H up / stride, W up / stride]."""
-        x = x.to(self.weight.dtype)
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.weight.dtype)
         if self.up == 2 and not torch.compiler.is_compiling():  # compilers know no writing into every other pixel
             return _convolved_upsampled(x, self.weight, self.bias)
         if self.up == 2:
@@ -80,7 +81,7 @@ class Conv(nn.Conv2d):
 
     def _few_columns_pay(self, x: Tensor) -> bool:
         fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-        return x.device.type == "cpu" and fp32 and self.kernel_size[0] >= 8 and self.stride == (1, 1)
+        return x.device.type == "cpu" and fp32 and self.kernel_size[0] >= 7 and self.stride == (1, 1)
 
 
 def _convolved_upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -119,6 +120,49 @@ def _convolved_by_columns(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
     for index, part in enumerate(parts[1:], 1):
         result += part[..., index : index + width]
     return result
+
+
+def strided(conv: nn.Module, x: Tensor) -> Tensor:
+    """What a convolution of stride 2 gives. Its kernel's gradient, where images are large, takes half of oneDNN's time.
+
+    Args:
+        conv: an ``nn.Conv2d`` or ``nn.ConvTranspose2d``.
+        x: [N, C, H, W].
+    """
+    assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
+    on_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    pixels = x[:, :1].numel() * (4 if conv.transposed else 1)  # of the larger side
+    if on_cpu and x.dtype == torch.float32 and torch.is_grad_enabled() and pixels * min(conv.weight.shape[:2]) >= LARGE:
+        geometry = (conv.stride, conv.padding, conv.dilation, conv.transposed, conv.output_padding, conv.groups)
+        convolved: Tensor = _Strided.apply(x, conv.weight, conv.bias, *geometry)
+        return convolved
+    result: Tensor = conv(x)
+    return result
+
+
+class _Strided(torch.autograd.Function):
+    """A convolution whose kernel's gradient is computed channels first."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *geometry: Any) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.geometry = geometry
+        return torch.convolution(x, weight, bias, *geometry)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
+
+        def slope(g: Tensor, x: Tensor, weight: Tensor, *wanted: bool) -> Any:
+            return torch.ops.aten.convolution_backward(g, x, weight, None, *ctx.geometry, [*wanted, False])
+
+        return (
+            slope(g, x, weight, True, False)[0] if of_x else None,
+            slope(g.contiguous(), x.contiguous(), weight.contiguous(), False, True)[1] if of_weight else None,
+            g.sum((0, 2, 3)) if of_bias else None,
+            *[None] * len(ctx.geometry),
+        )
 
 
 def placed(network: N, device: torch.device, dtype: torch.dtype | None = None, *, frozen: bool = False) -> N:

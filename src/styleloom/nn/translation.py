@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError, check_choice
 
-from .layers import Conv, Moment, channel_moments, instance_norm
+from .layers import Conv, Moment, channel_moments, instance_norm, strided
 
 NORMS = ("batch", "instance", "none")
 UPSAMPLES = ("transpose", "nearest")
@@ -64,7 +64,8 @@ class _Normalized(torch.autograd.Function):
             return slope, None
         # scale (g - mean(g) - y mean(g y)); y anew, since it may be overwritten by what follows it.
         y = torch.addcmul((-mean * scale).to(x.dtype), x, scale.to(x.dtype))
-        level, along = (each.mean((2, 3), keepdim=True, dtype=torch.float32) for each in (g, g * y))
+        # Sums are taken in fp32 inside, whatever they are given; asked for fp32, torch would copy all of g first.
+        level, along = (each.sum((2, 3), keepdim=True).float() / (x.shape[2] * x.shape[3]) for each in (g, g * y))
         return y.mul_((-along * scale).to(g.dtype)).add_((-level * scale).to(g.dtype)).addcmul_(g, scale.to(g.dtype)), None
 
 
@@ -342,11 +343,11 @@ class ResNetGenerator(nn.Module):
         x = image.contiguous(memory_format=torch.channels_last)
         x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
         for conv, normalize in zip(self.down, self.down_norm, strict=True):
-            x = F.relu(normalize(conv(x)), inplace=True)
+            x = F.relu(normalize(strided(conv, x)), inplace=True)
         for block in self.blocks:
             x = block(x)
         for conv, normalize in zip(self.up, self.up_norm, strict=True):
-            x = F.relu(normalize(conv(x)), inplace=True)
+            x = F.relu(normalize(conv(x) if isinstance(conv, Conv) else strided(conv, x)), inplace=True)
         return x
 
     def forward(self, image: Tensor) -> Tensor:
