@@ -1,7 +1,7 @@
 """How good a shipped generator is: the figures of its model card.
 
     python -m benchmarks.generator_quality toonfaces-64 held-out.zip toonfaces64.zip --attributes
-    python -m benchmarks.generator_quality portraits-64 held-out.zip portraits64.zip
+    python -m benchmarks.generator_quality portraits-128 held-out.zip portraits128.zip
 
 Distances, precision and recall by vgg19-lite (not Inception's: they compare with each other only) between samples and images
 that it was not trained on, at psi 1 and 0.7; beside them the floor: the same between those images and as many training

@@ -1,6 +1,6 @@
 """How far second order reaches: exact Gauss-Newton steps from where the learned optimizer is after 20.
 
-    python -m benchmarks.inversion_gauss_newton portraits-64 held-out.zip
+    python -m benchmarks.inversion_gauss_newton portraits-128 held-out.zip
 
 Each such step knows what no optimizer of this toolkit can afford, all columns of the Jacobian of pixels and features, which are
 1,280 images' worth of work at 64 px, and takes the best by the true loss of nine dampings and two lengths. Where it still needs

@@ -41,9 +41,9 @@ STEPS = 10
 
 
 def generator_of(resolution: int) -> stylegan2.Generator:
-    """portraits-64, or one of 128 px with random weights, of 8192 / 256 channels."""
+    """toonfaces-64, or one of 128 px with random weights, of 8192 / 256 channels."""
     if resolution == 64:
-        return stylegan2.load("portraits-64").requires_grad_(False)
+        return stylegan2.load("toonfaces-64").requires_grad_(False)
     torch.manual_seed(0)
     made = stylegan2.Generator(img_resolution=resolution, synthesis_kwargs=dict(channel_base=8192, channel_max=256))
     made.w_avg.copy_(made.estimate_w_avg(1000))

@@ -4,7 +4,7 @@
 
 The droplet of StyleGAN's images is a spike in a feature map, by which a network sets the strength of everything else behind the
 norm's back. A network of 64 px does not grow one by itself, so it is put there: into one pixel of the features of
-``portraits-64`` at 32 px. Shown is the mean magnitude of the next layer's features, with a spike of 0, 10, 100 and 1,000 times
+``toonfaces-64`` at 32 px. Shown is the mean magnitude of the next layer's features, with a spike of 0, 10, 100 and 1,000 times
 their spread: above with instance norm, as in StyleGAN, where all else fades; below with demodulation, which never looks at the
 features and leaves all else as it was.
 """
@@ -43,7 +43,7 @@ def magnitudes(generator: stylegan2.Generator, normalization: str) -> list[Tenso
 
 def main() -> None:
     """Write ``docs/droplet.png``."""
-    generator = stylegan2.load("portraits-64")
+    generator = stylegan2.load("toonfaces-64")
     rows = []
     for normalization in ("instance", "demodulate"):
         maps = magnitudes(generator, normalization)

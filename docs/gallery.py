@@ -58,7 +58,7 @@ def faces() -> None:
     write(
         grid([seeds, toonfaces.render([replace(face, **change) for change in CHANGES], 128)]), HERE / "toonfaces.jpg", quality=90
     )
-    for name, count, side in (("toonfaces-64", 12, 96), ("portraits-64", 12, 96), ("portraits-128", 8, 128)):
+    for name, count, side in (("toonfaces-64", 12, 96), ("portraits-128", 8, 128)):
         made = torch.cat([stylegan2.load(name).generate(range(2 * count), truncation_psi=psi) for psi in (1.0, 0.7)])
         write(grid(list(resize(made, (side, side)).split(count))), HERE / f"{name}.jpg", quality=90)
     rows = mixing_rows(stylegan2.load("portraits-128"), (2, 28), (1, 13, 35, 42, 45))

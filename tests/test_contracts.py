@@ -82,7 +82,7 @@ def test_a_damaged_eigenbasis_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_class_is_refused() -> None:
-    assert isinstance(sl.load("portraits-64", sl.stylegan2.Generator), sl.Generator)
+    assert isinstance(sl.load("toonfaces-64", sl.stylegan2.Generator), sl.Generator)
     with pytest.raises(StyleLoomError, match=r"^upscale-x4 holds a Upscaler; wanted a Generator$"):
         sl.load("upscale-x4", sl.Generator)
 

@@ -127,7 +127,7 @@ def test_made_cartoon_faces_look_like_drawn_ones() -> None:
     embedding = load_embedding()
     drawn = toonfaces.render([toonfaces.attributes(seed) for seed in range(1_000_000, 1_000_400)])
     real = embedding.of(drawn.split(50))
-    made, portraits = (embedding.of(made_images(stylegan2.load(name), 400)) for name in ("toonfaces-64", "portraits-64"))
+    made, portraits = (embedding.of(made_images(stylegan2.load(name), 400)) for name in ("toonfaces-64", "portraits-128"))
     distance = frechet_distance(real, made)
     assert distance < 0.5 * frechet_distance(real, portraits)
 

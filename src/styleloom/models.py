@@ -45,7 +45,7 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
 """What rebuilds a network from its model file, by the kind that is noted in it."""
 
 
-GeneratorName = Literal["portraits-64", "portraits-128", "toonfaces-64"]
+GeneratorName = Literal["portraits-128", "toonfaces-64"]
 M = TypeVar("M", bound=nn.Module)
 
 

@@ -105,13 +105,13 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
 
 
 def test_fine_tuning_from_a_model(faces: str) -> None:
-    assert run("train", "stylegan2", faces, "-o", "tuned", "--recipe", "32-small", "--base", "portraits-64", "--kimg", "0.004",
+    assert run("train", "stylegan2", faces, "-o", "tuned", "--recipe", "32-small", "--base", "portraits-128", "--kimg", "0.004",
                "--batch", "4", "--freeze", "2", "--quiet") == 0  # fmt: skip
-    assert licence_of("tuned/model.safetensors") == licence_of("portraits-64") == "CC-BY-4.0"
+    assert licence_of("tuned/model.safetensors") == licence_of("portraits-128") == "CC-BY-4.0"
 
 
 def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("evaluate", "portraits-64", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
+    assert run("evaluate", "toonfaces-64", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
     told = outcome(capsys)
     figures = {name: values[0] for name, values in told["figures"].items()}
     assert {"ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end", "score_z", "score_w"} < set(figures)
@@ -124,17 +124,17 @@ def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (
-            ("portraits-64", "--metrics", "ppl,lpips"),
+            ("toonfaces-64", "--metrics", "ppl,lpips"),
             "unknown metric 'lpips'; choose some of fd, fid, kid, pr, ppl",
         ),
-        (("portraits-64", "faces.zip", "--metrics", "fid"), "fid is the Fréchet distance of Inception's features; use fd"),
-        (("portraits-64",), "fd compares with real images; give a folder or zip of them"),
-        (("portraits-64", "--metrics", ","), "no metric; choose some of fd"),
-        (("portraits-64", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
-        (("portraits-64", "photo.png"), "the number of real images is 1; it must be at least 50"),
-        (("portraits-64", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),
+        (("toonfaces-64", "faces.zip", "--metrics", "fid"), "fid is the Fréchet distance of Inception's features; use fd"),
+        (("toonfaces-64",), "fd compares with real images; give a folder or zip of them"),
+        (("toonfaces-64", "--metrics", ","), "no metric; choose some of fd"),
+        (("toonfaces-64", "--metrics", "ppl", "--samples", "3"), "samples is 3; it must be at least 50"),
+        (("toonfaces-64", "photo.png"), "the number of real images is 1; it must be at least 50"),
+        (("toonfaces-64", "photo.png", "--psi", "nan"), "truncation_psi is nan; it must be from -10 to 10"),
         (("adain-lite", "photo.png"), "is no generator"),
-        (("portraits-64", "nowhere"), "no such folder or file: nowhere"),
+        (("toonfaces-64", "nowhere"), "no such folder or file: nowhere"),
     ],
 )
 def test_what_cannot_be_evaluated(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:

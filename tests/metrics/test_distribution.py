@@ -93,7 +93,7 @@ def test_bundled_features_tell_blurred_images_from_sharp_ones() -> None:
 
 
 def test_made_images_are_those_of_their_seed() -> None:
-    generator = stylegan2.load("portraits-64")
+    generator = stylegan2.load("toonfaces-64")
     found = torch.cat(list(made_images(generator, 40, seed=5)))
     assert found.shape == (40, 3, 64, 64) and torch.equal(found, torch.cat(list(made_images(generator, 40, seed=5))))
     z = np.random.RandomState(5).randn(32, generator.z_dim)
@@ -102,7 +102,7 @@ def test_made_images_are_those_of_their_seed() -> None:
 
 
 def test_distance_to_a_set_is_least_for_the_set_itself(tmp_path: Path) -> None:
-    generator = stylegan2.load("portraits-64")
+    generator = stylegan2.load("toonfaces-64")
 
     class Made:
         def __len__(self) -> int:

@@ -165,7 +165,7 @@ def test_a_library_user_gets_the_events() -> None:
     assert isinstance(last := events[-1], Finished) and last.done == 3 and len(last.failed) == 2
     alone = sl.stylize(images.read("photos/1.png"), style, method="adain")
     torch.testing.assert_close(images.read("painted/1.png"), alone, atol=2 / 255, rtol=0)
-    for event in sl.jobs.generate("portraits-64", [1, 2], out="faces"):
+    for event in sl.jobs.generate("toonfaces-64", [1, 2], out="faces"):
         json.dumps(event.as_dict())
     assert sorted(path.name for path in Path("faces").glob("*.png")) == ["seed0001.png", "seed0002.png"]
 

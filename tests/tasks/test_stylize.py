@@ -87,7 +87,7 @@ def test_a_mask_keeps_the_photograph_to_the_bit(photo: Tensor, tmp_path: Path) -
 
 
 def test_any_torch_optimizer_inverts() -> None:
-    G = sl.stylegan2.load("portraits-64")
+    G = sl.stylegan2.load("toonfaces-64")
     target = G.generate([3])
     optimizers: list[Any] = [torch.optim.RAdam, lambda params: torch.optim.SGD(params, lr=1.0)]
     for optimizer in optimizers:
