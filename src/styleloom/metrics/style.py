@@ -79,3 +79,41 @@ def content_distance(image: Tensor, photograph: Tensor, features: Features, laye
     photograph = images.resize(photograph, image.shape[-2:])
     outputs = [features(each, (layer,))[layer].flatten() for each in (image, photograph)]
     return float(1 - F.cosine_similarity(outputs[0], outputs[1], dim=0))
+
+
+WINDOW = 64  # side in pixels of the parts whose spectra are averaged
+SLOWEST = 4  # periods a window from which on a pattern is a weave
+
+
+def weave(image: Tensor, photograph: Tensor, style: Tensor) -> float:
+    """The largest peak of an image's spectrum over what its photograph and its style have there: grids and hatching show.
+
+    Spectra of brightness are means over windows (Welch 1967), each as a share of the median of its frequency over all
+    directions. A pattern of the photograph counts at its own frequency and direction, one of the style in every direction.
+
+    Args:
+        image, photograph, style: [1, 3, H, W] in [0, 1], of at least 64 px a side, at the sizes that they are seen at.
+
+    Returns:
+        A ratio of power: 1 where nothing stands out, tens to hundreds where a grid shows.
+    """
+    photograph = images.resize(photograph, image.shape[-2:])
+    frequency = torch.fft.fftfreq(WINDOW, 1 / WINDOW)
+    rings = (frequency[:, None].square() + frequency.square()).sqrt().round().long()
+    own, theirs, of_style = (_peaks(each, rings) for each in (image, photograph, style))
+    near = F.max_pool2d(F.pad(theirs[None, None], (1, 1, 1, 1), mode="circular"), 3, 1)[0, 0]
+    highest = 0.0
+    for ring in range(SLOWEST, WINDOW // 2):
+        here = rings == ring
+        known = near[here].clamp_min(float(of_style[(rings - ring).abs() <= 1].max()))
+        highest = max(highest, float((own[here] / known).max()))
+    return highest
+
+
+def _peaks(image: Tensor, rings: Tensor) -> Tensor:
+    """The mean spectrum of an image's windows as a share of the median of each ring: [window, window]."""
+    brightness = image.mean(1)[0]
+    windows = brightness.unfold(0, WINDOW, WINDOW // 2).unfold(1, WINDOW, WINDOW // 2).reshape(-1, WINDOW, WINDOW)
+    fade = torch.hann_window(WINDOW, device=image.device)
+    power = torch.fft.fft2((windows - windows.mean((1, 2), keepdim=True)) * fade[:, None] * fade).abs().square().mean(0).cpu()
+    return power / torch.stack([power[rings == ring].median() for ring in range(int(rings.max()) + 1)])[rings]
