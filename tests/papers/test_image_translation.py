@@ -173,6 +173,30 @@ def test_boundaries_and_codes_of_instances() -> None:
     assert not torch.equal(codes[..., :1], codes[..., -1:])
 
 
+def test_usual_codes_are_centers_of_clusters() -> None:
+    torch.manual_seed(0)
+    encoder = InstanceEncoder(3, 2, width=4, downsamplings=2, norm="none").eval()
+    numbers = torch.zeros(1, 1, 16, 16)
+    numbers[..., 8:] = 7
+    x = -torch.ones(1, 2, 16, 16)  # the left is of class 0, the right of class 1
+    x[:, 0, :, :8], x[:, 1, :, 8:] = 1, 1
+    kinds = [torch.rand(1, 3, 16, 16) * 2 - 1 for _ in range(2)]
+    images = [kinds[index % 2] + 1e-4 * torch.randn(1, 3, 16, 16) for index in range(12)]
+    knowing = encoder.find_usual([(x, image, numbers) for image in images], classes=2, count=2)
+    with torch.no_grad():
+        codes = torch.cat([encoder(image, numbers) for image in kinds])
+    for usual, column in ((knowing.usual[0], 0), (knowing.usual[1], 15)):
+        wanted = codes[:, :, 0, column]
+        order = slice(None) if (usual[0] - wanted[0]).norm() < (usual[0] - wanted[1]).norm() else slice(None, None, -1)
+        torch.testing.assert_close(usual, wanted.flip(0) if order.step else wanted, rtol=0, atol=1e-3)
+    drawn = torch.cat([knowing.drawn(x, numbers, seed) for seed in range(20)])
+    assert {tuple(code.tolist()) for code in drawn[:, :, 3, 3]} == {tuple(code.tolist()) for code in knowing.usual[0]}
+    assert {tuple(code.tolist()) for code in drawn[:, :, 3, 12]} == {tuple(code.tolist()) for code in knowing.usual[1]}
+    assert torch.equal(drawn[0], knowing.drawn(x, numbers, 0)[0])
+    with pytest.raises(StyleLoomError, match="knows no usual codes"):
+        encoder.drawn(x, numbers, 0)
+
+
 def test_scales_see_halves_and_features_match_themselves() -> None:
     torch.manual_seed(0)
     D = MultiScale(3, width=4, layers=2, num=3)

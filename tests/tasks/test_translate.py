@@ -127,7 +127,7 @@ def test_a_video_keeps_its_size_and_its_frames() -> None:
     [
         (["pairs.safetensors", "photos/0.png", "--to", "A"], "this model makes B, not 'A'"),
         (["cycle.safetensors", "photos/0.png", "--to", "C"], "this model makes A and B, not 'C'"),
-        (["cycle.safetensors", "photos/0.png", "--samples", "2"], "this model has no dropout"),
+        (["cycle.safetensors", "photos/0.png", "--samples", "2"], "this model has neither dropout nor codes"),
         (["cycle.safetensors", "photos/0.png", "--drawing"], "this model takes no drawings"),
         (["cycle.safetensors", "five.npy"], "the image has 5 channels; the network that makes B takes 3"),
         (["adain-lite", "photos/0.png"], "holds a AdaIN; wanted a Translator"),
@@ -195,6 +195,44 @@ def test_instances_have_boundaries_and_codes() -> None:
         translate(model, image, to="codes")
     with pytest.raises(StyleLoomError, match="this model has no use for instances"):
         translate("cycle.safetensors", image, instances=numbers)
+
+
+def test_label_maps_with_instances_have_many_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("labels", "streets", "maps"):
+        Path(folder).mkdir()
+    for index in range(2):
+        labels, numbers = torch.zeros(1, 3, 32, 48), torch.zeros(1, 3, 32, 48)
+        labels[:, 0, :, :24], labels[:, 2, :, 24:], numbers[..., 24:] = 1, 1, 7 / 255
+        images.write(labels, f"labels/{index}.png")
+        images.write(numbers, f"maps/{index}.png")
+        images.write(torch.rand(1, 3, 32, 48), f"streets/{index}.png")
+    Path("table.csv").write_text("road,255,0,0\nsky,0,0,255\n")
+    small = ["--width", "4", "--encoder-width", "4", "--downsamplings", "2", "--blocks", "1", "--scales", "1", "--quiet"]
+    small += ["--discriminator-width", "4", "--perceptual-weight", "0", "--size", "32", "--load-size", "32", "--num-steps", "1"]
+    given = ["labels", "--other", "streets", "--labels", "table.csv", "--instances", "maps", "--codes", "2", "--device", "cpu"]
+    assert run("train", "pix2pixhd", *given, "--usual-codes", "3", "-o", "run", *small) == 0
+    model = sl.load("run/model.safetensors", Translator)
+    assert model.networks["codes"].usual.shape == (2, 3, 2) and model.stochastic
+    command = ["translate", "run/model.safetensors", "labels", "--device", "cpu"]
+    assert run(*command, "-o", "made", "--instances", "maps", "--samples", "2", "--seed", "5") == 0
+    numbers = (images.read("maps/1.png")[:, :1] * 255).round()
+    every = [translate(model, images.read("labels/1.png"), instances=numbers, seed=seed) for seed in range(5, 15)]
+    assert len({tuple(each.flatten().tolist()) for each in every}) > 2
+    for number in (1, 2):
+        torch.testing.assert_close(images.read(f"made/1-{number}.png"), every[number - 1], rtol=0, atol=1 / 255)
+    capsys.readouterr()
+    Path("maps/1.png").rename("lone.png")
+    images.write(torch.rand(1, 3, 8, 8), "tiny.png")
+    for more, message in (
+        (["labels", "--instances", "maps"], "1 images have no map in maps: labels/1.png; add them"),
+        (["labels/0.png"], "this model needs instances"),
+        (["labels/0.png", "--instances", "tiny.png"], "the map of instances has 8 x 8 px, the image 48 x 32"),
+        (["labels/0.png", "--instances", "no.png"], "no.png"),
+    ):
+        assert run("translate", "run/model.safetensors", *more, "-o", "x.png" if more[0].endswith("png") else "x") == 2
+        told = capsys.readouterr().err
+        assert message in told and told.count("\n") == 1, told
+        assert not Path("x").exists() and not Path("x.png").exists()
 
 
 def test_a_mask_on_the_command_line_is_an_image_or_a_shape() -> None:

@@ -25,6 +25,7 @@ def translate(
     seed: int = 0,
     statistics: str = "saved",
     drawing: bool = False,
+    instances: str | None = None,
     size: int = 0,
     tile: int = 1024,
     smooth: float = 0.0,
@@ -42,10 +43,12 @@ def translate(
         to: the domain to make: B, or A where the model goes both ways.
         mask: where the result is wanted; elsewhere the image stays as it is: a grey image, white there, or a shape in pixels,
             such as box:left,top,right,bottom.
-        samples: images to make of each, with other noise, of a model with dropout.
+        samples: images to make of each, with other noise, of a model with dropout or with codes of instances.
         seed: of the first sample's noise.
         statistics: saved, or batch to let batch norm use each image's own.
         drawing: content is lines, black on white, not a photograph to take lines from.
+        instances: for models of pix2pixHD that see the boundaries of objects: a map of them, another grey or color for each, or a
+            folder of maps with the images' names.
         size: shorter side to work at; 0: the image's own.
         tile: larger images are translated in tiles of so many pixels, without a seam; 0: never.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
@@ -62,6 +65,7 @@ def translate(
         seed=seed,
         statistics=statistics,
         drawing=drawing,
+        instances=instances,
         size=size,
         tile=tile,
         smooth=smooth,

@@ -168,15 +168,20 @@ def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
     names = sorted(_stem(name) for _, name in one.locations)
     if lone := [name for name in names if name not in number_of]:
         raise StyleLoomError(f"{len(lone)} images have no instance map: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}")
-    scale = torch.tensor([1.0, 256.0, 65536.0])[:, None, None]
 
     def numbers(index: int) -> Tensor:
         image = maps.read(number_of[names[index % len(names)]])
         if image is None:
             raise maps.unreadable()
-        return ((image * 255).round() * scale[: len(image)]).sum(0, keepdim=True) if len(image) <= 3 else image[:1]
+        return instance_numbers(image)
 
     return numbers
+
+
+def instance_numbers(image: Tensor) -> Tensor:
+    """A map of instances [C, H, W] in [0, 1], another grey or color for each, as numbers [1, H, W]."""
+    scale = torch.tensor([1.0, 256.0, 65536.0])[:, None, None]
+    return ((image * 255).round() * scale[: len(image)]).sum(0, keepdim=True) if len(image) <= 3 else image[:1]
 
 
 def _stem(name: str) -> str:

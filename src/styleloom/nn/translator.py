@@ -59,8 +59,13 @@ class Translator(nn.Module):
 
     @property
     def stochastic(self) -> bool:
-        """Whether it has dropout, which makes several images of one."""
-        return any(isinstance(module, Dropout) for module in self.networks.modules())
+        """Whether it makes several images of one: it has dropout, or codes that may be drawn."""
+        return self.draws_codes or any(isinstance(module, Dropout) for module in self.networks.modules())
+
+    @property
+    def draws_codes(self) -> bool:
+        """Whether instances' codes may be drawn, where there is no image to read them off."""
+        return CODES in self.networks and len(self.networks[CODES].usual) > 0  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
         """A to B: [N, C, H, W] in [-1, 1] -> the same range."""

@@ -13,13 +13,14 @@ It is long because the paper reads from top to bottom: networks, losses, trainin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError
@@ -27,7 +28,7 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Tick, fit
+from styleloom.loops.fit import MODEL, ONE_PROCESS, Hardware, Phase, Tick, fit
 from styleloom.loops.gan import only
 from styleloom.nn.layers import Conv
 from styleloom.nn.losses import GAN_MODES, gan_loss
@@ -52,6 +53,8 @@ KIND = "pix2pixhd"
 VGG_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 MOST_WIDTH = 512  # channels of a discriminator
+MOST_READ = 500  # images whose instances' codes are clustered
+LLOYD_STEPS = 30
 
 
 def halved(image: Tensor) -> Tensor:
@@ -149,21 +152,36 @@ class MultiScale(nn.Module):
 class InstanceEncoder(nn.Module):
     """A code for each instance, from the image of it: features, averaged over the instance (Section 3.4).
 
+    Without an image, codes are drawn from those that were usual in training, class by class.
+
     Args:
         in_channels: of images.
         codes: numbers of a code.
         width: channels of the first convolution.
         downsamplings: halvings.
         norm: ``"batch"``, ``"instance"`` or ``"none"``.
+        usual: classes, and codes of each that may be drawn; see :meth:`find_usual`.
     """
 
+    usual: Tensor
+
     def __init__(
-        self, in_channels: int = 3, codes: int = 3, *, width: int = 16, downsamplings: int = 4, norm: str = "instance"
+        self,
+        in_channels: int = 3,
+        codes: int = 3,
+        *,
+        width: int = 16,
+        downsamplings: int = 4,
+        norm: str = "instance",
+        usual: Sequence[int] = (0, 0),
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = dict(
             in_channels=in_channels, codes=codes, width=width, downsamplings=downsamplings, norm=norm
         )
+        self.register_buffer("usual", torch.zeros(*usual, codes), persistent=bool(usual[0]))
+        if usual[0]:
+            self.config["usual"] = list(usual)
         self.network = ResNetGenerator(
             in_channels, codes, width=width, blocks=0, downsamplings=downsamplings, norm=norm, always_bias=True
         )
@@ -180,6 +198,66 @@ class InstanceEncoder(nn.Module):
             counts = torch.bincount(inverse, minlength=len(names))
             result.append((sums / counts)[:, inverse].view_as(feature))
         return torch.stack(result)
+
+    @torch.inference_mode()
+    def find_usual(self, examples: Iterable[tuple[Tensor, Tensor, Tensor]], classes: int, count: int) -> InstanceEncoder:
+        """A copy that knows the usual codes: the centers of clusters of each class's instances.
+
+        Args:
+            examples: inputs [1, A, H, W], whose first channels are 1 where a class is, images [1, C, H, W] in [-1, 1], and
+                numbers of instances [1, 1, H, W].
+            classes: how many; 1 where inputs are no label maps.
+            count: codes of each class.
+        """
+        found: list[list[Tensor]] = [[] for _ in range(classes)]
+        for x, image, instances in examples:
+            codes = self(image, instances)[0]
+            for inside in _insides(instances):
+                found[_class_of(x, inside, classes)].append(codes[:, inside].mean(1))
+        every = torch.stack([code for codes in found for code in codes])
+        centers = [_centers(torch.stack(codes) if codes else every, count) for codes in found]
+        copy = InstanceEncoder(**self.config | dict(usual=(classes, count)))
+        copy.load_state_dict(self.state_dict() | dict(usual=torch.stack(centers)))
+        return copy.to(every.device)
+
+    def drawn(self, x: Tensor, instances: Tensor, seed: int) -> Tensor:
+        """One of the usual codes for each instance: inputs [1, A, H, W], numbers [1, 1, H, W] -> codes [1, codes, H, W].
+
+        Raises:
+            StyleLoomError: none are known.
+        """
+        if not len(self.usual):
+            raise StyleLoomError("this model knows no usual codes; give codes_of, an image to read codes off")
+        random = torch.Generator().manual_seed(seed)
+        codes = x.new_empty(1, self.usual.shape[2], *x.shape[2:])
+        for inside in _insides(instances):
+            choice = int(torch.randint(self.usual.shape[1], (), generator=random))
+            codes[0, :, inside] = self.usual[_class_of(x, inside, len(self.usual)), choice][:, None].to(x)
+        return codes
+
+
+def _insides(instances: Tensor) -> Iterator[Tensor]:
+    """Where each instance of a map [1, 1, H, W] is: [H, W] of bools."""
+    numbers = instances[0, 0].round().long()
+    for number in numbers.unique():
+        yield numbers == number
+
+
+def _class_of(x: Tensor, inside: Tensor, classes: int) -> int:
+    """The class of an instance: the channel of x that is largest there."""
+    return int(x[0, :classes, inside].mean(1).argmax())
+
+
+def _centers(points: Tensor, count: int) -> Tensor:
+    """Centers of clusters (Lloyd 1982): [N, D] -> [count, D]; points themselves, some twice, where there are not so many."""
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
+    centers = points[order.repeat(-(-count // len(points)))[:count]]
+    for _ in range(LLOYD_STEPS if len(points) > count else 0):
+        nearest = torch.cdist(points, centers).argmin(1)
+        sums = torch.zeros_like(centers).index_add(0, nearest, points)
+        sizes = torch.bincount(nearest, minlength=count)[:, None]
+        centers = torch.where(sizes > 0, sums / sizes.clamp_min(1), centers)
+    return centers
 
 
 def boundaries(instances: Tensor) -> Tensor:
@@ -207,6 +285,7 @@ class Recipe(TranslationRecipe):
         perceptual_weight: of that of a perceptual network's.
         features: the perceptual network.
         codes: numbers of each instance's code, for many outputs; 0: none.
+        usual_codes: codes of each class that may be drawn at use: centers of clusters over the training images.
         encoder_width: channels of the encoder's first convolution.
     """
 
@@ -223,6 +302,7 @@ class Recipe(TranslationRecipe):
     perceptual_weight: Weight = 10.0
     features: str = EMBEDDED
     codes: CountOrNone = 0
+    usual_codes: Count = 10
     encoder_width: Count = 16
 
     def __post_init__(self) -> None:
@@ -231,7 +311,7 @@ class Recipe(TranslationRecipe):
         if not self.enhancer:
             self.check_idle(("local_blocks", "fix_global_epochs"), "that is of the enhancer: leave it out, or ask for one")
         if not self.codes:
-            self.check_idle(("encoder_width",), "that is of the codes' encoder: leave it out, or ask for codes")
+            self.check_idle(("encoder_width", "usual_codes"), "that is of the codes' encoder: leave it out, or ask for codes")
         if not self.perceptual_weight:
             self.check_idle(("features",), "perceptual_weight is 0: leave one of them out")
 
@@ -430,6 +510,20 @@ def train(
         free_from = recipe.fix_global_epochs * cadence(recipe, len(domains))[0] // total
         task = replace(task, before_step=_kept_until(networks["G"], free_from))
     yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
+    if recipe.codes and fabric.is_global_zero:
+        _note_usual_codes(Path(out) / MODEL, domains, recipe, licence)
+
+
+def _note_usual_codes(path: Path, domains: Domains, recipe: Recipe, licence: str) -> None:
+    """Let a model know what codes instances of the training images have."""
+    model = load(path)
+    item = domains.example(recipe.size, recipe.size, flip=False)
+    examples = (item(index, RandomState([recipe.seed, index])) for index in range(min(len(domains), MOST_READ)))
+    encoder = model.networks[CODES]
+    assert isinstance(encoder, InstanceEncoder)
+    batches = ((x[None], y[None], instances[None]) for x, y, instances in examples)
+    model.networks[CODES] = encoder.find_usual(batches, len(domains.labels) or 1, recipe.usual_codes)
+    save(model, path, licence)
 
 
 def _surround(enhancer: nn.Module, inner: nn.Module) -> None:

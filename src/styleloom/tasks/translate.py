@@ -53,10 +53,11 @@ def translate(
         to: the domain to make: ``"B"``, or ``"A"`` where the model goes both ways.
         mask: [1, 1, H, W] in [0, 1]: where the result is wanted; elsewhere the image stays as it is, to the bit.
         statistics: ``"saved"``, or ``"batch"`` to let batch norm use each image's own, as the authors' test script does.
-        seed: leave dropout on, with this noise: another seed gives another image.
+        seed: leave dropout on, with this noise, and draw the codes of instances: another seed gives another image.
         drawing: the image is what the model takes (lines, black on white), not a photograph to make that of.
         instances: [N, 1, H, W], a number for each object, for models of pix2pixHD that see their boundaries.
-        codes_of: [N, 3, H, W] in [0, 1], an image of the same objects that their codes are read off, for models that have codes.
+        codes_of: [N, 3, H, W] in [0, 1], an image of the same objects that their codes are read off, for models that have codes;
+            with a seed they may be drawn instead.
         size: shorter side to work at; 0: the image's own.
         tile: larger images are translated in tiles of so many pixels, without a seam; 0: never. U-Nets see the whole image.
 
@@ -80,7 +81,7 @@ def translate(
     for index, photo in enumerate(given.split(1)):
         x = inputs_of(model, photo, to=to, drawing=drawing)
         if to == "B":
-            x = torch.cat([x, *_of_instances(model, instances, codes_of, slice(index, index + 1))], 1)
+            x = torch.cat([x, *_of_instances(model, x, instances, codes_of, slice(index, index + 1), seed)], 1)
         check_channels(network, x, to)
         answer = _answer(network, x, statistics, seed, tile).add(1).div(2).clamp(0, 1)
         if model.derive and photo.shape[1] == 3:
@@ -123,17 +124,26 @@ def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool 
     return photo * 2 - 1
 
 
-def _of_instances(model: Translator, instances: Tensor | None, codes_of: Tensor | None, index: slice) -> list[Tensor]:
-    """What a model of pix2pixHD takes besides the image: boundaries of instances, and their codes."""
-    wanted = {"instances": model.instances, "codes_of": CODES in model.networks}
+def _of_instances(
+    model: Translator, x: Tensor, instances: Tensor | None, codes_of: Tensor | None, index: slice, seed: int | None
+) -> list[Tensor]:
+    """What a model of pix2pixHD takes besides its input x: boundaries of instances, and their codes."""
+    draws = model.draws_codes and codes_of is None and seed is not None
+    wanted = {"instances": model.instances, "codes_of": CODES in model.networks and not draws}
     for name, given in (("instances", instances), ("codes_of", codes_of)):
         if (given is not None) != wanted[name]:
-            raise StyleLoomError(f"this model {'needs' if wanted[name] else 'has no use for'} {name}")
+            besides = ", or a seed to draw codes by" if name == "codes_of" and model.draws_codes else ""
+            raise StyleLoomError(f"this model {'needs' if wanted[name] else 'has no use for'} {name}{besides}")
     if instances is None:
         return []
+    if instances.shape[-2:] != x.shape[-2:]:
+        sides = " x ".join(str(side) for side in instances.shape[:-3:-1])
+        raise StyleLoomError(f"the map of instances has {sides} px, the image {x.shape[3]} x {x.shape[2]}; give one of its size")
     numbers = instances[index].float()
     more = [boundaries(numbers)]
-    if codes_of is not None:
+    if draws:
+        more.append(model.networks[CODES].drawn(x, numbers, seed))  # type: ignore[operator]
+    elif codes_of is not None:
         more.append(model.networks[CODES](codes_of[index] * 2 - 1, numbers))
     return more
 

@@ -16,6 +16,7 @@ from styleloom.data.bundled import is_bundled
 from styleloom.data.channels import read_channels
 from styleloom.data.images import floats
 from styleloom.data.output import DEFAULT, Output
+from styleloom.data.pairs import instance_numbers
 from styleloom.models import load
 from styleloom.nn.layers import placed
 from styleloom.nn.translator import Translator
@@ -40,6 +41,7 @@ def translate(
     seed: int = 0,
     statistics: str = "saved",
     drawing: bool = False,
+    instances: Source | None = None,
     size: int = 0,
     tile: int = 1024,
     smooth: float = 0.0,
@@ -58,10 +60,12 @@ def translate(
         to: the domain to make, "B" or "A".
         mask: where the result is wanted: a grey image, white there, or a shape in pixels: box:left,top,right,bottom,
             ellipse:x,y,half width,half height.
-        samples: images to make of each, with other noise, of a model with dropout; 1: one without noise.
+        samples: images to make of each, with other noise, of a model with dropout or codes of instances; 1: one without noise.
         seed: of the first sample's noise.
         statistics: "saved", or "batch" to let batch norm use each image's own.
         drawing: content is what the model takes (lines, black on white), not photographs.
+        instances: a map of instances, another grey or color for each, or a folder of maps with the images' names, for models of
+            pix2pixHD that see their boundaries.
         size: shorter side to work at; 0: each image's own.
         tile: larger images are translated in tiles of so many pixels; 0: never.
         smooth: how much of each frame of a video is the one before it, moved along.
@@ -83,13 +87,16 @@ def translate(
     if not 1 <= samples <= MOST_SAMPLES:
         raise StyleLoomError(f"samples is {samples}; it must be from 1 to {MOST_SAMPLES}")
     if samples > 1 and not network.stochastic:
-        raise StyleLoomError("this model has no dropout, so it makes one image of each; leave --samples out")
+        raise StyleLoomError("this model has neither dropout nor codes, so it makes one image of each; leave --samples out")
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and (samples > 1 or mask):
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
     contents = [str(content)] if is_video else find_all(content)
     targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
     region = open_region(mask, max_pixels) if mask else None
+    if is_video and instances:
+        raise StyleLoomError("a map of instances is of one image; leave --instances out")
+    maps = _maps_of(contents, Path(instances)) if instances else {}
     options = dict(to=to, statistics=statistics, drawing=drawing, size=size, tile=tile)
 
     def targets_of_samples(target: Path) -> tuple[Path, ...]:
@@ -103,11 +110,12 @@ def translate(
             return
         image = _open(item.name, network, to, max_pixels).to(device)
         drawn = region(image).to(device) if region else None
+        numbers = instance_numbers(read_channels(maps[item.name])[0])[None].to(device) if maps else None
         mark = time.perf_counter()
         events: list[Event] = []
         for index, target in enumerate(item.targets):
-            noise = seed + index if samples > 1 else None
-            made = translated(network, image, mask=drawn, seed=noise, **options)  # type: ignore[arg-type]
+            noise = seed + index if samples > 1 or network.draws_codes else None
+            made = translated(network, image, mask=drawn, seed=noise, instances=numbers, **options)  # type: ignore[arg-type]
             events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", output))
         done = events[-1]
         assert isinstance(done, ItemDone)
@@ -128,13 +136,33 @@ def translate(
             smooth if is_video else 0,
             asdict(output),
             tensors=network.state_dict().values(),
-            files=[mask] if mask else [],
+            files=[*([mask] if mask else []), *maps.values()],
         ),
         folder=folder,
-        sources=[*contents, *([model] if not isinstance(model, Translator) else []), *([mask] if mask else [])],
+        sources=[
+            *contents,
+            *([model] if not isinstance(model, Translator) else []),
+            *([mask] if mask else []),
+            *map(str, maps.values()),
+        ],
         summary=lambda done: images_summary(done, device),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _maps_of(contents: Sequence[str], instances: Path) -> dict[str, Path]:
+    """The map of instances of each image: a file, or those of a folder with the images' names.
+
+    Raises:
+        StyleLoomError: an image has none.
+    """
+    if not instances.is_dir():
+        return dict.fromkeys(contents, instances)
+    of_stem = {path.stem: path for path in sorted(instances.iterdir())}
+    if lone := [name for name in contents if Path(name).stem not in of_stem]:
+        more = ", ..." if len(lone) > 5 else ""
+        raise StyleLoomError(f"{len(lone)} images have no map in {instances}: {', '.join(lone[:5])}{more}; add them")
+    return {name: of_stem[Path(name).stem] for name in contents}
 
 
 def _frames(network: Translator, frames: Tensor, options: dict[str, object]) -> Tensor:
