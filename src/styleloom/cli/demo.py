@@ -314,7 +314,8 @@ figcaption code { display: block; margin-top: .25rem; color: var(--soft); }
 figcaption { display: flex; gap: .8rem; align-items: center; padding: .7rem .9rem; }
 small { display: block; color: var(--soft); }
 .sources { display: flex; gap: .3rem; flex: none; } .sources img { width: 46px; height: 46px; object-fit: cover; border-radius: 3px; }
-.four { grid-template-columns: repeat(auto-fill, minmax(min(250px, 100%), 1fr)); } .strips figure { margin-bottom: 1rem; }
+.five { grid-template-columns: repeat(auto-fill, minmax(min(190px, 100%), 1fr)); } .five figcaption { flex-wrap: wrap; }
+.strips figure { margin-bottom: 1rem; }
 .faces { grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); align-items: start; }
 .wide { grid-column: 1 / -1; } .row { display: flex; align-items: center; } .row span { flex: 0 0 min(9.5rem, 30%); padding-left: .9rem;
        font-size: .85rem; color: var(--soft); } .row img { flex: 1; min-width: 0; } svg { display: block; width: 100%; }
@@ -334,7 +335,7 @@ details { margin-top: 3rem; } summary { cursor: pointer; }
 <div class="grid">$passes</div>
 <h2>Five methods</h2>
 <p>The same photograph and style by each of them, and how long that took.</p>
-<div class="grid four">$compared</div>
+<div class="grid five">$compared</div>
 <h2>Between styles</h2>
 <p>Mixtures in any shares, in the same one pass.</p>
 <div class="strips">$strips</div>
