@@ -25,7 +25,7 @@ from styleloom.loops.fit import Hardware, Tick
 from styleloom.papers import dumoulin, ghiasi, johnson
 
 SIZE = 256  # of the squares
-SIDE = {"all": 384, "alone": 512}  # at which styles are looked at: larger strokes where a network has one to learn
+SIDE = 384  # at which styles are looked at; 512, larger strokes, where a network has one to learn
 WEIGHT = 2.0  # of the style
 CADENCE: dict[str, Any] = dict(log_every=20, save_every=50, sample_every=100, lr=1e-3, ema_decay=0.99)
 LOSS = replace(ghiasi.RECIPES["default"], style_weight=6.0)
@@ -56,7 +56,7 @@ def distance(features: Any, painted: Tensor, content: Tensor, looks: Sequence[Te
 def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[Tick]:
     """Every bundled style in one network."""
     names = list(sl.STYLES)
-    images = [sl.draw(name, SIDE["all"]) for name in names]
+    images = [sl.draw(name, SIDE) for name in names]
     recipe = dumoulin.Recipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
 
     def objective(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
@@ -68,14 +68,10 @@ def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options
 
 def train_alone(photos: Path, name: str, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[Tick]:
     """One bundled style in a network of its own."""
-    image = sl.draw(name, SIDE["alone"])
-    recipe = johnson.Recipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
-
-    def objective(painted: Tensor, content: Tensor) -> Losses:
-        return distance(features, painted, content, [image] * len(content))
-
-    base = ghiasi.load().network_of(image, WEIGHT)
-    yield from johnson.train(photos, image, recipe, base=base, objective=objective, **options)
+    recipe = replace(johnson.RECIPES["predicted"], batch=batch, num_steps=num_steps, **CADENCE)
+    yield from ghiasi.train_for_style(
+        photos, sl.draw(name, recipe.style_size), ghiasi.load(), recipe, features=features, **options
+    )
 
 
 if __name__ == "__main__":

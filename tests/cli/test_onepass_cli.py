@@ -49,10 +49,12 @@ def test_train_johnson_and_dumoulin(photos: str, capsys: pytest.CaptureFixture[s
     assert run("train", "johnson", photos, "--style", "style.png", "--width", "4", "--out", "j", "--quiet", *TINY) == 0
     assert run("stylize", "photo.png", "j/model.safetensors", "--method", "johnson", "-o", "j.png", "--device", "cpu") == 0
     assert isinstance(johnson.load("j/model.safetensors"), johnson.TransformNet)
-    begun = ["--base", "anystyle", "--lr", "1e-9", "--out", "begun", "--quiet"]
-    assert run("train", "johnson", photos, "--style", "style.png", *begun, *TINY) == 0
+    begun = ["--base", "anystyle", "--lr", "1e-9", "--out", "begun", "--quiet", *TINY]
+    assert run("train", "johnson", photos, "--style", "style.png", *begun) == 2
+    assert "size is 32; the loss looks at halves of squares of 64 px or more" in capsys.readouterr().err
+    assert run("train", "johnson", photos, "--style", "style.png", *begun, "--size", "64", "--style-size", "96") == 0
     network, style = sl.ghiasi.load(), images.read("style.png")
-    predicted = johnson.stylize(images.read("photo.png"), network.network_of(images.resize_to_fit(style, 320)))
+    predicted = johnson.stylize(images.read("photo.png"), network.network_of(images.resize_to_fit(style, 96), 2.0))
     found = johnson.stylize(images.read("photo.png"), "begun/model.safetensors")
     torch.testing.assert_close(found, predicted, rtol=0, atol=0.02)  # half precision
     styles = ["--style", "style.png", "--style", "photo.png"]

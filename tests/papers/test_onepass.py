@@ -164,6 +164,17 @@ def test_a_network_of_one_style_paints_as_the_network_of_many(
         pastiche.network_of("d")
 
 
+def test_a_network_of_one_style_learns_from_what_was_predicted(anystyle: ghiasi.AnyStyle, photo: Tensor, tmp_path: Path) -> None:
+    images.write(photo, tmp_path / "photo.png")
+    style = torch.rand(1, 3, 80, 300) ** 3  # whose squares are cut from an enlarged image
+    recipe = replace(johnson.RECIPES["predicted"], num_steps=12, batch=2, size=64, style_size=128, lr=1e-2, log_every=1)
+
+    run = ghiasi.train_for_style(tmp_path, style, anystyle, recipe, out=tmp_path / "run")
+    found = [float(tick.losses["style"]) + float(tick.losses["color"]) for tick in run]
+    assert sum(found[-4:]) < 0.9 * sum(found[:4])
+    assert isinstance(johnson.load(tmp_path / "run" / "model.safetensors"), johnson.TransformNet)
+
+
 def test_a_style_embedding_is_of_its_statistics(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
     # Statistics know no place: an image of four copies, reflected so that no border differs, has the embedding of one.
     tile = images.resize(photo, (32, 48))

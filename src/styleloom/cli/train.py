@@ -17,7 +17,6 @@ from styleloom import models
 from styleloom.core.checkpoint import check_model_path, licence_of, read_config
 from styleloom.core.errors import check_seeds
 from styleloom.core.settings import Range, configured
-from styleloom.data.images import resize_to_fit
 from styleloom.data.pairs import Domains, open_domains
 from styleloom.loops import eigenbasis as eigenbasis_
 from styleloom.loops.fit import MODEL, Hardware, Tick
@@ -80,7 +79,7 @@ def johnson(
     *,
     style: str,
     out: Path,
-    recipe: str = "default",
+    recipe: str | None = None,
     base: str | None = None,
     settings: Annotated[dict[str, Any], johnson_.Recipe],
     launch: Launch,
@@ -92,17 +91,19 @@ def johnson(
         content: folders or zips of photographs.
         style: the style image, or the name of a bundled one.
         out: folder of the run.
-        recipe: default, paper or pytorch-examples: where the settings below start from.
-        base: a trained network to start from, of whatever style; or one of any style, anystyle, which predicts this one.
+        recipe: default, paper, pytorch-examples or predicted: where the settings below start from; predicted where the base is of
+            any style, else default.
+        base: a trained network to start from, of whatever style; or one of any style, anystyle: it predicts this one, and the
+            training goes on from there by its own loss.
     """
-    chosen = configured(johnson_.RECIPES, recipe, settings)
     image = open_image(style)
-    network = None
+    options = launch.options(common, base)
     if base and read_config(base)[0] == ghiasi_.KIND:
-        network = ghiasi_.load(base).network_of(resize_to_fit(image, chosen.style_size) if chosen.style_size else image)
-    elif base:
-        network = johnson_.load(base)
-    loop = johnson_.train(content, image, chosen, out=out, base=network, **launch.options(common, base))
+        chosen = configured(johnson_.RECIPES, recipe or "predicted", settings)
+        loop = ghiasi_.train_for_style(content, image, ghiasi_.load(base), chosen, out=out, **options)
+    else:
+        chosen = configured(johnson_.RECIPES, recipe or "default", settings)
+        loop = johnson_.train(content, image, chosen, out=out, base=johnson_.load(base) if base else None, **options)
     _follow(loop, out, common, "johnson")
 
 

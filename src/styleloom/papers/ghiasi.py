@@ -31,6 +31,7 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
@@ -54,6 +55,7 @@ STYLE_LAYERS = LAYERS
 CONTENT_LAYERS = {"relu3_1": 0.25, "relu4_1": 0.75}  # and their shares
 PROJECTED = 16  # channels of a layer that correlations are taken of
 DIRECTIONS = 32  # that distributions are compared along
+SMALLEST = 64  # side of squares, of which a half has to reach relu5_1
 WEIGHTS = 4.0  # the style term's weight is trained from 1 / this to this
 
 
@@ -322,7 +324,7 @@ class Recipe(Training):
     clip: Weight = 5.0
     encoder: str = EMBEDDED
     features: str = EMBEDDED
-    size: Annotated[int, Range(64)] = 256  # half of it has to reach relu5_1
+    size: Annotated[int, Range(SMALLEST)] = 256
     content_weight: Weight = 1.0
     style_weight: Weight = 3.0
     tv_weight: Weight = 0.5
@@ -355,14 +357,16 @@ def style_loss(output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Te
     return torch.stack(terms).log1p().mean(0)  # no one image, far from its style, outweighs the others
 
 
-def objective(features: Any, painted: Tensor, content: Tensor, style: Tensor, weight: Tensor, recipe: Recipe) -> Losses:
+def objective(
+    features: Any, painted: Tensor, content: Tensor, style: Tensor, weight: Tensor, recipe: Recipe | johnson.Recipe
+) -> Losses:
     """Content at two layers, style at five and two resolutions, colors, and smoothness.
 
     Args:
         features: a network such as :class:`~styleloom.Features`.
         painted, content, style: [N, 3, H, W] in [0, 1].
         weight: [N], of the style term of each.
-        recipe: see :class:`Recipe`.
+        recipe: with the weights of the terms.
     """
     with torch.no_grad():
         content_target = features(content, tuple(CONTENT_LAYERS))
@@ -486,3 +490,56 @@ def train(
         damaged=[photographs.damaged, paintings.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def train_for_style(
+    content: str | Path | Sequence[str | Path],
+    style: Tensor,
+    model: AnyStyle,
+    recipe: johnson.Recipe = johnson.RECIPES["predicted"],
+    *,
+    out: str | Path,
+    features: nn.Module | None = None,
+    licence: str = "unknown",
+    hardware: Hardware = ONE_PROCESS,
+    resume: bool = False,
+) -> Iterator[Tick]:
+    """Train Johnson's network for one style, from what a model predicts on, by this paper's loss.
+
+    Nearer to the style than the prediction is, after a few hundred steps.
+
+    Args:
+        content: folders or zips of photographs.
+        style: [1, 3, H, W] in [0, 1]; squares of it are compared with.
+        model: any style's.
+        recipe: of Johnson's network; its weights are those of this loss.
+        out: folder of the run.
+        features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
+        licence: what the model may be used for, noted in it.
+        hardware: what it is computed on.
+        resume: go on from the state in ``out``.
+
+    Yields:
+        :class:`~styleloom.loops.fit.Tick` after each step.
+
+    Raises:
+        StyleLoomError: squares that are too small, or what :func:`styleloom.papers.johnson.train` refuses.
+    """
+    if recipe.size < SMALLEST:
+        raise StyleLoomError(f"size is {recipe.size}; the loss looks at halves of squares of {SMALLEST} px or more")
+    perceptual = features if features is not None else load_features(recipe.features)
+    look = images.resize_to_fit(style, recipe.style_size) if recipe.style_size else style
+    if small := max(0.0, recipe.size / min(look.shape[2:]) - 1):  # a long one, of which no square could be cut
+        look = images.resize(look, [math.ceil(side * (1 + small)) for side in look.shape[2:]])
+
+    def loss(painted: Tensor, content: Tensor) -> Losses:
+        nonlocal perceptual
+        perceptual = placed(perceptual, painted.device)
+        top, left = (int(torch.randint(side - recipe.size + 1, ())) for side in look.shape[2:])
+        square = look[..., top : top + recipe.size, left : left + recipe.size].to(painted)
+        weight = torch.ones(len(painted), device=painted.device)
+        return objective(perceptual, painted, content, square.expand_as(painted), weight, recipe)
+
+    base = model.network_of(look, 2.0)
+    options: dict[str, Any] = dict(licence=licence, hardware=hardware, resume=resume)
+    yield from johnson.train(content, style, recipe, out=out, base=base, objective=loss, **options)

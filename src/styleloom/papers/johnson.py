@@ -311,6 +311,10 @@ RECIPES = {
         lr=1e-3,
         ema_decay=0,
     ),
+    # Of a network whose style was predicted, by the loss of ghiasi: styleloom.papers.ghiasi.train_for_style.
+    "predicted": Recipe(
+        num_steps=360, size=256, style_size=512, content_weight=0.67, style_weight=8.0, tv_weight=0.5, lr=1e-3, ema_decay=0.99
+    ),
     "pytorch-examples": Recipe(
         num_steps=40_000, features="vgg16", size=256, style_size=0, tv_weight=0, optimizer="adam", lr=1e-3, ema_decay=0
     ),
