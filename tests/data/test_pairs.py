@@ -14,7 +14,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, toonfaces
 from styleloom.data.channels import read_channels
 from styleloom.data.derive import DERIVATIONS, canny, framed, lab_to_rgb, rgb_to_lab, xdog
-from styleloom.data.pairs import classes, one_hot, open_domains, toons
+from styleloom.data.pairs import classes, instance_numbers, one_hot, open_domains, toons
 
 
 @pytest.fixture(autouse=True)
@@ -179,10 +179,14 @@ def test_instances_come_along() -> None:
     domains = open_domains("A", "B", aligned=True, instances="I")
     _, _, numbers = domains.example(16, 20)(1, RandomState(0))
     assert numbers.shape == (1, 16, 16)
-    colors = {int(r) + 256 * int(g) + 65536 * int(b) for r, g, b in (images.read("I/1.png")[0] * 255).round().flatten(1).T}
-    assert {int(each) for each in numbers.unique()} <= colors  # never mixed
+    whole = instance_numbers(images.read("I/1.png")[0])
+    assert len(whole.unique()) == len(images.read("I/1.png")[0].flatten(1).T.unique(dim=0))
+    assert set(numbers.unique().tolist()) <= set(whole.unique().tolist())  # never mixed
+    images.write(torch.rand(1, 3, 8, 9), "I/0.png")
+    with pytest.raises(StyleLoomError, match="the map of instances 0 has 9 x 8 px, its image"):
+        domains.example(16, 20)(0, RandomState(0))
     Path("I/0.png").unlink()
-    with pytest.raises(StyleLoomError, match="1 images have no instance map: 0"):
+    with pytest.raises(StyleLoomError, match="images without a map of instances: 0"):
         open_domains("A", "B", aligned=True, instances="I")
 
 

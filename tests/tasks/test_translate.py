@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.cli.program import outcome, run
 from torch import nn
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
+from styleloom.data.channels import read_channels
 from styleloom.data.derive import canny, rgb_to_lab
+from styleloom.data.pairs import instance_numbers
 from styleloom.nn.translation import ResNetGenerator, UNet, initialize
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
@@ -224,7 +227,8 @@ def test_label_maps_with_instances_have_many_answers(capsys: pytest.CaptureFixtu
     Path("maps/1.png").rename("lone.png")
     images.write(torch.rand(1, 3, 8, 8), "tiny.png")
     for more, message in (
-        (["labels", "--instances", "maps"], "1 images have no map in maps: labels/1.png; add them"),
+        (["labels", "--instances", "maps"], "images without a map in maps: labels/1.png; add them"),
+        (["labels", "--instances", "lone.png"], "lone.png is one map for 2 images; give a folder of maps with their names"),
         (["labels/0.png"], "this model needs instances"),
         (["labels/0.png", "--instances", "tiny.png"], "the map of instances has 8 x 8 px, the image 48 x 32"),
         (["labels/0.png", "--instances", "no.png"], "no.png"),
@@ -233,6 +237,16 @@ def test_label_maps_with_instances_have_many_answers(capsys: pytest.CaptureFixtu
         told = capsys.readouterr().err
         assert message in told and told.count("\n") == 1, told
         assert not Path("x").exists() and not Path("x.png").exists()
+
+
+def test_maps_of_instances_of_16_bits_keep_their_numbers() -> None:
+    numbers = np.array([[0, 1000], [1001, 2000]], dtype=np.uint16)
+    Image.fromarray(numbers).save("deep.png")
+    np.save("deep.npy", numbers)
+    for name in ("deep.png", "deep.npy"):
+        assert instance_numbers(read_channels(name)[0]).tolist() == [[[0, 1], [2, 3]]], name
+    colors = torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 1]])[:, None] / 255
+    assert len(instance_numbers(colors).unique()) == 4
 
 
 def test_a_mask_on_the_command_line_is_an_image_or_a_shape() -> None:

@@ -174,7 +174,9 @@ def _documented(item: Any) -> dict[str, str]:
     inherited = {name: text for base in reversed(bases) for name, text in _documented(base).items()}
     own = parse(inspect.getdoc(item) or "").params
     return inherited | {
-        name.strip(): escape(" ".join((entry.description or "").split())) for entry in own for name in entry.arg_name.split(",")
+        name.strip(): escape(" ".join((entry.description or "").replace("``", "").split()))
+        for entry in own
+        for name in entry.arg_name.split(",")
     }
 
 

@@ -72,6 +72,11 @@ class Domains:
             numbers: list[Tensor] = []
             if self.instances is not None:
                 given = [self.instances(index), a, b]
+                if given[0].shape[1:] != a.shape[1:]:
+                    sides = [" x ".join(str(side) for side in each.shape[:0:-1]) for each in (given[0], a)]
+                    raise StyleLoomError(
+                        f"the map of instances {index} has {sides[0]} px, its image {sides[1]}; give one of its size"
+                    )
                 nearest = 1 + bool(self.labels)
                 of_instances, a, b = framed(given, size, load_size, rng, flip=flip, nearest=nearest)
                 numbers = [of_instances]
@@ -167,7 +172,9 @@ def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
     number_of = {_stem(name): number for number, (_, name) in enumerate(maps.locations)}
     names = sorted(_stem(name) for _, name in one.locations)
     if lone := [name for name in names if name not in number_of]:
-        raise StyleLoomError(f"{len(lone)} images have no instance map: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}")
+        raise StyleLoomError(
+            f"images without a map of instances: {', '.join(lone[:5])}{', ...' if len(lone) > 5 else ''}; add them"
+        )
 
     def numbers(index: int) -> Tensor:
         image = maps.read(number_of[names[index % len(names)]])
@@ -179,9 +186,10 @@ def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
 
 
 def instance_numbers(image: Tensor) -> Tensor:
-    """A map of instances [C, H, W] in [0, 1], another grey or color for each, as numbers [1, H, W]."""
-    scale = torch.tensor([1.0, 256.0, 65536.0])[:, None, None]
-    return ((image * 255).round() * scale[: len(image)]).sum(0, keepdim=True) if len(image) <= 3 else image[:1]
+    """A map of instances [C, H, W] in [0, 1], another grey or color of 8 or 16 bits for each, as numbers from 0 on: [1, H, W]."""
+    levels = (image[:3].double() * 65535).round().long()
+    colors = (levels * 65536 ** torch.arange(len(levels))[:, None, None]).sum(0, keepdim=True)
+    return colors.unique(return_inverse=True)[1].to(image)
 
 
 def _stem(name: str) -> str:

@@ -156,12 +156,14 @@ def _maps_of(contents: Sequence[str], instances: Path) -> dict[str, Path]:
     Raises:
         StyleLoomError: an image has none.
     """
+    if not instances.is_dir() and len(contents) > 1:
+        raise StyleLoomError(f"{instances} is one map for {len(contents)} images; give a folder of maps with their names")
     if not instances.is_dir():
         return dict.fromkeys(contents, instances)
     of_stem = {path.stem: path for path in sorted(instances.iterdir())}
     if lone := [name for name in contents if Path(name).stem not in of_stem]:
         more = ", ..." if len(lone) > 5 else ""
-        raise StyleLoomError(f"{len(lone)} images have no map in {instances}: {', '.join(lone[:5])}{more}; add them")
+        raise StyleLoomError(f"images without a map in {instances}: {', '.join(lone[:5])}{more}; add them")
     return {name: of_stem[Path(name).stem] for name in contents}
 
 
