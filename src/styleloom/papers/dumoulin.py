@@ -207,21 +207,15 @@ def train(
     """
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
-    features = load_features(recipe.features, pooling=recipe.pooling).prepare(fabric.device, torch.float32)
+    terms = objective or _terms(list(styles.values()), recipe, fabric.device)
     network, learned = _begun(list(styles), recipe, base)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
-    with torch.no_grad():
-        targets = johnson.style_targets(features, [style.to(fabric.device) for style in styles.values()], recipe.style_size)
     examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(4)])
     shown = examples.to(fabric.device)
 
     def loss(content: Tensor, style: Tensor) -> Losses:
-        painted = network(content, F.one_hot(style, len(styles)).to(content))
-        if objective is not None:
-            return objective(painted, content, style)
-        target = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
-        return johnson.perceptual_loss(features, painted, content, target, recipe, CONTENT_LAYER)
+        return terms(network(content, F.one_hot(style, len(styles)).to(content)), content, style)
 
     def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
         rows = [networks["network"](shown, row.expand(len(shown), -1)) for row in torch.eye(len(styles), device=fabric.device)]
@@ -244,6 +238,19 @@ def train(
         damaged=[photographs.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def _terms(styles: Sequence[Tensor], recipe: Recipe, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Losses]:
+    """The recipe's loss of what was painted, the photographs and the numbers of the styles."""
+    features = load_features(recipe.features, pooling=recipe.pooling).prepare(device, torch.float32)
+    with torch.no_grad():
+        targets = johnson.style_targets(features, [style.to(device) for style in styles], recipe.style_size)
+
+    def terms(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
+        target = {layer: Moments(each.mean[style], each.second[style]) for layer, each in targets.items()}
+        return johnson.perceptual_loss(features, painted, content, target, recipe, CONTENT_LAYER)
+
+    return terms
 
 
 def _begun(styles: list[str], recipe: Recipe, base: StyleNet | None) -> tuple[StyleNet, list[nn.Parameter]]:

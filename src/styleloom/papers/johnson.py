@@ -376,7 +376,7 @@ def train(
     """
     fabric = hardware.launch()
     torch.manual_seed(recipe.seed)
-    features = load_features(recipe.features).prepare(fabric.device, torch.float32)
+    terms = objective or _terms(style, recipe, fabric.device)
     network = TransformNet(width=recipe.width, upsample=recipe.upsample, padding=recipe.padding, output=recipe.output)
     if base is not None:
         check_shape(recipe, RECIPES["default"], base.config)
@@ -384,18 +384,16 @@ def train(
         network.load_state_dict(base.state_dict())
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
-    with torch.no_grad():
-        targets = style_targets(features, [style.to(fabric.device)], recipe.style_size)
     examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
     shown = examples.to(fabric.device)
 
-    def loss(content: Tensor) -> Losses:
-        painted = network(content)
-        return objective(painted, content) if objective else perceptual_loss(features, painted, content, targets, recipe)
-
     task = Task(
         networks={"network": network},
-        phases={"network": Phase(OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), loss)},
+        phases={
+            "network": Phase(
+                OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), lambda content: terms(network(content), content)
+            )
+        },
         item=lambda index, rng: (random_crop(photographs.find(index, rng)[1], recipe.size, rng),),
         count=len(photographs),
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
@@ -406,6 +404,14 @@ def train(
         damaged=[photographs.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+
+
+def _terms(style: Tensor, recipe: Recipe, device: torch.device) -> Callable[[Tensor, Tensor], Losses]:
+    """The recipe's loss of what was painted and the photographs."""
+    features = load_features(recipe.features).prepare(device, torch.float32)
+    with torch.no_grad():
+        targets = style_targets(features, [style.to(device)], recipe.style_size)
+    return lambda painted, content: perceptual_loss(features, painted, content, targets, recipe)
 
 
 def save(network: TransformNet, path: Path, licence: str = "unknown") -> None:

@@ -302,7 +302,7 @@ class SynthesisNetwork(nn.Module):
         check_choice("normalization", normalization, NORMALIZATIONS)
         self.widths = width = generators.widths(img_resolution, channel_base, channel_max, channels)
         self.resolutions = list(width)
-        self.places: dict[int, int] = {}  # of a block's first w
+        self.first_ws: dict[int, int] = {}  # index of a block's first w, by resolution
         self.num_ws = 1  # of the last image
         for resolution in self.resolutions:
             block = SynthesisBlock(
@@ -318,7 +318,7 @@ class SynthesisNetwork(nn.Module):
                 use_noise=use_noise,
                 normalization=normalization,
             )
-            self.places[resolution] = self.num_ws - 1
+            self.first_ws[resolution] = self.num_ws - 1
             self.num_ws += block.num_conv
             self.add_module(f"b{resolution}", block)
 
@@ -369,7 +369,7 @@ class SynthesisNetwork(nn.Module):
         """Go on through some of the resolutions."""
         for resolution in resolutions:
             block = cast(SynthesisBlock, self.get_submodule(f"b{resolution}"))
-            index = self.places[resolution]  # of its first w, and of its first convolution
+            index = self.first_ws[resolution]  # of its first w, and of its first convolution
             own = ws[:, index : index + block.num_conv + block.num_torgb]
             x, image = block(x, image, own, noise[index : index + block.num_conv])
         return cast(Tensor, x), image
