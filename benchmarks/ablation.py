@@ -25,10 +25,10 @@ from typing import Any
 import torch
 
 from styleloom.data import images
+from styleloom.loops.adversarial import GANRecipe
 from styleloom.loops.fit import MODEL, Hardware
-from styleloom.loops.gan import GANRecipe
 from styleloom.papers import stylegan, stylegan2
-from styleloom.tasks.evaluate import METRICS, evaluate
+from styleloom.tasks.evaluation import METRICS, evaluate
 
 RESULTS = Path(__file__).parent / "results" / "ablation.json"
 SAMPLES = RESULTS.with_name("ablation_samples.jpg")

@@ -22,19 +22,18 @@ import torch
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.data import toonfaces
 from styleloom.data.datasets import SquareImages
 from styleloom.data.masks import shape_mask
+from styleloom.drawn import toonfaces
+from styleloom.jobs.sources import NEAR
 from styleloom.metrics.image import perceptual_distances
-from styleloom.nn import attributes
+from styleloom.nn import labeler
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import directions, local_edit, pti, stylegan2
 from styleloom.papers.image2stylegan import LAYERS
-from styleloom.tasks import directions as found
-from styleloom.tasks import edit as editing
-from styleloom.tasks import invert as inversion
-from styleloom.tasks import local_edit as local
-from styleloom.tasks.jobs.subjects import NEAR
+from styleloom.tasks import attribute_directions as found
+from styleloom.tasks import editing, inversion
+from styleloom.tasks import inpainting as local
 
 OUT = Path(__file__).parent / "results" / "editing.json"
 CONTINUOUS = tuple(toonfaces.RANGES)
@@ -49,7 +48,7 @@ def portraits(data: Path, count: int, side: int, first: int = 0) -> Tensor:
 def toon_directions(data: Path) -> dict[str, Any]:
     """Plain, conditional, and least squares: correlation of what was asked for with what changed, and what else changed."""
     generator = stylegan2.load("toonfaces-64")
-    names, label = found.attribute_labels(attributes.load("toonfaces-attributes"), 64, CONTINUOUS)
+    names, label = found.attribute_labels(labeler.load("toonfaces-attributes"), 64, CONTINUOUS)
     plain = found.from_labeller(generator, label, names, samples=8_000)
     conditional = {name: directions.conditional(each, [o for n, o in plain.items() if n != name]) for name, each in plain.items()}
     shipped = editing.directions_of(generator)
@@ -105,7 +104,7 @@ def expression(data: Path, count: int = 200) -> dict[str, Any]:
             < perceptual_distances(features, before, truth, LAYERS),
             "mouth pixels": (after - truth)[mouth].square().mean((1, 2, 3)) < (before - truth)[mouth].square().mean((1, 2, 3)),
         }
-        told = attributes.load("toonfaces-attributes")
+        told = labeler.load("toonfaces-attributes")
         smile = [float(told.predict(each)["smile"].mean()) for each in (before, after, truth)]
         result[title] = {f"nearer by {key}": round(float(value.float().mean()), 3) for key, value in nearer.items()} | dict(
             smile_before=round(smile[0], 2), smile_after=round(smile[1], 2), smile_truth=round(smile[2], 2)

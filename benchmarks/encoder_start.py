@@ -17,7 +17,7 @@ import torch
 
 from styleloom.data.datasets import SquareImages
 from styleloom.papers import image2stylegan, indomain, stylegan2
-from styleloom.tasks.invert import Tools, steps
+from styleloom.tasks.inversion import Tools, steps
 
 RESULTS = Path(__file__).parent / "results"
 COUNT, STEPS, BATCH = 48, 50, 8

@@ -21,7 +21,7 @@ from styleloom.data.images import grid, write
 from styleloom.data.pairs import open_domains
 from styleloom.loops.fit import MODEL, Hardware
 from styleloom.papers import pix2pix
-from styleloom.tasks.compare import compare, last_figures
+from styleloom.tasks.comparison import compare, last_figures
 
 RESULTS = Path(__file__).parent / "results" / "facades.json"
 RECIPE = replace(

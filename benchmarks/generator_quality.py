@@ -26,8 +26,8 @@ from styleloom import models
 from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import frechet_distance, made_images, real_images
 from styleloom.metrics.inception import load_embedding
-from styleloom.nn.generator import Generator
-from styleloom.tasks.evaluate import COMPARING, compared, evaluate
+from styleloom.nn.generators import Generator
+from styleloom.tasks.evaluation import COMPARING, compared, evaluate
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)

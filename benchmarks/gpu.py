@@ -29,7 +29,7 @@ from torch import Tensor
 import styleloom as sl
 from styleloom.loops.fit import Hardware
 from styleloom.papers import ghiasi, johnson, stylegan2
-from styleloom.tasks import invert as inversion
+from styleloom.tasks import inversion
 
 BATCH = 32
 Run = Callable[[], Any]

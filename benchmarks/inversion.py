@@ -39,14 +39,14 @@ from styleloom.core.checkpoint import fingerprint
 from styleloom.core.files import replacing
 from styleloom.core.memory import keep_memory
 from styleloom.data.datasets import SquareImages
+from styleloom.jobs.generate import load_generator
 from styleloom.loops.eigenbasis import EigenAdam
-from styleloom.nn.generator import Generator
+from styleloom.nn.generators import Generator
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
 from styleloom.papers.learned_optimizer import Loom, Network
-from styleloom.tasks import invert as inversion
-from styleloom.tasks.invert import Tools
-from styleloom.tasks.jobs.generate import load_generator
+from styleloom.tasks import inversion
+from styleloom.tasks.inversion import Tools
 
 RESULTS = Path(__file__).parent / "results"
 VALIDATION, FIRST_TEST, FEW = range(16), 100, 16

@@ -21,13 +21,13 @@ from benchmarks.inversion import RESULTS, Contender, bootstrapped, case_of, fact
 from torch import Tensor
 
 from styleloom.metrics.image import perceptual_distances
-from styleloom.nn import attributes as labeller
-from styleloom.nn.generator import Generator
+from styleloom.nn import labeler as labeller
+from styleloom.nn.generators import Generator
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, Config, Factory
-from styleloom.tasks.invert import Tools
+from styleloom.tasks.inversion import Tools
 
 SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
 

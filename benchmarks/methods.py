@@ -36,7 +36,7 @@ import styleloom as sl
 from styleloom.nn.losses import content_loss, gram_loss, moments
 from styleloom.nn.vgg import Features
 from styleloom.papers import adain, gatys
-from styleloom.tasks import stylize as api
+from styleloom.tasks import painting as api
 
 RESULTS = Path(__file__).parent / "results"
 PAIRS = (("astronaut", "swirls"), ("coffee", "mosaic"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from benchmarks.gatys import processor
 
-from styleloom.data import toonfaces
+from styleloom.drawn import toonfaces
 
 RUNS = 5
 COUNTS = {64: 1000, 128: 400, 256: 100}

@@ -33,8 +33,8 @@ from styleloom.data.pairs import Domains, open_domains, toons
 from styleloom.loops.fit import MODEL, Hardware
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
-from styleloom.tasks.compare import compare, last_figures
-from styleloom.tasks.translate import translate
+from styleloom.tasks.comparison import compare, last_figures
+from styleloom.tasks.translation import translate
 
 RESULTS = Path(__file__).parent / "results"
 HELD_OUT = 200

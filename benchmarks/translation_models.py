@@ -22,8 +22,8 @@ from styleloom.data.derive import DERIVATIONS
 from styleloom.data.images import grid, write
 from styleloom.data.pairs import open_domains
 from styleloom.papers import cyclegan, pix2pix
-from styleloom.tasks.compare import compare
-from styleloom.tasks.translate import translate
+from styleloom.tasks.comparison import compare
+from styleloom.tasks.translation import translate
 
 ROOT = Path(__file__).parents[1]
 SHOWN, JUDGED = 8, 200

@@ -9,13 +9,13 @@ import torch
 
 from styleloom.cli.demo_faces import CHANGES, FACE
 from styleloom.cli.demo_inversion import SHOWN, TARGETS, descents
-from styleloom.data import toonfaces
 from styleloom.data.bundled import bundled
 from styleloom.data.images import grid, resize, resize_to_fit, write
-from styleloom.data.painterly import STYLES, draw
+from styleloom.drawn import toonfaces
+from styleloom.drawn.painterly import STYLES, draw
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import dumoulin, gatys, johnson, stylegan2
-from styleloom.tasks.generate import mixing_rows
+from styleloom.tasks.sampling import mixing_rows
 
 HERE = Path(__file__).parent
 PAIRS = (

@@ -26,11 +26,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from styleloom.data import faces, images
+from styleloom.data import images
+from styleloom.nn import mtcnn
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import directions, stylegan2
-from styleloom.tasks.directions import from_labeller
+from styleloom.tasks.attribute_directions import from_labeller
 
 GENERATOR = "portraits-128"
 HELD_OUT = 500
@@ -61,7 +62,7 @@ def features_of(network: Features, image: Tensor) -> Tensor:
 
 def shapes(image: Tensor) -> dict[str, float]:
     """What the detector's landmarks say: yaw (nose beside the middle of the eyes) and smile (width of the mouth)."""
-    found = faces.find(image)
+    found = mtcnn.find(image)
     if not found:
         return {}
     left, right, nose, corner, other = found[0].landmarks

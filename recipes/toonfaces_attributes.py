@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor
 
-from styleloom.data import images, toonfaces
+from styleloom.data import images
+from styleloom.drawn import toonfaces
 from styleloom.loops.fit import Hardware, Phase, Task, Training, cosine, fit, warmed
-from styleloom.nn import attributes as labeller
-from styleloom.nn.attributes import Labeller
+from styleloom.nn import labeler as labeller
+from styleloom.nn.labeler import Labeller
 
 SIDE = 64
 HELD_OUT = range(1_000_000, 1_005_000)

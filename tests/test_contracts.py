@@ -38,7 +38,7 @@ from styleloom.papers import (
     stylegan2,
     super_resolution,
 )
-from styleloom.tasks import invert as inversion
+from styleloom.tasks import inversion
 
 CPU = Hardware("cpu")
 SIDE = 16

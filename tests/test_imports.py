@@ -13,6 +13,7 @@ TIERS = {
     for tier, names in enumerate(
         (
             ("core",),
+            ("drawn",),
             ("data",),
             ("nn",),
             ("metrics",),
@@ -21,7 +22,9 @@ TIERS = {
             ("converters",),
             ("models", "onnx"),
             ("tasks",),
-            ("cli", "studio", "cluster"),
+            ("jobs",),
+            ("demo",),
+            ("cli",),
             ("zoo",),
         )
     )

@@ -33,13 +33,13 @@ PUBLIC += [
     for kind in ("pix2pix", "cyclegan", "pix2pixhd")
     for name in ("Recipe", "load", "save", "train")
 ]
-PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.data.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
+PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.drawn.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module, names in (
         (styleloom.image2stylegan, ("Config", "Objective", "Step", "configure", "steps")),
         (styleloom.indomain, ("Encoder", "Recipe", "load", "save", "train")),
-        (styleloom.tasks.invert, ("Inversion", "Tools", "steps", "tools_of")),
+        (styleloom.tasks.inversion, ("Inversion", "Tools", "steps", "tools_of")),
         (styleloom.directions, ("Direction", "conditional", "effects", "ganspace", "interfacegan", "least_squares", "sefa")),
         (styleloom.local_edit, ("Target", "copy_paste", "crossover", "inpainting", "local_style", "outpainting", "scribble")),
         (styleloom.pti, ("Config", "save", "steps", "tune", "tuned_by")),

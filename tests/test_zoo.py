@@ -11,14 +11,14 @@ from torch import Tensor
 import styleloom
 from styleloom.cli.demo_inversion import TARGETS
 from styleloom.core.checkpoint import read_tensors, resolve, zoo_names
-from styleloom.data import toonfaces
+from styleloom.drawn import toonfaces
 from styleloom.metrics.distribution import frechet_distance, made_images
 from styleloom.metrics.image import perceptual_distance
 from styleloom.metrics.inception import load_embedding
-from styleloom.nn.attributes import Labeller
+from styleloom.nn.labeler import Labeller
 from styleloom.papers import dumoulin, stylegan2, super_resolution
 from styleloom.papers.learned_optimizer import Gate, Loom
-from styleloom.tasks import invert as inversion
+from styleloom.tasks import inversion
 
 
 @pytest.mark.parametrize("name", zoo_names())

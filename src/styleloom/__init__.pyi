@@ -1,14 +1,15 @@
 """The public names, each with where it comes from."""
 
+from . import jobs
 from .core.checkpoint import average
 from .core.errors import StyleLoomError
-from .data import toonfaces
 from .data.bundled import bundled
 from .data.images import match_color, read, resize, resize_to_fit, write
-from .data.painterly import STYLES, draw
 from .data.pairs import open_domains
+from .drawn import toonfaces
+from .drawn.painterly import STYLES, draw
 from .models import convert, load
-from .nn.generator import Generator
+from .nn.generators import Generator
 from .nn.translator import Translator
 from .nn.vgg import Features
 from .nn.vgg_files import load_features
@@ -34,15 +35,14 @@ from .papers import (
     super_resolution,
 )
 from .papers.super_resolution import upscale
-from .tasks import jobs
-from .tasks.edit import cross, edit, express, morph
-from .tasks.evaluate import evaluate
-from .tasks.generate import mix
-from .tasks.invert import invert
+from .tasks.editing import cross, edit, express, morph
+from .tasks.evaluation import evaluate
+from .tasks.inpainting import inpaint
+from .tasks.inversion import invert
 from .tasks.latents import Latents, load_latents, save_latents
-from .tasks.local_edit import inpaint
-from .tasks.stylize import METHODS, stylize, stylize_video
-from .tasks.translate import translate
+from .tasks.painting import METHODS, stylize, stylize_video
+from .tasks.sampling import mix
+from .tasks.translation import translate
 
 __version__: str
 

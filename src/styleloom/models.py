@@ -13,8 +13,8 @@ from torch import nn
 from styleloom.converters.official import convert_official
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
-from styleloom.nn import attributes
-from styleloom.nn.generator import Generator
+from styleloom.nn import labeler
+from styleloom.nn.generators import Generator
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import (
     adain,
@@ -38,7 +38,7 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     "features": load_features,
     **{module.KIND: module.load for module in (johnson, dumoulin, ghiasi, adain, super_resolution)},
     **{module.KIND: module.load for module in (*GENERATORS.values(), *TRANSLATION.values())},
-    attributes.KIND: attributes.load,
+    labeler.KIND: labeler.load,
     indomain.KIND: indomain.load,
     learned_optimizer.KIND: learned_optimizer.load,
 }

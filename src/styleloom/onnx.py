@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
+from styleloom.nn.generators import Generator
+
 from .core.errors import StyleLoomError, check_choice
 from .core.files import check_parent, replacing
-from .nn.generator import Generator
 from .nn.translation import BatchNorm
 from .nn.translator import Translator
 from .papers import adain, dumoulin, ghiasi, johnson, super_resolution

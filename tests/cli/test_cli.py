@@ -81,7 +81,7 @@ def test_previews_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
         written.append(path)
         write(image, path, *arguments, **options)
 
-    monkeypatch.setattr(importlib.import_module("styleloom.tasks.jobs.stylize"), "write_output", count)
+    monkeypatch.setattr(importlib.import_module("styleloom.jobs.stylize"), "write_output", count)
     assert run("stylize", "photo.png", "style.png", "-o", "out.png", *FAST, "--preview-every", "2", "--quiet") == 0
     assert len(written) == 3  # after 2 and 4 of 5 steps, and the end
 

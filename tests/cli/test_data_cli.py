@@ -10,8 +10,9 @@ from PIL import Image
 from tests.cli.program import outcome, run
 
 from styleloom.core.checkpoint import licence_of
-from styleloom.data import images, toonfaces
+from styleloom.data import images
 from styleloom.data.datasets import SquareImages
+from styleloom.drawn import toonfaces
 
 SMALL = ("--recipe", "32-small", "--channel-base", "128", "--channel-max", "16", "--z-dim", "16", "--quiet", "--batch", "4")
 STYLED = ("--w-dim", "16", "--mapping-layers", "2")

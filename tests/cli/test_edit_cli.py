@@ -13,10 +13,11 @@ from tests.cli.program import outcome
 from tests.cli.program import run as program
 
 import styleloom as sl
-from styleloom.data import faces, images
+from styleloom.data import images
 from styleloom.data.frames import Frame
+from styleloom.nn import mtcnn
 from styleloom.papers import directions, stylegan2
-from styleloom.tasks.align import Aligner
+from styleloom.tasks.alignment import Aligner
 
 SMALL = ["--num-steps", "3", "--device", "cpu"]
 
@@ -285,22 +286,22 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
         assert not out.exists()
 
 
-needs_faces = pytest.mark.skipif(not faces.available(), reason="needs the extra [faces]")
+needs_faces = pytest.mark.skipif(not mtcnn.available(), reason="needs the extra [faces]")
 
 
 @needs_faces
 def test_the_detector_finds_a_known_face() -> None:
     data = pytest.importorskip("skimage.data")
     photo = images.as_images(data.astronaut())
-    (face,) = faces.find(photo)
+    (face,) = mtcnn.find(photo)
     left, top, right, bottom = face.box
     assert left < 225 < right and top < 120 < bottom and face.score > 0.9
     eye, other, nose, *_ = face.landmarks
     assert (float(eye[0]), float(other[0])) == pytest.approx((205, 243), abs=8) and float(eye[1]) < float(nose[1])
     half = images.resize(photo, (256, 256))
-    (smaller,) = faces.find(half)
+    (smaller,) = mtcnn.find(half)
     torch.testing.assert_close(smaller.landmarks * 2, face.landmarks, atol=5, rtol=0)
-    assert faces.find(torch.rand(1, 3, 64, 64)) == [] == faces.find(torch.zeros(1, 3, 5, 300))
+    assert mtcnn.find(torch.rand(1, 3, 64, 64)) == [] == mtcnn.find(torch.zeros(1, 3, 5, 300))
 
 
 @needs_faces
@@ -312,7 +313,7 @@ def test_alignment_brings_the_eyes_where_the_generator_has_them(tmp_path: Path) 
     assert crop.shape == (1, 3, 128, 128)
     assert json.loads((tmp_path / "a" / "astronaut.json").read_text())["how"] == "face"
     wanted = Aligner(sl.load("portraits-128")).wanted()
-    (face,) = faces.find(crop)
+    (face,) = mtcnn.find(crop)
     torch.testing.assert_close(face.landmarks[:2] / 128, wanted[:2], atol=0.04, rtol=0)
 
 

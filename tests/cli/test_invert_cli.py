@@ -15,12 +15,12 @@ from styleloom.core import checkpoint
 from styleloom.core.checkpoint import licence_of
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
+from styleloom.jobs.engine import MANIFEST
 from styleloom.metrics.image import ssim
-from styleloom.nn.generator import generator_id
+from styleloom.nn.generators import generator_id
 from styleloom.papers import progan, stylegan2
 from styleloom.papers.image2stylegan import Step
-from styleloom.tasks import invert as inversion
-from styleloom.tasks.jobs.engine import MANIFEST
+from styleloom.tasks import inversion
 from styleloom.tasks.latents import load_latents, save_latents
 
 

@@ -11,10 +11,11 @@ import torch
 from numpy.random import RandomState
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.data import images, toonfaces
+from styleloom.data import images
 from styleloom.data.channels import read_channels
 from styleloom.data.derive import DERIVATIONS, canny, framed, lab_to_rgb, rgb_to_lab, xdog
 from styleloom.data.pairs import classes, instance_numbers, one_hot, open_domains, toons
+from styleloom.drawn import toonfaces
 
 
 @pytest.fixture(autouse=True)

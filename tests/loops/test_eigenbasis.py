@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
-from styleloom.nn.generator import Generator
+from styleloom.nn.generators import Generator
 from styleloom.papers import progan
 
 

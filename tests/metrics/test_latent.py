@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from styleloom import load_features
 from styleloom.core.errors import StyleLoomError
 from styleloom.metrics.latent import conditional_entropy, path_length, separability
-from styleloom.nn.generator import Generator
+from styleloom.nn.generators import Generator
 
 
 class Mapping(nn.Module):

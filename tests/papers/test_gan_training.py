@@ -17,10 +17,11 @@ from torch import Tensor
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
-from styleloom.data import images, toonfaces
+from styleloom.data import images
 from styleloom.data.datasets import SquareImages
+from styleloom.drawn import toonfaces
+from styleloom.loops.adversarial import begin_with, steps_of, transfer
 from styleloom.loops.fit import MODEL, STATE, Tick
-from styleloom.loops.gan import begin_with, steps_of, transfer
 from styleloom.loops.run_log import LOG
 from styleloom.nn.resample import fir, upsampled
 from styleloom.papers import progan, stylegan, stylegan2

@@ -12,8 +12,7 @@ from benchmarks import official_stylegan2 as official
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.nn import generator as generators
-from styleloom.nn import losses, resample
+from styleloom.nn import generators, losses, resample
 from styleloom.papers import progan, stylegan, stylegan2
 from styleloom.papers.stylegan2 import architecture as stylegan2_architecture
 

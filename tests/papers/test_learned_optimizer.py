@@ -11,7 +11,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
 from styleloom.loops.fit import Hardware
-from styleloom.nn.generator import generator_id
+from styleloom.nn.generators import generator_id
 from styleloom.nn.vgg import Features
 from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import Config, Step, steps

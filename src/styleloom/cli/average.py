@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from styleloom.core import checkpoint
-from styleloom.tasks.jobs.engine import check_apart
+from styleloom.jobs.engine import check_apart
 
 from .options import Common
 from .report import Report

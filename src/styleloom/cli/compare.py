@@ -17,7 +17,7 @@ from styleloom.core.files import check_parent, replacing
 from styleloom.data import images
 from styleloom.data.pairs import open_domains, read_labels
 from styleloom.nn.vgg_files import EMBEDDED
-from styleloom.tasks.compare import compare as compare_
+from styleloom.tasks.comparison import compare as compare_
 
 from .options import Common
 from .report import Report

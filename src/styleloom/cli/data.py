@@ -10,15 +10,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from styleloom import jobs
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.files import check_folder
 from styleloom.core.settings import Range
-from styleloom.data import images, painterly
-from styleloom.data import toonfaces as toonfaces_
+from styleloom.data import images
 from styleloom.data.archives import survey, write_archive
 from styleloom.data.datasets import ImageFiles, labels_of, squared
-from styleloom.tasks import jobs
-from styleloom.tasks.jobs import ItemDone
+from styleloom.drawn import painterly
+from styleloom.drawn import toonfaces as toonfaces_
+from styleloom.jobs import ItemDone
 
 from .options import Common, Existing
 from .report import Report

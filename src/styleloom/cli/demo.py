@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from styleloom.core.files import check_folder, replacing
-from styleloom.data import images, painterly
+from styleloom.data import images
 from styleloom.data.bundled import bundled
+from styleloom.drawn import painterly
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
-from styleloom.tasks import stylize as api
+from styleloom.tasks import painting as api
 
 from . import demo_editing, demo_faces, demo_inversion, demo_translation
 from .options import Common

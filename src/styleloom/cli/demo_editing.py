@@ -10,13 +10,12 @@ from styleloom.data import images
 from styleloom.data.bundled import bundled, portraits
 from styleloom.data.frames import Frame
 from styleloom.data.masks import shape_mask
+from styleloom.jobs.edit import PRIOR_WEIGHT
+from styleloom.jobs.sources import rendered
 from styleloom.papers import local_edit, stylegan2
-from styleloom.tasks import directions as finding
-from styleloom.tasks import edit as editing
-from styleloom.tasks import invert as inversion
-from styleloom.tasks import local_edit as local
-from styleloom.tasks.jobs.edit import PRIOR_WEIGHT
-from styleloom.tasks.jobs.subjects import rendered
+from styleloom.tasks import attribute_directions as finding
+from styleloom.tasks import editing, inversion
+from styleloom.tasks import inpainting as local
 
 PHOTOGRAPH, STEPS = "astronaut", 40
 FRAME = Frame(225.2, 99.1, 149.5, 0.045, 512, 512)  # as "styleloom align" finds it, for those without the extra [faces]

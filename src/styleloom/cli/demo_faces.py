@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.data import images, toonfaces
-from styleloom.nn.generator import Generator
+from styleloom.data import images
+from styleloom.drawn import toonfaces
+from styleloom.nn.generators import Generator
 from styleloom.papers import stylegan2
-from styleloom.tasks import generate as sampling
+from styleloom.tasks import sampling
 
 SAMPLES, COLUMNS = range(32), 8
 PSIS = (1.0, 0.75, 0.5, 0.25, 0.0, -0.5)

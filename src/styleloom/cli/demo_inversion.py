@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.data import images, toonfaces
+from styleloom.data import images
 from styleloom.data.bundled import portraits
-from styleloom.nn.generator import Generator
+from styleloom.drawn import toonfaces
+from styleloom.nn.generators import Generator
 from styleloom.papers import stylegan2
 from styleloom.papers.image2stylegan import Step
-from styleloom.tasks import invert as inversion
+from styleloom.tasks import inversion
 
 NUM_STEPS, SHOWN = 20, (1, 3, 5, 10, 20)
 UNSEEN = range(1_000_400, 1_000_408)  # faces beyond those of any training, and of the benchmark of inversion

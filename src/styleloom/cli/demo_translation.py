@@ -9,7 +9,7 @@ import torch
 from styleloom.data import images
 from styleloom.data.derive import canny
 from styleloom.papers import pix2pix, stylegan2
-from styleloom.tasks.translate import translate
+from styleloom.tasks.translation import translate
 
 SEEDS = (1, 2, 13, 18, 35, 42, 45)
 

@@ -13,14 +13,14 @@ from styleloom.core.checkpoint import check_model_path
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.settings import Range
 from styleloom.data import images
-from styleloom.nn import attributes
-from styleloom.nn.generator import Generator
+from styleloom.jobs.generate import load_generator
+from styleloom.nn import labeler
+from styleloom.nn.generators import Generator
 from styleloom.papers import directions as papers
 from styleloom.papers.directions import Directions
-from styleloom.tasks import directions as tasks
-from styleloom.tasks import edit as editing
-from styleloom.tasks.generate import layer_range
-from styleloom.tasks.jobs.generate import load_generator
+from styleloom.tasks import attribute_directions as tasks
+from styleloom.tasks import editing
+from styleloom.tasks.sampling import layer_range
 
 from .generate import numbers
 from .options import Common
@@ -112,7 +112,7 @@ def _found(
     if labeller is None and (labels is None or method == "least-squares"):
         raise StyleLoomError(f"{method} needs {'--labeller' if method == 'least-squares' else '--labels or --labeller'}")
     if labeller is not None:
-        network = attributes.load(labeller)
+        network = labeler.load(labeller)
         known, label = tasks.attribute_labels(network, generator.resolution, names)
         if method == "least-squares":
             loop = papers.least_squares(generator, label, known, layers, samples=samples, damping=damping)
@@ -218,7 +218,7 @@ def measure(
     report = Report(common)
     generator = load_generator(model, common.torch_device())
     found = tasks.named(editing.directions_of(generator, directions), name)
-    known, label = tasks.attribute_labels(attributes.load(labeller), generator.resolution, [])
+    known, label = tasks.attribute_labels(labeler.load(labeller), generator.resolution, [])
     values: dict[str, Any] = tasks.measured(generator, found, label, known, samples=samples)
     for direction, row in values["directions"].items():
         main = max(row["mean"], key=lambda each: abs(row["mean"][each]))

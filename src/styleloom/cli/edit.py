@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from styleloom import jobs
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, video
 from styleloom.data.output import Output
-from styleloom.tasks import jobs
-from styleloom.tasks.jobs import Finished, ItemDone, Opening, Pasting
+from styleloom.jobs import Finished, ItemDone, Opening, Pasting
 
 from .options import Common, Existing
 from .report import Report

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from styleloom import jobs
+from styleloom.jobs import Finished
 from styleloom.nn.vgg_files import EMBEDDED
-from styleloom.tasks import jobs
-from styleloom.tasks.evaluate import LABELLER
-from styleloom.tasks.jobs import Finished
+from styleloom.tasks.evaluation import LABELLER
 
 from .generate import numbers
 from .options import Common

@@ -6,12 +6,12 @@ import re
 from enum import StrEnum
 from pathlib import Path
 
+from styleloom import jobs
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, video
-from styleloom.tasks import generate as sampling
-from styleloom.tasks import jobs
-from styleloom.tasks.jobs import Finished
-from styleloom.tasks.jobs.generate import load_generator
+from styleloom.jobs import Finished
+from styleloom.jobs.generate import load_generator
+from styleloom.tasks import sampling
 
 from .options import Common, Existing
 from .report import Report

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from styleloom import jobs
 from styleloom.data import images
-from styleloom.tasks import invert as inversion
-from styleloom.tasks import jobs
-from styleloom.tasks.jobs import Finished, ItemDone
+from styleloom.jobs import Finished, ItemDone
+from styleloom.tasks import inversion
 
 from .options import Common, Existing
 from .report import Report

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from styleloom.core.progress import Progress as LoopProgress
-from styleloom.tasks.jobs import Event, Finished, ItemDone, Progressed
+from styleloom.jobs import Event, Finished, ItemDone, Progressed
 
 from .options import Common
 from .status import SomeFailed

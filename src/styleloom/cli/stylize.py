@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from styleloom import jobs
 from styleloom.data import images
 from styleloom.data.output import Output
+from styleloom.jobs import Finished, ItemDone
 from styleloom.papers import adain, dumoulin, gatys, ghiasi
-from styleloom.tasks import jobs
-from styleloom.tasks.jobs import Finished, ItemDone
 
 from .options import Common, Existing
 from .report import Report

@@ -18,6 +18,9 @@ from styleloom.core.checkpoint import check_model_path, licence_of, read_config
 from styleloom.core.errors import check_seeds
 from styleloom.core.settings import Range, configured
 from styleloom.data.pairs import Domains, open_domains
+from styleloom.jobs.engine import check_apart
+from styleloom.jobs.generate import load_generator
+from styleloom.jobs.inputs import find, open_image
 from styleloom.loops import eigenbasis as eigenbasis_
 from styleloom.loops.fit import MODEL, Hardware, Tick
 from styleloom.nn.vgg_files import load_features
@@ -35,10 +38,7 @@ from styleloom.papers import stylegan as stylegan_
 from styleloom.papers import stylegan2 as stylegan2_
 from styleloom.papers import super_resolution
 from styleloom.papers.image2stylegan.objective import LAYERS, Weights
-from styleloom.tasks.invert import tools_of
-from styleloom.tasks.jobs.engine import check_apart
-from styleloom.tasks.jobs.generate import load_generator
-from styleloom.tasks.jobs.inputs import find, open_image
+from styleloom.tasks.inversion import tools_of
 
 from .options import Common
 from .report import Report

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from styleloom import jobs
 from styleloom.data import images
 from styleloom.data.output import Output
-from styleloom.tasks import jobs
-from styleloom.tasks.jobs import ItemDone
+from styleloom.jobs import ItemDone
 
 from .options import Common, Existing
 from .report import Report

@@ -18,7 +18,7 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import replacing
 from styleloom.core.pickles import Object, check_amount
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 
 KIND = "stylegan2"
 Converted = tuple[str, dict[str, Tensor], dict[str, Any]]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN
 from styleloom.nn.resample import fir
 

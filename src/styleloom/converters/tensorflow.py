@@ -13,7 +13,7 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.pickles import Object, check_amount
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN
 from styleloom.nn.resample import TAPS, fir
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.drawn.painterly import STYLES, draw
 
 from . import images
-from .painterly import STYLES, draw
 
 PHOTOGRAPHS = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}
 NAMES = (*PHOTOGRAPHS, *STYLES)

@@ -14,8 +14,8 @@ from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.drawn import toonfaces
 
-from . import toonfaces
 from .datasets import ImageFiles, Item
 from .derive import DERIVATIONS, framed
 

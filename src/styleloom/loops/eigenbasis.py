@@ -20,7 +20,7 @@ from torch import Tensor
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
-from styleloom.nn.generator import Generator, generator_id, sample_ws, to_image
+from styleloom.nn.generators import Generator, generator_id, sample_ws, to_image
 from styleloom.nn.vgg import Features
 
 KIND = "eigenbasis"
@@ -36,7 +36,7 @@ class Eigenbasis:
         values: [K] eigenvalues.
         prior_std: [K] standard deviation of the prior's w along each.
         num_ws, w_dim: of the generator.
-        generator: its :func:`~styleloom.nn.generator.generator_id`.
+        generator: its :func:`~styleloom.nn.generators.generator_id`.
     """
 
     vectors: Tensor

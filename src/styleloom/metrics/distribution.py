@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
-from styleloom.nn.generator import Generator, to_image
+from styleloom.nn.generators import Generator, to_image
 from styleloom.nn.vgg import Features
 
 LAYERS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")

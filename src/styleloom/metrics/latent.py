@@ -13,7 +13,7 @@ from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import check_choice
-from styleloom.nn.generator import Generator, slerp, to_image
+from styleloom.nn.generators import Generator, slerp, to_image
 from styleloom.nn.vgg import Features
 
 from .distribution import latent_batches

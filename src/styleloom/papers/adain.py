@@ -31,9 +31,9 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import images
+from styleloom.data.checks import check_images, check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
-from styleloom.data.inputs import check_images, check_masks, shares_of
 from styleloom.data.tiles import Window, by_tiles, windows
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, at_stroke_size, finished, groups, thumbnail

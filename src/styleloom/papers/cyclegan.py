@@ -25,8 +25,8 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
+from styleloom.loops.adversarial import only
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Tick, fit
-from styleloom.loops.gan import only
 from styleloom.nn.losses import GAN_MODES, gan_loss
 from styleloom.nn.translation import GENERATORS, NORMS, ImagePool
 from styleloom.nn.translator import Translator, load_translator, save_translator

@@ -27,8 +27,8 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
+from styleloom.data.checks import check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop
-from styleloom.data.inputs import check_masks, shares_of
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS

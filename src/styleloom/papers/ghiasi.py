@@ -36,9 +36,9 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import images
+from styleloom.data.checks import check_images, check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
-from styleloom.data.inputs import check_images, check_masks, shares_of
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS

@@ -31,7 +31,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
-from styleloom.nn.generator import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
+from styleloom.nn.generators import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
 from styleloom.nn.layers import placed
 from styleloom.nn.losses import r1_penalty
 from styleloom.nn.vgg_files import load_features
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         num_ws, w_dim: of the generator.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         iterations: passes; with several, each sees the image and the reconstruction so far.
-        generator: the generator's :func:`~styleloom.nn.generator.generator_id`.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
 
     def __init__(

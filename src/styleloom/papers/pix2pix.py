@@ -33,8 +33,8 @@ from styleloom.data import images
 from styleloom.data.datasets import stacked
 from styleloom.data.derive import DERIVATIONS
 from styleloom.data.pairs import Domains, open_domains
+from styleloom.loops.adversarial import only
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, fit, warmed
-from styleloom.loops.gan import only
 from styleloom.nn.losses import GAN_MODES, gan_loss, gradient_penalty
 from styleloom.nn.translation import (
     GENERATORS,

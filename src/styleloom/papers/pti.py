@@ -28,7 +28,7 @@ from styleloom.core.progress import Progress
 from styleloom.core.settings import Checked, CountOrNone, LearningRate, Range, Seed, Weight
 from styleloom.loops.descend import descend
 from styleloom.metrics.image import unit
-from styleloom.nn.generator import Generator, check_made_for, generator_id
+from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 

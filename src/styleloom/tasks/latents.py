@@ -14,7 +14,7 @@ from styleloom.core import checkpoint, pth
 from styleloom.core.arrays import read_arrays
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.frames import Frame
-from styleloom.nn.generator import Generator, generator_id
+from styleloom.nn.generators import Generator, generator_id
 
 KIND = "latents"
 

@@ -33,7 +33,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.core.settings import Range
-from styleloom.nn.generator import Generator, generator_id, to_image
+from styleloom.nn.generators import Generator, generator_id, to_image
 
 from .base import KIND as KIND
 from .base import SAMPLES, Direction, Directions, named_in_order, scaled

@@ -15,7 +15,7 @@ from styleloom.core import checkpoint
 from styleloom.core.arrays import read_arrays
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import Range
-from styleloom.nn.generator import Generator, check_made_for, generator_id
+from styleloom.nn.generators import Generator, check_made_for, generator_id
 
 KIND = "directions"
 SAMPLES = 4_000  # of w, that spreads are measured on
@@ -28,7 +28,7 @@ class Direction:
     Attributes:
         name: what changes.
         vector: [num_ws, w_dim], what strength 1 adds to ws; rows of layers that it leaves alone are 0.
-        generator: its :func:`~styleloom.nn.generator.generator_id`; empty: any of this shape.
+        generator: its :func:`~styleloom.nn.generators.generator_id`; empty: any of this shape.
         method: how it was found.
         low, high: strengths between which images stay sensible.
     """

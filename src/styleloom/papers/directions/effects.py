@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from styleloom.nn.generator import Generator, to_image
+from styleloom.nn.generators import Generator, to_image
 
 from .base import Directions, edited
 

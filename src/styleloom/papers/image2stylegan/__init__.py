@@ -33,7 +33,7 @@ from styleloom.core.progress import Losses, Progress
 from styleloom.core.settings import Count, CountOrNone, OneOf, Rate, Seed, Share, Weight, configured
 from styleloom.loops.descend import descend
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
-from styleloom.nn.generator import Generator, check_classless, generator_id, latents
+from styleloom.nn.generators import Generator, check_classless, generator_id, latents
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features

@@ -14,7 +14,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.settings import Checked, Weight
 from styleloom.metrics.image import unit
-from styleloom.nn.generator import Generator, to_image
+from styleloom.nn.generators import Generator, to_image
 from styleloom.nn.vgg import Features
 
 LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")

@@ -40,7 +40,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
-from styleloom.nn.generator import Generator, check_classless, check_made_for, generator_id, mixed_from, mixing_layer
+from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id, mixed_from, mixing_layer
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features

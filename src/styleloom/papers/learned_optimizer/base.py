@@ -42,7 +42,7 @@ class Network(nn.Module, ABC):
 
     Attributes:
         num_ws, w_dim: of the generator.
-        config: arguments that make the network, with the generator's :func:`~styleloom.nn.generator.generator_id`.
+        config: arguments that make the network, with the generator's :func:`~styleloom.nn.generators.generator_id`.
         schedule: see :class:`Schedule`.
     """
 

@@ -42,7 +42,7 @@ class Gate(Network):
         num_ws, w_dim: of the generator.
         hidden: width of the layers.
         lr: Adam's rate.
-        generator: the generator's :func:`~styleloom.nn.generator.generator_id`.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
 
     def __init__(self, num_ws: int, w_dim: int, *, hidden: int = 128, lr: float = 0.01, generator: str = "") -> None:

@@ -116,7 +116,7 @@ class Loom(Network):
         use_quasi_newton: input the L-BFGS step, not the Gauss-Newton step alone.
         use_time_features: input time and loss.
         schedule: see :class:`Schedule`.
-        generator: the generator's :func:`~styleloom.nn.generator.generator_id`.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
 
     def __init__(

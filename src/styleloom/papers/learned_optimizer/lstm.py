@@ -23,7 +23,7 @@ class CoordinatewiseLSTM(Network):
         num_ws, w_dim: of the generator.
         hidden: units of each layer.
         lr: factor of the output.
-        generator: the generator's :func:`~styleloom.nn.generator.generator_id`.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
 
     def __init__(self, num_ws: int, w_dim: int, *, hidden: int = 20, lr: float = 0.1, generator: str = "") -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.nn.generator import Generator, check_made_for, generator_id
+from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.papers.image2stylegan import Factory
 from styleloom.papers.image2stylegan.descent import Descent
 from styleloom.papers.image2stylegan.objective import Observation

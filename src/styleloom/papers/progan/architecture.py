@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized, with_minibatch_std
 from styleloom.nn.resample import boxed_convolution, filtered, fir, nearest_convolution
 

@@ -23,11 +23,11 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.random import SampleRandom
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, Range, Share, Weight
-from styleloom.loops import gan as adversarial
+from styleloom.loops import adversarial
+from styleloom.loops.adversarial import GANRecipe, GANSetup, Kimg, KimgOrNone, RunningStatistics, only, trained
 from styleloom.loops.fit import Phase
-from styleloom.loops.gan import GANRecipe, GANSetup, Kimg, KimgOrNone, RunningStatistics, only, trained
 from styleloom.metrics.inception import load_embedding
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 from styleloom.nn.losses import r1_penalty
 from styleloom.papers import progan
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized
 from styleloom.nn.layers import instance_norm
 from styleloom.nn.resample import filtered, fir, nearest_convolution

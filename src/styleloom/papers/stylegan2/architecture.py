@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.nn import generator as generators
+from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN, Conv2d, FullyConnected, leaky_relu_, normalized, with_minibatch_std
 from styleloom.nn.resample import TAPS, convolved, downsampled, fir, upsampled
 

@@ -1,0 +1,92 @@
+"""The job of alignment: faces cut out as a generator's own images are cut."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import replacing
+from styleloom.core.settings import Range
+from styleloom.data import images
+from styleloom.data.output import DEFAULT, Output
+from styleloom.data.output import write as write_output
+from styleloom.nn.generators import Generator, generator_id
+from styleloom.tasks.alignment import Aligner
+
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run
+from .generate import load_generator
+from .inputs import Source, check_output_folder, find_all, open_image
+from .sources import stem_of
+from .stylize import software
+
+
+def align(
+    model: Source | Generator,
+    photos: Source | Sequence[Source],
+    *,
+    out: Source,
+    way: str = "auto",
+    box: Sequence[float] = (),
+    landmarks: Sequence[float] = (),
+    size: int = 0,
+    max_pixels: int = images.MAX_PIXELS,
+    output: Output = DEFAULT,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Cut the faces of photographs out as a generator's own images are cut.
+
+    Args:
+        model: a generator, or the name or file of one; its images say how faces lie.
+        photos: photographs, folders or globs of them.
+        out: folder to write to: NAME.png, and NAME.json, where in the photograph it lies.
+        way, box, landmarks: see :class:`~styleloom.tasks.alignment.Aligner`.
+        size: side in pixels; 0: the generator's.
+        max_pixels: refuse photographs of more pixels.
+        output: how images are written.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`.
+
+    Raises:
+        StyleLoomError: no such model, no detector, or outputs that cannot be.
+    """
+    out = Path(out)
+    check_output_folder(out)
+    Range(0, 8192).check("--size", size, whole=True)
+    sources = find_all(photos)
+    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    aligner = Aligner(generator, way, box, landmarks)
+    side = size or generator.resolution
+
+    def work(pending: Sequence[Item]) -> Iterator[Event]:
+        for item in pending:
+            mark = time.perf_counter()
+            try:
+                photo = open_image(item.name, max_pixels)
+                aligned = aligner(photo)
+                crop = aligned.frame.crop(photo, side)
+                write_output(crop, item.targets[0], output, source=item.name, software=software("align"))
+                with replacing(item.targets[1]) as path:
+                    path.write_text(json.dumps(dict(photo=item.name, how=aligned.how, **asdict(aligned.frame)), indent=1) + "\n")
+            except StyleLoomError as error:
+                yield ItemFailed(item.name, str(error))
+                continue
+            values = dict(framed=aligned.how, size=f"{side} x {side}")
+            yield ItemDone(item.name, tuple(map(str, item.targets)), round(time.perf_counter() - mark, 3), values)
+
+    items = [Item(name, tuple(out / f"{stem_of(name)}{end}" for end in (f".{output.suffix}", ".json"))) for name in sources]
+    settings = digest(generator_id(generator), way, list(box), list(landmarks), side, asdict(output))
+    read = [*sources, *([] if isinstance(model, Generator) else [model])]
+    job = Job("align", items, work, settings=settings, folder=out, sources=read)
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -1,0 +1,220 @@
+"""Jobs of generators: generate, evaluate."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom import models
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.precision import precision_on
+from styleloom.core.settings import Range
+from styleloom.data import images, video
+from styleloom.nn.generators import Generator
+from styleloom.nn.vgg_files import EMBEDDED
+from styleloom.papers import stylegan2
+from styleloom.tasks import evaluation, sampling
+from styleloom.tasks.evaluation import LABELLER, METRICS
+
+from .engine import Event, Item, ItemDone, Job, digest, run, watched
+from .inputs import Source, check_output_folder
+
+FIGURES = ("mean", "noise")
+SPACES = ("w", "z")
+GIF = ".gif"
+
+
+def load_generator(model: Source, device: str | torch.device = "cpu", precision: str = "fp32") -> Generator:
+    """A generator on a device, to be computed in fp32 or, its four highest resolutions, in bf16.
+
+    Raises:
+        StyleLoomError: no such model, one that is no generator, or bf16 where that cannot be had.
+    """
+    dtype = precision_on(torch.device(device), precision)
+    generator = models.load(model)
+    if not isinstance(generator, Generator):
+        raise StyleLoomError(f"{model} is no generator of images; choose a progan, stylegan or stylegan2 model")
+    if dtype != torch.float32:
+        if not isinstance(generator, stylegan2.Generator):
+            raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
+        stylegan2.reduce_precision(generator.synthesis, dtype)
+    return generator.to(device)
+
+
+def generate(
+    model: Source | Generator,
+    seeds: Sequence[int] = range(16),
+    *,
+    out: Source,
+    truncation_psi: float | Sequence[float] = 1.0,
+    truncation_cutoff: int | None = None,
+    label: int | None = None,
+    noise_mode: str = "const",
+    columns: int | None = None,
+    frames: int = 48,
+    rate: int = 24,
+    space: str = "w",
+    loop: bool = True,
+    figure: str | None = None,
+    precision: str = "fp32",
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Make images of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
+
+    Args:
+        model: a generator, or the name or file of one.
+        seeds: whole numbers from 0.
+        out: a folder gets a file a seed, an image's suffix a sheet, .mp4, .webm or .gif a video.
+        truncation_psi: 0 is the mean image, 1 no truncation; several make a sheet with a row a seed.
+        truncation_cutoff: how many layers, from the coarsest, are truncated; all by default.
+        label: class of the images, for networks that have classes.
+        noise_mode: const, random or none.
+        columns: images side by side in a sheet.
+        frames: frames from one seed to the next, of a video.
+        rate: frames a second, of a video.
+        space: w goes straight through w, z along the sphere in z, in a video.
+        loop: come back to the first seed, in a video.
+        figure: mean for the image of the mean w, noise for what noise decides (of the first seed).
+        precision: fp32, or bf16 for the four highest resolutions of a StyleGAN2.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`.
+
+    Raises:
+        StyleLoomError: no such model, or an output that cannot be.
+    """
+    out = Path(out)
+    psis = list(truncation_psi) if isinstance(truncation_psi, list | tuple) else [float(truncation_psi)]  # type: ignore[arg-type]
+    seeds = list(dict.fromkeys(seeds)) if not out.suffix else list(seeds)
+    check_choice("space", space, SPACES)
+    if figure is not None:
+        check_choice("figure", figure, FIGURES)
+    is_moving = out.suffix.lower() == GIF or video.is_video(out)
+    if len(psis) > 1 and (is_moving or out.suffix.lower() not in images.WRITABLE):
+        raise StyleLoomError(f"several truncations make a sheet; give an image to write, not {out}")
+    if is_moving and out.suffix.lower() != GIF:
+        video.check_video(out)
+    elif (out.suffix or figure is not None) and not is_moving:
+        images.check_writable(out)
+    elif not is_moving:
+        check_output_folder(out)
+    if columns is not None:
+        Range(1).check("--columns", columns)
+    generator = model if isinstance(model, Generator) else load_generator(model, device, precision)
+    options: dict[str, Any] = dict(truncation_psi=psis[0], truncation_cutoff=truncation_cutoff)
+
+    def sheet() -> Tensor:
+        if figure == "mean":
+            return sampling.mean_image(generator, noise_mode=noise_mode)
+        if figure == "noise":
+            return sampling.noise_figure(generator, seeds[0], label, truncation_psi=psis[0])
+        if len(psis) > 1:
+            cutoff: dict[str, Any] = dict(truncation_cutoff=truncation_cutoff, noise_mode=noise_mode)
+            return sampling.truncation_sheet(generator, seeds, psis, label, **cutoff)
+        made = generator.generate(seeds, label, noise_mode=noise_mode, **options)
+        return images.grid(list(made.split(columns or min(8, len(seeds)))))
+
+    def whole(items: Sequence[Item]) -> Iterator[Event]:
+        mark = time.perf_counter()
+        if is_moving:
+            ways = sampling.walk(generator, seeds, label, frames=frames, space=space, loop=loop, **options)
+            drawn = (next(generator.render(ws, noise_mode=noise_mode)) for ws in ways)
+            last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
+            count = last.index
+        else:
+            images.write(sheet(), out)
+            count = 1 if figure is not None else len(seeds) * len(psis)
+        values = dict(count=count, resolution=generator.resolution)
+        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
+
+    def each(items: Sequence[Item]) -> Iterator[Event]:
+        chosen = [int(item.name) for item in items]
+        ws = generator.map(chosen, label, **options)
+        mark = time.perf_counter()
+        for item, image in zip(items, generator.render(ws, noise_mode=noise_mode, seeds=chosen), strict=True):
+            images.write(image, item.targets[0])
+            now = time.perf_counter()
+            yield ItemDone(item.name, (str(item.targets[0]),), round(now - mark, 3))
+            mark = now
+
+    one = bool(out.suffix) or figure is not None
+    whole_settings = (seeds, psis, figure, (frames, rate, space, loop) if is_moving else columns) if one else ()
+    job = Job(
+        "generate",
+        [Item(str(out), (out,))] if one else [Item(str(seed), (out / f"seed{seed:04d}.png",)) for seed in seeds],
+        whole if one else each,
+        settings=digest(options, label, noise_mode, precision, whole_settings, tensors=generator.state_dict().values()),
+        folder=None if one else out,
+        sources=[] if isinstance(model, Generator) else [model],
+        summary=lambda done: (
+            dict(out=str(out), count=len(done), resolution=generator.resolution) | (done[0].values if one else {})
+        ),
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def evaluate(
+    model: Source | Generator,
+    data: Source | Sequence[Source] | None = None,
+    *,
+    metrics: Sequence[str] = ("fd", "kid", "pr"),
+    samples: int = 10_000,
+    truncation_psi: float = 1.0,
+    seeds: Sequence[int] = (0,),
+    features: Source = EMBEDDED,
+    attributes: Source = LABELLER,
+    device: str | torch.device = "cpu",
+) -> Iterator[Event]:
+    """Measure a generator, once for each seed; the last event's ``values`` hold all figures, and their means.
+
+    Args:
+        model: a generator, or the name or file of one.
+        data: folders or zips of real images that it was not trained on.
+        metrics: see :func:`styleloom.evaluate`, as all the others but ``seeds``.
+        samples: images made, and real ones at most.
+        truncation_psi: of the images that are compared with real ones.
+        seeds: repeat all with other latents.
+        features: network that images are compared by.
+        attributes: network that tells attributes, for separability.
+        device: where it is computed.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`, an item a seed.
+
+    Raises:
+        StyleLoomError: what :func:`styleloom.evaluate` refuses.
+    """
+    if not metrics:
+        raise StyleLoomError(f"no metric; choose some of {', '.join(METRICS)}")
+    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    options: dict[str, Any] = dict(samples=samples, truncation_psi=truncation_psi, features=features, attributes=attributes)
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        for item in items:
+            mark = time.perf_counter()
+            loop = evaluation.evaluate(generator, data, metrics, seed=int(item.name), **options)
+            last = yield from watched(f"seed {item.name}", loop)
+            values = dict(figures=last.figures, images=last.images, features=last.features, perceptual=last.perceptual)
+            yield ItemDone(item.name, (), round(time.perf_counter() - mark, 3), values)
+
+    def summary(done: Sequence[ItemDone]) -> dict[str, Any]:
+        runs = [each.values for each in done]
+        if not runs:
+            return {}
+        figures = {name: [each["figures"][name] for each in runs if name in each["figures"]] for name in runs[0]["figures"]}
+        counts = {key: runs[-1][key] for key in ("images", "features", "perceptual")}
+        means = {name: statistics.mean(each) for name, each in figures.items()}
+        return dict(samples=samples, psi=truncation_psi, **counts, figures=figures, means=means)
+
+    yield from run(Job("evaluate", [Item(str(seed)) for seed in seeds], work, summary=summary))

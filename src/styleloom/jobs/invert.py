@@ -1,0 +1,278 @@
+"""The job of inversion: photographs into a generator's latent space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_folder, replacing
+from styleloom.core.settings import Range
+from styleloom.data import images
+from styleloom.data import video as video_
+from styleloom.nn.generators import Generator, generator_id
+from styleloom.nn.layers import placed
+from styleloom.papers import image2stylegan
+from styleloom.tasks import inversion
+from styleloom.tasks.alignment import Aligned, Aligner
+from styleloom.tasks.inversion import Inversion, Tools
+from styleloom.tasks.latents import save_latents
+
+from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, check_apart, digest, run
+from .generate import load_generator
+from .inputs import Source, check_output_folder, find_all, open_image, open_mask
+
+MARK, STATES = ".job", ".state-*"
+
+
+def invert(
+    model: Source | Generator,
+    photos: Source | Sequence[Source],
+    *,
+    out: Source,
+    preset: str = "default",
+    encoder: Source | None = None,
+    basis: Source | None = None,
+    learned: Source | None = None,
+    mask: Source | None = None,
+    align: str = "center",
+    video: bool = False,
+    curves: bool = False,
+    max_pixels: int = images.MAX_PIXELS,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    **settings: Any,
+) -> Iterator[Event]:
+    """Find a generator's latents for photographs.
+
+    Into the folder go, of each photograph, NAME.safetensors (its latents, and noise maps), NAME.png (their image) and
+    NAME-beside.png (the photograph and that image), and metrics.json of all.
+
+    Args:
+        model: a generator, or the name or file of one.
+        photos: photographs, folders or globs of them.
+        out: folder to write to.
+        preset: where the settings start from, see :func:`styleloom.tasks.inversion.configure`.
+        encoder, basis, learned: made for this generator; the bundled ones by default.
+        mask: a grey image, white where photographs are to be met; the square in its middle is taken.
+        align: which square of a photograph is taken: "center", in the middle; "face", where the extra [faces] finds one; "auto":
+            "face", or else "center". It is noted in the file of latents, so that an edit finds its way back.
+        video: write NAME.mp4 of each descent.
+        curves: write curves.png, the losses by step; needs matplotlib.
+        max_pixels: refuse images of more pixels.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+        settings: of :class:`~styleloom.papers.image2stylegan.Config`.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`; what is stopped goes on when the job is run again.
+
+    Raises:
+        StyleLoomError: no such model, tools of another generator, unknown settings, or a folder with other results.
+    """
+    out = Path(out)
+    config = inversion.configure(preset, **settings)
+    Range(1).check("--max-pixels", max_pixels)
+    sources = find_all(photos)
+    check_output_folder(out)
+    ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
+    items = [Item(source, tuple(out / f"{Path(source).stem}{end}" for end in ends)) for source in sources]
+    read = [*sources, *(each for each in (encoder, basis, learned, mask) if each)]
+    read += [] if isinstance(model, Generator) else [model]
+    of_all = [out / "metrics.json", *([out / "curves.png"] if curves else [])]
+    check_apart([*of_all, *(target for item in items for target in item.targets)], read)
+    if video:
+        video_.pyav()
+    plot = _pyplot() if curves else None
+    generator = model if isinstance(model, Generator) else load_generator(model, device, config.precision)
+    generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
+    tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
+    optimizer = inversion.optimizer_for(config, tools)
+    _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))
+    aligner = Aligner(generator, align)
+    if mask is not None and align != "center":
+        raise StyleLoomError(f"a mask is of the middle of each photograph, and align is {align}; leave one out")
+    shown = None
+    if mask is not None:
+        shown = inversion.framed(open_mask(mask, max_pixels), generator.resolution).to(generator.device)
+    settings_digest = digest(asdict(config), generator_id(generator), align, video, tensors=_tensors(tools, shown))
+    order = {source: index for index, source in enumerate(sources)}
+
+    def work(pending: Sequence[Item]) -> Iterator[Event]:
+        group: list[tuple[Item, Tensor, Aligned]] = []
+        for item in pending:
+            index = order[item.name]
+            if group and (len(group) == config.batch or index != order[group[-1][0].name] + 1):
+                yield from invert_group(group)
+                group = []
+            try:
+                photo = open_image(item.name, max_pixels)
+                aligned = aligner(photo)
+            except StyleLoomError as error:
+                yield ItemFailed(item.name, str(error))
+                continue
+            group.append((item, aligned.crop(photo, generator.resolution), aligned))
+        if group:
+            yield from invert_group(group)
+
+    def invert_group(group: list[tuple[Item, Tensor, Aligned]]) -> Iterator[Event]:
+        """Invert images that follow one another at once."""
+        targets = torch.cat([target for _, target, _ in group]).to(generator.device)
+        first = order[group[0][0].name]
+        state = out / f".state-{first}"
+        frames: list[Tensor] = []
+        begun = 0
+        try:
+            loop = inversion.steps(generator, targets, config, tools, first=first, masks=shown, state=state)
+            for step in loop:
+                begun = begun or step.index
+                if video:
+                    frames.append((step.image * 255).round().byte().cpu())
+                title = f"{optimizer}, {len(targets)} at once"
+                yield Progressed(title, step.index, step.total, dict(step.losses), round(step.seconds, 3))
+            result = inversion.outcome(generator, targets, step, optimizer, shown)
+            for row, (item, _, aligned) in enumerate(group):
+                values = _values(result, row)
+                _write(item, generator, result, row, aligned, values["metrics"])
+                values |= dict(masked=shown is not None, seconds=result.seconds / len(group), framed=aligned.how)
+                if video:
+                    _write_video(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
+                    values |= dict(video_begins=begun)
+                yield ItemDone(item.name, tuple(map(str, item.targets)), round(result.seconds / len(group), 3), values)
+            state.unlink(missing_ok=True)
+        except StyleLoomError as error:
+            yield from (ItemFailed(item.name, str(error)) for item, *_ in group)
+
+    job = Job("invert", items, work, settings=settings_digest, folder=out, sources=read)
+    values_of: dict[str, dict[str, Any]] = {}
+    with _kept_states(out, settings_digest, overwrite):
+        for event in run(job, overwrite=overwrite, skip_existing=skip_existing):
+            if isinstance(event, ItemDone) and event.values:
+                values_of[event.item] = event.values
+            if isinstance(event, Finished) and values_of:
+                outcome = _outcome({item.name: values_of[item.name] for item in items if item.name in values_of}, optimizer)
+                with replacing(out / "metrics.json") as path:
+                    path.write_text(json.dumps(outcome, indent=1) + "\n")
+                if plot is not None:
+                    _draw(plot, outcome["losses"], out / "curves.png")
+                short = {key: value for key, value in outcome.items() if key != "losses"}
+                event = replace(event, values=dict(out=str(out), **short))
+            yield event
+
+
+def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[str, Any]:
+    """What metrics.json holds: of each photograph its metrics and losses."""
+    names = {source: Path(source).stem for source in values_of}
+    return dict(
+        optimizer=optimizer,
+        seconds=round(sum(values["seconds"] for values in values_of.values()), 2),
+        images={names[source]: values["metrics"] for source, values in values_of.items()},
+        losses={names[source]: values["losses"] for source, values in values_of.items()},
+    )
+
+
+def _check_used(config: image2stylegan.Config, optimizer: str, given: Mapping[str, Source | None]) -> None:
+    """Raise StyleLoomError where a tool is named that this inversion does not use."""
+    encodes = config.init == "encoder" or config.in_domain_weight > 0
+    uses = dict(learned=optimizer == "learned", basis=optimizer == "adam-eigenbasis", encoder=encodes)
+    for name, tool in given.items():
+        if tool and not uses[name]:
+            raise StyleLoomError(
+                f"{name} (--{name}) would not be used: the optimizer is {optimizer}, from the start {config.init}; leave it out"
+            )
+
+
+def _tensors(tools: Tools, mask: Tensor | None) -> list[Tensor]:
+    """All numbers that an inversion depends on, but the generator's and the photographs'."""
+    tensors = [] if mask is None else [mask]
+    for network in (tools.encoder, tools.learned):
+        tensors += [] if network is None else list(network.state_dict().values())
+    return tensors + ([] if tools.basis is None else [tools.basis.vectors])
+
+
+@contextmanager
+def _kept_states(out: Path, settings: str, overwrite: bool) -> Iterator[None]:
+    """Keep the states of one job in its folder while it is worked on; those of another are refused."""
+    mark = out / MARK
+    if overwrite:
+        _forget(out)
+    if any(out.glob(STATES)) and (not mark.exists() or mark.read_text() != settings):
+        raise StyleLoomError(
+            f"{out} has the beginning of a run of other settings; use the same ones, another folder, or --overwrite to begin anew"
+        )
+    fresh = not out.exists()
+    check_folder(out)
+    mark.write_text(settings)
+    try:
+        yield
+    finally:
+        if not any(out.glob(STATES)):
+            _forget(out)
+        if fresh and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _forget(out: Path) -> None:
+    for path in (out / MARK, *out.glob(STATES)):
+        path.unlink(missing_ok=True)
+
+
+def _values(result: Inversion, row: int) -> dict[str, Any]:
+    """What there is to tell of one image."""
+    return dict(
+        metrics={key: round(float(value[row]), 6) for key, value in result.metrics.items()},
+        losses=[round(float(loss), 6) for loss in result.losses[:, row]],
+    )
+
+
+def _beside(target: Tensor, image: Tensor) -> Tensor:
+    pair: Tensor = images.grid([torch.stack([target, image])], gap=0)
+    return pair
+
+
+def _write(item: Item, generator: Generator, result: Inversion, row: int, aligned: Aligned, metrics: dict[str, float]) -> None:
+    latents, image, beside = item.targets[:3]
+    noise = [each[row : row + 1] for each in result.noise]
+    save_latents(latents, result.ws[row : row + 1], generator, noise, frame=aligned.frame, photo=item.name, metrics=metrics)
+    images.write(result.image[row : row + 1], image)
+    images.write(_beside(result.target[row], result.image[row]), beside)
+
+
+def _write_video(path: Path, target: Tensor, frames: Sequence[Tensor]) -> None:
+    """Write the descent as a video; one that only a resumed run's last step is left of stays as it was."""
+    if len(frames) == 1 and path.exists():
+        return
+    for _ in video_.write_video((_beside(target, frame / 255) for frame in frames), path):
+        pass
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise StyleLoomError("curves need matplotlib: pip install 'styleloom[plot]'") from error
+    return pyplot
+
+
+def _draw(plot: Any, losses: Mapping[str, Sequence[float]], path: Path) -> None:
+    figure, axes = plot.subplots(figsize=(8, 5), layout="constrained")
+    for name, curve in list(losses.items())[:20]:
+        axes.semilogy(curve, label=name)
+    axes.set(xlabel="step", ylabel="loss")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=120)
+    plot.close(figure)

@@ -1,0 +1,112 @@
+"""The job of morphing from image to image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.settings import Range
+from styleloom.data import images, video
+from styleloom.nn.generators import Generator
+from styleloom.tasks import editing
+
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
+from .generate import GIF
+from .inputs import Source
+from .sources import OPENING, Opening, Subject, names_of, open_studio, rendered
+
+
+def morph(
+    model: Source | Generator,
+    sources: Source | Sequence[Source],
+    *,
+    out: Source,
+    frames: int = 48,
+    even: bool = True,
+    easing: str = "none",
+    loop: bool = False,
+    rate: int = 24,
+    columns: int = 8,
+    opening: Opening = OPENING,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Morph from image to image: a video, a GIF, or a strip.
+
+    Args:
+        model: a generator, or the name or file of one.
+        sources: two or more photographs, files of latents, or seeds.
+        out: .mp4, .webm or .gif, or an image's suffix for a strip.
+        frames: from one to the next.
+        even: at an even pace in feature distance.
+        easing: "smooth" slows down at each image; not with ``even``.
+        loop: come back to the first.
+        rate: frames a second.
+        columns: of a strip.
+        opening, device, overwrite, skip_existing: see :func:`edit`.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`.
+
+    Raises:
+        StyleLoomError: no such model or image, or an output that cannot be.
+    """
+    out = Path(out)
+    check_choice("easing", easing, editing.EASINGS)
+    moving = out.suffix.lower() == GIF or video.is_video(out)
+    if moving and out.suffix.lower() != GIF:
+        video.check_video(out)
+    elif not moving:
+        images.check_writable(out)
+    Range(1).check("--columns", columns, whole=True)
+    Range(1).check("--frames", frames, whole=True)
+    Range(1, 240).check("--rate", rate, whole=True)
+    names = [str(each) for each in ([sources] if isinstance(sources, str | Path) else sources)]
+    names = [one for each in names for one in names_of(each)]
+    if len(names) < 2:
+        raise StyleLoomError(f"{len(names)} image to morph; give two or more")
+    studio = open_studio(model, opening, device)
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        began = time.perf_counter()
+        stations: dict[str, Subject] = {}
+        for each in studio.opener(list(dict.fromkeys(names))):
+            if isinstance(each, Subject):
+                stations[each.name] = each
+            elif isinstance(each, ItemFailed):
+                yield ItemFailed(str(out), f"{each.item}: {each.reason}")
+                return
+            else:
+                yield each
+        chosen = [stations[name] for name in names]
+        noise = [each.noise for each in chosen]
+        way = editing.morph(
+            studio.generator, *(each.ws for each in chosen), frames=frames, even=even, easing=easing, loop=loop, noise=noise
+        )
+        drawn = (rendered(studio.generator, ws, maps) for ws, maps in way)
+        if moving:
+            last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
+            count = last.index
+        else:
+            strip = torch.cat(list(drawn))
+            count = len(strip)
+            images.write(images.grid(list(strip.split(columns))), out)
+        values = dict(count=count, resolution=studio.generator.resolution)
+        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - began, 3), values)
+
+    read = [*(name for name in names if not name.isdigit()), *studio.read]
+    shown = (rate,) if moving else (columns,)
+    job = Job(
+        "morph",
+        [Item(str(out), (out,))],
+        work,
+        settings=digest(names, frames, even, easing, loop, shown, studio.digest, files=names),
+        sources=read,
+        summary=lambda done: done[0].values if done else {},
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

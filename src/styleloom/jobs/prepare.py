@@ -1,0 +1,95 @@
+"""The job that makes a data set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.settings import Range
+from styleloom.data.archives import write_archive
+from styleloom.data.datasets import ImageFiles, labels_of, squared
+
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
+from .inputs import Source
+
+
+def prepare(
+    sources: Source | Sequence[Source],
+    *,
+    out: Source,
+    size: int = 256,
+    square: str = "crop",
+    skip: int = 0,
+    count: int | None = None,
+    conditional: bool = False,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Make a data set to train on: squares of one size in a zip, without loss.
+
+    Args:
+        sources: folders, zips or images.
+        out: the .zip to write.
+        size: side in pixels.
+        square: crop, pad or stretch, see :func:`~styleloom.data.datasets.squared`.
+        skip: leave out so many images at the beginning.
+        count: take so many that can be read after these; all by default.
+        conditional: keep classes, of dataset.json or of sub-folders.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`; images that cannot be read are in the values of the zip's
+        :class:`~styleloom.jobs.engine.ItemDone`, under ``"damaged"``.
+
+    Raises:
+        StyleLoomError: no image in the sources, none that can be read, or classes that do not fit.
+    """
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    out = Path(out)
+    for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
+        Range(least).check(name, number)
+    every = ImageFiles(several)
+    labels, names = labels_of(every) if conditional else ([], [])
+    chosen = range(len(every))[skip:]
+    if not chosen:
+        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} images")
+    most = len(chosen) if count is None else min(count, len(chosen))
+
+    def squares() -> Iterator[tuple[Tensor, int | None]]:
+        taken = 0
+        for index in chosen:
+            if taken == most:
+                break
+            image = every.read(index)
+            if image is not None:
+                taken += 1
+                yield squared(image, size, square), labels[index] if conditional else None
+        if len(every.damaged) == len(every):
+            raise every.unreadable()
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        mark = time.perf_counter()
+        try:
+            last = yield from watched("prepare", write_archive(out, squares(), most))
+        except StyleLoomError as error:
+            yield ItemFailed(str(out), str(error))
+            return
+        values = dict(images=last.index, size=size, classes=names, damaged=dict(every.damaged))
+        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
+
+    files = sorted({path if path.is_file() else path / name for path, name in every.locations})  # a zip, or one in a folder
+    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    job = Job(
+        "prepare",
+        [Item(str(out), (out,))],
+        work,
+        settings=digest(stamps, size, square, skip, count, labels, names),
+        sources=several,
+        summary=lambda done: dict(out=str(out)) | done[0].values,
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

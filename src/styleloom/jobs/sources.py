@@ -1,0 +1,278 @@
+"""What is edited: photographs, which are inverted, files of latents, and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Generator as Coroutine
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.settings import Range
+from styleloom.data import images
+from styleloom.data.frames import Frame
+from styleloom.nn.generators import Generator, generator_id, to_image
+from styleloom.nn.layers import placed
+from styleloom.papers import pti
+from styleloom.papers.image2stylegan import Config, Step
+from styleloom.tasks import inversion
+from styleloom.tasks.alignment import Aligned, Aligner
+from styleloom.tasks.inversion import Tools
+from styleloom.tasks.latents import load_latents
+
+from .engine import Event, ItemFailed, Progressed
+from .generate import load_generator
+from .inputs import Source, find_all, open_image
+
+NUM_STEPS = 50  # of the inversions of photographs
+# Small steps from other latents: what differs between two images of one face, and little else.
+NEAR: dict[str, Any] = dict(optimizer="adam", lr=0.03, num_steps=30, prior_weight=0.0, noise_steps=0)
+LATENTS = (".safetensors", ".npz", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something to edit.
+
+    Attributes:
+        name: what it was named by.
+        ws: [1, num_ws, w_dim].
+        noise: its noise maps [1, 1, H, W], where it has some of its own.
+        target: [1, 3, R, R], the square of the photograph that it stands for; of others their image.
+        photo: [1, 3, H, W], the photograph, where it is one.
+        frame: the square of the photograph.
+        how: the square was found: "face", "box", "center" ...; "seed" or "latents".
+        metrics: how near the inversion came.
+    """
+
+    name: str
+    ws: Tensor
+    noise: tuple[Tensor, ...]
+    target: Tensor
+    photo: Tensor | None = None
+    frame: Frame | None = None
+    how: str = "latents"
+    metrics: dict[str, float] | None = None
+
+
+def rendered(generator: Generator, ws: Tensor, noise: Sequence[Tensor] = ()) -> Tensor:
+    """The images [N, 3, R, R] of latents, with their own noise maps or the generator's."""
+    options: dict[str, Any] = dict(noise=list(noise)) if noise else dict(noise_mode="const")
+    with torch.no_grad():
+        return to_image(generator.synthesis(ws, **options)).cpu()
+
+
+def is_photo(source: Source) -> bool:
+    """Whether a source is a photograph, or a folder or glob of some, not latents or a seed."""
+    text = str(source)
+    return not text.isdigit() and Path(text).suffix.lower() not in LATENTS
+
+
+def names_of(sources: Source | Sequence[Source]) -> list[str]:
+    """The single subjects of files, folders, globs, bundled names, and seeds."""
+    several = [sources] if isinstance(sources, str | Path) else list(sources)
+    found: list[str] = []
+    for source in several:
+        found += find_all(source) if is_photo(source) else [str(source)]
+    return list(dict.fromkeys(found))
+
+
+def stem_of(name: str) -> str:
+    """What outputs of a subject are called."""
+    return f"seed{int(name):04d}" if name.isdigit() else Path(name).stem
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How photographs, latents and seeds are opened.
+
+    Args:
+        align: find the face of a photograph ("face"), take the square in the middle ("center"), or, by default, the first where
+            there are a detector and a face ("auto").
+        box: left, top, right, bottom of the square, in pixels of the photograph, instead.
+        landmarks: x, y of the eyes, nose and corners of the mouth, from the left of the photograph, instead.
+        truncation_psi: of seeds: 0 is the mean image, 1 no truncation.
+        num_steps: of the inversion of a photograph.
+        prior_weight: how much the latents of a photograph are held near to the mean w. More makes edits cleaner, less meets the
+            photograph better; by default 0.02 where only what changes is put back, else 0.
+        noise_steps: after these, on noise maps, of a generator that has noise.
+        tune: steps of pivotal tuning for each photograph, for images that the generator does not know; 0: none.
+        tuning: a difference file of pivotal tuning, for the generator.
+        max_pixels: refuse photographs of more pixels.
+    """
+
+    align: str = "auto"
+    box: tuple[float, ...] = ()
+    landmarks: tuple[float, ...] = ()
+    truncation_psi: float = 0.7
+    num_steps: int = NUM_STEPS
+    prior_weight: float | None = None
+    noise_steps: int = 0
+    tune: int = 0
+    tuning: str | None = None
+    max_pixels: int = images.MAX_PIXELS
+
+
+OPENING = Opening()
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens subjects: seeds and files at once, photographs by inversion, several at a time.
+
+    Attributes:
+        generator: whose latents they become.
+        config: of inversions.
+        tools: encoder, eigenbasis, learned optimizer.
+        aligner: finds the squares of photographs.
+        truncation_psi: of seeds.
+        max_pixels: refuse photographs of more.
+        near: [1, num_ws, w_dim], where inversions start from, instead of the encoder.
+    """
+
+    generator: Generator
+    config: Config
+    tools: Tools
+    aligner: Aligner
+    truncation_psi: float = 0.7
+    max_pixels: int = images.MAX_PIXELS
+    near: Tensor | None = None
+
+    def __call__(self, names: Sequence[str]) -> Iterator[Event | Subject]:
+        """Subjects in the order of names, and between them progress and what could not be opened."""
+        group: list[tuple[str, Tensor, Aligned]] = []
+        for name in names:
+            try:
+                if is_photo(name):
+                    photo = open_image(name, self.max_pixels)
+                    group.append((name, photo, self.aligner(photo)))
+                    if len(group) < self.config.batch:
+                        continue
+                    opened = None
+                else:
+                    opened = self._latents(name)
+            except StyleLoomError as error:
+                yield ItemFailed(name, str(error))
+                continue
+            yield from self._inverted(group)
+            group = []
+            if opened is not None:
+                yield opened
+        yield from self._inverted(group)
+
+    def one(self, name: str, near: Tensor | None = None) -> Iterator[Event | Subject]:
+        """One subject, on which all others depend; a photograph near to latents [1, num_ws, w_dim], where they are given.
+
+        Raises:
+            StyleLoomError: it cannot be opened.
+        """
+        opener = self if near is None else replace(self, near=near, config=replace(self.config, **NEAR))
+        for each in opener([name]):
+            if isinstance(each, ItemFailed):
+                raise StyleLoomError(f"{name}: {each.reason}")
+            yield each
+
+    def _latents(self, name: str) -> Subject:
+        generator = self.generator
+        if name.isdigit():
+            ws = generator.map([int(name)], truncation_psi=self.truncation_psi)
+            return Subject(name, ws, (), rendered(generator, ws), how="seed")
+        latents = load_latents(name, generator)
+        if len(latents.ws) != 1:
+            raise StyleLoomError(f"{name} holds latents of {len(latents.ws)} images; wanted one")
+        photo = _photo_of(latents.photo, Path(name), self.max_pixels) if latents.frame else None
+        target = latents.frame.crop(photo, generator.resolution) if photo is not None and latents.frame else None
+        image = rendered(generator, latents.ws, latents.noise)
+        frame = latents.frame if photo is not None else None
+        return Subject(name, latents.ws, latents.noise, image if target is None else target, photo, frame)
+
+    def _inverted(self, group: Sequence[tuple[str, Tensor, Aligned]]) -> Iterator[Event | Subject]:
+        if not group:
+            return
+        side = self.generator.resolution
+        targets = torch.cat([aligned.crop(photo, side) for _, photo, aligned in group])
+        step: Step | None = None
+        device = self.generator.device
+        start = None if self.near is None else self.near.to(device).expand(len(group), -1, -1)
+        try:
+            for step in inversion.steps(self.generator, targets.to(device), self.config, self.tools, init=start):
+                yield Progressed(f"inverting {len(group)}", step.index, step.total, dict(step.losses), round(step.seconds, 3))
+        except StyleLoomError as error:
+            yield from (ItemFailed(name, str(error)) for name, *_ in group)
+            return
+        assert step is not None
+        errors = (step.image.cpu() - targets).square().mean((1, 2, 3)).clamp(min=1e-12)
+        for row, (name, photo, aligned) in enumerate(group):
+            noise = tuple(each[row : row + 1] for each in step.noise)
+            metrics = dict(psnr=round(float(-10 * errors[row].log10()), 3))
+            yield Subject(name, step.ws[row : row + 1], noise, targets[row : row + 1], photo, aligned.frame, aligned.how, metrics)
+
+
+def _photo_of(name: str, latents: Path, max_pixels: int) -> Tensor | None:
+    """The photograph that latents stand for: where it was, or beside them; None where it is gone."""
+    for candidate in (Path(name), latents.parent / Path(name).name):
+        if name and candidate.is_file():
+            return open_image(candidate, max_pixels)
+    return None
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A generator with what is needed to edit with it, resolved once."""
+
+    generator: Generator
+    tools: Tools
+    opener: Opener
+    opening: Opening
+    tuning: pti.Config | None
+    read: tuple[Source, ...] = ()  # the files that it was made of
+
+    @property
+    def digest(self) -> tuple[Any, ...]:
+        """Of what edits depend on."""
+        return generator_id(self.generator), asdict(self.opening), asdict(self.opener.config)
+
+
+def open_studio(model: Source | Generator, opening: Opening, device: str | torch.device, prior_weight: float = 0.0) -> Studio:
+    """A generator with its tools; photographs are held near to the mean w by ``prior_weight``, unless ``opening`` says how much.
+
+    Raises:
+        StyleLoomError: no such model or file, or settings that cannot be.
+    """
+    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    generator = placed(generator, generator.device, frozen=True)
+    if opening.tuning:
+        generator = pti.tuned_by(generator, opening.tuning)
+    Range(1).check("--max-pixels", opening.max_pixels)
+    Range(-10, 10).check("truncation_psi", opening.truncation_psi)
+    tools = inversion.tools_of(generator)
+    config = inversion.configure(
+        init="mean" if tools.encoder is None else "encoder",
+        num_steps=opening.num_steps,
+        noise_steps=opening.noise_steps,
+        prior_weight=prior_weight if opening.prior_weight is None else opening.prior_weight,
+    )
+    aligner = Aligner(generator, opening.align, opening.box, opening.landmarks)
+    opener = Opener(generator, config, tools, aligner, opening.truncation_psi, opening.max_pixels)
+    tuning = pti.Config(num_steps=opening.tune) if opening.tune else None
+    files = (*(() if isinstance(model, Generator) else (model,)), *((opening.tuning,) if opening.tuning else ()))
+    return Studio(generator, tools, opener, opening, tuning, files)
+
+
+def opened(studio: Studio, name: str, near: Tensor | None = None) -> Coroutine[Event, None, Subject]:
+    """One subject, with the events of its inversion; a photograph near to some latents."""
+    names = names_of(name)
+    if len(names) != 1:
+        raise StyleLoomError(f"{name} are {len(names)} images; wanted one")
+    found: Subject | None = None
+    for each in studio.opener.one(names[0], near):
+        if isinstance(each, Subject):
+            found = each
+        else:
+            yield each
+    assert found is not None
+    return found

@@ -1,0 +1,339 @@
+"""Jobs that make images of images: stylize, upscale."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom import __version__
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.progress import Progress
+from styleloom.data import images, video
+from styleloom.data.output import DEFAULT, Output
+from styleloom.data.output import write as write_output
+from styleloom.nn import mtcnn
+from styleloom.nn.layers import placed
+from styleloom.nn.vgg_files import load_features
+from styleloom.papers import gatys, super_resolution
+from styleloom.tasks import painting as api
+
+from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
+from .inputs import Source, find, find_all, open_image, open_mask, open_region, open_style, targets_of
+
+FACES = "faces"
+Paint = Callable[[Tensor], Tensor]
+
+
+def stylize(
+    content: Source | Sequence[Source],
+    style: Any,
+    *,
+    out: Source,
+    method: str = "gatys",
+    preset: str = "best",
+    weights: Sequence[float] | None = None,
+    mask: Sequence[Source] | None = None,
+    content_mask: Source | None = None,
+    start: Source | None = None,
+    preview_every: int = 0,
+    batch: int = 8,
+    smooth: float = 0.7,
+    max_pixels: int = images.MAX_PIXELS,
+    output: Output = DEFAULT,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    **settings: Any,
+) -> Iterator[Event]:
+    """Repaint photographs, folders of them, or a video.
+
+    Args:
+        content: photographs, folders or globs of them; or a video, for the methods of one pass.
+        style: one or several images [1, 3, H, W] in [0, 1], or names of image files or bundled ones; for dumoulin names of
+            its styles, for johnson the name or file of a network.
+        out: image or video to write; for several photographs a folder.
+        method: gatys, johnson, dumoulin, ghiasi or adain.
+        preset: where the settings start from.
+        weights: share of each style.
+        mask: a grey image for each style, white where it is painted; one serves two styles.
+        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a grey image,
+            white there, or a shape: box:left,top,right,bottom, ellipse:x,y,half width,half height.
+        start: image to start from, for gatys.
+        preview_every: write the image so far every so many steps, for gatys.
+        batch: images of one size that are painted at once, in one pass.
+        smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
+        max_pixels: refuse images of more pixels.
+        output: how images are written.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+        settings: of the method's ``Config``.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`; a gatys image that is stopped goes on when the job is run again.
+
+    Raises:
+        StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
+    """
+    module = api.method_named(method)
+    device = torch.device(device)
+    if preview_every < 0:
+        raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
+    if method != "gatys" and (start or preview_every or content_mask):
+        raise StyleLoomError(f"--start, --content-mask and --preview-every are for gatys; {method} paints in one pass")
+    config = module.configure(preset, **settings)
+    is_video = isinstance(content, str | Path) and video.is_video(content)
+    if is_video and method == "gatys":
+        raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
+    contents = [str(content)] if is_video else find_all(content)
+    targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
+    several = style if isinstance(style, list | tuple) else [style]
+    named = method in api.NAMED
+    styles: list[Any] = [str(each) for each in several] if named else []
+    for each in [] if named else several:
+        styles += open_style(each, max_pixels, device)
+    masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
+    init = open_image(start, max_pixels).to(device) if start else None
+    keep = _keeper(content_mask or None, max_pixels)
+    options: dict[str, Any] = dict(weights=weights or None, masks=masks)
+    read: list[Source] = [*contents, *(path for each in several if isinstance(each, str | Path) for path in _files(each, named))]
+    read += [*(mask or ()), *(each for each in (start, content_mask) if each and Path(each).is_file())]
+    if method == "gatys":
+        options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
+
+        def work(items: Sequence[Item]) -> Iterator[Event]:
+            for item in items:
+                yield from one_by_one(
+                    item, lambda item: _descend(item, styles, config, keep, preview_every, max_pixels, device, options, output)
+                )
+
+    else:
+        paint = api.painter(method, styles, config, **options)
+
+        def work(items: Sequence[Item]) -> Iterator[Event]:
+            if is_video:
+                yield from one_by_one(
+                    items[0], lambda item: video_by_frames(item, lambda frames: paint(frames.to(device)), smooth)
+                )
+            else:
+                yield from _passes(items, paint, batch, device, max_pixels, output)
+
+    job = Job(
+        "stylize",
+        [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],
+        work,
+        settings=digest(
+            method,
+            asdict(config),
+            asdict(output),
+            weights,
+            str(content_mask),
+            smooth if is_video else 0,
+            [each for each in styles if isinstance(each, str)],
+            tensors=[
+                *(each for each in styles if isinstance(each, Tensor)),
+                *(masks or []),
+                *([init] if init is not None else []),
+            ],
+            files=[content_mask] if content_mask else [],
+        ),
+        folder=folder,
+        sources=read,
+        state=state_of if method == "gatys" else None,
+        summary=lambda done: dict(method=method) | images_summary(done, device),
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _files(style: Source, named: bool) -> list[str]:
+    """The files that a style is read from."""
+    if named:
+        return [str(style)] if Path(style).is_file() else []
+    return find(style)
+
+
+def software(verb: str) -> str:
+    """What is noted in an image that this program makes."""
+    return f"StyleLoom {__version__} {verb}"
+
+
+def _keeper(content_mask: Source | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
+    """What tells where a photograph [1, 3, H, W] is to stay recognizable: [1, 1, H, W], or None where that is nowhere."""
+    if content_mask is None:
+        return lambda photo: None
+    if content_mask == FACES:
+        mtcnn.check_detector()
+        return mtcnn.faces_mask
+    return open_region(content_mask, max_pixels)
+
+
+def state_of(target: Path) -> Path:
+    """The file that an unfinished descent is kept in."""
+    return target.with_name(f"{target.name}.state")
+
+
+def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[Event]:
+    """The work on one item; what it refuses fails it."""
+    try:
+        yield from work(item)
+    except StyleLoomError as error:
+        yield ItemFailed(item.name, str(error))
+
+
+def _descend(
+    item: Item,
+    styles: list[Tensor],
+    config: gatys.Config,
+    keep: Callable[[Tensor], Tensor | None],
+    preview_every: int,
+    max_pixels: int,
+    device: torch.device,
+    options: dict[str, Any],
+    output: Output,
+) -> Iterator[Event]:
+    """Paint one image by descent; stopped, the best so far is written and the state is kept."""
+    (target,) = item.targets
+    photo = open_image(item.name, max_pixels).to(device)
+    state = state_of(target)
+    kept = keep(photo)
+    kept = None if kept is None else kept.to(photo)
+    step: gatys.Step | None = None
+    alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
+
+    def write(image: Tensor) -> None:
+        image = api.kept_outside(image, photo, options["masks"][0]) if alone else image
+        write_output(image, target, output, source=item.name, software=software("stylize"))
+
+    def steps() -> Iterator[Progress]:
+        nonlocal step
+        for step in gatys.steps(photo, styles, config, state=state, content_mask=kept, **options):
+            if preview_every and step.index % preview_every == 0:
+                write(step.image)
+            yield step
+
+    try:
+        yield from watched(target.name, steps())
+    except (KeyboardInterrupt, GeneratorExit):
+        if step is not None and state.exists():
+            write(step.image)
+        raise
+    assert step is not None  # a loop has at least one step
+    write(step.image)
+    state.unlink(missing_ok=True)
+    size = f"{step.size[1]} x {step.size[0]}"
+    yield ItemDone(item.name, (str(target),), round(step.seconds, 2), dict(size=size, steps=step.index, losses=step.losses))
+
+
+def video_by_frames(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
+    """Paint a video."""
+    (target,) = item.targets
+    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
+    yield ItemDone(item.name, (str(target),), round(last.seconds, 2), dict(frames=last.index))
+
+
+def _passes(
+    items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int, output: Output
+) -> Iterator[Event]:
+    """Paint and write images in one pass each, several of one size at once."""
+    waiting: list[tuple[Item, Tensor]] = []
+
+    def painted() -> Iterator[Event]:
+        if not waiting:
+            return
+        mark = time.perf_counter()
+        try:
+            results = paint(torch.cat([image for _, image in waiting]).to(device)).cpu()
+        except StyleLoomError as error:
+            yield from (ItemFailed(item.name, str(error)) for item, _ in waiting)
+        else:
+            seconds = (time.perf_counter() - mark) / len(waiting)
+            for (item, _), result in zip(waiting, results.split(1), strict=True):
+                yield from one_by_one(item, lambda item, result=result: written(item, result, seconds, "stylize", output))  # type: ignore[misc]
+        waiting.clear()
+
+    for item in items:
+        try:
+            image = open_image(item.name, max_pixels, as_bytes=output.depth == 8)
+        except StyleLoomError as error:
+            yield ItemFailed(item.name, str(error))
+            continue
+        if waiting and (len(waiting) == batch or image.shape != waiting[0][1].shape or image.dtype != waiting[0][1].dtype):
+            yield from painted()
+        waiting.append((item, image))
+    yield from painted()
+
+
+def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
+    """Write an image and say so."""
+    (target,) = item.targets
+    write_output(image, target, output, source=item.name, software=software(verb))
+    yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
+
+
+def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
+    """What there is to tell of all images."""
+    rows = [dict(content=each.item, out=each.out[0], seconds=each.seconds) | each.values for each in done]
+    return dict(device=str(device), images=rows)
+
+
+def upscale(
+    content: Source | Sequence[Source],
+    *,
+    out: Source,
+    model: Source = "upscale-x4",
+    tile: int = 256,
+    max_pixels: int = images.MAX_PIXELS // 4,
+    output: Output = DEFAULT,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Enlarge images four times.
+
+    Args:
+        content: images, folders or globs of them.
+        out: image to write; for several a folder.
+        model: upscale-x4 or a model file.
+        tile: images are enlarged in squares of so many pixels; 0: whole.
+        max_pixels: refuse images of more pixels.
+        output: how images are written.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`.
+
+    Raises:
+        StyleLoomError: no such model, or outputs that cannot be.
+    """
+    contents = find_all(content)
+    targets, folder = targets_of(contents, content, Path(out), output)
+    network = placed(super_resolution.load(model), torch.device(device))
+
+    def enlarge(item: Item) -> Iterator[Event]:
+        image = open_image(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
+        mark = time.perf_counter()
+        large = super_resolution.upscale(image, network, tile=tile)
+        yield from written(item, large, time.perf_counter() - mark, "upscale", output)
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        for item in items:
+            yield from one_by_one(item, enlarge)
+
+    job = Job(
+        "upscale",
+        [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],
+        work,
+        settings=digest(asdict(output), tensors=network.state_dict().values()),
+        folder=folder,
+        sources=[*contents, model],
+        summary=lambda done: images_summary(done, device),
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)

@@ -1,0 +1,198 @@
+"""The job of image translation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images, video
+from styleloom.data.bundled import is_bundled
+from styleloom.data.channels import read_channels
+from styleloom.data.images import floats
+from styleloom.data.output import DEFAULT, Output
+from styleloom.data.pairs import instance_numbers
+from styleloom.models import load
+from styleloom.nn.layers import placed
+from styleloom.nn.translator import Translator
+from styleloom.tasks.translation import check_channels, inputs_of
+from styleloom.tasks.translation import translate as translated
+
+from .engine import Event, Item, ItemDone, Job, digest, run
+from .inputs import Source, find_all, open_image, open_region, targets_of
+from .stylize import images_summary, one_by_one, video_by_frames, written
+
+MOST_SAMPLES = 100
+
+
+def translate(
+    content: Source | Sequence[Source],
+    model: Source | Translator,
+    *,
+    out: Source,
+    to: str = "B",
+    mask: Source | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    statistics: str = "saved",
+    drawing: bool = False,
+    instances: Source | None = None,
+    size: int = 0,
+    tile: int = 1024,
+    smooth: float = 0.0,
+    max_pixels: int = images.MAX_PIXELS,
+    output: Output = DEFAULT,
+    device: str | torch.device = "cpu",
+    overwrite: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Event]:
+    """Translate images, folders of them, or a video, into a model's other domain.
+
+    Args:
+        content: images, folders or globs of them; or a video.
+        model: from :func:`styleloom.load`, or the name or file of one.
+        out: image or video to write; for several images a folder.
+        to: the domain to make, "B" or "A".
+        mask: where the result is wanted: a grey image, white there, or a shape in pixels: box:left,top,right,bottom,
+            ellipse:x,y,half width,half height.
+        samples: images to make of each, with other noise, of a model with dropout or codes of instances; 1: one without noise.
+        seed: of the first sample's noise.
+        statistics: "saved", or "batch" to let batch norm use each image's own.
+        drawing: content is what the model takes (lines, black on white), not photographs.
+        instances: a map of instances, another grey or color for each, or a folder of maps with the images' names, for models of
+            pix2pixHD that see their boundaries.
+        size: shorter side to work at; 0: each image's own.
+        tile: larger images are translated in tiles of so many pixels; 0: never.
+        smooth: how much of each frame of a video is the one before it, moved along.
+        max_pixels: refuse images of more pixels.
+        output: how images are written.
+        device: where it is computed.
+        overwrite: replace what is there.
+        skip_existing: keep what is there.
+
+    Yields:
+        :class:`~styleloom.jobs.engine.Event`.
+
+    Raises:
+        StyleLoomError: no such model or domain, samples of a model without noise, or outputs that cannot be.
+    """
+    device = torch.device(device)
+    network = placed(model if isinstance(model, Translator) else load(model, Translator), device)
+    network.to_domain(to)
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise StyleLoomError(f"samples is {samples}; it must be from 1 to {MOST_SAMPLES}")
+    if samples > 1 and not network.stochastic:
+        raise StyleLoomError("this model has neither dropout nor codes, so it makes one image of each; leave --samples out")
+    is_video = isinstance(content, str | Path) and video.is_video(content)
+    if is_video and (samples > 1 or mask):
+        raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
+    contents = [str(content)] if is_video else find_all(content)
+    targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
+    region = open_region(mask, max_pixels) if mask else None
+    if is_video and instances:
+        raise StyleLoomError("a map of instances is of one image; leave --instances out")
+    maps = _maps_of(contents, Path(instances)) if instances else {}
+    options = dict(to=to, statistics=statistics, drawing=drawing, size=size, tile=tile)
+
+    def targets_of_samples(target: Path) -> tuple[Path, ...]:
+        if samples == 1:
+            return (target,)
+        return tuple(target.with_name(f"{target.stem}-{index}{target.suffix}") for index in range(1, samples + 1))
+
+    def one(item: Item) -> Iterator[Event]:
+        if is_video:
+            yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
+            return
+        image = _open(item.name, network, to, max_pixels).to(device)
+        drawn = region(image).to(device) if region else None
+        numbers = instance_numbers(read_channels(maps[item.name])[0])[None].to(device) if maps else None
+        mark = time.perf_counter()
+        events: list[Event] = []
+        for index, target in enumerate(item.targets):
+            noise = seed + index if samples > 1 or network.draws_codes else None
+            made = translated(network, image, mask=drawn, seed=noise, instances=numbers, **options)  # type: ignore[arg-type]
+            events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", output))
+        done = events[-1]
+        assert isinstance(done, ItemDone)
+        yield ItemDone(item.name, tuple(map(str, item.targets)), round(time.perf_counter() - mark, 3), done.values)
+
+    def work(items: Sequence[Item]) -> Iterator[Event]:
+        for item in items:
+            yield from one_by_one(item, one)
+
+    job = Job(
+        "translate",
+        [Item(source, targets_of_samples(target)) for source, target in zip(contents, targets, strict=True)],
+        work,
+        settings=digest(
+            options,
+            samples,
+            seed,
+            smooth if is_video else 0,
+            asdict(output),
+            tensors=network.state_dict().values(),
+            files=[*([mask] if mask else []), *maps.values()],
+        ),
+        folder=folder,
+        sources=[
+            *contents,
+            *([model] if not isinstance(model, Translator) else []),
+            *([mask] if mask else []),
+            *map(str, maps.values()),
+        ],
+        summary=lambda done: images_summary(done, device),
+    )
+    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _maps_of(contents: Sequence[str], instances: Path) -> dict[str, Path]:
+    """The map of instances of each image: a file, or those of a folder with the images' names.
+
+    Raises:
+        StyleLoomError: an image has none.
+    """
+    if not instances.is_dir() and len(contents) > 1:
+        raise StyleLoomError(f"{instances} is one map for {len(contents)} images; give a folder of maps with their names")
+    if not instances.is_dir():
+        return dict.fromkeys(contents, instances)
+    of_stem = {path.stem: path for path in sorted(instances.iterdir())}
+    if lone := [name for name in contents if Path(name).stem not in of_stem]:
+        more = ", ..." if len(lone) > 5 else ""
+        raise StyleLoomError(f"images without a map in {instances}: {', '.join(lone[:5])}{more}; add them")
+    return {name: of_stem[Path(name).stem] for name in contents}
+
+
+def _frames(network: Translator, frames: Tensor, options: dict[str, object]) -> Tensor:
+    """Frames of 8-bit numbers translated: [N, 3, H, W] -> the same."""
+    made = _as_rgb(translated(network, floats(frames), **options))  # type: ignore[arg-type]
+    return (made * 255).round().to(torch.uint8)
+
+
+def _open(name: str, network: Translator, to: str, max_pixels: int) -> Tensor:
+    """An image with as many channels as the network that makes ``to`` takes."""
+    taken = network.to_domain(to).in_channels
+    from_photo = bool(network.derive and to == "B") or bool(network.labels) or taken == 3
+    as_rgb = Path(name).suffix.lower() != ".npy" and (from_photo or is_bundled(name))
+    image = open_image(name, max_pixels) if as_rgb else read_channels(name, max_pixels=max_pixels)
+    if image.shape[1] == 3 and from_photo:
+        return image
+    if image.shape[1] == 3 and taken == 1:
+        image = images.luma(image)
+    check_channels(network.to_domain(to), inputs_of(network, image, to=to), to)
+    return image
+
+
+def _as_rgb(image: Tensor) -> Tensor:
+    """[N, C, H, W] as an image file holds it.
+
+    Raises:
+        StyleLoomError: neither one nor three channels.
+    """
+    if image.shape[1] not in (1, 3):
+        raise StyleLoomError(f"the result has {image.shape[1]} channels, which no image file holds; use styleloom.translate")
+    return image.expand(-1, 3, -1, -1)

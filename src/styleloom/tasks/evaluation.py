@@ -1,0 +1,151 @@
+"""How good a generator is: its images beside real ones, and how its latent space is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.progress import Progress
+from styleloom.core.settings import Range
+from styleloom.data.datasets import SquareImages
+from styleloom.data.images import resize
+from styleloom.metrics.distribution import (
+    Embedding,
+    frechet_distance,
+    kernel_distance,
+    made_images,
+    precision_recall,
+    real_images,
+)
+from styleloom.metrics.inception import load_embedding
+from styleloom.metrics.latent import LAYERS, path_length, separability
+from styleloom.nn import labeler as labeller
+from styleloom.nn.generators import Generator, to_image
+from styleloom.nn.vgg_files import EMBEDDED, load_features
+
+LEAST = 50  # images that anything can be said of
+METRICS = ("fd", "fid", "kid", "pr", "ppl", "separability")
+COMPARING = ("fd", "fid", "kid", "pr")
+LABELLER = "toonfaces-attributes"
+
+
+@dataclass(frozen=True)
+class Evaluation(Progress):
+    """What has been measured so far.
+
+    Attributes:
+        figures: ``fd`` (``fid`` by Inception), ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w``
+            and ``_z`` in bits of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
+        images: how many real ones were compared with.
+        features: name of the network that real and made images were compared by.
+        perceptual: name of the network that path lengths were measured by.
+    """
+
+    figures: dict[str, float] = field(default_factory=dict)
+    images: int = 0
+    features: str = ""
+    perceptual: str = ""
+
+
+def evaluate(
+    generator: Generator,
+    data: str | Path | Sequence[str | Path] | None = None,
+    metrics: Sequence[str] = ("fd", "kid", "pr"),
+    *,
+    samples: int = 10_000,
+    truncation_psi: float = 1.0,
+    features: str | Path = EMBEDDED,
+    attributes: str | Path = LABELLER,
+    seed: int = 0,
+) -> Iterator[Evaluation]:
+    """Measure a generator; the last of what is yielded holds all figures.
+
+    Args:
+        generator: of any paper.
+        data: folders or zips of real images, for ``fd``, ``fid``, ``kid`` and ``pr``.
+        metrics: some of ``"fd"`` (Fréchet distance), ``"fid"`` (the same, by Inception alone), ``"kid"``, ``"pr"`` (precision and
+            recall), ``"ppl"`` (path length, full and at the ends, in z and w) and ``"separability"`` (of
+            the attributes of toonfaces).
+        samples: images made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
+            16 for each number of a latent.
+        truncation_psi: of the images that are compared with real ones.
+        features: ``"vgg19-lite"``, or a path or ``hf://`` address of torch-fidelity's Inception file. Figures of different
+            networks must not be compared.
+        attributes: a labeller's model, for ``separability``.
+        seed: of latents, noise and the choice of real images.
+
+    Yields:
+        :class:`Evaluation` after each metric.
+
+    Raises:
+        StyleLoomError: an unknown metric, no data where it is needed, too few samples, or no such network.
+    """
+    metrics = [metrics] if isinstance(metrics, str) else metrics
+    if unknown := [name for name in metrics if name not in METRICS]:
+        raise StyleLoomError(f"unknown metric {unknown[0]!r}; choose some of {', '.join(METRICS)}")
+    if "fid" in metrics and features == EMBEDDED:
+        raise StyleLoomError("fid is the Fréchet distance of Inception's features; use fd, or give features, Inception's file")
+    if data is None and (needy := [name for name in metrics if name in COMPARING]):
+        raise StyleLoomError(f"{needy[0]} compares with real images; give a folder or zip of them")
+    if not isinstance(generator, Generator):
+        raise StyleLoomError(f"generator is {generator!r:.60}; load it first: styleloom.load(name)")
+    Range(LEAST).check("samples", samples)
+    Range(-10, 10).check("truncation_psi", truncation_psi)
+    figures: dict[str, float] = {}
+    sets: tuple[Tensor, Tensor] | None = None
+    embedding: Embedding | None = None
+    perceptual = load_features().to(generator.device) if "ppl" in metrics else None
+    if perceptual is not None and generator.resolution < (side := perceptual.minimum_size(LAYERS)):
+        raise StyleLoomError(f"path lengths (ppl) need images of {side} px, and this generator's have {generator.resolution}")
+    count = 0
+    for index, name in enumerate(metrics, 1):
+        if name in COMPARING:
+            if sets is None or embedding is None:
+                embedding = load_embedding(features, generator.device)
+                images = SquareImages(data, generator.resolution)  # type: ignore[arg-type]
+                count = min(samples, len(images))
+                Range(LEAST).check("the number of real images", count)
+                made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)
+                sets = embedding.of(real_images(images, samples, seed)), embedding.of(made)
+            figures |= compared(*sets, "fid" if name == "fd" and features != EMBEDDED else name, seed)
+        elif perceptual is not None and name == "ppl":
+            for space in ("z", "w"):
+                for sampling in ("full", "end"):
+                    options = dict(space=space, sampling=sampling, samples=samples // 5, seed=seed)
+                    figures[f"ppl_{space}_{sampling}"] = path_length(generator, perceptual, **options)  # type: ignore[arg-type]
+        else:
+            # A plane parts twice as many points as there are dimensions, however they are labelled; half of the points count.
+            many = max(2 * samples // 5, 16 * max(generator.z_dim, generator.w_dim))
+            scores = separability(generator, labels_of(labeller.load(attributes)), samples=many, seed=seed)
+            for space, bits in scores.items():
+                figures |= {f"separability_{space}_{attribute}": value for attribute, value in bits.items()}
+                figures[f"score_{space}"] = 2.0 ** sum(bits.values())
+        network = embedding.name if embedding is not None else ""
+        measured = EMBEDDED if perceptual else ""
+        yield Evaluation(index, len(metrics), figures=dict(figures), images=count, features=network, perceptual=measured)
+
+
+def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, float]:
+    """A metric's figures for two sets of features [N, D]."""
+    if name in ("fd", "fid"):
+        return {name: frechet_distance(real, made)}
+    if name == "kid":
+        return {"kid": kernel_distance(real, made, seed=seed)}
+    return dict(zip(("precision", "recall"), precision_recall(real, made), strict=True))
+
+
+def labels_of(network: labeller.Labeller) -> Callable[[Tensor], dict[str, tuple[Tensor, Tensor]]]:
+    """What :func:`~styleloom.metrics.latent.separability` asks, of images [N, C, H, W] in [-1, 1]."""
+    side = network.resolution
+
+    def label(image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        shown = to_image(image).cpu()
+        with torch.inference_mode():
+            return network.classes(resize(shown, (side, side)) if shown.shape[-1] != side else shown)
+
+    return label

@@ -1,0 +1,214 @@
+"""Verbs that are the same for several papers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.progress import Progress
+from styleloom.data import bundled, images
+from styleloom.data.checks import check_masks
+from styleloom.data.images import floats, like
+from styleloom.data.video import repaint
+from styleloom.papers import (
+    adain,
+    dumoulin,
+    gatys,
+    ghiasi,
+    johnson,
+)
+
+METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
+ImageLike = Any
+"""A tensor [N, 3, H, W] in [0, 1], a file, a bundled name, a PIL image, or an array [H, W, 3]."""
+NAMED = ("johnson", "dumoulin")
+"""Methods whose styles are names that a network was trained for, not images."""
+
+
+def method_named(name: str) -> ModuleType:
+    """The module of a method.
+
+    Raises:
+        StyleLoomError: there is none of that name.
+    """
+    check_choice("method", name, METHODS)
+    return METHODS[name]
+
+
+def stylize(
+    content: ImageLike,
+    style: ImageLike | Sequence[ImageLike],
+    method: str = "gatys",
+    *,
+    preset: str = "best",
+    weights: Sequence[float] | None = None,
+    mask: Tensor | Sequence[Tensor] | None = None,
+    keep_color: bool | str = False,
+    **options: Any,
+) -> Tensor:
+    """Repaint images in the style of others.
+
+    Args:
+        content: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; each image is painted by itself.
+        style: for ``"gatys"``, ``"ghiasi"`` and ``"adain"`` an image [1, 3, h, w] in [0, 1], or a file, a bundled name, a PIL
+            image or an array, or several of any sizes; for ``"dumoulin"`` one or several of its network's style names; for
+            ``"johnson"`` the name or file of a network.
+        method: ``"gatys"`` descends on the pixels, for minutes; the others take one pass.
+        preset: a named set of the method's settings, e.g. ``gatys.PRESETS``.
+        weights: share of each style; equal when not given.
+        mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
+            the second is painted where the first is not. With one style the rest stays the photograph, to the bit.
+        keep_color: ``True`` or ``"luminance"`` keeps the content's colors and paints brightness only; ``"matching"``
+            gives the style the content's palette first.
+        **options: any setting of the method, e.g. ``size=1024`` (see its ``Config``), or ``init``, ``features`` and
+            ``model`` of its own ``stylize``.
+
+    Returns:
+        [N, 3, H', W'] in [0, 1].
+
+    Raises:
+        StyleLoomError: unknown method, preset or setting, or what the method itself refuses.
+
+    Source: the module of the method names its paper.
+    """
+    module = method_named(method)
+    inputs: dict[str, Any] = {name: options.pop(name) for name in ("init", "features") if name in options}
+    if isinstance(options.get("model"), torch.nn.Module):
+        inputs["model"] = options.pop("model")
+    if keep_color:
+        options["keep_color"] = "luminance" if keep_color is True else keep_color
+    masks = [mask] if isinstance(mask, Tensor) else mask
+    config = module.configure(preset, **options)
+    content = opened(content, "content")
+    styles: Any = style if method in NAMED else style_images(style)
+    if method != "gatys":
+        return painter(method, styles, config, weights=weights, masks=masks, **inputs)(content)
+    check_styles(method, styles, mixed=weights is not None or masks is not None)
+    painted = gatys.stylize(content, styles, config, weights=weights, masks=masks, **inputs)
+    return kept_outside(painted, content, masks[0]) if masks is not None and len(styles) == len(masks) == 1 else painted
+
+
+def opened(image: ImageLike, name: str) -> Tensor:
+    """[N, 3, H, W] in [0, 1] of whatever holds an image; a bundled name is one, where there is no such file."""
+    if isinstance(image, str) and bundled.is_bundled(image):
+        return bundled.bundled(image)
+    return images.as_images(image, name)
+
+
+def style_images(style: ImageLike | Sequence[ImageLike]) -> list[Tensor]:
+    """The style images, [1, 3, h, w] in [0, 1] each, of one or several."""
+    several = list(style) if isinstance(style, list | tuple) else [style]
+    return [opened(each, f"style {index}") for index, each in enumerate(several, 1)]
+
+
+def kept_outside(painted: Tensor, content: Tensor, mask: Tensor) -> Tensor:
+    """Images painted within a mask; where it is 0, the content's own pixels.
+
+    Args:
+        painted: [N, 3, H', W'], in floats or 8-bit numbers.
+        content: [N, 3, H, W], as ``painted``.
+        mask: [1, 1, H, W] in [0, 1].
+    """
+    size = tuple(painted.shape[-2:])
+    original = content if tuple(content.shape[-2:]) == size else like(images.resize(floats(content), size), content)
+    within = images.resize(mask.to(content.device), size).clamp(0, 1)
+    mixed = like(torch.lerp(floats(original), floats(painted), within), painted)
+    return torch.where(within > 0, mixed, original)
+
+
+def painter(
+    method: str,
+    style: Any,
+    config: Any,
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    model: Any = None,
+) -> Callable[[Tensor], Tensor]:
+    """A one-pass method ready to paint: its network is loaded once, whatever is painted then.
+
+    Args:
+        method: johnson, dumoulin, ghiasi or adain.
+        style, weights, masks: see :func:`stylize`.
+        config: from the method's own ``configure``.
+        model: a network, instead of loading the one that ``config`` or the style names.
+
+    Returns:
+        What makes images [N, 3, H', W'] of images [N, 3, H, W], in floats or 8-bit numbers.
+    """
+    alone = len(style) == 1 if isinstance(style, list | tuple) else True
+    if masks is not None and len(masks) == 1 and alone:
+        whole = painter(method, style, config, weights=weights, model=model)
+        (mask,) = masks
+
+        def within(content: Tensor) -> Tensor:
+            check_masks(masks, 1, floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
+            return kept_outside(whole(content), content, mask)
+
+        return within
+    check_styles(method, style, mixed=weights is not None or masks is not None)
+    module = METHODS[method]
+    chosen = (style if isinstance(style, str) else style[0]) if method == "johnson" else config.model
+    network = model or module.load(chosen)
+
+    @functools.cache
+    def ready(device: torch.device) -> Any:
+        return config.ready(network, device)
+
+    if method == "johnson":
+        return lambda content: johnson.stylize(content, ready(content.device), config)
+    return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=ready(content.device))
+
+
+def stylize_video(
+    source: str | Path,
+    out: str | Path,
+    style: Tensor | str | Sequence[Tensor] | Sequence[str],
+    method: str = "ghiasi",
+    *,
+    smooth: float = 0.7,
+    weights: Sequence[float] | None = None,
+    **options: Any,
+) -> Iterator[Progress]:
+    """Repaint a video in the style of images, steadied along the motion in it, with its sound; needs PyAV.
+
+    A loop over it shows how far it is; one that is left early leaves the part that was painted as a whole video.
+
+    Args:
+        source: video to read.
+        out: video to write: .mp4, .mov, .mkv or .webm.
+        style: see :func:`stylize`, with images [1, 3, H, W].
+        method: ``"ghiasi"``, ``"adain"``, ``"dumoulin"`` or ``"johnson"``.
+        smooth: see :func:`styleloom.data.video.repaint`.
+        weights: share of each style.
+        options: settings of the method.
+
+    Yields:
+        Progress after each frame.
+
+    Raises:
+        StyleLoomError: a video that cannot be read or written, or what the method refuses.
+    """
+    check_choice("method of videos", method, [name for name in METHODS if name != "gatys"])
+    config = METHODS[method].configure(**options)
+    yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth)
+
+
+def check_styles(method: str, style: Any, *, mixed: bool) -> None:
+    """Raise StyleLoomError unless the styles are what the method takes: names or images, several and ``mixed`` or not."""
+    styles = list(style) if isinstance(style, list | tuple) else [style]
+    if method in NAMED and any(isinstance(each, Tensor) for each in styles):
+        raise StyleLoomError(f"{method} has styles of its own, by name; for any image use gatys, ghiasi or adain")
+    if method not in NAMED and any(isinstance(each, str) for each in styles):
+        raise StyleLoomError(f"{method} takes style images; read them first, or use draw() for a bundled one")
+    if method == "johnson" and len(styles) != 1:
+        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, ghiasi, adain or gatys")
+    if method == "johnson" and mixed:
+        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, ghiasi, adain or gatys")
