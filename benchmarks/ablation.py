@@ -36,7 +36,7 @@ SEEDS = (0, 1, 2)
 COMMON: dict[str, Any] = dict(
     resolution=32, channel_base=1024, channel_max=96, z_dim=96, w_dim=96, mapping_layers=4, lr=(0.002,), batch=(16,), r1_gamma=5.0
 )
-PROGAN = stylegan.Recipe(**COMMON, growing=False, styles=False, const_input=False, noise=False, style_mixing_prob=0.0)
+PROGAN = stylegan.StyleGANRecipe(**COMMON, growing=False, styles=False, const_input=False, noise=False, style_mixing_prob=0.0)
 STYLED = replace(PROGAN, styles=True, const_input=True)
 RECIPES: dict[str, tuple[ModuleType, GANRecipe]] = {
     "ProGAN": (stylegan, replace(PROGAN, mapping_layers=0)),
@@ -44,7 +44,7 @@ RECIPES: dict[str, tuple[ModuleType, GANRecipe]] = {
     "+ styles": (stylegan, STYLED),
     "+ noise": (stylegan, replace(STYLED, noise=True)),
     "+ mixing (StyleGAN)": (stylegan, replace(STYLED, noise=True, style_mixing_prob=0.9)),
-    "StyleGAN2": (stylegan2, stylegan2.Recipe(**COMMON | dict(lr=0.002, batch=16))),
+    "StyleGAN2": (stylegan2, stylegan2.StyleGAN2Recipe(**COMMON | dict(lr=0.002, batch=16))),
 }
 """Each line's paper and recipe; a line changes one thing of the line before it."""
 

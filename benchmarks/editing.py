@@ -49,7 +49,7 @@ def toon_directions(data: Path) -> dict[str, Any]:
     """Plain, conditional, and least squares: correlation of what was asked for with what changed, and what else changed."""
     generator = stylegan2.load("toonfaces-64")
     names, label = found.attribute_labels(labeler.load("toonfaces-attributes"), 64, CONTINUOUS)
-    plain = found.from_labeller(generator, label, names, samples=8_000)
+    plain = found.from_labeler(generator, label, names, samples=8_000)
     conditional = {name: directions.conditional(each, [o for n, o in plain.items() if n != name]) for name, each in plain.items()}
     shipped = editing.directions_of(generator)
     ours = {name: shipped[name] for name in names}
@@ -159,7 +159,7 @@ def noise_and_tuning(data: Path, count: int = 8, model: str = "portraits-128") -
     psnr, kept, sizes, ratios = [], [], [], []
     for row in range(count):
         target, pivot = image[row : row + 1], w_plus.ws[row : row + 1]
-        tuned = pti.tune(generator, target, pivot, pti.Config(num_steps=150))
+        tuned = pti.tune(generator, target, pivot, pti.PTIConfig(num_steps=150))
         path = Path("/tmp") / f"styleloom-tuning-{os.getpid()}.safetensors"
         kept.append(pti.save(tuned, generator, path))
         sizes.append(path.stat().st_size / 2**20)

@@ -28,6 +28,7 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.loops.fit import Hardware
+from styleloom.nn import transform_net
 from styleloom.papers import ghiasi, johnson, stylegan2
 from styleloom.tasks import inversion
 
@@ -114,7 +115,7 @@ def style_runs(side: int) -> dict[str, Run]:
     content, style = torch.rand(1, 3, side, side, device="cuda"), torch.rand(1, 3, 384, 384, device="cuda")
     anystyle = ghiasi.AnyStyle(sl.load_features("vgg19-lite")).eval().requires_grad_(False).cuda()
     adain = sl.adain.AdaIN(sl.load_features("vgg19-lite")).eval().requires_grad_(False).cuda()
-    network = johnson.TransformNet().eval().requires_grad_(False).cuda()
+    network = transform_net.TransformNet().eval().requires_grad_(False).cuda()
     return {
         "ghiasi": lambda: ghiasi.stylize(content, style, ghiasi.configure(tile=4096), model=anystyle),
         "ghiasi, bf16": lambda: ghiasi.stylize(content, style, ghiasi.configure(tile=4096, precision="bf16"), model=anystyle),
@@ -151,7 +152,7 @@ def training(data: Path, deadline: float) -> dict[str, float]:
     """Thousands of images a second in the training of a StyleGAN2 of 128 px, by batch."""
     found = {}
     for batch in (32, 64):
-        recipe = replace(stylegan2.PRESETS["64-small"], resolution=128, channel_base=4096, batch=batch, augment=True)
+        recipe = replace(stylegan2.RECIPES["64-small"], resolution=128, channel_base=4096, batch=batch, augment=True)
         with tempfile.TemporaryDirectory() as out:
             run = stylegan2.train(data, recipe, out=out, hardware=Hardware("cuda", precision="bf16"))
             found[f"batch {batch}"] = batch / 1000 / seconds_a_step(run, 32, 32, deadline)

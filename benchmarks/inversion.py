@@ -43,7 +43,7 @@ from styleloom.jobs.generate import load_generator
 from styleloom.loops.eigenbasis import EigenAdam
 from styleloom.nn.generators import Generator
 from styleloom.papers import image2stylegan, learned_optimizer
-from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Config, Factory
+from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Factory, InversionConfig
 from styleloom.papers.learned_optimizer import Loom, Network
 from styleloom.tasks import inversion
 from styleloom.tasks.inversion import Tools
@@ -147,7 +147,10 @@ def curves(
     generator: Generator, targets: Tensor, factory: Factory, start: str, tools: Tools, *, num_steps: int = 100, batch: int = 16
 ) -> Tensor:
     """Losses [num_steps + 1, N], the lowest so far."""
-    config, reader = Config(init=start, num_steps=num_steps), tools.encoder.of(generator) if tools.encoder is not None else None
+    config, reader = (
+        InversionConfig(init=start, num_steps=num_steps),
+        tools.encoder.of(generator) if tools.encoder is not None else None,
+    )
     parts = []
     for first in range(0, len(targets), batch):
         options: dict[str, Any] = dict(optimizer=factory, encoder=reader)
@@ -195,7 +198,7 @@ def seconds_a_step(
     for _ in range(rounds):
         for name, factory in factories.items():
             for count in (1, 16):
-                config = Config(num_steps=10)
+                config = InversionConfig(num_steps=10)
                 loop = image2stylegan.steps(generator, targets[:count], config, optimizer=factory, basis=tools.basis)
                 began = next(loop).seconds
                 *_, tenth, _ = loop

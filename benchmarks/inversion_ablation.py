@@ -33,11 +33,11 @@ from benchmarks.inversion import (
 
 from styleloom.loops.fit import MODEL, Hardware
 from styleloom.papers import learned_optimizer
-from styleloom.papers.learned_optimizer import Recipe
+from styleloom.papers.learned_optimizer import OptimizerRecipe
 from styleloom.tasks.inversion import Tools
 
 PICTURES = 32
-WHOLE = Recipe(num_steps=150, pretrain_fraction=0.3, unroll_length=20, anneal_start=20, starts=("mean", "random"))
+WHOLE = OptimizerRecipe(num_steps=150, pretrain_fraction=0.3, unroll_length=20, anneal_start=20, starts=("mean", "random"))
 UNPRETRAINED = WHOLE.num_steps - WHOLE.pretrain_steps
 VARIANTS: dict[str, dict[str, Any]] = {
     "whole": {},

@@ -21,12 +21,12 @@ from benchmarks.inversion import RESULTS, Contender, bootstrapped, case_of, fact
 from torch import Tensor
 
 from styleloom.metrics.image import perceptual_distances
-from styleloom.nn import labeler as labeller
+from styleloom.nn import labeler as labeler
 from styleloom.nn.generators import Generator
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
-from styleloom.papers.image2stylegan import LAYERS, Config, Factory
+from styleloom.papers.image2stylegan import LAYERS, Factory, InversionConfig
 from styleloom.tasks.inversion import Tools
 
 SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
@@ -35,7 +35,7 @@ SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
 def found_latents(generator: Generator, targets: Tensor, factory: Factory, goals: Tensor | None) -> tuple[Tensor, Tensor]:
     """ws and losses of the first step that has each image's goal; without goals, or where it is never met, the best of 100."""
     held, losses = torch.empty(0), torch.full((len(targets),), torch.inf)
-    for step in image2stylegan.steps(generator, targets, Config(), optimizer=factory):
+    for step in image2stylegan.steps(generator, targets, InversionConfig(), optimizer=factory):
         waits = torch.full_like(losses, True, dtype=torch.bool) if goals is None else losses > goals
         held = torch.where(waits[:, None, None], step.ws, held) if len(held) else step.ws
         losses = torch.where(waits, torch.minimum(losses, step.each), losses)
@@ -44,7 +44,7 @@ def found_latents(generator: Generator, targets: Tensor, factory: Factory, goals
     return held, losses
 
 
-def directions(generator: Generator, network: labeller.Labeller) -> dict[str, tuple[Tensor, float]]:
+def directions(generator: Generator, network: labeler.Labeler) -> dict[str, tuple[Tensor, float]]:
     """Of each attribute that is a number: a standard deviation along its way in w, [w_dim], and what that changes in samples."""
     ws = torch.cat([generator.map(range(start, start + 500))[:, 0] for start in range(0, SAMPLES, 500)])
     whole = ws[:, None].expand(-1, generator.num_ws, -1)
@@ -63,7 +63,7 @@ def _images(generator: Generator, ws: Tensor) -> Tensor:
     return torch.cat(list(generator.render(ws)))
 
 
-def _changes(generator: Generator, network: labeller.Labeller, ws: Tensor, name: str, step: Tensor) -> Tensor:
+def _changes(generator: Generator, network: labeler.Labeler, ws: Tensor, name: str, step: Tensor) -> Tensor:
     """How much the attribute changes for each of ws by a standard deviation along its direction: [N]."""
     told = [network.predict(_images(generator, ws + shift * step))[name] for shift in SHIFTS]
     return sum(value * shift for value, shift in zip(told, SHIFTS, strict=True)) / sum(s * s for s in SHIFTS)  # type: ignore[return-value]
@@ -100,7 +100,7 @@ def main() -> None:
         f"{each} tuned": factory_of(Contender(each, settings[each]), tools) for each in ("adam", "adam-eigenbasis")
     }
     contenders["learned"] = learned_optimizer.factory(tools.learned)
-    teller = labeller.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
+    teller = labeler.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
     for targets in untouched(case.held_out, options.images).split(20):

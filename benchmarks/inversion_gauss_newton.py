@@ -31,7 +31,7 @@ from torch import Tensor
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
-from styleloom.papers.image2stylegan import LAYERS, Config
+from styleloom.papers.image2stylegan import LAYERS, InversionConfig
 from styleloom.papers.image2stylegan.objective import Objective, Weights, render
 
 BEFORE, AFTER = 20, 4  # steps of the learned optimizer, and of Gauss-Newton
@@ -79,7 +79,9 @@ def main() -> None:
     targets = untouched(case.held_out, options.images)
     adam = factory_of(Contender("adam", settings_of(name)["adam"]), tools)
     goals = curves(generator, targets, adam, "mean", tools)[-1]
-    descent = list(image2stylegan.steps(generator, targets, Config(), optimizer=learned_optimizer.factory(tools.learned)))
+    descent = list(
+        image2stylegan.steps(generator, targets, InversionConfig(), optimizer=learned_optimizer.factory(tools.learned))
+    )
     learned = torch.stack([step.each for step in descent])
     features = load_features().prepare(generator.device, torch.float32)
     losses = torch.cat([learned[: BEFORE + 1], torch.empty(AFTER, options.images)])

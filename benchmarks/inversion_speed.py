@@ -34,7 +34,7 @@ from styleloom.core.precision import bf16_is_fast
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import stylegan2
-from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, steps
+from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, InversionConfig, steps
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = 10
@@ -66,7 +66,7 @@ def plain_features(network: Features, image: Tensor) -> list[Tensor]:
     return found
 
 
-def public(generator: stylegan2.Generator, features: Features, targets: Tensor, config: Config) -> Iterator[Tensor]:
+def public(generator: stylegan2.Generator, features: Features, targets: Tensor, config: InversionConfig) -> Iterator[Tensor]:
     """The losses [N] of each step."""
     ws = generator.w_avg.expand(len(targets), generator.num_ws, -1).clone().requires_grad_(True)
     optimizer = torch.optim.Adam([ws], **OPTIMIZERS["adam"].tuned)
@@ -82,7 +82,7 @@ def public(generator: stylegan2.Generator, features: Features, targets: Tensor, 
         yield loss.detach()
 
 
-def ours(generator: stylegan2.Generator, features: Features, targets: Tensor, config: Config) -> Iterator[Tensor]:
+def ours(generator: stylegan2.Generator, features: Features, targets: Tensor, config: InversionConfig) -> Iterator[Tensor]:
     """The losses [N] of each step."""
     for step in steps(generator, targets, config, features=features):
         yield step.each
@@ -97,7 +97,7 @@ def seconds_a_step(variant: str, resolution: int, batch: int) -> tuple[float, li
     if variant.endswith("bf16"):
         stylegan2.reduce_precision(generator.synthesis)
     precision = "bf16" if variant.endswith("bf16") else "fp32"
-    loop, times = way(generator, load_features(), targets, Config(num_steps=1000, precision=precision)), []
+    loop, times = way(generator, load_features(), targets, InversionConfig(num_steps=1000, precision=precision)), []
     losses = next(loop).tolist()
     for _ in range(STEPS):
         began = time.perf_counter()

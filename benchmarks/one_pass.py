@@ -22,9 +22,10 @@ from benchmarks.gatys import processor
 from benchmarks.public_networks import ExamplesNet, naoto_decoder, naoto_vgg
 from torch import Tensor
 
+from styleloom.nn import transform_net
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers import adain, johnson
+from styleloom.papers import adain
 
 RESULTS = Path(__file__).parent / "results"
 Variant = Callable[[Tensor], Any]
@@ -34,7 +35,7 @@ def variants() -> dict[str, dict[str, Variant]]:
     """Families of the same network; the first of each is the baseline."""
     torch.manual_seed(0)
     examples = ExamplesNet().eval()
-    network = johnson.TransformNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = transform_net.TransformNet().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     compiled = torch.compile(network, dynamic=False)
     encoder, decoder = naoto_vgg()[:31].eval(), naoto_decoder().eval()
     style = torch.rand(1, 3, 512, 512)

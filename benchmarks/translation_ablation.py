@@ -38,11 +38,11 @@ from styleloom.tasks.translation import translate
 
 RESULTS = Path(__file__).parent / "results"
 HELD_OUT = 200
-PAIRS = pix2pix.Recipe(
+PAIRS = pix2pix.Pix2PixRecipe(
     size=96, load_size=96, width=24, max_width=96, depth=5, discriminator_width=24, batch=4, num_steps=5000, lr=3e-4,
     save_every=5000, sample_every=5000, upsample="nearest", norm="batch", ema_decay=0.995,
 )  # fmt: skip
-CYCLE = cyclegan.Recipe(
+CYCLE = cyclegan.CycleGANRecipe(
     size=64, load_size=64, width=16, blocks=4, discriminator_width=16, batch=4, num_steps=1500, lr=4e-4,
     save_every=1500, sample_every=500, upsample="nearest", residual=True, norm="batch", ema_decay=0.99,
 )  # fmt: skip

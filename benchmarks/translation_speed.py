@@ -178,12 +178,12 @@ def our_phases(which: str) -> dict[str, Phase]:
     """Of the papers' own recipes."""
 
     if which == "pix2pix":
-        return pix2pix.phases_of(laid(UNet()), laid(PatchGAN(6)), ImagePool(0, (6, SIDE, SIDE)), pix2pix.Recipe())
+        return pix2pix.phases_of(laid(UNet()), laid(PatchGAN(6)), ImagePool(0, (6, SIDE, SIDE)), pix2pix.Pix2PixRecipe())
     networks = {name: laid(ResNetGenerator()) for name in "GF"} | {
         name: laid(PatchGAN(norm="instance")) for name in ("D_X", "D_Y")
     }
     pools = {name: ImagePool(50, (3, SIDE, SIDE)) for name in ("pool_X", "pool_Y")}
-    return cyclegan.phases_of(**networks, **pools, recipe=cyclegan.Recipe())
+    return cyclegan.phases_of(**networks, **pools, recipe=cyclegan.CycleGANRecipe())
 
 
 def inference(network: nn.Module, precision: str = "fp32") -> Callable[[Tensor, Tensor], None]:

@@ -93,7 +93,7 @@ def train(arguments: argparse.Namespace) -> None:
         out=arguments.out,
         base=base,
         features=teachers,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         hardware=hardware,
         resume=arguments.resume,
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.core.progress import Losses
-from styleloom.loops.fit import Hardware, Tick
+from styleloom.loops.fit import Hardware, TrainingStep
 from styleloom.papers import dumoulin, ghiasi, johnson
 
 SIZE = 256  # of the squares
@@ -53,11 +53,11 @@ def distance(features: Any, painted: Tensor, content: Tensor, looks: Sequence[Te
     return ghiasi.objective(features, painted, content, squares, weight, LOSS)
 
 
-def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[Tick]:
+def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[TrainingStep]:
     """Every bundled style in one network."""
     names = list(sl.STYLES)
     images = [sl.draw(name, SIDE) for name in names]
-    recipe = dumoulin.Recipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
+    recipe = dumoulin.DumoulinRecipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
 
     def objective(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
         return distance(features, painted, content, [images[int(index)] for index in style])
@@ -66,7 +66,7 @@ def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options
     yield from dumoulin.train(photos, styles, recipe, base=baked(names, images), objective=objective, **options)
 
 
-def train_alone(photos: Path, name: str, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[Tick]:
+def train_alone(photos: Path, name: str, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[TrainingStep]:
     """One bundled style in a network of its own."""
     recipe = replace(johnson.RECIPES["predicted"], batch=batch, num_steps=num_steps, **CADENCE)
     yield from ghiasi.train_for_style(
@@ -88,7 +88,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     teachers = Teachers(given.teachers).requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     options = dict(
-        out=given.out, licence="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume
+        out=given.out, license="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume
     )
     if given.alone:
         run = train_alone(given.photos, given.alone, teachers, given.batch, given.num_steps, **options)

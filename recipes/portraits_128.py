@@ -13,7 +13,7 @@ from styleloom.loops.fit import Hardware
 from styleloom.papers import stylegan2
 
 RECIPE = replace(
-    stylegan2.PRESETS["64-small"],
+    stylegan2.RECIPES["64-small"],
     resolution=128,
     channel_base=4096,
     mirror=True,
@@ -39,7 +39,7 @@ if __name__ == "__main__":
         replace(RECIPE, batch=given.batch, kimg=given.kimg),
         out=given.out,
         base=given.base,
-        licence="CC-BY-4.0",
+        license="CC-BY-4.0",
         hardware=Hardware(given.device, precision=given.precision),
         resume=given.resume,
     )

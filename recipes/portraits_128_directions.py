@@ -31,7 +31,7 @@ from styleloom.nn import mtcnn
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import directions, stylegan2
-from styleloom.tasks.attribute_directions import from_labeller
+from styleloom.tasks.attribute_directions import from_labeler
 
 GENERATOR = "portraits-128"
 HELD_OUT = 500
@@ -43,10 +43,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "age": ("old elderly aged grandfather grandmother", "young teenage teen cute girl boy"),
     "long-hair": ("long", "bald short buzz"),
     "bald": ("bald", "hair haired long curly"),
-    "dark-hair": ("black dark", "blonde blond white silver grey red pink"),
+    "dark-hair": ("black dark", "blonde blond white silver gray red pink"),
     "blond": ("blonde blond", "black brown red dark bald"),
     "red-hair": ("red ginger redhead", "black blonde blond white grey"),
-    "grey-hair": ("grey gray silver white", "black brown blonde blond red"),
+    "gray-hair": ("grey gray silver white", "black brown blonde blond red"),
     "green-skin": ("orc goblin green", "pale princess man woman"),
     "pale": ("pale vampire goth", "dark orc tanned black"),
 }
@@ -131,7 +131,7 @@ def main() -> None:
     for step in directions.least_squares(generator, label, list(weights), samples=given.samples, damping=given.damping):
         if step.index % 80 == 0:
             print(step.index, round(step.seconds), flush=True)
-    planes = from_labeller(generator, label, list(weights), samples=4_000)
+    planes = from_labeler(generator, label, list(weights), samples=4_000)
     found = {name: step.directions[name] if name in BY_GRADIENTS else planes[name] for name in weights}
     reach = {name: REACH["gradients" if name in BY_GRADIENTS else "planes"] for name in found}
     found = {name: replace(each, low=-reach[name], high=reach[name]) for name, each in found.items()}

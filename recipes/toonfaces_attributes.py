@@ -20,8 +20,8 @@ from torch import Tensor
 from styleloom.data import images
 from styleloom.drawn import toonfaces
 from styleloom.loops.fit import Hardware, Phase, Task, Training, cosine, fit, warmed
-from styleloom.nn import labeler as labeller
-from styleloom.nn.labeler import Labeller
+from styleloom.nn import labeler as labeler
+from styleloom.nn.labeler import Labeler
 
 SIDE = 64
 HELD_OUT = range(1_000_000, 1_005_000)
@@ -69,7 +69,7 @@ def rendered(seeds: range) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat(faces_seen), torch.cat(numbers), torch.cat(choices)
 
 
-def losses(network: Labeller, image: Tensor, numbers: Tensor, choices: Tensor) -> dict[str, Tensor]:
+def losses(network: Labeler, image: Tensor, numbers: Tensor, choices: Tensor) -> dict[str, Tensor]:
     """Squared error of the numbers, and cross-entropy of the choices."""
     found, logits = network(image)
     wrong = [F.cross_entropy(each, place) for each, place in zip(logits.values(), choices.unbind(1), strict=True)]
@@ -77,7 +77,7 @@ def losses(network: Labeller, image: Tensor, numbers: Tensor, choices: Tensor) -
 
 
 @torch.inference_mode()
-def quality(network: Labeller, seeds: range = HELD_OUT) -> dict[str, float]:
+def quality(network: Labeler, seeds: range = HELD_OUT) -> dict[str, float]:
     """R^2 of each number and accuracy of each choice on faces of seeds."""
     faces_seen, numbers, choices = rendered(seeds)
     told = [network.predict(part.float() / 255) for part in faces_seen.split(250)]
@@ -112,7 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     recipe = Recipe()
     torch.manual_seed(recipe.seed)
-    network = Labeller(SIDE, list(toonfaces.RANGES), {name: list(each) for name, each in toonfaces.CHOICES.items()})
+    network = Labeler(SIDE, list(toonfaces.RANGES), {name: list(each) for name, each in toonfaces.CHOICES.items()})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     faces_seen, numbers, choices = rendered(range(recipe.faces))
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.decay)
@@ -123,13 +123,13 @@ def main() -> None:
         count=recipe.faces,
         averages={"network": warmed(0.998)},
         schedule=lambda step: cosine(step, recipe.num_steps),
-        export=lambda networks, path: labeller.save(networks["network"], path, "Apache-2.0"),  # type: ignore[arg-type]
+        export=lambda networks, path: labeler.save(networks["network"], path, "Apache-2.0"),  # type: ignore[arg-type]
         settings=asdict(recipe),
     )
     for tick in fit(task, recipe, out=options.out, fabric=Hardware(precision=options.precision).launch(), resume=True):
         if tick.stopped:
             return
-    found = quality(labeller.load(options.out / "model.safetensors"))
+    found = quality(labeler.load(options.out / "model.safetensors"))
     (options.out / "quality.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found))
 

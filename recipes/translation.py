@@ -23,7 +23,7 @@ from typing import Any
 from styleloom import models
 from styleloom.core import checkpoint
 from styleloom.data.pairs import open_domains
-from styleloom.loops.fit import MODEL, Hardware, Tick
+from styleloom.loops.fit import MODEL, Hardware, TrainingStep
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
 
@@ -43,9 +43,9 @@ TRIAL = 60  # steps that are timed, after as many that are not
 
 PORTRAITS = replace(pix2pix.RECIPES["128-small"], load_size=136)
 MODELS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
-    # kind, recipe, how the data are opened, licence
+    # kind, recipe, how the data are opened, license
     "edges2portrait": (pix2pix, PORTRAITS, dict(aligned=True, derive="edges"), "CC-BY-4.0"),
-    "colorize-portrait": (pix2pix, PORTRAITS, dict(aligned=True, derive="grey"), "CC-BY-4.0"),
+    "colorize-portrait": (pix2pix, PORTRAITS, dict(aligned=True, derive="gray"), "CC-BY-4.0"),
     "photo2painting": (
         cyclegan,
         replace(
@@ -94,22 +94,22 @@ def ship(run: Path, out: Path) -> None:
     path = run / MODEL
     model = models.load(path, Translator)
     model.discriminators.clear()
-    models.TRANSLATION[checkpoint.read_config(path)[0]].save(model, out, checkpoint.licence_of(path))
+    models.TRANSLATION[checkpoint.read_config(path)[0]].save(model, out, checkpoint.license_of(path))
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train a model."""
-    module, recipe, options, licence = MODELS[arguments.model]
+    module, recipe, options, license = MODELS[arguments.model]
     data, *other = arguments.data
     domains = open_domains(str(data), other[0] if other else None, **options)
     changed = {name: value for name in CHANGED if (value := getattr(arguments, name)) is not None}
     recipe = replace(recipe, log_every=20, **changed)
     hardware = Hardware(arguments.device, precision=arguments.precision)
 
-    def run(recipe: Any, out: Path, resume: bool = False) -> Iterator[Tick]:
+    def run(recipe: Any, out: Path, resume: bool = False) -> Iterator[TrainingStep]:
         base = module.load(arguments.base) if arguments.base else None
-        loop: Iterator[Tick] = module.train(
-            domains, recipe, out=out, base=base, licence=licence, hardware=hardware, resume=resume
+        loop: Iterator[TrainingStep] = module.train(
+            domains, recipe, out=out, base=base, license=license, hardware=hardware, resume=resume
         )
         return loop
 
@@ -122,7 +122,7 @@ def train(arguments: argparse.Namespace) -> None:
             print(f"step {tick.index} of {tick.total}: {told}; {tick.rate:.1f} examples/s", flush=True)
 
 
-def _steps(run: Callable[..., Iterator[Tick]], recipe: Any, out: Path, seconds: float) -> int:
+def _steps(run: Callable[..., Iterator[TrainingStep]], recipe: Any, out: Path, seconds: float) -> int:
     """How many steps fit into the seconds, with those that find it out."""
     begin, start, rate = time.monotonic(), 0.0, 1.0
     trial = run(recipe, out / "trial")

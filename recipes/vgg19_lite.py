@@ -1,4 +1,4 @@
-"""Distil ``vgg19-lite``, the perceptual network that StyleLoom ships, from two teachers.
+"""Distill ``vgg19-lite``, the perceptual network that StyleLoom ships, from two teachers.
 
 The student has VGG-19's layers at a fraction of its width. At relu1_1 ... relu3_1 it learns to predict, through one
 linear read-out a layer, the true VGG-19; below that a compressed VGG-19 (Wang et al., "Collaborative Distillation for
@@ -49,7 +49,7 @@ def read_photos(path: Path) -> tuple[list[Tensor], list[Tensor]]:
 
 def read_teachers(folder: Path) -> tuple[Features, Features]:
     """The true VGG-19 up to relu3_1 and the compressed one up to relu5_1, frozen, both reflection-padded."""
-    true = load_features(folder / "vgg19_normalised_relu3_1.safetensors")
+    true = load_features(folder / "vgg19_normalized_relu3_1.safetensors")
     small = Features(convs=(2, 2, 4, 4, 1), widths=(16, 32, 64, 128, 128), padding="reflect", mean=(0, 0, 0), std=(1, 1, 1))
     names = [f"conv{name.replace('_', '')}" for name in small.convs]
     fill(small, load_file(folder / "vgg19_compressed16x.safetensors"), names, preprocessing="conv0")
@@ -132,7 +132,7 @@ def distillation_loss(
 def train(
     photos: Path, teachers: Path, out: Path, *, steps: int, batch: int, size: int, lr: float, gram_weight: float, seed: int
 ) -> None:
-    """Distil for ``steps`` steps; keep ``out/state.safetensors`` every 250 of them and go on from it when it is there."""
+    """Distill for ``steps`` steps; keep ``out/state.safetensors`` every 250 of them and go on from it when it is there."""
     torch.manual_seed(seed)
     training, _ = read_photos(photos)
     true, small = (network.to(torch.bfloat16) for network in read_teachers(teachers))
@@ -193,7 +193,7 @@ def train(
         if (step + 1) % 250 == 0 or step == steps - 1:
             save_state(state, dict(step=step + 1) | {name: part.state_dict() for name, part in parts.items()})
     half = {name: value.half() for name, value in average.state_dict().items()}
-    save_model(out / "vgg19-lite.safetensors", half, kind="features", config=average.config, licence="Apache-2.0")
+    save_model(out / "vgg19-lite.safetensors", half, kind="features", config=average.config, license="Apache-2.0")
 
 
 if __name__ == "__main__":

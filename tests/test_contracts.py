@@ -21,6 +21,7 @@ from styleloom.data.pairs import toons
 from styleloom.loops import eigenbasis
 from styleloom.loops.fit import Hardware
 from styleloom.loops.one_pass import OnePass
+from styleloom.nn import transform_net
 from styleloom.papers import (
     adain,
     cyclegan,
@@ -122,29 +123,29 @@ NETWORK: dict[str, Any] = dict(width=4, blocks=1, deep_blocks=1, deep_width=8)
 TRANSLATION: dict[str, Any] = dict(**LOG, size=16, load_size=18, width=4, discriminator_width=4, discriminator_layers=1)
 TRANSLATION |= dict(pool_size=2, ema_decay=0.9)
 RECIPES: dict[str, Any] = {
-    "johnson": johnson.Recipe(**LOG, size=32, width=4),
-    "dumoulin": dumoulin.Recipe(**LOG, size=32, **NETWORK),
-    "adain": adain.Recipe(**LOG, size=32),
-    "ghiasi": ghiasi.Recipe(**LOG, size=64, embedding=6, hidden=8, **NETWORK),
-    "super_resolution": super_resolution.Recipe(**LOG, size=32, width=4, blocks=1),
-    "indomain": indomain.Recipe(**LOG, channel_base=128, channel_max=16, adversarial_weight=0.1),
-    "loom": learned_optimizer.Recipe(
+    "johnson": johnson.JohnsonRecipe(**LOG, size=32, width=4),
+    "dumoulin": dumoulin.DumoulinRecipe(**LOG, size=32, **NETWORK),
+    "adain": adain.AdaINRecipe(**LOG, size=32),
+    "ghiasi": ghiasi.GhiasiRecipe(**LOG, size=64, embedding=6, hidden=8, **NETWORK),
+    "super_resolution": super_resolution.UpscalerRecipe(**LOG, size=32, width=4, blocks=1),
+    "indomain": indomain.EncoderRecipe(**LOG, channel_base=128, channel_max=16, adversarial_weight=0.1),
+    "loom": learned_optimizer.OptimizerRecipe(
         **LOG | dict(num_steps=4), pretrain_fraction=0.5, unroll_length=3, first_unroll_length=2, starts=("mean",)
     ),
     "gate": replace(learned_optimizer.RECIPES["seed"], **LOG, unroll_length=2, first_unroll_length=2, starts=("mean",)),
-    "pix2pix": pix2pix.Recipe(**TRANSLATION, depth=3),
-    "cyclegan": cyclegan.Recipe(**TRANSLATION, blocks=1),
-    "pix2pixhd": pix2pixhd.Recipe(**TRANSLATION, blocks=1, downsamplings=2, perceptual_weight=0),
-    "progan": progan.Recipe(**GAN, batch=(4, 4), fade_kimg=0.004, stable_kimg=0.004),
-    "stylegan": stylegan.Recipe(**GAN, **STYLED, batch=(4, 4), fade_kimg=0.004, stable_kimg=0.004),
-    "stylegan2": stylegan2.Recipe(**GAN, **STYLED, batch=4, augment=True, ada_interval=1),
+    "pix2pix": pix2pix.Pix2PixRecipe(**TRANSLATION, depth=3),
+    "cyclegan": cyclegan.CycleGANRecipe(**TRANSLATION, blocks=1),
+    "pix2pixhd": pix2pixhd.Pix2PixHDRecipe(**TRANSLATION, blocks=1, downsamplings=2, perceptual_weight=0),
+    "progan": progan.ProGANRecipe(**GAN, batch=(4, 4), fade_kimg=0.004, stable_kimg=0.004),
+    "stylegan": stylegan.StyleGANRecipe(**GAN, **STYLED, batch=(4, 4), fade_kimg=0.004, stable_kimg=0.004),
+    "stylegan2": stylegan2.StyleGAN2Recipe(**GAN, **STYLED, batch=4, augment=True, ada_interval=1),
 }
 
 
 def arguments_of(method: str, folder: Path) -> tuple[list[Any], dict[str, Any]]:
     """What ``train`` of a method is given besides its recipe, with a model to start from where it takes one as a network."""
     if method == "johnson":
-        return [folder, torch.rand(1, 3, 64, 64)], dict(base=johnson.TransformNet(width=4))
+        return [folder, torch.rand(1, 3, 64, 64)], dict(base=transform_net.TransformNet(width=4))
     if method == "dumoulin":
         return [folder, {"a": torch.rand(1, 3, 64, 64)}], dict(base=dumoulin.StyleNet(["b"], **NETWORK))
     if method == "adain":
@@ -158,7 +159,7 @@ def arguments_of(method: str, folder: Path) -> tuple[list[Any], dict[str, Any]]:
         return [toons("toonfaces:smile=-0.8:0.8", aligned=method != "cyclegan", count=4)], {}
     generator = small_generator()
     if method == "indomain":
-        recipe = stylegan2.Recipe(resolution=SIDE, channel_base=128, channel_max=16, z_dim=8, **STYLED)
+        recipe = stylegan2.StyleGAN2Recipe(resolution=SIDE, channel_base=128, channel_max=16, z_dim=8, **STYLED)
         return [folder, generator], dict(discriminator=stylegan2.networks(recipe)[1])
     if method in ("loom", "gate"):
         basis = small_basis(generator) if method == "loom" else None
@@ -210,17 +211,20 @@ def test_inversion_and_styles_leave_arguments_and_random_numbers_alone() -> None
     torch.manual_seed(11)
     generator, features = small_generator(), sl.Features(convs=(2, 2, 2, 2), widths=(4, 4, 6, 6))
     targets, content, style = torch.rand(2, 3, SIDE, SIDE), torch.rand(1, 3, 40, 48), torch.rand(1, 3, 32, 32)
-    painter, network = adain.AdaIN(small_features()), johnson.TransformNet(width=4, blocks=1)
+    painter, network = adain.AdaIN(small_features()), transform_net.TransformNet(width=4, blocks=1)
     upscaler = super_resolution.Upscaler(width=4, blocks=1)
     given = [generator, features, targets, content, style, painter, network, upscaler]
     before, state = snapshot(given), torch.get_rng_state()
     sl.invert(generator, targets, optimizer="adam", num_steps=2, features=features, tools=inversion.Tools())
     sl.invert(generator, targets, optimizer="adam", init="random", num_steps=1, noise_steps=1, tools=inversion.Tools())
     gatys.stylize(
-        content, style, gatys.Config(size=40, first_size=32, first_steps=1, steps=1, init="noise", **LAYERS), features=features
+        content,
+        style,
+        gatys.GatysConfig(size=40, first_size=32, first_steps=1, steps=1, init="noise", **LAYERS),
+        features=features,
     )
-    adain.stylize(content, style, adain.Config(), model=painter)
-    johnson.stylize(content, network, johnson.Config())
+    adain.stylize(content, style, adain.AdaINConfig(), model=painter)
+    johnson.stylize(content, network, johnson.JohnsonConfig())
     sl.upscale(content, upscaler)
     assert torch.equal(torch.get_rng_state(), state) and same(before, snapshot(given))
     parameters = [parameter for each in given if isinstance(each, nn.Module) for parameter in each.parameters()]
@@ -270,17 +274,21 @@ def test_every_field_of_every_recipe_is_used(method: str, folder: Path, tmp_path
 def test_every_field_of_every_configuration_is_used() -> None:
     features = sl.Features(convs=(2, 2, 2, 2), widths=(4, 4, 6, 6)).requires_grad_(False)
     content, style = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 32, 32)
-    config, read = watched(gatys.Config(size=40, first_size=32, first_steps=1, steps=1, init="noise", **LAYERS))
+    config, read = watched(gatys.GatysConfig(size=40, first_size=32, first_steps=1, steps=1, init="noise", **LAYERS))
     gatys.stylize(content, style, config)
     assert {field.name for field in dataclasses.fields(config)} - read == set()
-    config, read = watched(image2stylegan.Config(num_steps=1, noise_steps=1, init="random", noise_weight=1.0))
+    config, read = watched(image2stylegan.InversionConfig(num_steps=1, noise_steps=1, init="random", noise_weight=1.0))
     list(image2stylegan.steps(small_generator(), torch.rand(1, 3, SIDE, SIDE), config, features=features))
     assert {field.name for field in dataclasses.fields(config)} - read == {"batch"}  # of those who give it batches
     networks: list[tuple[Any, OnePass, Callable[[Any, Any], Any]]] = [
-        (johnson.TransformNet(width=4), johnson.Config(), lambda network, config: johnson.stylize(content, network, config)),
-        (None, adain.Config(), lambda _, config: adain.stylize(content, style, config)),
-        (None, ghiasi.Config(), lambda _, config: ghiasi.stylize(content, style, config)),
-        (None, dumoulin.Config(), lambda _, config: dumoulin.stylize(content, "wave", config)),
+        (
+            transform_net.TransformNet(width=4),
+            johnson.JohnsonConfig(),
+            lambda network, config: johnson.stylize(content, network, config),
+        ),
+        (None, adain.AdaINConfig(), lambda _, config: adain.stylize(content, style, config)),
+        (None, ghiasi.GhiasiConfig(), lambda _, config: ghiasi.stylize(content, style, config)),
+        (None, dumoulin.DumoulinConfig(), lambda _, config: dumoulin.stylize(content, "wave", config)),
     ]
     for network, settings, paint in networks:
         config, read = watched(settings)

@@ -77,7 +77,7 @@ def test_gatys() -> None:
 
 def test_inversion() -> None:
     torch.manual_seed(0)
-    G = sl.stylegan2.networks(sl.stylegan2.PRESETS["32-small"])[0].eval().requires_grad_(False)
+    G = sl.stylegan2.networks(sl.stylegan2.RECIPES["32-small"])[0].eval().requires_grad_(False)
     target = G.generate([5])
     for optimizer in ("adam", "lbfgs"):
         G.to("cpu")
@@ -91,7 +91,7 @@ def test_training_of_a_generator(tmp_path: Path, precision: str) -> None:
     (tmp_path / "data").mkdir()
     for index, name in enumerate(("swirls", "wave", "mosaic", "drip") * 2):
         sl.write(sl.draw(name, 64, seed=index), tmp_path / "data" / f"{index}.png")
-    recipe = replace(sl.stylegan2.PRESETS["32-small"], batch=8, kimg=0.04, augment=True, log_every=1)
+    recipe = replace(sl.stylegan2.RECIPES["32-small"], batch=8, kimg=0.04, augment=True, log_every=1)
     losses = {}
     for device in ("cpu", "cuda"):
         hardware = Hardware(device, precision="fp32" if device == "cpu" else precision)
@@ -106,7 +106,7 @@ def test_training_of_any_style(tmp_path: Path) -> None:
     for index, name in enumerate(("swirls", "wave")):
         sl.write(sl.draw(name, 96, seed=index), tmp_path / "styles" / f"{index}.png")
         sl.write(sl.bundled(("cat", "astronaut")[index])[..., :96, :96], tmp_path / "photos" / f"{index}.png")
-    recipe = ghiasi.Recipe(num_steps=3, batch=2, size=64, width=8, deep_width=16, log_every=1)
+    recipe = ghiasi.GhiasiRecipe(num_steps=3, batch=2, size=64, width=8, deep_width=16, log_every=1)
     losses = {}
     for device in ("cpu", "cuda"):
         run = ghiasi.train(tmp_path / "photos", tmp_path / "styles", recipe, out=tmp_path / device, hardware=Hardware(device))

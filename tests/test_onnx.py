@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
+from styleloom.nn import transform_net
 from styleloom.nn.translation import BatchNorm, ResNetGenerator, UNet, inference_mode_of, initialize
 from styleloom.nn.vgg import Features
-from styleloom.papers import adain, dumoulin, ghiasi, johnson, stylegan, stylegan2, super_resolution
+from styleloom.papers import adain, dumoulin, ghiasi, stylegan, stylegan2, super_resolution
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'styleloom[export]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the exporter
@@ -22,7 +23,7 @@ def networks() -> dict[str, nn.Module]:
     """Narrow random networks of each kind."""
     torch.manual_seed(0)
     found = {
-        "johnson": johnson.TransformNet(width=4, blocks=1),
+        "johnson": transform_net.TransformNet(width=4, blocks=1),
         "dumoulin": dumoulin.StyleNet(["a", "b"], width=4, blocks=1),
         "adain": adain.AdaIN(Features(convs=(1, 1, 1, 1), widths=(4, 4, 6, 6), padding="reflect")),
         "ghiasi": ghiasi.AnyStyle(

@@ -15,7 +15,7 @@ from styleloom.drawn import toonfaces
 from styleloom.metrics.distribution import frechet_distance, made_images
 from styleloom.metrics.image import perceptual_distance
 from styleloom.metrics.inception import load_embedding
-from styleloom.nn.labeler import Labeller
+from styleloom.nn.labeler import Labeler
 from styleloom.papers import dumoulin, stylegan2, super_resolution
 from styleloom.papers.learned_optimizer import Gate, Loom
 from styleloom.tasks import inversion
@@ -26,10 +26,10 @@ def test_files_and_cards(name: str) -> None:
     path = resolve(name)
     tensors, metadata = read_tensors(path)
     assert all(tensor.dtype == torch.float16 or tensor.ndim < 2 for tensor in tensors.values())
-    assert {"kind", "config", "format_version", "licence"} <= set(metadata)
+    assert {"kind", "config", "format_version", "license"} <= set(metadata)
     assert path.stat().st_size <= (4_000_000 if name == "vgg19-lite" else 16 * 2**20)
     card = path.with_suffix(".md").read_text()
-    for part in ("## Data", "## Licence", "## Training", "## Quality"):
+    for part in ("## Data", "## License", "## Training", "## Quality"):
         assert part in card, f"{name}.md lacks {part}"
 
 
@@ -84,7 +84,7 @@ def test_pastiche_knows_the_bundled_styles_and_they_differ() -> None:
             assert F.mse_loss(found[layer], wanted[layer]) < 0.8 * F.mse_loss(before[layer], wanted[layer]), (name, layer)
 
 
-def test_bf16_is_within_a_grey_level(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_is_within_a_gray_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("styleloom.core.precision.bf16_is_fast", lambda: True)
     photo, painting = styleloom.resize(styleloom.bundled("cat"), (96, 128)), styleloom.draw("wave", 128)
     for method, style in (("dumoulin", "mosaic"), ("adain", painting), ("johnson", "johnson-swirls")):
@@ -105,7 +105,7 @@ def test_enlarging_looks_more_like_the_truth_than_bicubic() -> None:
 def test_attributes_of_faces_that_were_not_seen_are_told() -> None:
     """A small form of what the training script measures on 5,000."""
     network = styleloom.load("toonfaces-attributes")
-    assert isinstance(network, Labeller)
+    assert isinstance(network, Labeler)
     found = toonfaces_attributes.quality(network, range(2_000_000, 2_000_800))
     assert len(found) == 22 and min(found.values()) > 0.95, found
 

@@ -66,7 +66,7 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
         StyleLoomError: no such model, not one of StyleLoom's, a damaged one, or one of another class.
     """
     path = checkpoint.resolve(name)
-    kind = checkpoint.read_tensors(path)[1].get("kind")
+    kind = checkpoint.read_metadata(path).get("kind")
     if kind not in LOADERS:
         raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
     network = LOADERS[kind](path)
@@ -82,7 +82,7 @@ def convert(
     encoder: str | Path | None = None,
     other: str | Path | None = None,
     resolution: int | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
 ) -> dict[str, Any]:
     """Write a network of another project as a model file.
 
@@ -92,10 +92,10 @@ def convert(
         source: a ``.pkl`` of NVIDIA's ProGAN, StyleGAN or StyleGAN2, a checkpoint of rosinality's repositories, a style
             network of pytorch/examples, rrmina or naoto0804, or a generator of pytorch-CycleGAN-and-pix2pix or pix2pixHD.
         out: a ``.safetensors``.
-        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
+        encoder: naoto0804's ``vgg_normalized.pth``, for its decoder.
         other: the second generator of a CycleGAN, which goes back.
         resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
-        licence: what the file may be used for, noted in the model.
+        license: what the file may be used for, noted in the model.
 
     Returns:
         ``kind``, ``config`` and ``numbers``, how many there are.
@@ -116,5 +116,5 @@ def convert(
         built = {key: files.build(source, key, tensors, config) for key in "GD" if config.get(key)}
         if estimate:
             tensors["G.mapping.w_avg"] = built["G"].estimate_w_avg()
-    checkpoint.save_model(out, tensors, kind=kind, config=config, licence=licence)
+    checkpoint.save_model(out, tensors, kind=kind, config=config, license=license)
     return dict(kind=kind, config=config, numbers=sum(tensor.numel() for tensor in tensors.values()))

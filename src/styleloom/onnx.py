@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
+from styleloom.nn import transform_net
 from styleloom.nn.generators import Generator
 
 from .core.errors import StyleLoomError, check_choice
 from .core.files import check_parent, replacing
 from .nn.translation import BatchNorm
 from .nn.translator import Translator
-from .papers import adain, dumoulin, ghiasi, johnson, super_resolution
+from .papers import adain, dumoulin, ghiasi, super_resolution
 
 SMALLEST = 32  # pixels a side that an exported network takes
 
@@ -138,7 +139,7 @@ def _of_latents(network: _Sampled) -> dict[str, tuple[Tensor, dict[int, Any]]]:
 
 
 EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int, Any]]]]] = {
-    johnson.TransformNet: _of_image,
+    transform_net.TransformNet: _of_image,
     dumoulin.StyleNet: _of_image_and_shares,
     ghiasi.AnyStyle: _of_content_style_and_weight,
     adain.AdaIN: _of_content_and_style,

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tests.cli.program import outcome, run
 
-from styleloom.core.checkpoint import licence_of
+from styleloom.core.checkpoint import license_of
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.drawn import toonfaces
@@ -108,7 +108,7 @@ def test_train_resume_and_evaluate(method: str, faces: str, capsys: pytest.Captu
 def test_fine_tuning_from_a_model(faces: str) -> None:
     assert run("train", "stylegan2", faces, "-o", "tuned", "--recipe", "32-small", "--base", "portraits-128", "--kimg", "0.004",
                "--batch", "4", "--freeze", "2", "--quiet") == 0  # fmt: skip
-    assert licence_of("tuned/model.safetensors") == licence_of("portraits-128") == "CC-BY-4.0"
+    assert license_of("tuned/model.safetensors") == license_of("portraits-128") == "CC-BY-4.0"
 
 
 def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:

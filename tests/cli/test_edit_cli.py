@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small generator, directions of it, and a photograph."""
     folder = tmp_path_factory.mktemp("editing")
     torch.manual_seed(0)
-    recipe = stylegan2.Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     generator = stylegan2.networks(recipe)[0]
     generator.w_avg.copy_(generator.estimate_w_avg(500))
     stylegan2.save(generator, folder / "g.safetensors")
@@ -201,8 +201,8 @@ def test_directions(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         run("directions", "fit", model, "-o", tmp_path / "l.safetensors", "--labels", tmp_path / "labels.csv", "--device", "cpu")
         == 0
     )
-    labelled = directions.load(tmp_path / "l.safetensors")
-    assert int(labelled["big"].vector[0].abs().argmax()) == 1 and int(labelled["number"].vector[0].abs().argmax()) == 2
+    labeled = directions.load(tmp_path / "l.safetensors")
+    assert int(labeled["big"].vector[0].abs().argmax()) == 1 and int(labeled["number"].vector[0].abs().argmax()) == 2
     for place, name in enumerate(("dark", "light")):
         (tmp_path / "two" / name).mkdir(parents=True)
         for seed in range(3):
@@ -228,7 +228,7 @@ def test_directions(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, photo, out = home / "g.safetensors", home / "photo.png", tmp_path / "o.png"
     torch.manual_seed(5)
-    other = stylegan2.networks(stylegan2.Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8))[0]
+    other = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8))[0]
     other.w_avg.fill_(1.0)
     sl.save_latents(tmp_path / "alien.safetensors", other.map([1]), other)
     images.write(torch.zeros(1, 3, 60, 100), tmp_path / "black.png")
@@ -265,7 +265,7 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
         (("morph", model, "1", "2", "-o", out, "--easing", "smooth"), "even steps have no easing"),
         (("cross", model, "1", "--style", "2", "-o", out, "--layers", "9"), "layers 9 are not there; this generator has 0-7"),
         (("align", model, photo, "-o", tmp_path / "a", "--way", "sideways"), "unknown align 'sideways'"),
-        (("directions", "fit", model, "-o", tmp_path / "d.safetensors"), "interfacegan needs --labels or --labeller"),
+        (("directions", "fit", model, "-o", tmp_path / "d.safetensors"), "interfacegan needs --labels or --labeler"),
         (
             ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labels", tmp_path / "one"),
             "has 1 classes; wanted two",
@@ -275,7 +275,7 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
             "--labels does nothing",
         ),
         (
-            ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labeller", "toonfaces-attributes"),
+            ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labeler", "toonfaces-attributes"),
             "tells images of 64 px",
         ),
         (("directions", "sheet", model, "-o", out), "there are none for this generator"),

@@ -18,12 +18,12 @@ from styleloom.papers import progan, stylegan2
 def models() -> Iterator[None]:
     torch.manual_seed(0)
     common = dict(resolution=16, channel_base=64, channel_max=8, z_dim=8)
-    generator, discriminator = stylegan2.networks(stylegan2.Recipe(**common, w_dim=8))  # type: ignore[arg-type]
+    generator, discriminator = stylegan2.networks(stylegan2.StyleGAN2Recipe(**common, w_dim=8))  # type: ignore[arg-type]
     stylegan2.save(generator, Path("g.safetensors"), discriminator)
-    progan.save(progan.networks(progan.Recipe(**common))[0], Path("p.safetensors"))  # type: ignore[arg-type]
-    recipe = stylegan2.Recipe(**common, w_dim=8)  # type: ignore[arg-type]
+    progan.save(progan.networks(progan.ProGANRecipe(**common))[0], Path("p.safetensors"))  # type: ignore[arg-type]
+    recipe = stylegan2.StyleGAN2Recipe(**common, w_dim=8)  # type: ignore[arg-type]
     stylegan2.save(stylegan2.networks(recipe, img_channels=4)[0], Path("four.safetensors"))
-    stylegan2.save(stylegan2.networks(recipe, img_channels=1)[0], Path("grey.safetensors"))
+    stylegan2.save(stylegan2.networks(recipe, img_channels=1)[0], Path("gray.safetensors"))
     stylegan2.save(stylegan2.networks(recipe, 3)[0], Path("classes.safetensors"))
     generator.config["w_dim"] = 9
     stylegan2.save(generator, Path("other.safetensors"))
@@ -85,13 +85,13 @@ def test_videos_and_figures() -> None:
     assert size("noise.png") == (5 * 20 - 4, 2 * 20 - 4)
 
 
-def test_classes_and_grey_images() -> None:
+def test_classes_and_gray_images() -> None:
     for arguments in (["--psi", "1:0:3"], ["--figure", "noise"], ["--seeds", "1-3"]):
         assert run("generate", "classes.safetensors", "-o", "c.png", "--label", "1", "--overwrite", *arguments) == 0
     assert run("mix", "classes.safetensors", "-o", "c.png", "--label", "1") == 0
-    assert run("generate", "grey.safetensors", "-o", "grey", "--seeds", "1,1,2") == 0
-    assert len(list(Path("grey").glob("*.png"))) == 2
-    assert run("generate", "grey.safetensors", "-o", "grey.gif", "--seeds", "1,2", "--frames", "2") == 0
+    assert run("generate", "gray.safetensors", "-o", "gray", "--seeds", "1,1,2") == 0
+    assert len(list(Path("gray").glob("*.png"))) == 2
+    assert run("generate", "gray.safetensors", "-o", "gray.gif", "--seeds", "1,2", "--frames", "2") == 0
 
 
 def test_back_to_nvidias_names() -> None:
@@ -126,7 +126,7 @@ def test_back_to_nvidias_names() -> None:
         (["generate", "g.safetensors", "-o", "x.png", "--cutoff", "99", "--psi", "1:0:3"], "truncation_cutoff is 99"),
         (["generate", "g.safetensors", "-o", "x.mp4", "--rate", "0"], "rate is 0; it must be from 1 to 100"),
         (["generate", "g.safetensors", "-o", "none/x.gif", "--frames", "500"], "there is no folder none"),
-        (["generate", "four.safetensors", "-o", "x"], "images have 4 channels; grey ones and RGB can be shown"),
+        (["generate", "four.safetensors", "-o", "x"], "images have 4 channels; gray ones and RGB can be shown"),
         (["generate", "classes.safetensors", "-o", "x.png", "--figure", "noise"], "this network wants a class: 0 to 2"),
         (["generate", "other.safetensors", "-o", "x.png"], "is damaged: its tensors are not those that its config asks for"),
         (["generate", "upscale-x4", "-o", "x.png"], "upscale-x4 is no generator of images"),

@@ -12,14 +12,14 @@ from tests.cli.program import outcome
 from tests.cli.program import run as program
 
 from styleloom.core import checkpoint
-from styleloom.core.checkpoint import licence_of
+from styleloom.core.checkpoint import license_of
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.jobs.engine import MANIFEST
 from styleloom.metrics.image import ssim
 from styleloom.nn.generators import generator_id
 from styleloom.papers import progan, stylegan2
-from styleloom.papers.image2stylegan import Step
+from styleloom.papers.image2stylegan import InversionStep
 from styleloom.tasks import inversion
 from styleloom.tasks.latents import load_latents, save_latents
 
@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small generator, images of it, and all that is made for it on the command line."""
     folder = tmp_path_factory.mktemp("inversion")
     torch.manual_seed(0)
-    recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     generator, discriminator = stylegan2.networks(recipe)
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
     stylegan2.save(generator, folder / "g.safetensors", discriminator, "CC-BY-SA-4.0")
@@ -60,8 +60,8 @@ def made_for(home: Path) -> dict[str, Path]:
     )
 
 
-def test_what_is_made_of_a_generator_has_its_licence(home: Path) -> None:
-    assert {licence_of(path) for path in made_for(home).values()} == {"CC-BY-SA-4.0"}
+def test_what_is_made_of_a_generator_has_its_license(home: Path) -> None:
+    assert {license_of(path) for path in made_for(home).values()} == {"CC-BY-SA-4.0"}
 
 
 def test_the_best_that_there_is(home: Path) -> None:
@@ -76,12 +76,15 @@ def test_the_best_that_there_is(home: Path) -> None:
         assert float(found.metrics["psnr"][row]) == pytest.approx(float(-10 * error.log10()), abs=1e-3)
         blank = (generator.render(generator.w_avg.expand(1, generator.num_ws, -1)).__next__()[0] - wanted[row]).square().mean()
         assert float(found.metrics["left"][row]) == pytest.approx(float(error / blank), rel=1e-3)
-    assert inversion.optimizer_for(inversion.Config(optimizer="auto", space="w"), tools) == "adam"
-    assert inversion.optimizer_for(inversion.Config(optimizer="auto"), inversion.Tools(basis=tools.basis)) == "adam-eigenbasis"
-    assert inversion.optimizer_for(inversion.Config(optimizer="auto"), inversion.Tools()) == "adam"
-    assert inversion.optimizer_for(inversion.Config(optimizer="auto", lr=0.1), tools) == "adam-eigenbasis"
+    assert inversion.optimizer_for(inversion.InversionConfig(optimizer="auto", space="w"), tools) == "adam"
+    assert (
+        inversion.optimizer_for(inversion.InversionConfig(optimizer="auto"), inversion.Tools(basis=tools.basis))
+        == "adam-eigenbasis"
+    )
+    assert inversion.optimizer_for(config, inversion.Tools()) == "adam"
+    assert inversion.optimizer_for(inversion.InversionConfig(optimizer="auto", lr=0.1), tools) == "adam-eigenbasis"
     with pytest.raises(StyleLoomError, match="a learned optimizer has no rate of its own"):
-        inversion.optimizer_for(inversion.Config(optimizer="learned", lr=0.1), tools)
+        inversion.optimizer_for(inversion.InversionConfig(optimizer="learned", lr=0.1), tools)
     assert [inversion.configure(preset).optimizer for preset in ("default", "paper", "seed")] == ["auto", "adam", "adam"]
     half = inversion.invert(generator, wanted.half(), tools=tools, num_steps=1)
     assert half.ws.dtype == torch.float32
@@ -137,7 +140,7 @@ def test_an_interrupted_run_goes_on(
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     assert run(*line, "-o", whole) == 0
 
-    def interrupted(*arguments: Any, first: int, **options: Any) -> Iterator[Step]:
+    def interrupted(*arguments: Any, first: int, **options: Any) -> Iterator[InversionStep]:
         for step in steps(*arguments, first=first, **options):
             yield step
             if first == 1 and step.index == 27:
@@ -219,7 +222,7 @@ def test_a_mask_is_what_counts(home: Path) -> None:
 def test_mistakes(options: tuple[str, str], message: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images.write(torch.zeros(1, 3, 16, 16), tmp_path / "black.png")
     torch.manual_seed(1)
-    recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     other, _ = stylegan2.networks(recipe)
     other.w_avg.copy_(other.estimate_w_avg(1000))
     stylegan2.save(other, tmp_path / "other.safetensors")
@@ -268,7 +271,7 @@ def test_latents_of_another_generator(home: Path, tmp_path: Path) -> None:
     generator = stylegan2.load(home / "g.safetensors")
     save_latents(tmp_path / "ws.safetensors", generator.map([1]), generator)
     torch.manual_seed(1)
-    other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
+    other = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
     other.w_avg.fill_(1.0)
     assert generator_id(other) != generator_id(generator)
     # Nothing maps to the w of ProGAN, whose mean is 0 in each of them.

@@ -9,8 +9,9 @@ from tests.cli.program import outcome, run
 from tests.conftest import Oracles
 
 import styleloom as sl
-from styleloom.core.checkpoint import licence_of, read_tensors
+from styleloom.core.checkpoint import license_of, read_tensors
 from styleloom.data import images
+from styleloom.nn import transform_net
 from styleloom.papers import dumoulin, johnson
 
 TINY = ["--num-steps", "2", "--batch", "2", "--size", "32", "--device", "cpu"]
@@ -48,7 +49,7 @@ def test_train_and_stylize_with_adain(photos: str, capsys: pytest.CaptureFixture
 def test_train_johnson_and_dumoulin(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "johnson", photos, "--style", "style.png", "--width", "4", "--out", "j", "--quiet", *TINY) == 0
     assert run("stylize", "photo.png", "j/model.safetensors", "--method", "johnson", "-o", "j.png", "--device", "cpu") == 0
-    assert isinstance(johnson.load("j/model.safetensors"), johnson.TransformNet)
+    assert isinstance(johnson.load("j/model.safetensors"), transform_net.TransformNet)
     begun = ["--base", "anystyle", "--lr", "1e-9", "--out", "begun", "--quiet", *TINY]
     assert run("train", "johnson", photos, "--style", "style.png", *begun) == 2
     assert "size is 32; the loss looks at halves of squares of 64 px or more" in capsys.readouterr().err
@@ -162,17 +163,17 @@ def test_average(capsys: pytest.CaptureFixture[str]) -> None:
     assert "among the sources" in capsys.readouterr().err
 
 
-def test_licences_are_those_given_or_the_bases(photos: str) -> None:
-    """Nobody's licence is made up: a model has the one that was given, or its base's, or none that is known."""
+def test_licenses_are_those_given_or_the_bases(photos: str) -> None:
+    """Nobody's license is made up: a model has the one that was given, or its base's, or none that is known."""
     small = ["--width", "4", "--quiet", *TINY]
     assert run("train", "johnson", photos, "--style", "style.png", "--out", "none", *small) == 0
-    assert licence_of("none/model.safetensors") == "unknown"
-    assert run("train", "johnson", photos, "--style", "style.png", "--out", "given", "--licence", "CC0", *small) == 0
-    assert licence_of("given/model.safetensors") == "CC0"
+    assert license_of("none/model.safetensors") == "unknown"
+    assert run("train", "johnson", photos, "--style", "style.png", "--out", "given", "--license", "CC0", *small) == 0
+    assert license_of("given/model.safetensors") == "CC0"
     base = ["--base", "given/model.safetensors", "--quiet", *TINY]
     assert run("train", "johnson", photos, "--style", "photo.png", "--out", "child", *base) == 0
-    assert licence_of("child/model.safetensors") == "CC0"
-    assert licence_of("johnson-swirls") == "Apache-2.0"
+    assert license_of("child/model.safetensors") == "CC0"
+    assert license_of("johnson-swirls") == "Apache-2.0"
 
 
 def test_a_run_goes_on_from_its_folder_alone(

@@ -309,7 +309,7 @@ def test_every_architecture_of_nvidias_pickles(tmp_path: Path, architecture: str
 
 @torch.no_grad()
 def test_classes_of_the_first_stylegan2(tmp_path: Path) -> None:
-    """z and the class's row of a matrix are normalised together; the discriminator has a logit for each class."""
+    """z and the class's row of a matrix are normalized together; the discriminator has a logit for each class."""
     torch.manual_seed(0)
     shapes: dict[str, tuple[int, ...]] = {"LabelConcat/weight": (3, 6), "Dense0/weight": (12, 5), "Dense0/bias": (5,)}
     mapping = drawn(shapes)
@@ -393,7 +393,7 @@ def test_damaged_and_hostile_structures_end_in_one_line(tmp_path: Path) -> None:
         )
         with pytest.raises(StyleLoomError, match=r"is damaged|is not whole|power of two"):
             sl.convert(tmp_path / "net.pkl", out)
-    generator, _ = stylegan2.networks(stylegan2.Recipe(resolution=8, channel_base=32, z_dim=4, w_dim=4))
+    generator, _ = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=8, channel_base=32, z_dim=4, w_dim=4))
     for key, value in (("num_layers", "many"), ("w_dim", 5), ("img_resolution", 2**40)):
         part = as_nvidia(generator, "Generator", **{"img_resolution": 8, "img_channels": 3})
         target = part.meta["state"] if key != "num_layers" else part.meta["state"]["_modules"]["mapping"].meta["state"]

@@ -23,7 +23,7 @@ from styleloom.papers import stylegan2
 @torch.no_grad()
 def test_official_networks(oracles: Oracles, tmp_path: Path, file: str) -> None:
     kind, tensors, config = convert_official(oracles / file)
-    checkpoint.save_model(tmp_path / "model.safetensors", tensors, kind=kind, config=config, licence="test")
+    checkpoint.save_model(tmp_path / "model.safetensors", tensors, kind=kind, config=config, license="test")
     generator = stylegan2.load(tmp_path / "model.safetensors")
     discriminator = stylegan2.load_discriminator(tmp_path / "model.safetensors")
     with np.load(oracles / "nv_uncond64" / "expected_G_ema.npz") as arrays:

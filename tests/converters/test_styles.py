@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from styleloom.converters.styles import convert_style
 from styleloom.core.checkpoint import save_model
 from styleloom.core.errors import StyleLoomError
+from styleloom.nn import transform_net
 from styleloom.papers import adain, johnson
 
 
@@ -71,9 +72,9 @@ def shaken(network: nn.Module) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def loaded(path: Path, out: Path) -> johnson.TransformNet:
+def loaded(path: Path, out: Path) -> transform_net.TransformNet:
     kind, tensors, config = convert_style(path)
-    save_model(out, tensors, kind=kind, config=config, licence="test")
+    save_model(out, tensors, kind=kind, config=config, license="test")
     return johnson.load(out)
 
 
@@ -99,10 +100,10 @@ def test_naoto_adain(tmp_path: Path) -> None:
     torch.manual_seed(0)
     vgg, decoder = naoto_vgg().requires_grad_(False), naoto_decoder().requires_grad_(False)
     assert sum(parameter.numel() for parameter in decoder.parameters()) == 3_505_219
-    torch.save(vgg.state_dict(), tmp_path / "vgg_normalised.pth")
+    torch.save(vgg.state_dict(), tmp_path / "vgg_normalized.pth")
     torch.save(decoder.state_dict(), tmp_path / "decoder.pth")
-    kind, tensors, config = convert_style(tmp_path / "decoder.pth", tmp_path / "vgg_normalised.pth")
-    save_model(tmp_path / "m.safetensors", tensors, kind=kind, config=config, licence="test")
+    kind, tensors, config = convert_style(tmp_path / "decoder.pth", tmp_path / "vgg_normalized.pth")
+    save_model(tmp_path / "m.safetensors", tensors, kind=kind, config=config, license="test")
     model = adain.load(tmp_path / "m.safetensors")
     content, style = torch.rand(1, 3, 64, 48), torch.rand(1, 3, 40, 56)
     encoder = vgg[:31]  # relu4_1
@@ -114,7 +115,7 @@ def test_naoto_adain(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     torch.save(naoto_decoder().state_dict(), tmp_path / "decoder.pth")
-    with pytest.raises(StyleLoomError, match=r"vgg_normalised\.pth too"):
+    with pytest.raises(StyleLoomError, match=r"vgg_normalized\.pth too"):
         convert_style(tmp_path / "decoder.pth")
     torch.save(naoto_vgg().state_dict(), tmp_path / "vgg.pth")
     with pytest.raises(StyleLoomError, match="is a VGG, not a style network"):

@@ -15,6 +15,7 @@ import styleloom as sl
 from styleloom.converters.translation import as_state_dict, read_translator, translator_of
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.pth import read_state_dict
+from styleloom.loops import translation
 from styleloom.nn.losses import gan_loss, gradient_penalty
 from styleloom.nn.translation import Dropout, ImagePool, PatchGAN, ResNetGenerator, UNet, inference_mode_of
 from styleloom.papers import cyclegan, pix2pix
@@ -88,7 +89,7 @@ def test_three_steps_of_pix2pix(oracles: Any) -> None:
     folder = oracles / "step_pix2pix_vanilla_L1"
     io, expected = load_file(folder / "io.safetensors"), json.loads((folder / "meta.json").read_text())["losses"]
     G, D = learning(folder / "init_net_G.pth"), learning(folder / "init_net_D.pth")
-    phases = pix2pix.phases_of(G, D, ImagePool(0, (6, 128, 128)), pix2pix.Recipe())
+    phases = pix2pix.phases_of(G, D, ImagePool(0, (6, 128, 128)), pix2pix.Pix2PixRecipe())
     for index, theirs in enumerate(expected):
         ours = step(phases, io[f"A{index}"], io[f"B{index}"])
         assert ours["G"] == pytest.approx(theirs["G_GAN"], rel=1e-5)
@@ -104,7 +105,9 @@ def test_three_steps_of_cyclegan(oracles: Any, together: bool) -> None:
     named = dict(G="G_A", F="G_B", D_Y="D_A", D_X="D_B")  # D_A judges what G_A makes, images of B
     networks: dict[str, Any] = {name: learning(folder / f"init_net_{theirs}.pth") for name, theirs in named.items()}
     pools: dict[str, Any] = {name: ImagePool(50, (3, 64, 64)) for name in ("pool_X", "pool_Y")}
-    recipe = cyclegan.Recipe() if together else cyclegan.Recipe(norm="batch")  # which sees x and y one after the other
+    recipe = (
+        cyclegan.CycleGANRecipe() if together else cyclegan.CycleGANRecipe(norm="batch")
+    )  # which sees x and y one after the other
     phases = cyclegan.phases_of(**networks, **pools, recipe=recipe)
     pairs = dict(G="G_A", F="G_B", cycle_x="cycle_A", cycle_y="cycle_B", identity_y="idt_A", identity_x="idt_B")
     for index, theirs in enumerate(expected):
@@ -128,7 +131,7 @@ def test_learning_rates_and_the_pool_of_the_official_code(oracles: Any) -> None:
     }
     assert cases.keys() == rates.keys()
     for name, (schedule, first, epochs, decay) in cases.items():
-        ours = [2e-4 * pix2pix.learning_rate(schedule, first + epoch, epochs, decay) for epoch in range(len(rates[name]))]
+        ours = [2e-4 * translation.learning_rate(schedule, first + epoch, epochs, decay) for epoch in range(len(rates[name]))]
         assert ours == pytest.approx(rates[name], rel=1e-12, abs=1e-18), name
     expected = recorded["image_pool"]
     rng, pool = random.Random(expected["python_random_seed"]), ImagePool(expected["pool_size"], (1, 1, 1))

@@ -47,7 +47,7 @@ def _same(a: object, b: object) -> None:
 
 def test_models(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    save_model(path, {"w": torch.ones(2)}, kind="features", config={"widths": [1, 2]}, licence="MIT")
+    save_model(path, {"w": torch.ones(2)}, kind="features", config={"widths": [1, 2]}, license="MIT")
     tensors, config = read_model(path, "features")
     assert torch.equal(tensors["w"], torch.ones(2)) and config == {"widths": [1, 2]}
     with pytest.raises(StyleLoomError, match="holds 'features', wanted a model of kind 'stylegan2'"):
@@ -55,9 +55,9 @@ def test_models(tmp_path: Path) -> None:
 
 
 def test_the_average_of_models(tmp_path: Path) -> None:
-    def model(name: str, weight: float, config: dict[str, str], licence: str = "MIT", size: int = 2) -> Path:
+    def model(name: str, weight: float, config: dict[str, str], license: str = "MIT", size: int = 2) -> Path:
         tensors = {"w": torch.full([size], weight).half(), "count": torch.tensor(int(weight))}
-        save_model(tmp_path / name, tensors, kind="loom", config=config, licence=licence)
+        save_model(tmp_path / name, tensors, kind="loom", config=config, license=license)
         return tmp_path / name
 
     first, second = model("1", 1.0, {"generator": "g", "note": "first"}), model("2", 4.0, {"generator": "g", "note": "second"})
@@ -68,7 +68,7 @@ def test_the_average_of_models(tmp_path: Path) -> None:
     assert torch.equal(tensors["w"], torch.full([2], 3.0).half())
     for other, told in (
         (model("3", 1.0, {"generator": "another"}), "differ in generator"),
-        (model("4", 1.0, {"generator": "g"}, licence="CC BY 4.0"), "differ in licence"),
+        (model("4", 1.0, {"generator": "g"}, license="CC BY 4.0"), "differ in license"),
         (model("5", 1.0, {"generator": "g"}, size=3), "differ in shapes"),
         (resolve("vgg19-lite"), "differ in kind"),
     ):
@@ -110,7 +110,7 @@ def test_damaged_files(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_model_is_no_run(tmp_path: Path) -> None:
-    save_model(tmp_path / "a.safetensors", {"w": torch.ones(2)}, kind="features", config={}, licence="MIT")
+    save_model(tmp_path / "a.safetensors", {"w": torch.ones(2)}, kind="features", config={}, license="MIT")
     with pytest.raises(StyleLoomError, match="no saved run"):
         read_state(tmp_path / "a.safetensors")
 
@@ -119,7 +119,7 @@ def test_the_same_contents_are_the_same_bytes(tmp_path: Path) -> None:
     tensors = {f"layer{index}.weight": torch.arange(index + 1.0) for index in (3, 1, 2)}
     files = [tmp_path / f"{index}.safetensors" for index in range(6)]
     for path in files:
-        save_model(path, tensors, kind="toy", config=dict(b=1, a=dict(z=[1, 2])), licence="unknown")
+        save_model(path, tensors, kind="toy", config=dict(b=1, a=dict(z=[1, 2])), license="unknown")
     assert len({path.read_bytes() for path in files}) == 1
     back, config = read_model(files[0], "toy")
     assert config == dict(b=1, a=dict(z=[1, 2])) and all(torch.equal(back[name], value) for name, value in tensors.items())

@@ -19,10 +19,10 @@ from styleloom.data.datasets import ImageFiles, SquareImages, batches, order, ra
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images of one grey each, one of them in a sub-folder, and a damaged one."""
+    """Three images of one gray each, one of them in a sub-folder, and a damaged one."""
     (tmp_path / "images" / "sub").mkdir(parents=True)
-    for name, grey in (("a.png", 0.2), ("c.jpg", 0.6), ("sub/d.png", 0.8)):
-        images.write(torch.full((1, 3, 20, 30), grey), tmp_path / "images" / name)
+    for name, gray in (("a.png", 0.2), ("c.jpg", 0.6), ("sub/d.png", 0.8)):
+        images.write(torch.full((1, 3, 20, 30), gray), tmp_path / "images" / name)
     (tmp_path / "images" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     (tmp_path / "images" / "notes.txt").write_text("no image")
     return tmp_path / "images"
@@ -31,9 +31,9 @@ def folder(tmp_path: Path) -> Path:
 def test_damaged_images_are_named_and_passed_over(folder: Path) -> None:
     dataset = ImageFiles(folder)
     assert len(dataset) == 4
-    greys = [round(dataset[index].mean().item(), 1) for index in range(4)]
-    assert greys[0::2][0] == 0.2 and greys[2:] == [0.6, 0.8]
-    assert greys[1] in (0.2, 0.6, 0.8) and round(dataset[1].mean().item(), 1) == greys[1]  # another, always the same
+    grays = [round(dataset[index].mean().item(), 1) for index in range(4)]
+    assert grays[0::2][0] == 0.2 and grays[2:] == [0.6, 0.8]
+    assert grays[1] in (0.2, 0.6, 0.8) and round(dataset[1].mean().item(), 1) == grays[1]  # another, always the same
     assert list(dataset.damaged) == [str(folder / "b.png")]
 
 
@@ -94,8 +94,8 @@ def test_recolored_keeps_the_layout() -> None:
     image = torch.rand(3, 12, 12)
     found = recolored(image, RandomState(3))
     assert found.shape == image.shape and found.min() >= 0 and found.max() <= 1 and not torch.equal(found, image)
-    grey = recolored(torch.full((3, 4, 4), 0.5), RandomState(3))
-    torch.testing.assert_close(grey, torch.full((3, 4, 4), 0.5), atol=1e-3, rtol=0)
+    gray = recolored(torch.full((3, 4, 4), 0.5), RandomState(3))
+    torch.testing.assert_close(gray, torch.full((3, 4, 4), 0.5), atol=1e-3, rtol=0)
 
 
 def a_set(folder: Path, names: dict[str, tuple[int, int]]) -> Path:
@@ -137,11 +137,11 @@ def test_mirror_images_are_half_of_them() -> None:
         def find(self, index: int, rng: RandomState) -> tuple[int, torch.Tensor]:
             return 0, torch.linspace(0, 1, 8).expand(3, 8, 8)
 
-    labelled = SquareImages.__new__(SquareImages)
-    labelled.images, labelled.resolution, labelled.classes = One(), 8, []  # type: ignore[assignment]
-    flipped = [bool(labelled.example(mirror=True)(0, RandomState([1, place]))[0][0, 0, 0] > 0) for place in range(400)]
+    labeled = SquareImages.__new__(SquareImages)
+    labeled.images, labeled.resolution, labeled.classes = One(), 8, []  # type: ignore[assignment]
+    flipped = [bool(labeled.example(mirror=True)(0, RandomState([1, place]))[0][0, 0, 0] > 0) for place in range(400)]
     assert 150 < sum(flipped) < 250
-    assert not any(bool(labelled.example(mirror=False)(0, RandomState(place))[0][0, 0, 0] > 0) for place in range(20))
+    assert not any(bool(labeled.example(mirror=False)(0, RandomState(place))[0][0, 0, 0] > 0) for place in range(20))
 
 
 def test_squares() -> None:

@@ -104,11 +104,11 @@ def test_other_modes_are_expanded(tmp_path: Path, mode: str) -> None:
     assert np.abs(as_uint8(images.read(path)).astype(int) - wanted).max() <= 1
 
 
-def test_16_bit_grey_keeps_its_precision(tmp_path: Path) -> None:
-    grey = np.array([[0, 1, 257], [1000, 40000, 65535]], dtype=np.uint16)
-    read = images.read(saved(tmp_path / "a.png", Image.fromarray(grey)))
+def test_16_bit_gray_keeps_its_precision(tmp_path: Path) -> None:
+    gray = np.array([[0, 1, 257], [1000, 40000, 65535]], dtype=np.uint16)
+    read = images.read(saved(tmp_path / "a.png", Image.fromarray(gray)))
     assert read.shape == (1, 3, 2, 3)
-    assert np.allclose(read[0, 0] * 65535, grey, atol=0.01)
+    assert np.allclose(read[0, 0] * 65535, gray, atol=0.01)
 
 
 @pytest.mark.parametrize("keep", [10, 60, 400])
@@ -222,12 +222,12 @@ def test_depths_and_transparency(tmp_path: Path) -> None:
         Image.fromarray(wrong).save(tmp_path / "wrong.tif")
         with pytest.raises(StyleLoomError, match="values"):
             images.read(tmp_path / "wrong.tif")
-    grey = (ramp * 65535).astype(np.uint16)
-    Image.fromarray(grey).save(tmp_path / "grey16.png")
-    torch.testing.assert_close(images.read(tmp_path / "grey16.png")[0, 0].numpy(), grey / np.float32(65535), atol=1e-6, rtol=0)
-    Image.fromarray(grey).save(tmp_path / "hidden16.png", transparency=int(grey[3, 5]))
+    gray = (ramp * 65535).astype(np.uint16)
+    Image.fromarray(gray).save(tmp_path / "gray16.png")
+    torch.testing.assert_close(images.read(tmp_path / "gray16.png")[0, 0].numpy(), gray / np.float32(65535), atol=1e-6, rtol=0)
+    Image.fromarray(gray).save(tmp_path / "hidden16.png", transparency=int(gray[3, 5]))
     found = images.read(tmp_path / "hidden16.png")[0, 0].numpy()
-    wanted = grey / np.float32(65535)
+    wanted = gray / np.float32(65535)
     wanted[3, 5] = 1
     np.testing.assert_allclose(found, wanted, atol=1e-6)
     bits = Image.fromarray((ramp > 0.5).astype(np.uint8) * 255).convert("1")

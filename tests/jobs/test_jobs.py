@@ -103,7 +103,7 @@ def test_a_second_run_does_what_is_missing(capsys: pytest.CaptureFixture[str]) -
     ids=lambda each: " ".join(each[:2]),
 )
 def test_a_single_output_is_made_once(command: list[str], change: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = stylegan2.Recipe(resolution=16, channel_base=64, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=64, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     stylegan2.save(stylegan2.networks(recipe)[0], Path("G.safetensors"))
     out = next(Path(each) for each in command if each.startswith("a."))
     assert run(*command, "--json") == 0

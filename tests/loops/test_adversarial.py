@@ -31,13 +31,13 @@ def test_memory_gathers_means_and_forgets_them() -> None:
 
 
 def test_which_parameters_learn() -> None:
-    _, discriminator = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
+    _, discriminator = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=16, channel_base=64, channel_max=8))
     assert resolutions_of(discriminator) == [16, 8, 4]
     some = trained(discriminator, 1)
     assert {name for name, each in discriminator.named_parameters() if not any(each is other for other in some)} == {
         name for name, _ in discriminator.named_parameters() if name.startswith("b16.")
     }
-    generator, _ = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=64, channel_max=8))
+    generator, _ = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=16, channel_base=64, channel_max=8))
     only(some, generator, discriminator)
     assert not any(each.requires_grad for each in generator.parameters())
     assert all(each.requires_grad == (not name.startswith("b16.")) for name, each in discriminator.named_parameters())
@@ -45,7 +45,7 @@ def test_which_parameters_learn() -> None:
 
 def test_a_sheet_has_samples_and_a_sweep_of_truncation() -> None:
     torch.manual_seed(0)
-    generator, _ = progan.networks(progan.Recipe(resolution=8, channel_base=64, channel_max=8, z_dim=8), 3)
+    generator, _ = progan.networks(progan.ProGANRecipe(resolution=8, channel_base=64, channel_max=8, z_dim=8), 3)
     found = sheet(generator)
     assert found.shape[2:] == (7 * 8 + 6 * 4, 8 * 8 + 7 * 4)
     torch.testing.assert_close(found[:, :, :8, :8], generator.generate([0], 0))

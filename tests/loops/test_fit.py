@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
-from styleloom.loops.fit import STATE, Hardware, Phase, Task, Tick, Training, _share_buffers, fit, warmed
+from styleloom.loops.fit import STATE, Hardware, Phase, Task, Training, TrainingStep, _share_buffers, fit, warmed
 from styleloom.loops.run_log import LOG
 
 TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=5, seed=3)
@@ -31,7 +31,7 @@ def toy(
     lr: float = 0.05,
     scale: float = 1.0,
     count: int = 7,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """A small regression with dropout, Adam and an average."""
     fabric = Hardware("cpu", processes=processes).launch()
     torch.manual_seed(training.seed)

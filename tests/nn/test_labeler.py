@@ -7,13 +7,13 @@ import torch
 
 import styleloom
 from styleloom.core.errors import StyleLoomError
-from styleloom.nn import labeler as labeller
-from styleloom.nn.labeler import Labeller
+from styleloom.nn import labeler as labeler
+from styleloom.nn.labeler import Labeler
 
 
-def small() -> Labeller:
+def small() -> Labeler:
     torch.manual_seed(0)
-    return Labeller(16, ["brightness"], {"side": ["left", "right"]}, widths=(8, 16))
+    return Labeler(16, ["brightness"], {"side": ["left", "right"]}, widths=(8, 16))
 
 
 def test_numbers_and_choices_are_learned() -> None:
@@ -39,9 +39,9 @@ def test_numbers_and_choices_are_learned() -> None:
 
 def test_files(tmp_path: Path) -> None:
     network = small()
-    labeller.save(network, tmp_path / "model.safetensors")
+    labeler.save(network, tmp_path / "model.safetensors")
     found = styleloom.load(tmp_path / "model.safetensors")
-    assert isinstance(found, Labeller) and found.choices == {"side": ("left", "right")}
+    assert isinstance(found, Labeler) and found.choices == {"side": ("left", "right")}
     image = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(found(image)[0], network(image)[0], atol=1e-3, rtol=0)
 

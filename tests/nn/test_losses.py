@@ -51,7 +51,7 @@ def test_wasserstein_agrees_with_scipy_and_vanishes_on_itself() -> None:
     cov_a, cov_b = a.covariance[0].numpy(), b.covariance[0].numpy()
     cross = scipy.linalg.sqrtm(scipy.linalg.sqrtm(cov_b) @ cov_a @ scipy.linalg.sqrtm(cov_b)).real
     wanted = float((a.mean - b.mean).square().sum()) + np.trace(cov_a + cov_b - 2 * cross)
-    assert losses.wasserstein_loss(a, b, normalise=False).item() == pytest.approx(wanted, rel=2e-3)
+    assert losses.wasserstein_loss(a, b, normalize=False).item() == pytest.approx(wanted, rel=2e-3)
     energy = b.second.diagonal(dim1=1, dim2=2).sum().item()
     assert losses.wasserstein_loss(a, b).item() == pytest.approx(wanted / energy, rel=2e-3)
     assert losses.wasserstein_loss(b, b).item() == pytest.approx(0, abs=1e-9)
@@ -61,11 +61,11 @@ def test_wasserstein_of_one_dimension() -> None:
     """For numbers it is (m1 - m2)^2 + (s1 - s2)^2."""
     a, b = random(1, 1, 8, 8), 3 * random(1, 1, 8, 8, seed=1)
     wanted = (a.mean() - b.mean()) ** 2 + (a.std(correction=0) - b.std(correction=0)) ** 2
-    found = losses.wasserstein_loss(losses.moments(a), losses.moments(b), normalise=False)
+    found = losses.wasserstein_loss(losses.moments(a), losses.moments(b), normalize=False)
     assert found.item() == pytest.approx(wanted.item(), rel=1e-3)
 
 
-def test_normalised_losses_do_not_know_the_scale_of_a_network() -> None:
+def test_normalized_losses_do_not_know_the_scale_of_a_network() -> None:
     a, b = random(1, 3, 6, 6), random(1, 3, 6, 6, seed=1)
     for loss in (losses.gram_loss, losses.wasserstein_loss):
         one = loss(losses.moments(a), losses.moments(b))
@@ -74,7 +74,7 @@ def test_normalised_losses_do_not_know_the_scale_of_a_network() -> None:
     assert losses.content_loss(a, b).item() == pytest.approx(losses.content_loss(10 * a, 10 * b).item(), rel=1e-6)
 
 
-def test_total_variation_counts_pairs_of_neighbours() -> None:
+def test_total_variation_counts_pairs_of_neighbors() -> None:
     image = random(1, 2, 5, 6)
     array = np.pad(image.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     total = 0.0
@@ -90,21 +90,21 @@ def test_total_variation_counts_pairs_of_neighbours() -> None:
 TARGET = losses.moments(random(1, 3, 5, 5, seed=7))
 
 
-@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(
     "loss",
     [
-        lambda f, normalise: losses.content_loss(f, random(1, 3, 5, 5, seed=3), normalise=normalise),
-        lambda f, normalise: losses.gram_loss(losses.moments(f), TARGET, normalise=normalise),
-        lambda f, normalise: losses.gram_loss(losses.moments(f, random(1, 1, 5, 5, seed=5)), TARGET, normalise=normalise),
-        lambda f, normalise: losses.wasserstein_loss(losses.moments(f), TARGET, normalise=normalise),
-        lambda f, normalise: losses.total_variation(f),
+        lambda f, normalize: losses.content_loss(f, random(1, 3, 5, 5, seed=3), normalize=normalize),
+        lambda f, normalize: losses.gram_loss(losses.moments(f), TARGET, normalize=normalize),
+        lambda f, normalize: losses.gram_loss(losses.moments(f, random(1, 1, 5, 5, seed=5)), TARGET, normalize=normalize),
+        lambda f, normalize: losses.wasserstein_loss(losses.moments(f), TARGET, normalize=normalize),
+        lambda f, normalize: losses.total_variation(f),
     ],
     ids=["content", "gram", "gram of a region", "wasserstein", "total variation"],
 )
-def test_gradients(loss, normalise: bool) -> None:  # type: ignore[no-untyped-def]
+def test_gradients(loss, normalize: bool) -> None:  # type: ignore[no-untyped-def]
     features = random(1, 3, 5, 5).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda f: loss(f, normalise), (features,))
+    assert torch.autograd.gradcheck(lambda f: loss(f, normalize), (features,))
 
 
 def test_wasserstein_gradient_is_finite_when_channels_are_dead() -> None:

@@ -65,10 +65,10 @@ def test_scale_is_that_of_its_percentile() -> None:
     np.testing.assert_allclose(found[0, :2, 2].numpy(), wanted @ -np.array([0.125 * 64, 0.125 * 32]), rtol=1e-4)
 
 
-def test_colors_at_the_median_are_mirrored_at_grey() -> None:
+def test_colors_at_the_median_are_mirrored_at_gray() -> None:
     image = smooth()
-    grey = image.mean(1, keepdim=True)
-    torch.testing.assert_close(augment(image, 1, "c", percentile=0.5), image - 2 * grey, atol=1e-5, rtol=0)
+    gray = image.mean(1, keepdim=True)
+    torch.testing.assert_close(augment(image, 1, "c", percentile=0.5), image - 2 * gray, atol=1e-5, rtol=0)
 
 
 def test_hue_keeps_brightness_and_saturation() -> None:

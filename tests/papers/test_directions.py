@@ -15,7 +15,7 @@ from styleloom.papers.directions import Direction
 @pytest.fixture(scope="module")
 def generator() -> stylegan2.Generator:
     torch.manual_seed(0)
-    recipe = stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     made = stylegan2.networks(recipe)[0]
     made.mapping.w_avg.copy_(made.estimate_w_avg(500))  # type: ignore[operator]
     return made
@@ -103,7 +103,7 @@ def test_sefa_is_the_eigenvectors_of_the_affines(paper: object) -> None:
             row = direction.vector[1].double()
             assert abs(float(row @ v[place]) / float(row.norm())) == pytest.approx(1, abs=1e-5)
     with pytest.raises(StyleLoomError, match="no styles"):
-        directions.sefa(progan.networks(progan.Recipe(resolution=8, channel_base=32, z_dim=8))[0], 2)
+        directions.sefa(progan.networks(progan.ProGANRecipe(resolution=8, channel_base=32, z_dim=8))[0], 2)
 
 
 def test_least_squares_changes_one_thing(generator: stylegan2.Generator) -> None:
@@ -144,7 +144,7 @@ def test_files(generator: stylegan2.Generator, tmp_path: Path) -> None:
     again = directions.load(tmp_path / "d.safetensors", generator)
     assert list(again) == ["pc0", "pc1"] and again["pc0"].method == "GANSpace"
     torch.testing.assert_close(again["pc1"].vector, made["pc1"].vector, atol=1e-3, rtol=1e-3)
-    other = stylegan2.networks(stylegan2.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
+    other = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8))[0]
     other.mapping.w_avg.fill_(1.0)  # type: ignore[operator]
     with pytest.raises(StyleLoomError, match="made for another generator"):
         directions.load(tmp_path / "d.safetensors", other)

@@ -21,7 +21,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.drawn import toonfaces
 from styleloom.loops.adversarial import begin_with, steps_of, transfer
-from styleloom.loops.fit import MODEL, STATE, Tick
+from styleloom.loops.fit import MODEL, STATE, TrainingStep
 from styleloom.loops.run_log import LOG
 from styleloom.nn.resample import fir, upsampled
 from styleloom.papers import progan, stylegan, stylegan2
@@ -32,9 +32,9 @@ STYLED: dict[str, Any] = dict(w_dim=16, mapping_layers=2)
 # Growing: fading and new levels at every few steps, with batches that shrink.
 GROWING: dict[str, Any] = dict(fade_kimg=0.03, stable_kimg=0.02)
 RECIPES: dict[str, Any] = {
-    "progan": progan.Recipe(**TINY, batch=(8, 4), **GROWING),
-    "stylegan": stylegan.Recipe(**TINY, **STYLED, batch=(8, 8, 4), lr=(0.001, 0.001, 0.002), **GROWING),
-    "stylegan2": stylegan2.Recipe(**TINY, **STYLED, batch=8, augment=True, ada_interval=2, ada_kimg=0.05, mirror=True),
+    "progan": progan.ProGANRecipe(**TINY, batch=(8, 4), **GROWING),
+    "stylegan": stylegan.StyleGANRecipe(**TINY, **STYLED, batch=(8, 8, 4), lr=(0.001, 0.001, 0.002), **GROWING),
+    "stylegan2": stylegan2.StyleGAN2Recipe(**TINY, **STYLED, batch=8, augment=True, ada_interval=2, ada_kimg=0.05, mirror=True),
 }
 
 
@@ -48,7 +48,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def run(name: str, faces: str, out: Path, kimg: float, **options: Any) -> list[Tick]:
+def run(name: str, faces: str, out: Path, kimg: float, **options: Any) -> list[TrainingStep]:
     changes = {key: options.pop(key) for key in list(options) if key in RECIPES[name].__dataclass_fields__}
     return list(MODULES[name].train(faces, replace(RECIPES[name], kimg=kimg, **changes), out=out, **options))
 
@@ -184,7 +184,7 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
 
 
 def test_levels_follow_the_papers_schedule() -> None:
-    recipe = progan.Recipe(resolution=64)
+    recipe = progan.ProGANRecipe(resolution=64)
     growth = progan.Growth(recipe, 4)
     step = 0
     seen: dict[int, list[int]] = {}
@@ -223,7 +223,7 @@ def test_length_of_a_run_is_told_in_images(faces: str) -> None:
         batch, sample_indices = 8, None
 
     assert steps_of(Fixed(), 0.1) == 13  # type: ignore[arg-type]
-    growth = progan.Growth(progan.Recipe(resolution=64), 4)
+    growth = progan.Growth(progan.ProGANRecipe(resolution=64), 4)
 
     class Growing:
         batch, sample_indices = 4, growth.sample_indices
@@ -242,7 +242,7 @@ def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
         with pytest.raises(StyleLoomError, match="a batch of 4 in 2 parts leaves 2 images to groups of 4"):
             run(name, faces, tmp_path, 0.01, accumulate=2, batch=batch)
     run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), mbstd_group_size=0)
-    with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.Recipe"):
+    with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.ProGANRecipe"):
         next(progan.train(faces, "64-small", out=tmp_path))  # type: ignore[arg-type]
     (tmp_path / "set").mkdir()
     images.write(torch.rand(1, 3, 16, 16), tmp_path / "set" / "one.png")

@@ -32,7 +32,7 @@ def style() -> Tensor:
 
 
 @pytest.mark.parametrize("config", [CONFIG, LBFGS], ids=["adam", "lbfgs"])
-def test_the_loss_falls_at_every_scale(tiny: Features, image: Tensor, style: Tensor, config: gatys.Config) -> None:
+def test_the_loss_falls_at_every_scale(tiny: Features, image: Tensor, style: Tensor, config: gatys.GatysConfig) -> None:
     config = replace(config, first_steps=25, steps=25)
     totals: dict[tuple[int, int], list[float]] = {}
     for step in gatys.steps(image, style, config, features=tiny):
@@ -48,7 +48,7 @@ def test_the_loss_falls_at_every_scale(tiny: Features, image: Tensor, style: Ten
 @pytest.mark.parametrize("stop", [1, 6, 7, 10, 13, 14])
 @pytest.mark.parametrize("config", [CONFIG, LBFGS], ids=["adam", "lbfgs"])
 def test_resumed_is_uninterrupted(
-    tmp_path: Path, tiny: Features, image: Tensor, style: Tensor, config: gatys.Config, stop: int
+    tmp_path: Path, tiny: Features, image: Tensor, style: Tensor, config: gatys.GatysConfig, stop: int
 ) -> None:
     whole = gatys.stylize(image, style, config, features=tiny)
     state = tmp_path / "run.state"
@@ -223,7 +223,7 @@ def test_a_content_mask_keeps_what_it_shows(tiny: Features, image: Tensor) -> No
     layers: dict[str, Any] = dict(
         content_layers=("relu1_2",), style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1.0, 1.0)
     )
-    config = gatys.Config(size=32, first_size=32, first_steps=40, content_weight=0.02, margin=0, **layers)
+    config = gatys.GatysConfig(size=32, first_size=32, first_steps=40, content_weight=0.02, margin=0, **layers)
     mask = torch.zeros(1, 1, 24, 32)
     mask[..., :16] = 1
     errors = {}

@@ -104,11 +104,11 @@ def test_growing_fades_from_the_image_before_to_the_new_one() -> None:
 
 
 def test_the_schedule_of_growing() -> None:
-    recipe = progan.Recipe(resolution=16, stable_kimg=600, fade_kimg=600)
+    recipe = progan.ProGANRecipe(resolution=16, stable_kimg=600, fade_kimg=600)
     found = [progan.Growth(recipe, 4).lod_after(kimg) for kimg in (0, 599, 900, 1200, 1800, 2100, 2400, 9999)]
     assert found == pytest.approx([2, 2, 1.5, 1, 1, 0.5, 0, 0])
-    assert progan.Growth(stylegan.Recipe(resolution=16), 8).lod_after(900) == pytest.approx(0.5)  # from 8 px
-    assert progan.Growth(stylegan.Recipe(resolution=16, growing=False), 8).lod_after(0) == 0
+    assert progan.Growth(stylegan.StyleGANRecipe(resolution=16), 8).lod_after(900) == pytest.approx(0.5)  # from 8 px
+    assert progan.Growth(stylegan.StyleGANRecipe(resolution=16, growing=False), 8).lod_after(0) == 0
 
 
 def test_doubling_and_halving_with_a_convolution_are_what_they_say() -> None:
@@ -251,16 +251,16 @@ def test_widths() -> None:
 
 
 def test_presets_are_the_papers() -> None:
-    assert stylegan2.PRESETS["paper256"].channel_base == 16384
-    assert stylegan2.PRESETS["paper256"].mbstd_group_size == 8
-    assert replace(stylegan2.PRESETS["256"], batch=32).gamma == pytest.approx(0.0002 * 256**2 / 32)
+    assert stylegan2.RECIPES["paper256"].channel_base == 16384
+    assert stylegan2.RECIPES["paper256"].mbstd_group_size == 8
+    assert replace(stylegan2.RECIPES["256"], batch=32).gamma == pytest.approx(0.0002 * 256**2 / 32)
     modules: tuple[Any, ...] = (progan, stylegan, stylegan2)
     # Millions of numbers, as the papers have them for 1024 px.
     for module, in_generator, in_judge in zip(modules, (23.1, 26.2, 30.37), (23.1, 23.1, 29.01), strict=True):
         networks = module.networks(module.PRESETS["1024"])
         for network, wanted in zip(networks, (in_generator, in_judge), strict=True):
             assert sum(p.numel() for p in network.parameters()) == pytest.approx(wanted * 1e6, rel=0.01)
-    assert math.isclose(stylegan.PRESETS["128"].style_mixing_prob, 0.9)
+    assert math.isclose(stylegan.RECIPES["128"].style_mixing_prob, 0.9)
 
 
 def test_what_does_not_fit_is_said() -> None:
@@ -273,7 +273,7 @@ def test_what_does_not_fit_is_said() -> None:
         (lambda: discriminator(torch.zeros(6, 3, 16, 16)), "6 images cannot be shared by groups of 4"),
         (lambda: generator.generate([1.5]), "seed 1.5 is none"),
         (lambda: list(generator.render(ws, noise_mode="random", seeds=[1, 2])), "2 seeds of noise for 1 images"),
-        (lambda: stylegan2.networks(stylegan2.Recipe(resolution=128, channel_base=64)), "each must be at least 1"),
+        (lambda: stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=128, channel_base=64)), "each must be at least 1"),
     ):
         with pytest.raises(StyleLoomError, match=message):
             call()

@@ -15,7 +15,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.loops.eigenbasis import Eigenbasis, eigenbasis
 from styleloom.nn.vgg import Features
 from styleloom.papers import image2stylegan, stylegan2
-from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Objective, steps
+from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, InversionConfig, Objective, steps
 from styleloom.papers.image2stylegan.objective import noise_regularizer
 
 SIDE = 16
@@ -33,7 +33,7 @@ def basis(generator: stylegan2.Generator) -> Eigenbasis:
     return last_one.basis
 
 
-def last(*arguments: Any, **options: Any) -> image2stylegan.Step:
+def last(*arguments: Any, **options: Any) -> image2stylegan.InversionStep:
     *_, found = steps(*arguments, **options)
     return found
 
@@ -46,7 +46,7 @@ def test_terms_are_their_formulas(generator: stylegan2.Generator, features: Feat
     def encoder(image: Tensor) -> Tensor:
         return image.mean((2, 3)).sum(1)[:, None, None].expand_as(ws)
 
-    image, terms = Objective(generator, targets, features, Config(**weights), encoder=encoder)(ws)  # type: ignore[arg-type]
+    image, terms = Objective(generator, targets, features, InversionConfig(**weights), encoder=encoder)(ws)  # type: ignore[arg-type]
     raw = (generator.synthesis(ws, noise_mode="const") + 1) / 2
     torch.testing.assert_close(image, raw)
     for row in range(3):
@@ -68,7 +68,7 @@ def test_a_mask_leaves_only_what_it_shows(generator: stylegan2.Generator, featur
     mask = torch.zeros(1, 1, SIDE, SIDE)
     mask[..., :8] = 1
     ws = generator.map([7, 8, 9])
-    config = Config(perceptual_weight=0)
+    config = InversionConfig(perceptual_weight=0)
     found = Objective(generator, targets, features, config, masks=mask)(ws)[1]["pixel"]
     image = (generator.synthesis(ws, noise_mode="const") + 1) / 2
     torch.testing.assert_close(found, (image - targets)[..., :8].square().mean((1, 2, 3)))
@@ -85,7 +85,7 @@ def test_features_do_not_see_what_a_mask_hides(generator: stylegan2.Generator, f
     masks = torch.zeros(2, 1, SIDE, SIDE)
     masks[0, :, :, :8], masks[1, :, 8:] = 1, 0.5
     hidden = torch.where(masks > 0, image, torch.rand(2, 3, SIDE, SIDE))
-    config = Config(feature_distance_weight=1.0)
+    config = InversionConfig(feature_distance_weight=1.0)
     terms = Objective(generator, hidden, features, config, masks=masks)(ws)[1]
     assert set(terms) == {"pixel", "perceptual", "feature_distance"} and all(float(term.max()) < 1e-9 for term in terms.values())
     shown = hidden.clone()
@@ -128,7 +128,7 @@ def test_tuned_settings_are_those_that_were_found(name: str, models: tuple[str, 
 
 
 def test_images_of_a_batch_do_not_meet(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
-    config = Config(num_steps=10)
+    config = InversionConfig(num_steps=10)
     together = last(generator, targets, config, features=features)
     for row in range(3):
         alone = last(generator, targets[row : row + 1], config, features=features)
@@ -141,7 +141,7 @@ def test_an_image_that_rests_leaves_and_the_others_do_not_notice(
 ) -> None:
     first = generator.map([3, 8, 9]).clone()  # the first is there already
     targets = torch.cat([(generator.synthesis(first[:1], noise_mode="const") + 1) / 2, targets[1:]])
-    config = Config(num_steps=40, patience=3, tolerance=0.02, lr=0.02)
+    config = InversionConfig(num_steps=40, patience=3, tolerance=0.02, lr=0.02)
     found = list(steps(generator, targets, config, features=features, init=first))
     assert found[0].active == (0, 1, 2) and 0 not in found[8].active and 1 in found[8].active
     torch.testing.assert_close(found[-1].ws[0], first[0])  # the best it had
@@ -153,16 +153,18 @@ def test_latents_to_start_from_may_be_of_another_precision_and_have_a_history(
     generator: stylegan2.Generator, features: Features, targets: Tensor
 ) -> None:
     first = generator.map([7, 8, 9])
-    plain = last(generator, targets, Config(num_steps=2), features=features, init=first)
-    found = last(generator, targets, Config(num_steps=2), features=features, init=first.double().requires_grad_(True) * 1)
+    plain = last(generator, targets, InversionConfig(num_steps=2), features=features, init=first)
+    found = last(
+        generator, targets, InversionConfig(num_steps=2), features=features, init=first.double().requires_grad_(True) * 1
+    )
     assert torch.equal(found.ws, plain.ws)
 
 
 def test_losses_of_the_end_are_told(generator: stylegan2.Generator, features: Features, targets: Tensor) -> None:
-    found = list(steps(generator, targets, Config(num_steps=4, lr=0.05), features=features))
+    found = list(steps(generator, targets, InversionConfig(num_steps=4, lr=0.05), features=features))
     assert [step.index for step in found] == [1, 2, 3, 4, 4]
     assert found[-1].losses["total"] == pytest.approx(float(found[-1].each.sum()))
-    terms = Objective(generator, targets, features, Config())(found[-1].ws)[1]
+    terms = Objective(generator, targets, features, InversionConfig())(found[-1].ws)[1]
     torch.testing.assert_close(sum(terms.values()), found[-1].each)
     torch.testing.assert_close(found[-1].image, ((generator.synthesis(found[-1].ws, noise_mode="const") + 1) / 2).clamp(0, 1))
 
@@ -173,7 +175,7 @@ def test_resume_is_exact(
 ) -> None:
     """Also of a batch that an image has left."""
     targets = targets[:1] if optimizer == "lbfgs" else targets
-    config = Config(optimizer=optimizer, num_steps=12, patience=2, tolerance=0.2)
+    config = InversionConfig(optimizer=optimizer, num_steps=12, patience=2, tolerance=0.2)
     whole = last(generator, targets, config, features=features)
     for step in steps(generator, targets, config, features=features, state=tmp_path / "run", state_every=5):
         if step.index == 7:  # two steps after the checkpoint
@@ -183,7 +185,7 @@ def test_resume_is_exact(
     assert torch.equal(found.ws, whole.ws) and torch.equal(found.each, whole.each) and found.active == whole.active
     other = deepcopy(features)
     next(other.parameters()).mul_(2)
-    for changed, network in ((Config(num_steps=9), features), (config, other)):
+    for changed, network in ((InversionConfig(num_steps=9), features), (config, other)):
         with pytest.raises(StyleLoomError, match="run with other images or settings"):
             next(steps(generator, targets, changed, features=network, state=tmp_path / "run"))
 
@@ -195,18 +197,18 @@ def test_noise_follows_w_and_brings_the_image_nearer(
     for name, strength in generator.named_parameters():
         if name.endswith("noise_strength"):
             strength.data.fill_(0.3)
-    config = Config(num_steps=6, noise_steps=8)
+    config = InversionConfig(num_steps=6, noise_steps=8)
     found = list(steps(generator, targets, config, features=features))
     without, end = found[6], found[-1]
     assert torch.equal(without.ws, end.ws) and not without.noise and len(end.noise) == generator.num_ws - 1
     assert bool((end.each < 0.9 * without.each).all()) and end.index == end.total == 14
     terms = Objective(generator, targets, features, config)(end.ws, end.noise)[1]
     torch.testing.assert_close(sum(terms.values()), end.each)
-    held = last(generator, targets, Config(num_steps=6, noise_steps=8, noise_weight=1.0), features=features)
+    held = last(generator, targets, InversionConfig(num_steps=6, noise_steps=8, noise_weight=1.0), features=features)
     assert sum(noise_regularizer(held.noise)) < sum(noise_regularizer(end.noise))
     terms = Objective(generator, targets, features, config)(held.ws, held.noise)[1]
     torch.testing.assert_close(sum(terms.values()), held.each)  # what is told is how near the images are
-    resting = last(generator, targets, Config(num_steps=40, noise_steps=2, patience=1, tolerance=1.0), features=features)
+    resting = last(generator, targets, InversionConfig(num_steps=40, noise_steps=2, patience=1, tolerance=1.0), features=features)
     assert len(resting.history) == 41 + 3 and torch.equal(resting.history[3], resting.history[40])
     drawn = (generator.synthesis(end.ws, noise=list(end.noise)) + 1) / 2
     torch.testing.assert_close(end.image, drawn.clamp(0, 1))
@@ -222,7 +224,7 @@ def test_noise_follows_w_and_brings_the_image_nearer(
         next(steps(silent, targets, config, features=features))
 
 
-def test_the_regulariser_of_noise_is_its_formula() -> None:
+def test_the_regularizer_of_noise_is_its_formula() -> None:
     """Karras et al. 2020 (StyleGAN2), Appendix D, with plain sums."""
     torch.manual_seed(0)
     maps = [torch.randn(2, 1, 32, 32), torch.randn(2, 1, 8, 8)]
@@ -265,7 +267,7 @@ def test_mistakes(
     change: dict[str, Any], message: str, generator: stylegan2.Generator, features: Features, targets: Tensor
 ) -> None:
     with pytest.raises(StyleLoomError, match=message):
-        next(steps(generator, targets, Config(**change), features=features))
+        next(steps(generator, targets, InversionConfig(**change), features=features))
     with pytest.raises(StyleLoomError, match=r"init has shape \[1, 8\]; wanted \[3, 6, 8\] in the space w_plus"):
         next(steps(generator, targets, features=features, init=torch.zeros(1, 8)))
 
@@ -290,4 +292,12 @@ def test_an_empty_mask_and_an_image_that_is_none(generator: stylegan2.Generator,
             next(steps(maker, images, features=features))
     for num_steps in (0, 1):
         with pytest.raises(StyleLoomError, match="not finite at the first step"):
-            next(steps(generator, targets, Config(num_steps=num_steps), features=features, init=torch.full((3, 6, 8), torch.nan)))
+            next(
+                steps(
+                    generator,
+                    targets,
+                    InversionConfig(num_steps=num_steps),
+                    features=features,
+                    init=torch.full((3, 6, 8), torch.nan),
+                )
+            )

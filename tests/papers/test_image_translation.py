@@ -16,6 +16,7 @@ import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.pairs import Domains, open_domains, toons
+from styleloom.loops import translation
 from styleloom.loops.fit import MODEL, STATE, Hardware
 from styleloom.nn.translation import PatchGAN, ResNetGenerator, UNet, inference_mode_of
 from styleloom.papers import cyclegan, pix2pix, pix2pixhd
@@ -26,9 +27,9 @@ SMALL: dict[str, Any] = dict(
     size=16, load_size=18, width=4, discriminator_width=4, discriminator_layers=1, save_every=3, log_every=1
 )
 RECIPES: dict[str, Any] = {
-    "pix2pix": (pix2pix, pix2pix.Recipe(**SMALL, depth=3, num_steps=6, pool_size=2)),
-    "cyclegan": (cyclegan, cyclegan.Recipe(**SMALL, blocks=1, num_steps=6, pool_size=2)),
-    "pix2pixhd": (pix2pixhd, pix2pixhd.Recipe(**SMALL, blocks=1, downsamplings=2, num_steps=6, perceptual_weight=0)),
+    "pix2pix": (pix2pix, pix2pix.Pix2PixRecipe(**SMALL, depth=3, num_steps=6, pool_size=2)),
+    "cyclegan": (cyclegan, cyclegan.CycleGANRecipe(**SMALL, blocks=1, num_steps=6, pool_size=2)),
+    "pix2pixhd": (pix2pixhd, pix2pixhd.Pix2PixHDRecipe(**SMALL, blocks=1, downsamplings=2, num_steps=6, perceptual_weight=0)),
 }
 
 
@@ -62,7 +63,7 @@ def test_resume_ends_where_an_uninterrupted_run_does(method: str, tmp_path: Path
 def test_a_model_file_is_the_network(method: str, tmp_path: Path) -> None:
     module, recipe = RECIPES[method]
     for _ in module.train(
-        faces(method != "cyclegan"), replace(recipe, num_steps=1), out=tmp_path / "run", hardware=CPU, licence="x"
+        faces(method != "cyclegan"), replace(recipe, num_steps=1), out=tmp_path / "run", hardware=CPU, license="x"
     ):
         pass
     model = sl.load(tmp_path / "run" / MODEL, sl.Translator)
@@ -89,7 +90,7 @@ def test_pix2pix_learns_pairs(tmp_path: Path) -> None:
         image = torch.nn.functional.interpolate(torch.rand(1, 3, 4, 4), (16, 16), mode="bilinear")
         images.write(torch.cat([image, image.flip(1)], 3), tmp_path / "pairs" / f"{index}.png") if index else None
         (tmp_path / "pairs").mkdir(exist_ok=True)
-    recipe = pix2pix.Recipe(
+    recipe = pix2pix.Pix2PixRecipe(
         **(SMALL | dict(load_size=16, save_every=500)),
         network="resnet",
         blocks=1,
@@ -108,7 +109,7 @@ def test_two_processes_are_one_with_instance_norm(tmp_path: Path) -> None:
         "import sys\n"
         "from styleloom.data.pairs import toons\n"
         "from styleloom.loops.fit import Hardware\n"
-        "from styleloom.papers.cyclegan import Recipe, train\n"
+        "from styleloom.papers.cyclegan import CycleGANRecipe, train\n"
         "if __name__ == '__main__':\n"
         "    data = toons('toonfaces:smile=-0.8:0.8', aligned=False, count=6)\n"
         f"    recipe = {replace(RECIPES['cyclegan'][1], batch=2, num_steps=2, pool_size=0)!r}\n"
@@ -231,17 +232,20 @@ def test_an_enhancer_goes_around_a_trained_global_generator(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: pix2pix.Recipe(size=100), "size is 100; this network takes a multiple of 256"),
-        (lambda: pix2pix.Recipe(size=16, depth=3), "size is 16; a discriminator of 3 layers needs 24 or more"),
-        (lambda: pix2pix.Recipe(gan_weight=0, l1_weight=0), "nothing would be learned"),
-        (lambda: cyclegan.Recipe(gan_weight=0, cycle_weight_x=0, cycle_weight_y=0), "nothing would be learned"),
-        (lambda: pix2pix.Recipe(blocks=6), "blocks is 6; a unet has none"),
-        (lambda: cyclegan.Recipe(depth=7), "depth is 7; that is of network unet"),
-        (lambda: pix2pixhd.Recipe(local_blocks=4), "local_blocks is 4; that is of the enhancer"),
-        (lambda: pix2pixhd.Recipe(encoder_width=8), "encoder_width is 8; that is of the codes' encoder"),
-        (lambda: pix2pixhd.networks_of(pix2pixhd.Recipe(codes=3), 3, 3, False), "codes are of instances"),
-        (lambda: pix2pix.domains_of(faces(False), pix2pix.Recipe(), True), "these images are unaligned; wanted pairs"),
-        (lambda: pix2pix.domains_of(faces(True), cyclegan.Recipe(), False), "these images are aligned; wanted two sets"),
+        (lambda: pix2pix.Pix2PixRecipe(size=100), "size is 100; this network takes a multiple of 256"),
+        (lambda: pix2pix.Pix2PixRecipe(size=16, depth=3), "size is 16; a discriminator of 3 layers needs 24 or more"),
+        (lambda: pix2pix.Pix2PixRecipe(gan_weight=0, l1_weight=0), "nothing would be learned"),
+        (lambda: cyclegan.CycleGANRecipe(gan_weight=0, cycle_weight_x=0, cycle_weight_y=0), "nothing would be learned"),
+        (lambda: pix2pix.Pix2PixRecipe(blocks=6), "blocks is 6; a unet has none"),
+        (lambda: cyclegan.CycleGANRecipe(depth=7), "depth is 7; that is of network unet"),
+        (lambda: pix2pixhd.Pix2PixHDRecipe(local_blocks=4), "local_blocks is 4; that is of the enhancer"),
+        (lambda: pix2pixhd.Pix2PixHDRecipe(encoder_width=8), "encoder_width is 8; that is of the codes' encoder"),
+        (lambda: pix2pixhd.networks_of(pix2pixhd.Pix2PixHDRecipe(codes=3), 3, 3, False), "codes are of instances"),
+        (lambda: translation.domains_of(faces(False), pix2pix.Pix2PixRecipe(), True), "these images are unaligned; wanted pairs"),
+        (
+            lambda: translation.domains_of(faces(True), cyclegan.CycleGANRecipe(), False),
+            "these images are aligned; wanted two sets",
+        ),
         (lambda: open_domains("x", aligned=True, derive="blur"), "unknown derive 'blur'"),
         (lambda: open_domains("x", "y", aligned=True, derive="edges"), "it takes no second folder"),
         (lambda: open_domains("x", aligned=True, layout="photos"), "say how with derive"),

@@ -14,13 +14,15 @@ from styleloom.data import images
 from styleloom.loops.fit import MODEL, STATE
 from styleloom.papers import indomain, stylegan2
 
-RECIPE = indomain.Recipe(num_steps=6, batch=4, channel_base=128, channel_max=16, log_every=1, sample_every=100, save_every=3)
+RECIPE = indomain.EncoderRecipe(
+    num_steps=6, batch=4, channel_base=128, channel_max=16, log_every=1, sample_every=100, save_every=3
+)
 
 
 @pytest.fixture(scope="module")
 def networks() -> tuple[stylegan2.Generator, stylegan2.Discriminator]:
     torch.manual_seed(0)
-    recipe = stylegan2.Recipe(resolution=16, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     generator, discriminator = stylegan2.networks(recipe)
     generator.w_avg.copy_(generator.estimate_w_avg(1000))
     return generator.eval(), discriminator
@@ -64,12 +66,12 @@ def test_a_batch_in_two_parts_takes_the_same_step(photos: str, networks: Any, tm
         torch.testing.assert_close(parts[name], value, rtol=0, atol=2e-5, msg=name)
 
 
-def test_a_grey_generator_has_an_encoder_too(photos: str, tmp_path: Path) -> None:
+def test_a_gray_generator_has_an_encoder_too(photos: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    grey = stylegan2.Generator(8, 0, 8, 16, 1, synthesis_kwargs=dict(channel_base=128, channel_max=16)).eval()
+    gray = stylegan2.Generator(8, 0, 8, 16, 1, synthesis_kwargs=dict(channel_base=128, channel_max=16)).eval()
     for iterations in (1, 2):
-        run(photos, (grey, None), tmp_path / str(iterations), num_steps=1, iterations=iterations)
-        assert indomain.load(tmp_path / str(iterations) / MODEL).encode(grey, torch.rand(2, 3, 16, 16)).isfinite().all()
+        run(photos, (gray, None), tmp_path / str(iterations), num_steps=1, iterations=iterations)
+        assert indomain.load(tmp_path / str(iterations) / MODEL).encode(gray, torch.rand(2, 3, 16, 16)).isfinite().all()
 
 
 def test_the_last_look_follows_the_image(networks: Any) -> None:

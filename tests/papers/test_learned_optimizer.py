@@ -14,9 +14,18 @@ from styleloom.loops.fit import Hardware
 from styleloom.nn.generators import generator_id
 from styleloom.nn.vgg import Features
 from styleloom.papers import learned_optimizer, stylegan2
-from styleloom.papers.image2stylegan import Config, Step, steps
+from styleloom.papers.image2stylegan import InversionConfig, InversionStep, steps
 from styleloom.papers.image2stylegan.objective import Observation
-from styleloom.papers.learned_optimizer import CoordinatewiseLSTM, Gate, Learned, Loom, Network, Recipe, Schedule, factory
+from styleloom.papers.learned_optimizer import (
+    CoordinatewiseLSTM,
+    Gate,
+    Learned,
+    Loom,
+    Network,
+    OptimizerRecipe,
+    Schedule,
+    factory,
+)
 from styleloom.papers.learned_optimizer.loom import quasi_newton
 from styleloom.papers.learned_optimizer.optimizer import FALLBACK_BETAS, FALLBACK_DECAY, FALLBACK_RATE, FALLBACK_WARMUP
 
@@ -44,8 +53,8 @@ def gate(generator: stylegan2.Generator) -> Gate:
     return Gate(generator.num_ws, 8, hidden=16, generator=generator_id(generator)).requires_grad_(False)
 
 
-def run(generator: Any, features: Any, targets: Tensor, network: Any, num_steps: int = 20, **options: Any) -> list[Step]:
-    config = Config(num_steps=num_steps)
+def run(generator: Any, features: Any, targets: Tensor, network: Any, num_steps: int = 20, **options: Any) -> list[InversionStep]:
+    config = InversionConfig(num_steps=num_steps)
     chosen: Any = factory(network) if isinstance(network, torch.nn.Module) else network  # type: ignore[arg-type]
     return list(steps(generator, targets, config, features=features, optimizer=chosen, **options))
 
@@ -101,7 +110,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
 ) -> None:
     """Against differences: the weights are moved, while the inputs of the network stay as they were."""
     sizes: dict[str, Any] = dict(channels=4, widest=8)
-    recipe = Recipe(
+    recipe = OptimizerRecipe(
         batch=2, pretrain_fraction=0.0, unroll_length=3, first_unroll_length=3, synthetic=1.0, starts=("mean",), **sizes
     )
     network = loom(generator, basis, **sizes).requires_grad_(True)
@@ -143,7 +152,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
 
 
 def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
-    recipe = Recipe(
+    recipe = OptimizerRecipe(
         num_steps=80,
         pretrain_fraction=0.25,
         batch=8,
@@ -161,7 +170,7 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
     trained = learned_optimizer.load(tmp_path / "run" / "model.safetensors")
     assert trained.schedule == Schedule(anneal_start=8, step_decay_start=60)
     targets = generator.generate(range(500, 516))
-    config = Config(num_steps=8)
+    config = InversionConfig(num_steps=8)
     ends = {}
     for name, network in (("trained", trained), ("untrained", loom(generator, basis))):
         *_, found = steps(generator, targets, config, optimizer=factory(network))
@@ -184,7 +193,7 @@ def test_training_on_keeps_what_suits_its_base_unless_inputs(
         ]
     ):
         base = loom(generator, basis, schedule=Schedule(*own))
-        recipe = Recipe(**common | dict(zip(names, given, strict=True)))
+        recipe = OptimizerRecipe(**common | dict(zip(names, given, strict=True)))
         out = tmp_path / str(index)
         list(learned_optimizer.train(generator, recipe, out=out, base=base, hardware=CPU))
         trained = learned_optimizer.load(out / "model.safetensors")
@@ -206,7 +215,7 @@ def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
         lr=3e-3,
         inner_lr=0.1,
     )
-    recipe = Recipe(**(vars(seed) | sizes))
+    recipe = OptimizerRecipe(**(vars(seed) | sizes))
     ticks = list(learned_optimizer.train(generator, recipe, out=tmp_path / "a", hardware=CPU))
     losses = [tick.losses["image"] for tick in ticks]
     ends = [losses[start + 9] / losses[start] for start in range(0, 100, 10)]
@@ -226,7 +235,7 @@ def test_resume_and_batches(generator: stylegan2.Generator, basis: Eigenbasis, f
     targets = generator.generate([3, 4, 5])
     whole = run(generator, features, targets, network)
     state: dict[str, Any] = dict(state=tmp_path / "run", state_every=5)
-    loop = steps(generator, targets, Config(num_steps=20), features=features, optimizer=factory(network), **state)
+    loop = steps(generator, targets, InversionConfig(num_steps=20), features=features, optimizer=factory(network), **state)
     for step in loop:
         if step.index == 7:
             break
@@ -346,12 +355,12 @@ def test_a_descent_goes_on_with_its_own_network_alone(
 ) -> None:
     targets, state = generator.generate([3]), tmp_path / "state"
     first, second = (factory(loom(generator, basis, lr=lr)) for lr in (0.3, 0.2))
-    for step in steps(generator, targets, Config(), features=features, optimizer=first, state=state, state_every=2):
+    for step in steps(generator, targets, InversionConfig(), features=features, optimizer=first, state=state, state_every=2):
         if step.index == 5:
             break
     with pytest.raises(StyleLoomError, match="this state is another learned optimizer's"):
-        next(steps(generator, targets, Config(), features=features, optimizer=second, state=state))
-    again = next(steps(generator, targets, Config(), features=features, optimizer=first, state=state))
+        next(steps(generator, targets, InversionConfig(), features=features, optimizer=second, state=state))
+    again = next(steps(generator, targets, InversionConfig(), features=features, optimizer=first, state=state))
     assert again.index == 5 and torch.equal(again.history[:5], step.history) and len(again.history) == 5
 
 
@@ -359,7 +368,7 @@ def test_a_descent_goes_on_with_its_own_network_alone(
 def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
     ((name, value),) = change.items()
     with pytest.raises(StyleLoomError, match=f"^{name} is {value}; it must be"):
-        Recipe(**change)
+        OptimizerRecipe(**change)
 
 
 def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path) -> None:
@@ -369,35 +378,35 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
     with pytest.raises(StyleLoomError, match="made for another generator"):
         run(other, features, targets, loom(generator, basis))
     with pytest.raises(StyleLoomError, match="use space w_plus"):
-        config = Config(space="w")
+        config = InversionConfig(space="w")
         list(steps(generator, targets, config, features=features, optimizer=factory(gate(generator))))
     descent: Any = Fixed(generator, targets)
     optimizer = factory(gate(generator))([torch.zeros(6, 8)], descent)
     with pytest.raises(StyleLoomError, match="give step"):
         optimizer.step()
 
-    def begin(recipe: Recipe, **options: Any) -> None:
+    def begin(recipe: OptimizerRecipe, **options: Any) -> None:
         list(learned_optimizer.train(generator, recipe, out=tmp_path / "run", hardware=CPU, **options))
 
     with pytest.raises(StyleLoomError, match="no images; give some"):
-        begin(Recipe())
+        begin(OptimizerRecipe())
     with pytest.raises(StyleLoomError, match="wants an eigenbasis"):
-        begin(Recipe(synthetic=1.0))
+        begin(OptimizerRecipe(synthetic=1.0))
     with pytest.raises(StyleLoomError, match="there is none; train one, or use starts mean,random"):
-        begin(Recipe(synthetic=1.0), basis=basis)
+        begin(OptimizerRecipe(synthetic=1.0), basis=basis)
     with pytest.raises(StyleLoomError, match="base is no loom, which the recipe trains"):
-        begin(Recipe(synthetic=1.0, starts=("mean",)), basis=basis, base=gate(generator))
+        begin(OptimizerRecipe(synthetic=1.0, starts=("mean",)), basis=basis, base=gate(generator))
     with pytest.raises(StyleLoomError, match="use processes 1 and accumulate 1"):
         begin(replace(learned_optimizer.RECIPES["seed"], accumulate=2, starts=("mean",)))
     with pytest.raises(StyleLoomError, match="this eigenbasis was made for another generator"):
-        begin(Recipe(synthetic=1.0, starts=("mean",)), basis=replace(basis, generator="other"))
-    small = Recipe(
+        begin(OptimizerRecipe(synthetic=1.0, starts=("mean",)), basis=replace(basis, generator="other"))
+    small = OptimizerRecipe(
         num_steps=1, batch=1, pretrain_fraction=0.0, unroll_length=5, synthetic=1.0, starts=("mean",), channels=4, widest=8
     )
     begin(small, basis=basis)
     with pytest.raises(StyleLoomError, match="was begun with other settings: tools was"):
         begin(small, basis=replace(basis, vectors=-basis.vectors), resume=True)
     with pytest.raises(StyleLoomError, match="use synthetic 1"):
-        Recipe(network="gate")
+        OptimizerRecipe(network="gate")
     with pytest.raises(StyleLoomError, match="unknown start 'end'"):
-        Recipe(starts=("end",))
+        OptimizerRecipe(starts=("end",))

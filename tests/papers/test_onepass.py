@@ -16,7 +16,8 @@ from styleloom.core.checkpoint import read_tensors
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.tiles import by_tiles
-from styleloom.loops.fit import Tick
+from styleloom.loops.fit import TrainingStep
+from styleloom.nn import transform_net
 from styleloom.nn.vgg import Features
 from styleloom.papers import adain, dumoulin, ghiasi, johnson
 
@@ -36,10 +37,10 @@ def painter() -> adain.AdaIN:
 
 
 @pytest.fixture
-def network() -> johnson.TransformNet:
+def network() -> transform_net.TransformNet:
     """A narrow random transformation network whose norms do something."""
     torch.manual_seed(0)
-    network = johnson.TransformNet(width=4, blocks=2, output="sigmoid")
+    network = transform_net.TransformNet(width=4, blocks=2, output="sigmoid")
     for parameter in [*network.scales, *network.shifts]:
         parameter.data += 0.3 * torch.randn_like(parameter)
     return network.eval().requires_grad_(False)
@@ -67,8 +68,8 @@ def anystyle() -> ghiasi.AnyStyle:
 
 def test_parameters_are_those_of_the_papers() -> None:
     # pytorch/examples' TransformerNet has 1,679,235 parameters.
-    assert sum(parameter.numel() for parameter in johnson.TransformNet().parameters()) == 1_679_235
-    # Dumoulin: 2 x 1,603 normalised channels a style, 2,560 of them in the residual part; under 0.2% of the network.
+    assert sum(parameter.numel() for parameter in transform_net.TransformNet().parameters()) == 1_679_235
+    # Dumoulin: 2 x 1,603 normalized channels a style, 2,560 of them in the residual part; under 0.2% of the network.
     network = dumoulin.StyleNet(["one"])
     assert network.parameters_per_style == 3_206 == sum(p.numel() for p in [*network.gamma, *network.beta])
     assert 2 * sum(network.network.channels[3:13]) == 2_560
@@ -77,7 +78,7 @@ def test_parameters_are_those_of_the_papers() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"upsample": "transpose", "padding": "border", "output": "tanh"}])
 def test_any_size(settings: dict[str, str]) -> None:
-    network = johnson.TransformNet(width=4, **settings)  # type: ignore[arg-type]
+    network = transform_net.TransformNet(width=4, **settings)  # type: ignore[arg-type]
     for size in ((64, 80), (61, 83)):
         assert network(torch.rand(1, 3, *size)).shape == (1, 3, *size)
 
@@ -107,8 +108,8 @@ def test_alpha_and_shares(painter: adain.AdaIN) -> None:
 @pytest.mark.parametrize("tile", [64, 128])
 def test_adain_by_tiles_is_the_whole(painter: adain.AdaIN, photo: Tensor, tile: int) -> None:
     style = torch.rand(1, 3, 48, 48)
-    whole = adain.stylize(photo, style, adain.Config(tile=0, keep_color="luminance"), model=painter)
-    parts = adain.stylize(photo, style, adain.Config(tile=tile, keep_color="luminance"), model=painter)
+    whole = adain.stylize(photo, style, adain.AdaINConfig(tile=0, keep_color="luminance"), model=painter)
+    parts = adain.stylize(photo, style, adain.AdaINConfig(tile=tile, keep_color="luminance"), model=painter)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-4)
     assert whole.std() > 0.01
 
@@ -116,19 +117,19 @@ def test_adain_by_tiles_is_the_whole(painter: adain.AdaIN, photo: Tensor, tile: 
 def test_adain_of_bytes(painter: adain.AdaIN, photo: Tensor) -> None:
     style = torch.rand(1, 3, 48, 48)
     bytes_ = (photo * 255).round().to(torch.uint8)
-    found = adain.stylize(bytes_, style, adain.Config(tile=64), model=painter)
+    found = adain.stylize(bytes_, style, adain.AdaINConfig(tile=64), model=painter)
     assert found.dtype == torch.uint8
     assert (found.float() / 255 - adain.stylize(photo, style, model=painter)).abs().mean() < 1 / 255
 
 
-def test_johnson_by_tiles_given_the_same_statistics(network: johnson.TransformNet, photo: Tensor) -> None:
+def test_johnson_by_tiles_given_the_same_statistics(network: transform_net.TransformNet, photo: Tensor) -> None:
     statistics = network.statistics(photo)
     whole = network(photo, statistics=statistics)
     torch.testing.assert_close(network(photo), whole, rtol=1e-3, atol=1e-4)
     parts = by_tiles(lambda window: network(window.cut(photo), statistics=statistics), photo, 64, network.reach)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     # The image is its own thumbnail here, so tiles change nothing.
-    torch.testing.assert_close(johnson.stylize(photo, network, johnson.Config(tile=64)), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(johnson.stylize(photo, network, johnson.JohnsonConfig(tile=64)), whole, rtol=0, atol=1e-5)
 
 
 def test_mixtures_of_styles_are_mixtures_of_numbers(pastiche: dumoulin.StyleNet, photo: Tensor) -> None:
@@ -154,7 +155,7 @@ def test_a_network_of_one_style_paints_as_the_network_of_many(
         (pastiche.network_of("b"), dumoulin.stylize(photo, "b", model=pastiche)),
         (
             anystyle.network_of(style, 2.0),
-            ghiasi.stylize(photo, style, ghiasi.Config(style_size=0, style_weight=2.0), model=anystyle),
+            ghiasi.stylize(photo, style, ghiasi.GhiasiConfig(style_size=0, style_weight=2.0), model=anystyle),
         ),
     ):
         torch.testing.assert_close(johnson.stylize(photo, alone), many, rtol=0, atol=1e-5)
@@ -172,7 +173,7 @@ def test_a_network_of_one_style_learns_from_what_was_predicted(anystyle: ghiasi.
     run = ghiasi.train_for_style(tmp_path, style, anystyle, recipe, out=tmp_path / "run")
     found = [float(tick.losses["style"]) + float(tick.losses["color"]) for tick in run]
     assert sum(found[-4:]) < 0.9 * sum(found[:4])
-    assert isinstance(johnson.load(tmp_path / "run" / "model.safetensors"), johnson.TransformNet)
+    assert isinstance(johnson.load(tmp_path / "run" / "model.safetensors"), transform_net.TransformNet)
 
 
 def test_a_style_embedding_is_of_its_statistics(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
@@ -187,7 +188,7 @@ def test_a_style_embedding_is_of_its_statistics(anystyle: ghiasi.AnyStyle, photo
 
 def test_any_style_mixes_its_embeddings(anystyle: ghiasi.AnyStyle, photo: Tensor) -> None:
     styles = [torch.rand(1, 3, 40, 48), torch.rand(1, 3, 48, 40) ** 3]
-    config = ghiasi.Config(style_size=0, style_weight=2.0)
+    config = ghiasi.GhiasiConfig(style_size=0, style_weight=2.0)
     one, other = (anystyle.embed(style) for style in styles)
     mixed = ghiasi.stylize(photo, styles, config, weights=[1, 3], model=anystyle)
     torch.testing.assert_close(mixed, anystyle.network(photo, anystyle.norms(0.25 * one + 0.75 * other, 2.0)), rtol=0, atol=1e-5)
@@ -236,19 +237,19 @@ def test_styles_of_a_network_cannot_be_recolored(method: Any) -> None:
         method.configure(keep_color="matching")
 
 
-def test_keep_color_and_alpha(network: johnson.TransformNet, photo: Tensor) -> None:
-    kept = johnson.stylize(photo, network, johnson.Config(keep_color="luminance"))
+def test_keep_color_and_alpha(network: transform_net.TransformNet, photo: Tensor) -> None:
+    kept = johnson.stylize(photo, network, johnson.JohnsonConfig(keep_color="luminance"))
     inside = ((kept > 0.01) & (kept < 0.99)).all(1, keepdim=True)
     chroma = lambda image: images.rgb_to_yiq(image)[:, 1:]  # noqa: E731
     assert ((chroma(kept) - chroma(photo)).abs() * inside).max() < 1e-4
-    torch.testing.assert_close(johnson.stylize(photo, network, johnson.Config(alpha=0)), photo)
+    torch.testing.assert_close(johnson.stylize(photo, network, johnson.JohnsonConfig(alpha=0)), photo)
 
 
 Make = Callable[[], nn.Module]
 Save = Callable[..., None]
 Load = Callable[[Path], nn.Module]
 SAVED: list[tuple[Make, Save, Load]] = [
-    (lambda: johnson.TransformNet(width=4), johnson.save, johnson.load),
+    (lambda: transform_net.TransformNet(width=4), johnson.save, johnson.load),
     (lambda: dumoulin.StyleNet(["x", "y"], width=4), dumoulin.save, dumoulin.load),
     (lambda: adain.AdaIN(Features(convs=(2, 2, 3, 1), widths=(4, 4, 4, 4))), lambda model, path: model.save(path), adain.load),
     (lambda: adain.AdaIN(sl.load_features(), source="vgg19-lite"), lambda model, path: model.save(path), adain.load),
@@ -273,7 +274,7 @@ def test_files(
 
 
 def test_another_kind_of_file_is_named(tmp_path: Path) -> None:
-    johnson.save(johnson.TransformNet(width=4), tmp_path / "m.safetensors")
+    johnson.save(transform_net.TransformNet(width=4), tmp_path / "m.safetensors")
     with pytest.raises(StyleLoomError, match="holds 'johnson', wanted a model of kind 'adain'"):
         adain.load(tmp_path / "m.safetensors")
 
@@ -306,15 +307,15 @@ def folder(tmp_path: Path) -> Path:
 def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> None:
     short: dict[str, Any] = dict(num_steps=24, batch=2, size=32, save_every=12, sample_every=24)
     style = images.resize(torch.rand(1, 3, 5, 5), (40, 40))
-    decoding = adain.Recipe(optimizer="adam", decay="paper", lr=5e-3, **short)
+    decoding = adain.AdaINRecipe(optimizer="adam", decay="paper", lr=5e-3, **short)
     sizes: dict[str, Any] = dict(embedding=8, hidden=8, width=4, blocks=1, deep_blocks=1, deep_width=8)
-    painting = ghiasi.Recipe(**(short | sizes | dict(size=64)), lr=2e-2, own_style=0.0)
-    loops: dict[str, Callable[..., Iterator[Tick]]] = {
-        "johnson": lambda **options: johnson.train(folder, style, johnson.Recipe(width=4, **short), **options),
+    painting = ghiasi.GhiasiRecipe(**(short | sizes | dict(size=64)), lr=2e-2, own_style=0.0)
+    loops: dict[str, Callable[..., Iterator[TrainingStep]]] = {
+        "johnson": lambda **options: johnson.train(folder, style, johnson.JohnsonRecipe(width=4, **short), **options),
         "dumoulin": lambda **options: dumoulin.train(
             folder,
             {"one": style, "two": 1 - style},
-            dumoulin.Recipe(width=4, lr=5e-3, **short),
+            dumoulin.DumoulinRecipe(width=4, lr=5e-3, **short),
             **options,
         ),
         "adain": lambda **options: adain.train(folder, [folder], decoding, **options),
@@ -335,7 +336,7 @@ def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> Non
 
 def test_a_style_is_added_by_its_own_numbers(folder: Path, pastiche: dumoulin.StyleNet, tmp_path: Path) -> None:
     style = images.resize(torch.rand(1, 3, 5, 5), (40, 40))
-    recipe = dumoulin.Recipe(num_steps=6, batch=2, size=32, lr=1e-2, save_every=6, sample_every=6)
+    recipe = dumoulin.DumoulinRecipe(num_steps=6, batch=2, size=32, lr=1e-2, save_every=6, sample_every=6)
     list(dumoulin.train(folder, {"new": style}, recipe, out=tmp_path / "run", base=pastiche))
     added = dumoulin.load(tmp_path / "run" / "model.safetensors")
     for own, theirs in zip(added.network.parameters(), pastiche.network.parameters(), strict=True):
@@ -352,16 +353,16 @@ def test_bf16_is_near_fp32(
     painter: adain.AdaIN,
     pastiche: dumoulin.StyleNet,
     anystyle: ghiasi.AnyStyle,
-    network: johnson.TransformNet,
+    network: transform_net.TransformNet,
     photo: Tensor,
     monkeypatch: Any,
 ) -> None:
     settings, style = {"precision": "bf16"}, torch.rand(1, 3, 48, 48)
     paints: list[Callable[[dict[str, Any]], Tensor]] = [
-        lambda given: adain.stylize(photo, style, adain.Config(**given), model=painter),
-        lambda given: dumoulin.stylize(photo, "b", dumoulin.Config(**given), model=pastiche),
-        lambda given: ghiasi.stylize(photo, style, ghiasi.Config(**given), model=anystyle),
-        lambda given: johnson.stylize(photo, network, johnson.Config(**given)),
+        lambda given: adain.stylize(photo, style, adain.AdaINConfig(**given), model=painter),
+        lambda given: dumoulin.stylize(photo, "b", dumoulin.DumoulinConfig(**given), model=pastiche),
+        lambda given: ghiasi.stylize(photo, style, ghiasi.GhiasiConfig(**given), model=anystyle),
+        lambda given: johnson.stylize(photo, network, johnson.JohnsonConfig(**given)),
     ]
     monkeypatch.setattr(precision, "bf16_is_fast", lambda: False)
     with pytest.raises(StyleLoomError, match="no bf16 instructions"):
@@ -378,7 +379,7 @@ def test_bf16_is_near_fp32(
 
 def test_the_styles_of_a_network_may_be_trained_further(pastiche: dumoulin.StyleNet, photo: Tensor, tmp_path: Path) -> None:
     images.write(photo, tmp_path / "photo.png")
-    recipe = dumoulin.Recipe(num_steps=1, batch=2, size=32, ema_decay=0)
+    recipe = dumoulin.DumoulinRecipe(num_steps=1, batch=2, size=32, ema_decay=0)
     styles = {name: torch.rand(1, 3, 48, 48) for name in pastiche.styles}
     for _ in dumoulin.train(tmp_path, styles, recipe, out=tmp_path / "run", base=pastiche):
         pass
@@ -388,16 +389,16 @@ def test_the_styles_of_a_network_may_be_trained_further(pastiche: dumoulin.Style
 
 
 def test_training_may_start_from_a_trained_network(
-    painter: adain.AdaIN, network: johnson.TransformNet, photo: Tensor, tmp_path: Path
+    painter: adain.AdaIN, network: transform_net.TransformNet, photo: Tensor, tmp_path: Path
 ) -> None:
     images.write(photo, tmp_path / "photo.png")
     settings: dict[str, Any] = dict(num_steps=1, batch=2, size=32, lr=1e-12, ema_decay=0)
-    for _ in adain.train(tmp_path, tmp_path, adain.Recipe(**settings), out=tmp_path / "a", base=painter):
+    for _ in adain.train(tmp_path, tmp_path, adain.AdaINRecipe(**settings), out=tmp_path / "a", base=painter):
         pass
     style = torch.rand(1, 3, 48, 48)
     found = adain.stylize(photo, style, adain.configure(model=str(tmp_path / "a" / "model.safetensors")))
     torch.testing.assert_close(found, adain.stylize(photo, style, model=painter), rtol=0, atol=0.01)  # half precision
-    for _ in johnson.train(tmp_path, style, johnson.Recipe(**settings), out=tmp_path / "j", base=network):
+    for _ in johnson.train(tmp_path, style, johnson.JohnsonRecipe(**settings), out=tmp_path / "j", base=network):
         pass
     found = johnson.stylize(photo, tmp_path / "j" / "model.safetensors")
     torch.testing.assert_close(found, johnson.stylize(photo, network), rtol=0, atol=0.01)
@@ -409,7 +410,7 @@ def test_thin_images(
     painter: adain.AdaIN,
     pastiche: dumoulin.StyleNet,
     anystyle: ghiasi.AnyStyle,
-    network: johnson.TransformNet,
+    network: transform_net.TransformNet,
 ) -> None:
     """An image of any shape is painted, or refused in one line."""
     content, style = torch.rand(1, 3, *size), torch.rand(1, 3, 48, 48)
@@ -429,7 +430,7 @@ def test_thin_images(
 
 
 def test_strokes_of_another_size(
-    painter: adain.AdaIN, anystyle: ghiasi.AnyStyle, network: johnson.TransformNet, photo: Tensor
+    painter: adain.AdaIN, anystyle: ghiasi.AnyStyle, network: transform_net.TransformNet, photo: Tensor
 ) -> None:
     """Painted small and enlarged; what is carried up is the photograph's own detail, and nothing where there is none."""
     style = torch.rand(1, 3, 48, 48)
@@ -449,15 +450,19 @@ def test_strokes_of_another_size(
 
 
 def test_settings_that_would_do_nothing(
-    folder: Path, pastiche: dumoulin.StyleNet, network: johnson.TransformNet, tmp_path: Path
+    folder: Path, pastiche: dumoulin.StyleNet, network: transform_net.TransformNet, tmp_path: Path
 ) -> None:
     """What the network to start from has decided cannot be asked for; dumoulin has no options of johnson's layers."""
     style = torch.rand(1, 3, 40, 40)
     other: list[dict[str, Any]] = [dict(width=8), dict(upsample="transpose"), dict(padding="border"), dict(output="tanh")]
     for changed in other:
-        recipe = johnson.Recipe(num_steps=1, batch=2, size=32, **changed)
+        recipe = johnson.JohnsonRecipe(num_steps=1, batch=2, size=32, **changed)
         with pytest.raises(StyleLoomError, match=f"{next(iter(changed))} is .* the network to start from has"):
             list(johnson.train(folder, style, recipe, out=tmp_path / "j", base=network))
     with pytest.raises(StyleLoomError, match="width is 16, and the network to start from has 4"):
-        list(dumoulin.train(folder, {"new": style}, dumoulin.Recipe(num_steps=1, width=16), out=tmp_path / "d", base=pastiche))
-    assert not {"upsample", "padding", "output"} & {each.name for each in fields(dumoulin.Recipe)}
+        list(
+            dumoulin.train(
+                folder, {"new": style}, dumoulin.DumoulinRecipe(num_steps=1, width=16), out=tmp_path / "d", base=pastiche
+            )
+        )
+    assert not {"upsample", "padding", "output"} & {each.name for each in fields(dumoulin.DumoulinRecipe)}

@@ -11,7 +11,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.nn.vgg import Features
 from styleloom.papers import super_resolution
-from styleloom.papers.super_resolution import Recipe, Upscaler, upscale
+from styleloom.papers.super_resolution import Upscaler, UpscalerRecipe, upscale
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_training_beats_what_it_starts_from_and_loads_again(tmp_path: Path) -> N
     for index in range(4):  # checkerboards: bicubic enlargement cannot draw their edges
         board = torch.rand(1, 3, 4, 4).round().repeat_interleave(24, 2).repeat_interleave(24, 3)
         images.write(board, tmp_path / f"{index}.png")
-    recipe = Recipe(
+    recipe = UpscalerRecipe(
         num_steps=200,
         size=32,
         width=8,
@@ -89,7 +89,7 @@ def test_objective_is_its_terms(photo: Tensor) -> None:
     truth, layers = torch.rand_like(photo), ("relu1_2", "relu2_2")
     found, wanted = features(photo, layers), features(truth, layers)
     shares = [F.mse_loss(found[layer], wanted[layer]) / wanted[layer].square().mean() for layer in layers]
-    losses = super_resolution.objective(features, photo, truth, Recipe(feature_weight=3, pixel_weight=2, layers=layers))
+    losses = super_resolution.objective(features, photo, truth, UpscalerRecipe(feature_weight=3, pixel_weight=2, layers=layers))
     torch.testing.assert_close(losses["features"], 3 * torch.stack(shares).mean())
     torch.testing.assert_close(losses["pixels"], 2 * (photo - truth).square().mean())
 
@@ -100,8 +100,8 @@ def test_errors(tmp_path: Path, network: Upscaler) -> None:
     with pytest.raises(StyleLoomError, match="tile is -1"):
         upscale(torch.rand(1, 3, 40, 40), network, tile=-1)
     with pytest.raises(StyleLoomError, match="size is 66"):
-        next(super_resolution.train(tmp_path, Recipe(size=66), out=tmp_path / "run"))
+        next(super_resolution.train(tmp_path, UpscalerRecipe(size=66), out=tmp_path / "run"))
     with pytest.raises(StyleLoomError, match="nothing would be learned"):
-        next(super_resolution.train(tmp_path, Recipe(feature_weight=0, pixel_weight=0), out=tmp_path / "run"))
+        next(super_resolution.train(tmp_path, UpscalerRecipe(feature_weight=0, pixel_weight=0), out=tmp_path / "run"))
     with pytest.raises(StyleLoomError, match="unknown optimizer"):
-        next(super_resolution.train(tmp_path, Recipe(optimizer="sgd"), out=tmp_path / "run"))
+        next(super_resolution.train(tmp_path, UpscalerRecipe(optimizer="sgd"), out=tmp_path / "run"))

@@ -22,7 +22,7 @@ from styleloom.tasks.inversion import Tools
 @pytest.fixture(scope="module")
 def generator() -> stylegan2.Generator:
     torch.manual_seed(0)
-    recipe = stylegan2.Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     made = stylegan2.networks(recipe)[0]
     for name, p in made.named_parameters():
         if name.endswith("noise_strength"):
@@ -203,7 +203,7 @@ def test_pivotal_tuning(generator: stylegan2.Generator, network: Features, tmp_p
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     torch.manual_seed(3)
     target, pivot = generator.generate([8]).roll(3, 3), generator.map([8])
-    config = pti.Config(num_steps=12, lr=0.01, locality_weight=0.1)
+    config = pti.PTIConfig(num_steps=12, lr=0.01, locality_weight=0.1)
     losses = [step.losses for step in pti.steps(generator, target, pivot, config, features=network)]
     assert losses[-1]["pixel"] < 0.7 * losses[0]["pixel"]
     tuned = pti.tune(generator, target, pivot, config, features=network)
@@ -214,7 +214,7 @@ def test_pivotal_tuning(generator: stylegan2.Generator, network: Features, tmp_p
 
     assert error(tuned) < 0.7 * error(generator)
     # Held to what it was, it changes less elsewhere.
-    loose = pti.tune(generator, target, pivot, pti.Config(num_steps=12, lr=0.01, locality_weight=0), features=network)
+    loose = pti.tune(generator, target, pivot, pti.PTIConfig(num_steps=12, lr=0.01, locality_weight=0), features=network)
     elsewhere = generator.generate(range(20, 28))
     drift = [float((each.generate(range(20, 28)) - elsewhere).square().mean()) for each in (tuned, loose)]
     assert drift[0] < drift[1]
@@ -226,7 +226,7 @@ def test_pivotal_tuning(generator: stylegan2.Generator, network: Features, tmp_p
     assert error(pti.tuned_by(generator, tmp_path / "4.safetensors")) < error(generator)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in (1, 4, "whole")]
     assert sizes == sorted(sizes)
-    other = stylegan2.networks(stylegan2.Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8))[0]
+    other = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=32, channel_base=256, channel_max=16, z_dim=8, w_dim=8))[0]
     other.mapping.w_avg.fill_(1.0)  # type: ignore[operator]
     with pytest.raises(StyleLoomError, match="made for another generator"):
         pti.tuned_by(other, tmp_path / "1.safetensors")

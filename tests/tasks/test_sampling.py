@@ -14,7 +14,7 @@ from styleloom.tasks import sampling
 @pytest.fixture(scope="module")
 def generator() -> stylegan2.Generator:
     torch.manual_seed(0)
-    made = stylegan2.networks(stylegan2.Recipe(resolution=64, channel_base=128, channel_max=8, z_dim=8, w_dim=8))[0]
+    made = stylegan2.networks(stylegan2.StyleGAN2Recipe(resolution=64, channel_base=128, channel_max=8, z_dim=8, w_dim=8))[0]
     for name, p in made.named_parameters():
         if name.endswith("noise_strength"):
             p.data.fill_(0.2)
@@ -104,4 +104,4 @@ def test_noise_figure(generator: stylegan2.Generator) -> None:
     assert spreads[0] > max(spreads[2:])
     assert min(spreads[2:]) > 0
     with pytest.raises(StyleLoomError, match="this progan generator has no noise"):
-        sampling.noise_figure(progan.networks(progan.Recipe(resolution=8, channel_base=32, z_dim=8))[0], 1)
+        sampling.noise_figure(progan.networks(progan.ProGANRecipe(resolution=8, channel_base=32, z_dim=8))[0], 1)

@@ -93,8 +93,8 @@ def test_models_of_photographs_make_their_own_input() -> None:
     edges = Translator({"B": network(in_channels=1)}, derive="edges")
     drawn = canny(image[0])[None]
     torch.testing.assert_close(translate(edges, image), translate(edges, drawn.expand(-1, 3, -1, -1), drawing=True))
-    grey = Translator({"B": network(in_channels=1, out_channels=2)}, derive="grey")
-    colored = translate(grey, image)
+    gray = Translator({"B": network(in_channels=1, out_channels=2)}, derive="gray")
+    colored = translate(gray, image)
     lightness = [rgb_to_lab(each)[:, 0] for each in (image, colored)]
     inside = ((colored > 0.01) & (colored < 0.99)).all(1)  # where no color had to be clipped
     torch.testing.assert_close(lightness[0][inside], lightness[1][inside], atol=0.1, rtol=0)

@@ -91,7 +91,7 @@ def compare(
 
 def _rgb(image: Tensor) -> Tensor:
     if len(image) not in (1, 3):
-        raise StyleLoomError(f"an image of {len(image)} channels; images that are compared are grey or RGB")
+        raise StyleLoomError(f"an image of {len(image)} channels; images that are compared are gray or RGB")
     return image.expand(3, -1, -1)
 
 

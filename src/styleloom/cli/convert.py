@@ -32,7 +32,7 @@ def convert(
     resolution: int | None = None,
     encoder: Path | None = None,
     other: Path | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     common: Common,
 ) -> None:
     """Convert a network of another project, or one of ours to others' names. Nothing in the file is ever run.
@@ -46,9 +46,9 @@ def convert(
         to: styleloom, or nvidia: tensors under the names of stylegan2-ada-pytorch; or junyanz: state dicts of
             pytorch-CycleGAN-and-pix2pix (of pix2pixHD for its networks).
         resolution: side to which a growing network of rosinality was trained, where its name does not say.
-        encoder: vgg_normalised.pth, for a decoder of AdaIN.
+        encoder: vgg_normalized.pth, for a decoder of AdaIN.
         other: the second generator of a CycleGAN, which goes back.
-        licence: what the file may be used for, noted in the model.
+        license: what the file may be used for, noted in the model.
     """
     report = Report(common)
     if to is Target.nvidia:
@@ -66,6 +66,6 @@ def convert(
         report.say(f"wrote {', '.join(written)} into {out}")
         report.outcome(out=str(out), networks=written)
         return
-    converted = models.convert(source, out, encoder=encoder, other=other, resolution=resolution, licence=licence)
+    converted = models.convert(source, out, encoder=encoder, other=other, resolution=resolution, license=license)
     report.say(f"wrote {out}  ({converted['kind']}, {converted['numbers']:,} numbers)")
     report.outcome(out=str(out), kind=converted["kind"], config=converted["config"])

@@ -159,7 +159,7 @@ def _descend(
     painting: Painting,
     contents: dict[str, Tensor],
     styles: dict[str, Tensor],
-    config: gatys.Config,
+    config: gatys.GatysConfig,
     features: Features,
     report: Report,
 ) -> tuple[Tensor, float]:
@@ -253,7 +253,7 @@ def _page(
     cards: dict[str, str],
     faces: dict[str, str],
     inverted: dict[str, str],
-    config: gatys.Config,
+    config: gatys.GatysConfig,
     seconds: float,
     device: torch.device,
     done: bool,
@@ -359,7 +359,7 @@ $enlarged
 <code>styleloom generate portraits-128 --seeds 0-31 --psi 0.7 -o faces.png</code></p>
 <div class="grid faces">$portraits</div>
 <h2>One image into another</h2>
-<p>Two networks that learned from pairs of images (pix2pix, Isola et al. 2017): one draws a portrait from lines, one colors what is grey.
+<p>Two networks that learned from pairs of images (pix2pix, Isola et al. 2017): one draws a portrait from lines, one colors what is gray.
 <code>styleloom translate edges2portrait drawing.png -o portrait.png --drawing</code></p>
 <div class="grid faces">$translated</div>
 <h2>Found again in twenty steps</h2>

@@ -19,7 +19,7 @@ from styleloom.tasks import inpainting as local
 
 PHOTOGRAPH, STEPS = "astronaut", 40
 FRAME = Frame(225.2, 99.1, 149.5, 0.045, 512, 512)  # as "styleloom align" finds it, for those without the extra [faces]
-EDITS: tuple[dict[str, float], ...] = (dict(smile=2.0), dict(light=2.0), dict(pale=1.5), dict(age=1.5), {"grey-hair": 2.5})
+EDITS: tuple[dict[str, float], ...] = (dict(smile=2.0), dict(light=2.0), dict(pale=1.5), dict(age=1.5), {"gray-hair": 2.5})
 MARGIN, SIDE = 40, 220  # px around the face of the photograph, and of what is shown
 TOON = ("smile", "mouth_open", "yaw", "light", "skin")
 FRAMES = 14

@@ -16,7 +16,7 @@ from styleloom.data.bundled import portraits
 from styleloom.drawn import toonfaces
 from styleloom.nn.generators import Generator
 from styleloom.papers import stylegan2
-from styleloom.papers.image2stylegan import Step
+from styleloom.papers.image2stylegan import InversionStep
 from styleloom.tasks import inversion
 
 NUM_STEPS, SHOWN = 20, (1, 3, 5, 10, 20)
@@ -43,7 +43,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def descents(generator: Generator, targets: Tensor, gate: str | None = None) -> dict[str, list[Step]]:
+def descents(generator: Generator, targets: Tensor, gate: str | None = None) -> dict[str, list[InversionStep]]:
     """What each of ``WAYS`` does from the mean face, step by step, and after the last one; of the gate, where there is one."""
     tools = inversion.tools_of(generator)
     gated = inversion.tools_of(generator, learned=gate) if gate else None

@@ -14,8 +14,8 @@ from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.jobs.generate import load_generator
-from styleloom.nn import labeler
 from styleloom.nn.generators import Generator
+from styleloom.nn.labeler import load as load_labeler
 from styleloom.papers import directions as papers
 from styleloom.papers.directions import Directions
 from styleloom.tasks import attribute_directions as tasks
@@ -35,7 +35,7 @@ def fit(
     out: Path,
     method: str = "interfacegan",
     labels: str | None = None,
-    labeller: str | None = None,
+    labeler: str | None = None,
     name: list[str] = [],  # noqa: B006 (typer copies it)
     file: list[str] = [],  # noqa: B006
     layers: str = "all",
@@ -44,7 +44,7 @@ def fit(
     conditional: bool = False,
     damping: float = 0.03,
     reach: float = 3.0,
-    licence: str = "unknown",
+    license: str = "unknown",
     common: Common,
 ) -> None:
     """Find directions: from labels, or without any.
@@ -56,34 +56,34 @@ def fit(
             components), sefa (eigenvectors of the affine maps), or import (files of InterFaceGAN and GANSpace).
         labels: for interfacegan: a folder or zip of two folders of photographs, which are inverted, or a CSV of seeds or files of
             latents in its first column and numbers, a column a label, in the others.
-        labeller: for interfacegan and least-squares: a network that tells attributes, as toonfaces-attributes.
+        labeler: for interfacegan and least-squares: a network that tells attributes, as toonfaces-attributes.
         name: labels or attributes to take; all by default. May be given several times.
         file: for import: a file; may be given several times.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
         count: of components.
-        samples: images, of a labeller or of ganspace.
+        samples: images, of a labeler or of ganspace.
         conditional: make each direction orthogonal to all others.
         damping: of least-squares: more keeps directions shorter, less keeps them purer.
         reach: the strength, up and down, to which images stay sensible; noted in the file.
-        licence: what the file may be used for, noted in it.
+        license: what the file may be used for, noted in it.
     """
     report = Report(common)
     check_model_path(out)
     check_choice("method", method, METHODS)
-    uses = dict(labels=("interfacegan",), labeller=("interfacegan", "least-squares"), file=("import",))
-    for flag, value in dict(labels=labels, labeller=labeller, file=file).items():
+    uses = dict(labels=("interfacegan",), labeler=("interfacegan", "least-squares"), file=("import",))
+    for flag, value in dict(labels=labels, labeler=labeler, file=file).items():
         if value and method not in uses[flag]:
             raise StyleLoomError(f"--{flag} does nothing with the method {method}; leave it out")
     generator = load_generator(model, common.torch_device())
     chosen = layer_range(layers, generator.num_ws)
-    found = _found(report, generator, method, labels, labeller, name, file, chosen, count, samples, damping)
+    found = _found(report, generator, method, labels, labeler, name, file, chosen, count, samples, damping)
     if conditional:
         if len(found) < 2:
             raise StyleLoomError("there is one direction, so none to make it orthogonal to; leave --conditional out")
         found = {key: papers.conditional(each, [o for n, o in found.items() if n != key]) for key, each in found.items()}
     Range(above=0).check("--reach", reach)
     found = {key: replace(each, low=-reach, high=reach) for key, each in found.items()}
-    papers.save(found, out, licence)
+    papers.save(found, out, license)
     report.say(f"wrote {out}  ({len(found)} directions: {', '.join(found)})")
     report.outcome(out=str(out), directions=list(found))
 
@@ -93,7 +93,7 @@ def _found(
     generator: Generator,
     method: str,
     labels: str | None,
-    labeller: str | None,
+    labeler: str | None,
     names: list[str],
     files: list[str],
     layers: range,
@@ -109,17 +109,17 @@ def _found(
         if not files:
             raise StyleLoomError("import needs files; give --file")
         return {name: each for file in files for name, each in papers.load(file, generator).items()}
-    if labeller is None and (labels is None or method == "least-squares"):
-        raise StyleLoomError(f"{method} needs {'--labeller' if method == 'least-squares' else '--labels or --labeller'}")
-    if labeller is not None:
-        network = labeler.load(labeller)
+    if labeler is None and (labels is None or method == "least-squares"):
+        raise StyleLoomError(f"{method} needs {'--labeler' if method == 'least-squares' else '--labels or --labeler'}")
+    if labeler is not None:
+        network = load_labeler(labeler)
         known, label = tasks.attribute_labels(network, generator.resolution, names)
         if method == "least-squares":
             loop = papers.least_squares(generator, label, known, layers, samples=samples, damping=damping)
             *_, last = report.watch(loop, "gradients")
             return last.directions
-        return tasks.from_labeller(generator, label, known, layers, samples=samples)
-    ws, table = _labelled(report, generator, Path(str(labels)))
+        return tasks.from_labeler(generator, label, known, layers, samples=samples)
+    ws, table = _labeled(report, generator, Path(str(labels)))
     missing = [each for each in names if each not in table]
     if missing:
         raise StyleLoomError(f"no labels {missing}; there are {', '.join(table)}")
@@ -130,7 +130,7 @@ def _found(
     }
 
 
-def _labelled(report: Report, generator: Generator, source: Path) -> tuple[Tensor, dict[str, Tensor]]:
+def _labeled(report: Report, generator: Generator, source: Path) -> tuple[Tensor, dict[str, Tensor]]:
     """Latents [N, num_ws, w_dim] and numbers [N] by label, from two classes of images or a CSV."""
     if source.is_dir() or source.suffix.lower() == ".zip":
         dataset = tasks.two_classes(source, generator.resolution)
@@ -198,7 +198,7 @@ def sheet(
 def measure(
     model: str,
     *,
-    labeller: str,
+    labeler: str,
     out: Path | None = None,
     directions: list[str] = [],  # noqa: B006 (typer copies it)
     name: list[str] = [],  # noqa: B006
@@ -209,7 +209,7 @@ def measure(
 
     Args:
         model: a name from "styleloom zoo", or a model file.
-        labeller: a network that tells attributes, as toonfaces-attributes.
+        labeler: a network that tells attributes, as toonfaces-attributes.
         out: JSON file to write the table to.
         directions: files of further directions; may be given several times.
         name: directions to measure; all by default. May be given several times.
@@ -218,7 +218,7 @@ def measure(
     report = Report(common)
     generator = load_generator(model, common.torch_device())
     found = tasks.named(editing.directions_of(generator, directions), name)
-    known, label = tasks.attribute_labels(labeler.load(labeller), generator.resolution, [])
+    known, label = tasks.attribute_labels(load_labeler(labeler), generator.resolution, [])
     values: dict[str, Any] = tasks.measured(generator, found, label, known, samples=samples)
     for direction, row in values["directions"].items():
         main = max(row["mean"], key=lambda each: abs(row["mean"][each]))

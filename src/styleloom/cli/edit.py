@@ -8,7 +8,7 @@ from styleloom import jobs
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, video
 from styleloom.data.output import Output
-from styleloom.jobs import Finished, ItemDone, Opening, Pasting
+from styleloom.jobs import Finished, ItemDone, LoadOptions, PasteOptions
 
 from .options import Common, Existing
 from .report import Report
@@ -49,8 +49,8 @@ def edit(
     directions: list[str] = [],  # noqa: B006
     layers: str = "all",
     psi: float = 1.0,
-    pasting: Pasting,
-    opening: Opening,
+    pasting: PasteOptions,
+    loading: LoadOptions,
     output: Output,
     existing: Existing,
     common: Common,
@@ -73,7 +73,7 @@ def edit(
     report = Report(common)
     events = jobs.edit(
         model, source, changes_of(direction), out=out, directions=directions, layers=layers, psi=psi, pasting=pasting,
-        opening=opening, output=output, device=common.torch_device(), **existing.options(),
+        loading=loading, output=output, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     report.follow(events, _told, _count)
 
@@ -87,8 +87,8 @@ def express(
     expressive: str,
     strength: float = 1.0,
     layers: str = "all",
-    pasting: Pasting,
-    opening: Opening,
+    pasting: PasteOptions,
+    loading: LoadOptions,
     output: Output,
     existing: Existing,
     common: Common,
@@ -107,7 +107,7 @@ def express(
     report = Report(common)
     events = jobs.express(
         model, source, neutral, expressive, out=out, strength=strength, layers=layers, pasting=pasting,
-        opening=opening, output=output, device=common.torch_device(), **existing.options(),
+        loading=loading, output=output, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     report.follow(events, _told, _count)
 
@@ -121,7 +121,7 @@ def cross(
     layers: str = "coarse",
     sheet: bool = False,
     beside: bool = False,
-    opening: Opening,
+    loading: LoadOptions,
     output: Output,
     existing: Existing,
     common: Common,
@@ -140,7 +140,7 @@ def cross(
     report = Report(common)
     events = jobs.cross(
         model, source, style, out=out, layers=layers, sheet=sheet, beside=beside,
-        opening=opening, output=output, device=common.torch_device(), **existing.options(),
+        loading=loading, output=output, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     report.follow(events, _told, _count)
 
@@ -156,7 +156,7 @@ def morph(
     loop: bool = False,
     rate: int = 24,
     columns: int = 8,
-    opening: Opening,
+    loading: LoadOptions,
     existing: Existing,
     common: Common,
 ) -> None:
@@ -176,7 +176,7 @@ def morph(
     report = Report(common)
     events = jobs.morph(
         model, source, out=out, frames=frames, even=not uneven, easing=easing, loop=loop, rate=rate, columns=columns,
-        opening=opening, device=common.torch_device(), **existing.options(),
+        loading=loading, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     what = "frames" if out.suffix.lower() == ".gif" or video.is_video(out) else "images"
     report.follow(
@@ -233,7 +233,7 @@ def inpaint(
     shift: tuple[float, ...] = (),
     style_weight: float = 1.0,
     whole: bool = False,
-    opening: Opening,
+    loading: LoadOptions,
     output: Output,
     existing: Existing,
     common: Common,
@@ -258,7 +258,7 @@ def inpaint(
     sources = photo[0] if len(photo) == 1 else photo
     events = jobs.inpaint(
         model, sources, out=out, mask=mask, way=way, other=other, shift=shift, style_weight=style_weight, whole=whole,
-        opening=opening, output=output, device=common.torch_device(), **existing.options(),
+        loading=loading, output=output, device=common.torch_device(), **existing.options(),
     )  # fmt: skip
     report.follow(events, _told, _count)
 

@@ -45,7 +45,7 @@ def invert(
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
-        mask: a grey image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
+        mask: a gray image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
         align: which square of a photograph is taken: center, in the middle; face, where the extra [faces] finds one; auto: face,
             or else center. "styleloom edit" puts what it makes of the latents back there.
         video: write NAME.mp4 of each descent.

@@ -30,7 +30,7 @@ def stylize(
     batch: int = 8,
     smooth: float = 0.7,
     max_pixels: int = images.MAX_PIXELS,
-    settings: Annotated[dict[str, Any], gatys.Config, ghiasi.Config, adain.Config, dumoulin.Config],
+    settings: Annotated[dict[str, Any], gatys.GatysConfig, ghiasi.GhiasiConfig, adain.AdaINConfig, dumoulin.DumoulinConfig],
     output: Output,
     existing: Existing,
     common: Common,
@@ -47,8 +47,8 @@ def stylize(
         method: gatys (minutes an image), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
-        mask: a grey image for each style, white where it is painted; one serves two styles. Repeat the option.
-        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a grey image,
+        mask: a gray image for each style, white where it is painted; one serves two styles. Repeat the option.
+        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a gray image,
             white there, or a shape: ellipse:x,y,half width,half height.
         start: image to start from, instead of --init.
         preview_every: write the image so far every so many steps.

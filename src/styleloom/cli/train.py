@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 
 from styleloom import models
-from styleloom.core.checkpoint import check_model_path, licence_of, read_config
+from styleloom.core.checkpoint import check_model_path, license_of, read_config
 from styleloom.core.errors import check_seeds
 from styleloom.core.settings import Range, configured
 from styleloom.data.pairs import Domains, open_domains
@@ -22,7 +22,7 @@ from styleloom.jobs.engine import check_apart
 from styleloom.jobs.generate import load_generator
 from styleloom.jobs.inputs import find, open_image
 from styleloom.loops import eigenbasis as eigenbasis_
-from styleloom.loops.fit import MODEL, Hardware, Tick
+from styleloom.loops.fit import MODEL, Hardware, TrainingStep
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import adain as adain_
 from styleloom.papers import cyclegan as cyclegan_
@@ -54,24 +54,24 @@ class Launch:
         processes: processes or GPUs on each machine.
         nodes: machines.
         precision: fp32, or bf16 for mixed precision.
-        licence: what the model may be used for, noted in it; that of the model that it is made from, or unknown by default.
+        license: what the model may be used for, noted in it; that of the model that it is made from, or unknown by default.
     """
 
     resume: bool = False
     processes: int = 1
     nodes: int = 1
     precision: str = "fp32"
-    licence: str | None = None
+    license: str | None = None
 
     def options(self, common: Common, base: str | None = None) -> dict[str, Any]:
         """What the loop is told of it; ``base``: a name or file of the model that this one is made from."""
         hardware = Hardware(str(common.torch_device()), self.processes, self.nodes, self.precision)
-        return dict(licence=licence_from(self.licence, base), hardware=hardware, resume=self.resume)
+        return dict(license=license_from(self.license, base), hardware=hardware, resume=self.resume)
 
 
-def licence_from(asked: str | None, base: str | None) -> str:
+def license_from(asked: str | None, base: str | None) -> str:
     """What is noted in a model: what was asked for, else what is noted in the one that it is made from, else "unknown"."""
-    return asked or (licence_of(base) if base else "unknown")
+    return asked or (license_of(base) if base else "unknown")
 
 
 def johnson(
@@ -81,7 +81,7 @@ def johnson(
     out: Path,
     recipe: str | None = None,
     base: str | None = None,
-    settings: Annotated[dict[str, Any], johnson_.Recipe],
+    settings: Annotated[dict[str, Any], johnson_.JohnsonRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -114,7 +114,7 @@ def dumoulin(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], dumoulin_.Recipe],
+    settings: Annotated[dict[str, Any], dumoulin_.DumoulinRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -135,7 +135,7 @@ def dumoulin(
     _follow(loop, out, common, "dumoulin")
     if network is not None and (out / MODEL).exists() and network.styles != tuple(images):
         joined = dumoulin_.join(network, dumoulin_.load(out / MODEL))
-        dumoulin_.save(joined, out / "joined.safetensors", licence_from(launch.licence, base))
+        dumoulin_.save(joined, out / "joined.safetensors", license_from(launch.license, base))
 
 
 def ghiasi(
@@ -145,7 +145,7 @@ def ghiasi(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], ghiasi_.Recipe],
+    settings: Annotated[dict[str, Any], ghiasi_.GhiasiRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -171,7 +171,7 @@ def adain(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], adain_.Recipe],
+    settings: Annotated[dict[str, Any], adain_.AdaINRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -195,7 +195,7 @@ def upscaler(
     *,
     out: Path,
     recipe: str = "default",
-    settings: Annotated[dict[str, Any], super_resolution.Recipe],
+    settings: Annotated[dict[str, Any], super_resolution.UpscalerRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -275,7 +275,7 @@ def _of_pairs(module: ModuleType, title: str) -> Callable[..., None]:
         out: folder of the run.
         other: folder or zip of the images of B, with the names of A.
         layout: aligned, folders, photos or auto.
-        derive: make A of photographs: edges, xdog, grey, low or hole.
+        derive: make A of photographs: edges, xdog, gray, low or hole.
         labels: table of colors, lines of name,r,g,b: A is a label map.
         instances: folder of maps of instances, with the names of A.
         recipe: {", ".join(module.RECIPES)}: where the settings below start from.
@@ -338,7 +338,7 @@ def encoder(
     generator: str,
     out: Path,
     recipe: str = "default",
-    settings: Annotated[dict[str, Any], indomain_.Recipe],
+    settings: Annotated[dict[str, Any], indomain_.EncoderRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -368,7 +368,7 @@ def eigenbasis(
     pixel_weight: float = 1.0,
     perceptual_weight: float = 0.07,
     seed: int = 0,
-    licence: str | None = None,
+    license: str | None = None,
     common: Common,
 ) -> None:
     """Compute the directions of a generator's latent space that its images depend on most.
@@ -381,7 +381,7 @@ def eigenbasis(
         pixel_weight: of the mean squared difference of pixels.
         perceptual_weight: of that of features.
         seed: of residuals.
-        licence: what the model may be used for, noted in it; that of the generator by default.
+        license: what the model may be used for, noted in it; that of the generator by default.
     """
     report = Report(common)
     weights = Weights(pixel_weight=pixel_weight, perceptual_weight=perceptual_weight)
@@ -396,7 +396,7 @@ def eigenbasis(
     loop = eigenbasis_.eigenbasis(network, outputs, samples=samples, keep=keep or None, seed=seed)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
-    last.basis.save(out, licence_from(licence, generator))
+    last.basis.save(out, license_from(license, generator))
     shares = (last.basis.values / last.trace).cumsum(0)
     half = int((shares < 0.5).sum()) + 1  # more than there are, where all do not carry as much
     few = f", the first {half} half of it" if half <= len(shares) else ""
@@ -415,7 +415,7 @@ def learned_optimizer(
     basis: str | None = None,
     encoder: str | None = None,
     base: str | None = None,
-    settings: Annotated[dict[str, Any], learned_optimizer_.Recipe],
+    settings: Annotated[dict[str, Any], learned_optimizer_.OptimizerRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -447,7 +447,7 @@ def learned_optimizer(
     _follow(loop, out, common, learned_optimizer_.KIND)
 
 
-def _follow(loop: Iterator[Tick], out: Path, common: Common, title: str) -> None:
+def _follow(loop: Iterator[TrainingStep], out: Path, common: Common, title: str) -> None:
     """Watch a run to its end, and say how it went; of several processes on a machine the first speaks for all."""
     report = Report(common if first_process() else replace(common, quiet=True, json=False))
     tick, named = None, 0

@@ -41,13 +41,13 @@ def translate(
         content: image, or a folder or glob of them; or a video.
         out: image or video to write; for several images a folder.
         to: the domain to make: B, or A where the model goes both ways.
-        mask: where the result is wanted; elsewhere the image stays as it is: a grey image, white there, or a shape in pixels,
+        mask: where the result is wanted; elsewhere the image stays as it is: a gray image, white there, or a shape in pixels,
             such as box:left,top,right,bottom.
         samples: images to make of each, with other noise, of a model with dropout or with codes of instances.
         seed: of the first sample's noise.
         statistics: saved, or batch to let batch norm use each image's own.
         drawing: content is lines, black on white, not a photograph to take lines from.
-        instances: for models of pix2pixHD that see the boundaries of objects: a map of them, another grey or color for each, or a
+        instances: for models of pix2pixHD that see the boundaries of objects: a map of them, another gray or color for each, or a
             folder of maps with the images' names.
         size: shorter side to work at; 0: the image's own.
         tile: larger images are translated in tiles of so many pixels, without a seam; 0: never.

@@ -20,10 +20,10 @@ def zoo(*, common: Common) -> None:
         count = sum(tensor.numel() for tensor in tensors.values())
         styles = json.loads(metadata["config"]).get("styles", [])
         entry = dict(
-            kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, licence=metadata["licence"], styles=styles
+            kind=metadata["kind"], parameters=count, bytes=path.stat().st_size, license=metadata["license"], styles=styles
         )
         models.append(dict(name=name) | entry)
-        report.say(f"{name}  {metadata['kind']}, {count:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {metadata['licence']}")
+        report.say(f"{name}  {metadata['kind']}, {count:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {metadata['license']}")
         if styles:
             report.say(f"    styles: {', '.join(styles)}")
     report.outcome(models=models)

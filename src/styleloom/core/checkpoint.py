@@ -19,6 +19,7 @@ from .errors import StyleLoomError
 from .files import check_parent, replacing
 
 FORMAT_VERSION = "1"
+OLD_KINDS = {"labeller": "labeler"}  # as versions 0.1 and 0.2 wrote them
 M = TypeVar("M", bound=nn.Module)
 Translate = Callable[[dict[str, Tensor], dict[str, Any]], tuple[dict[str, Tensor], dict[str, Any]]]
 
@@ -83,26 +84,51 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         StyleLoomError: the file is missing, damaged or of another format.
     """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in list(file.keys())}, _metadata(file)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, read from its header alone.
+
+    Raises:
+        StyleLoomError: the file is missing, damaged or of another format.
+    """
+    with _opened(path) as file:
+        return _metadata(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            yield file
     except (SafetensorError, OSError) as error:
         raise StyleLoomError(f"cannot read {path}: damaged, or not a safetensors file ({error})") from error
 
 
-def licence_of(name: str | Path) -> str:
-    """What is noted in a model file that it may be used for; "unknown" where nothing is.
+def _metadata(file: Any) -> dict[str, str]:
+    """Metadata under today's names; files of versions 0.1 and 0.2 have British spellings."""
+    metadata: dict[str, str] = file.metadata() or {}
+    if "licence" in metadata:
+        metadata["license"] = metadata.pop("licence")
+    if "kind" in metadata:
+        metadata["kind"] = OLD_KINDS.get(metadata["kind"], metadata["kind"])
+    return metadata
+
+
+def license_of(name: str | Path) -> str:
+    """The license stored in a model file, or "unknown".
 
     Raises:
         StyleLoomError: no such file, or a damaged one.
     """
-    return str(read_tensors(resolve(name))[1].get("licence") or "unknown")
+    return read_metadata(resolve(name)).get("license") or "unknown"
 
 
-def save_model(path: Path, tensors: Mapping[str, Tensor], *, kind: str, config: Mapping[str, Any], licence: str) -> None:
+def save_model(path: Path, tensors: Mapping[str, Tensor], *, kind: str, config: Mapping[str, Any], license: str) -> None:
     """Write a model file: tensors, and metadata from which the module can be rebuilt."""
-    metadata = dict(kind=kind, config=json.dumps(config), format_version=FORMAT_VERSION, licence=licence)
+    metadata = dict(kind=kind, config=json.dumps(config), format_version=FORMAT_VERSION, license=license)
     _write(path, dict(tensors), metadata)
 
 
@@ -164,7 +190,7 @@ def average(models: Sequence[str | Path], out: str | Path) -> int:
         How many numbers there are.
 
     Raises:
-        StyleLoomError: fewer than two models, ones of other kinds, sizes, generators or licences, or another suffix.
+        StyleLoomError: fewer than two models, ones of other kinds, sizes, generators or licenses, or another suffix.
     """
     out = Path(out)
     if len(models) < 2:
@@ -192,7 +218,7 @@ def _nature(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, st
         raise StyleLoomError(f"{path} is no StyleLoom model; convert it first")
     shapes = {key: value.shape for key, value in tensors.items()}
     generator = model_config(path, metadata, kind).get("generator")
-    return {"kind": kind, "generator": generator, "shapes": shapes, "licence": metadata.get("licence")}
+    return {"kind": kind, "generator": generator, "shapes": shapes, "license": metadata.get("license")}
 
 
 def check_model_path(out: Path) -> None:
@@ -209,11 +235,7 @@ def read_config(name: str | Path) -> tuple[str, dict[str, Any]]:
         StyleLoomError: no such model, or a file that is none.
     """
     path = resolve(name)
-    try:
-        with safe_open(path, "pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise StyleLoomError(f"{path} is no model file: {error}") from error
+    metadata = read_metadata(path)
     kind = metadata.get("kind", "")
     return kind, model_config(path, metadata, kind) if kind else {}
 

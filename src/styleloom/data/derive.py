@@ -1,4 +1,4 @@
-"""What one photograph gives two images of: edges, grey, a small copy, a hole, each with the photograph as its answer.
+"""What one photograph gives two images of: edges, gray, a small copy, a hole, each with the photograph as its answer.
 
 Pairs for pix2pix come of any folder of photographs this way; and a photograph becomes what such a network takes.
 """
@@ -47,8 +47,8 @@ def canny(image: Tensor, sigma: float = 1.0) -> Tensor:
     """Black lines on white where brightness changes most (Canny 1986): [3, H, W] in [0, 1] -> [1, H, W]."""
     from skimage.feature import canny as edges
 
-    grey = images.luma(image[None])[0, 0].double().numpy()
-    return 1 - torch.from_numpy(edges(grey, sigma=sigma, low_threshold=0.04, high_threshold=0.12).astype(np.float32))[None]
+    gray = images.luma(image[None])[0, 0].double().numpy()
+    return 1 - torch.from_numpy(edges(gray, sigma=sigma, low_threshold=0.04, high_threshold=0.12).astype(np.float32))[None]
 
 
 def xdog(image: Tensor, sigma: float = 0.8, sharpness: float = 18.0, threshold: float = 0.72, steepness: float = 12.0) -> Tensor:
@@ -58,8 +58,8 @@ def xdog(image: Tensor, sigma: float = 0.8, sharpness: float = 18.0, threshold: 
     """
     from scipy.ndimage import gaussian_filter
 
-    grey = images.luma(image[None])[0, 0].numpy()
-    near, far = gaussian_filter(grey, sigma), gaussian_filter(grey, 1.6 * sigma)
+    gray = images.luma(image[None])[0, 0].numpy()
+    near, far = gaussian_filter(gray, sigma), gaussian_filter(gray, 1.6 * sigma)
     sharpened = torch.from_numpy((1 + sharpness) * near - sharpness * far)
     soft = 1 + torch.tanh(steepness * (sharpened - threshold))
     return torch.where(sharpened >= threshold, torch.ones(()), soft).clamp(0, 1)[None]
@@ -90,7 +90,7 @@ _RGB_TO_XYZ = torch.tensor(
 _WHITE = torch.tensor([0.95047, 1.0, 1.08883])
 
 
-def _grey_and_color(image: Tensor) -> Pair:
+def _gray_and_color(image: Tensor) -> Pair:
     lab = rgb_to_lab(image[None])[0]
     return lab[:1] / 100, (lab[1:] / AB_RANGE + 1) / 2
 
@@ -108,7 +108,7 @@ def _small(image: Tensor) -> Tensor:
 
 
 def _with_hole(image: Tensor, rng: RandomState) -> Pair:
-    """Grey in a box of a quarter to half of the sides; the fourth channel is 1 there."""
+    """Gray in a box of a quarter to half of the sides; the fourth channel is 1 there."""
     height, width = image.shape[-2:]
     tall, wide = (max(1, round(side * rng.uniform(0.25, 0.5))) for side in (height, width))
     top, left = rng.randint(height - tall + 1), rng.randint(width - wide + 1)
@@ -120,7 +120,7 @@ def _with_hole(image: Tensor, rng: RandomState) -> Pair:
 DERIVATIONS: Mapping[str, Derivation] = {
     "edges": Derivation(1, 3, lambda image, rng: (canny(image), image), drawn=True),
     "xdog": Derivation(1, 3, lambda image, rng: (xdog(image), image), drawn=True),
-    "grey": Derivation(1, 2, lambda image, rng: _grey_and_color(image), _colored),
+    "gray": Derivation(1, 2, lambda image, rng: _gray_and_color(image), _colored),
     "low": Derivation(3, 3, lambda image, rng: (_small(image), image), at_use=False),
     "hole": Derivation(4, 3, _with_hole, at_use=False),
 }

@@ -48,15 +48,15 @@ def read(
 ) -> Tensor:
     """Read an image file.
 
-    EXIF rotation and an embedded ICC profile are applied, transparency is laid over white (``paper``), grey is expanded, 16-bit
-    greys keep their precision, and of an animation the first frame is taken.
+    EXIF rotation and an embedded ICC profile are applied, transparency is laid over white (``paper``), gray is expanded, 16-bit
+    grays keep their precision, and of an animation the first frame is taken.
 
     Args:
         path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
         max_pixels: refuse images of more pixels than this before decoding them.
         as_bytes: keep 8-bit numbers, a quarter of the memory.
         name: what errors call it, instead of ``path``.
-        paper: grey that transparency is laid over, 1 for white.
+        paper: gray that transparency is laid over, 1 for white.
 
     Returns:
         [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
@@ -118,17 +118,17 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
     ImageOps.exif_transpose(file, in_place=True)  # of a large image a copy counts
     image = file
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        grey = np.array(image, dtype=np.float32)
-        if not np.isfinite(grey).all():
+        gray = np.array(image, dtype=np.float32)
+        if not np.isfinite(gray).all():
             raise ValueError("values that are no numbers")
-        if image.mode == "F" and (grey.min(initial=0) < 0 or grey.max(initial=0) > 1):
-            raise ValueError(f"floating-point values from {grey.min():g} to {grey.max():g}, which have to be 0 to 1")
-        grey /= 1 if image.mode == "F" else 65535
-        opaque = np.ones_like(grey)
-        if (hidden := image.info.get("transparency")) is not None:  # one grey is see-through, as a PNG has it
+        if image.mode == "F" and (gray.min(initial=0) < 0 or gray.max(initial=0) > 1):
+            raise ValueError(f"floating-point values from {gray.min():g} to {gray.max():g}, which have to be 0 to 1")
+        gray /= 1 if image.mode == "F" else 65535
+        opaque = np.ones_like(gray)
+        if (hidden := image.info.get("transparency")) is not None:  # one gray is see-through, as a PNG has it
             opaque = (np.array(image, dtype=np.float32) != float(hidden)).astype(np.float32)
-        grey = (grey * opaque + paper * (1 - opaque)).clip(0, 1)
-        return np.repeat(grey[..., None], 3, axis=2)
+        gray = (gray * opaque + paper * (1 - opaque)).clip(0, 1)
+        return np.repeat(gray[..., None], 3, axis=2)
     image = _see_through(image)
     alpha = image.getchannel("A") if image.mode in TRANSPARENT else None
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
@@ -366,14 +366,14 @@ def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -
     "matching": the styles take the content's palette.
     """
     if keep_color == "luminance":
-        content = _grey(content)
-        return content, [match_color(_grey(style), content) for style in styles]
+        content = _gray(content)
+        return content, [match_color(_gray(style), content) for style in styles]
     if keep_color == "matching":
         return content, [match_color(style, content) for style in styles]
     return content, list(styles)
 
 
-def _grey(image: Tensor) -> Tensor:
+def _gray(image: Tensor) -> Tensor:
     return rgb_to_yiq(image)[:, :1].expand(-1, 3, -1, -1).contiguous()
 
 

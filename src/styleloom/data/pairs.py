@@ -19,7 +19,7 @@ from styleloom.drawn import toonfaces
 from .datasets import ImageFiles, Item
 from .derive import DERIVATIONS, framed
 
-Source = str | Path
+PathLike = str | Path
 TOONFACES = "toonfaces:"
 TOONS = 2_000  # faces of a domain
 TOON_SIZE = 128
@@ -110,14 +110,14 @@ class Domains:
 
 
 def open_domains(
-    data: Source | Sequence[Source],
-    other: Source | Sequence[Source] | None = None,
+    data: PathLike | Sequence[PathLike],
+    other: PathLike | Sequence[PathLike] | None = None,
     *,
     aligned: bool,
     layout: str = "auto",
     derive: str = "",
-    labels: Source | None = None,
-    instances: Source | None = None,
+    labels: PathLike | None = None,
+    instances: PathLike | None = None,
 ) -> Domains:
     """Two domains of images, in whatever layout they lie.
 
@@ -166,7 +166,7 @@ def open_domains(
     return replace(made, labels=table, channels=(len(table), made.channels[1])) if table else made
 
 
-def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
+def _instances(source: PathLike, a: Sequence[PathLike]) -> Callable[[int], Tensor]:
     """Each image's numbers of instances, by the number of the pair."""
     maps, one = _domain(source, "instances"), _domain(a, "A")
     number_of = {_stem(name): number for number, (_, name) in enumerate(maps.locations)}
@@ -186,7 +186,7 @@ def _instances(source: Source, a: Sequence[Source]) -> Callable[[int], Tensor]:
 
 
 def instance_numbers(image: Tensor) -> Tensor:
-    """A map of instances [C, H, W] in [0, 1], another grey or color of 8 or 16 bits for each, as numbers from 0 on: [1, H, W]."""
+    """A map of instances [C, H, W] in [0, 1], another gray or color of 8 or 16 bits for each, as numbers from 0 on: [1, H, W]."""
     levels = (image[:3].double() * 65535).round().long()
     colors = (levels * 65536 ** torch.arange(len(levels))[:, None, None]).sum(0, keepdim=True)
     return colors.unique(return_inverse=True)[1].to(image)
@@ -201,7 +201,7 @@ def _both(root: Path) -> tuple[Path, Path] | None:
     return next(((root / a, root / b) for a, b in FOLDERS if (root / a).is_dir() and (root / b).is_dir()), None)
 
 
-def derived(data: Sequence[Source], derive: str) -> Domains:
+def derived(data: Sequence[PathLike], derive: str) -> Domains:
     """Pairs that are made of photographs."""
     images, kind = ImageFiles(data, channels=True), DERIVATIONS[derive]
 
@@ -214,7 +214,7 @@ def derived(data: Sequence[Source], derive: str) -> Domains:
     return Domains(len(images), (kind.in_channels, kind.out_channels), pair, derive=derive, damaged=[images.damaged])
 
 
-def _side_by_side(data: Sequence[Source]) -> Domains:
+def _side_by_side(data: Sequence[PathLike]) -> Domains:
     images = ImageFiles(data, channels=True)
 
     def halves(image: Tensor) -> Pair:
@@ -234,7 +234,7 @@ def _side_by_side(data: Sequence[Source]) -> Domains:
     return Domains(len(images), (len(first), len(first)), _checked(pair, (len(first), len(first))), damaged=[images.damaged])
 
 
-def _twins(a: Sequence[Source], b: Source | Sequence[Source]) -> Domains:
+def _twins(a: Sequence[PathLike], b: PathLike | Sequence[PathLike]) -> Domains:
     """Two folders with the same names, but for suffixes."""
     one, two = _domain(a, "A"), _domain(b, "B")
     numbers: list[dict[str, int]] = []
@@ -272,7 +272,7 @@ def _twins(a: Sequence[Source], b: Source | Sequence[Source]) -> Domains:
     return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged], names=names)
 
 
-def unaligned(a: Source | Sequence[Source], b: Source | Sequence[Source]) -> Domains:
+def unaligned(a: PathLike | Sequence[PathLike], b: PathLike | Sequence[PathLike]) -> Domains:
     """Two sets of images, each sampled by itself: a in the order of an epoch, b at random, as CycleGAN has it."""
     one, two = _domain(a, "A"), _domain(b, "B")
     swapped = len(two) > len(one)
@@ -286,7 +286,7 @@ def unaligned(a: Source | Sequence[Source], b: Source | Sequence[Source]) -> Dom
     return Domains(max(len(one), len(two)), channels, _checked(pair, channels), aligned=False, damaged=[one.damaged, two.damaged])
 
 
-def _domain(sources: Source | Sequence[Source], side: str) -> ImageFiles:
+def _domain(sources: PathLike | Sequence[PathLike], side: str) -> ImageFiles:
     try:
         return ImageFiles(sources, channels=True)
     except StyleLoomError as error:
@@ -356,7 +356,7 @@ def toon_values(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return {name: pair[0]}, {name: pair[1]}
 
 
-def read_labels(path: Source) -> tuple[tuple[int, int, int], ...]:
+def read_labels(path: PathLike) -> tuple[tuple[int, int, int], ...]:
     """A table of colors: ``r,g,b`` or ``name,r,g,b`` a line, in the order of the classes.
 
     Raises:

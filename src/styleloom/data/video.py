@@ -312,7 +312,7 @@ class Steady:
 
 
 def motion(frame: Tensor, before: Tensor) -> Tensor:
-    """Where each pixel of a frame was in the one before: grey [1, 1, H, W] in [0, 1] each -> flow [1, 2, H, W].
+    """Where each pixel of a frame was in the one before: gray [1, 1, H, W] in [0, 1] each -> flow [1, 2, H, W].
 
     The flow is (x, y) as shares of width and height. TV-L1: Zach, Pock and Bischof, "A Duality Based Approach for
     Realtime TV-L1 Optical Flow", 2007, of scikit-image.

@@ -1,18 +1,19 @@
 """Many files in, events out: ``for event in styleloom.jobs.stylize("photos/", style, out="painted/"): ...``."""
 
 from .align import align
-from .edit import Pasting, cross, edit, express
+from .edit import PasteOptions, cross, edit, express
 from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, Started, run
 from .generate import evaluate, generate
 from .inpaint import inpaint
 from .invert import invert
 from .morph import morph
 from .prepare import prepare
-from .sources import Opening
+from .sources import LoadOptions
 from .stylize import stylize, upscale
 from .translate import translate
 
 __all__ = [
-    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "Opening", "Pasting", "Progressed", "Started", "align", "cross",
-    "edit", "evaluate", "express", "generate", "inpaint", "invert", "morph", "prepare", "run", "stylize", "translate", "upscale",
+    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "LoadOptions", "PasteOptions", "Progressed", "Started",
+    "align", "cross", "edit", "evaluate", "express", "generate", "inpaint", "invert", "morph", "prepare", "run", "stylize",
+    "translate", "upscale",
 ]  # fmt: skip

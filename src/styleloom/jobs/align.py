@@ -21,16 +21,16 @@ from styleloom.tasks.alignment import Aligner
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run
 from .generate import load_generator
-from .inputs import Source, check_output_folder, find_all, open_image
+from .inputs import PathLike, check_output_folder, find_all, open_image
 from .sources import stem_of
 from .stylize import software
 
 
 def align(
-    model: Source | Generator,
-    photos: Source | Sequence[Source],
+    model: PathLike | Generator,
+    photos: PathLike | Sequence[PathLike],
     *,
-    out: Source,
+    out: PathLike,
     way: str = "auto",
     box: Sequence[float] = (),
     landmarks: Sequence[float] = (),

@@ -27,18 +27,18 @@ from styleloom.tasks.latents import save_latents
 from styleloom.tasks.sampling import layer_range
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Region, Source, check_output_folder, open_region
-from .sources import OPENING, Opening, Studio, Subject, names_of, open_studio, opened, rendered, stem_of
+from .inputs import PathLike, Region, check_output_folder, open_region
+from .sources import LOADING, EditSession, LoadOptions, Source, names_of, open_session, opened, rendered, stem_of
 from .stylize import software
 
 PASTES = ("difference", "whole", "none")
 PRIOR_WEIGHT = 0.02  # of inversions of which only what an edit changes is put back: cleaner edits, at 2 dB
-Move = Callable[[Subject], Tensor]
+Move = Callable[[Source], Tensor]
 """A subject to its new ws."""
 
 
 @dataclass(frozen=True)
-class Pasting:
+class PasteOptions:
     """How what was edited is put back into a photograph.
 
     Args:
@@ -73,20 +73,20 @@ class Pasting:
         return blend(photo, pasted, feathered(mask, FEATHER * frame.side))
 
 
-PASTING = Pasting()
+PASTING = PasteOptions()
 
 
 def edit(
-    model: Source | Generator,
-    sources: Source | Sequence[Source],
+    model: PathLike | Generator,
+    sources: PathLike | Sequence[PathLike],
     changes: Mapping[str, float],
     *,
-    out: Source,
-    directions: Sequence[Source] = (),
+    out: PathLike,
+    directions: Sequence[PathLike] = (),
     layers: str = "all",
     psi: float = 1.0,
-    pasting: Pasting = PASTING,
-    opening: Opening = OPENING,
+    pasting: PasteOptions = PASTING,
+    loading: LoadOptions = LOADING,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
@@ -102,8 +102,8 @@ def edit(
         directions: files of further directions.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
-        pasting: how it is put back, see :class:`Pasting`.
-        opening: see :class:`Opening`.
+        pasting: how it is put back, see :class:`PasteOptions`.
+        loading: see :class:`LoadOptions`.
         output: how images are written.
         device: where it is computed.
         overwrite: replace what is there.
@@ -115,36 +115,36 @@ def edit(
     Raises:
         StyleLoomError: no such model or direction, or outputs that cannot be.
     """
-    studio = open_studio(model, opening, device, pasting.prior_weight)
-    known = editing.directions_of(studio.generator, directions)
+    session = open_session(model, loading, device, pasting.prior_weight)
+    known = editing.directions_of(session.generator, directions)
     options: dict[str, Any] = dict(layers=layers, truncation_psi=psi, directions=known)
     asked: dict[Direction | str, float] = {name: strength for name, strength in changes.items()}  # noqa: C416 (wider keys)
     if not changes and psi == 1:
         raise StyleLoomError(f"nothing to change; give a direction ({', '.join(known) or 'none yet'}) and its strength, or psi")
-    editing.edit(studio.generator, studio.generator.map([0]), asked, **options)  # refuses before the work
+    editing.edit(session.generator, session.generator.map([0]), asked, **options)  # refuses before the work
 
-    def move(subject: Subject) -> Tensor:
-        return editing.edit(studio.generator, subject.ws, asked, **options)
+    def move(subject: Source) -> Tensor:
+        return editing.edit(session.generator, subject.ws, asked, **options)
 
     tensors = [known[name].vector for name in changes]
     settings = (dict(changes), layers, psi)
     yield from _edited(
-        "edit", studio, sources, lambda: _constant(move), out, pasting, output, settings, tensors,
+        "edit", session, sources, lambda: _constant(move), out, pasting, output, settings, tensors,
         read=directions, overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
 
 def express(
-    model: Source | Generator,
-    sources: Source | Sequence[Source],
-    neutral: Source,
-    expressive: Source,
+    model: PathLike | Generator,
+    sources: PathLike | Sequence[PathLike],
+    neutral: PathLike,
+    expressive: PathLike,
     *,
-    out: Source,
+    out: PathLike,
     strength: float = 1.0,
     layers: str = "all",
-    pasting: Pasting = PASTING,
-    opening: Opening = OPENING,
+    pasting: PasteOptions = PASTING,
+    loading: LoadOptions = LOADING,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
@@ -159,7 +159,7 @@ def express(
         out: an image for one source, or a folder.
         strength: 0 changes nothing.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
-        pasting, opening, output, device, overwrite, skip_existing: see :func:`edit`.
+        pasting, loading, output, device, overwrite, skip_existing: see :func:`edit`.
 
     Yields:
         :class:`~styleloom.jobs.engine.Event`.
@@ -167,31 +167,31 @@ def express(
     Raises:
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
-    studio = open_studio(model, opening, device, pasting.prior_weight)
-    layer_range(layers, studio.generator.num_ws)
+    session = open_session(model, loading, device, pasting.prior_weight)
+    layer_range(layers, session.generator.num_ws)
 
     def prepare() -> Coroutine[Event, None, Move]:
-        first = yield from opened(studio, str(neutral))
-        second = yield from opened(studio, str(expressive), first.ws)
-        return lambda subject: editing.express(studio.generator, subject.ws, first.ws, second.ws, strength, layers=layers)
+        first = yield from opened(session, str(neutral))
+        second = yield from opened(session, str(expressive), first.ws)
+        return lambda subject: editing.express(session.generator, subject.ws, first.ws, second.ws, strength, layers=layers)
 
     pair = [str(neutral), str(expressive)]
     yield from _edited(
-        "express", studio, sources, prepare, out, pasting, output, (pair, strength, layers), [],
+        "express", session, sources, prepare, out, pasting, output, (pair, strength, layers), [],
         read=pair, overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
 
 def cross(
-    model: Source | Generator,
-    sources: Source | Sequence[Source],
-    style: Source,
+    model: PathLike | Generator,
+    sources: PathLike | Sequence[PathLike],
+    style: PathLike,
     *,
-    out: Source,
+    out: PathLike,
     layers: str = "coarse",
     sheet: bool = False,
     beside: bool = False,
-    opening: Opening = OPENING,
+    loading: LoadOptions = LOADING,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
@@ -206,7 +206,7 @@ def cross(
         out: an image for one source, or a folder.
         layers: the source's: coarse, middle, fine, all, or numbers as 0-3.
         sheet: instead, all ways to split the layers, side by side.
-        beside, opening, output, device, overwrite, skip_existing: see :func:`edit`.
+        beside, loading, output, device, overwrite, skip_existing: see :func:`edit`.
 
     Yields:
         :class:`~styleloom.jobs.engine.Event`.
@@ -214,19 +214,19 @@ def cross(
     Raises:
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
-    studio = open_studio(model, opening, device)
-    layer_range(layers, studio.generator.num_ws)
+    session = open_session(model, loading, device)
+    layer_range(layers, session.generator.num_ws)
     if sheet and beside:
         raise StyleLoomError("a sheet of all splits has both faces at its ends; leave beside out")
 
     def prepare() -> Coroutine[Event, None, Move]:
-        other = yield from opened(studio, str(style))
+        other = yield from opened(session, str(style))
         if sheet:
-            return lambda subject: editing.splits(studio.generator, subject.ws, other.ws)
-        return lambda subject: editing.cross(studio.generator, subject.ws, other.ws, layers)
+            return lambda subject: editing.splits(session.generator, subject.ws, other.ws)
+        return lambda subject: editing.cross(session.generator, subject.ws, other.ws, layers)
 
     yield from _edited(
-        "cross", studio, sources, prepare, out, Pasting("none", beside=beside), output, (str(style), layers, sheet), [],
+        "cross", session, sources, prepare, out, PasteOptions("none", beside=beside), output, (str(style), layers, sheet), [],
         read=[str(style)], overwrite=overwrite, skip_existing=skip_existing,
     )  # fmt: skip
 
@@ -238,22 +238,22 @@ def _constant(move: Move) -> Coroutine[Event, None, Move]:
 
 def _edited(
     verb: str,
-    studio: Studio,
-    sources: Source | Sequence[Source],
+    session: EditSession,
+    sources: PathLike | Sequence[PathLike],
     prepare: Callable[[], Coroutine[Event, None, Move]],
-    out: Source,
-    pasting: Pasting,
+    out: PathLike,
+    pasting: PasteOptions,
     output: Output,
     settings: Any,
     tensors: Sequence[Tensor],
     *,
-    read: Sequence[Source],
+    read: Sequence[PathLike],
     overwrite: bool,
     skip_existing: bool,
 ) -> Iterator[Event]:
     """The job of a change of latents that is the same for each source."""
     out = Path(out)
-    region = open_region(pasting.mask, studio.opening.max_pixels) if pasting.mask is not None else None
+    region = open_region(pasting.mask, session.loading.max_pixels) if pasting.mask is not None else None
     masks = [pasting.mask] if pasting.mask is not None else []
     names = names_of(sources)
     if not names:
@@ -272,15 +272,15 @@ def _edited(
         move = yield from prepare()
         items_of = {item.name: item for item in pending}
         mark = time.perf_counter()
-        for each in studio.opener(list(items_of)):
-            if not isinstance(each, Subject):
+        for each in session.opener(list(items_of)):
+            if not isinstance(each, Source):
                 yield each
                 continue
-            generator = studio.generator
+            generator = session.generator
             try:
-                if studio.tuning is not None and each.photo is not None:
+                if session.tuning is not None and each.photo is not None:
                     tuned = yield from watched(
-                        f"tuning to {each.name}", pti.steps(generator, each.target, each.ws, studio.tuning)
+                        f"tuning to {each.name}", pti.steps(generator, each.target, each.ws, session.tuning)
                     )
                     generator = tuned.generator or generator
                 item = items_of[each.name]
@@ -302,20 +302,20 @@ def _edited(
         verb,
         items,
         work,
-        settings=digest(settings, asdict(pasting), asdict(output), studio.digest, tensors=tensors, files=masks),
+        settings=digest(settings, asdict(pasting), asdict(output), session.digest, tensors=tensors, files=masks),
         folder=None if one else out,
         sources=[
             *(name for name in names if not name.isdigit()),
             *(each for each in read if not str(each).isdigit()),
             *masks,
-            *studio.read,
+            *session.read,
         ],
         summary=lambda done: dict(out=str(out), count=len(done)),
     )
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
 
-def _result(generator: Generator, subject: Subject, ws: Tensor, pasting: Pasting, region: Region | None) -> Tensor:
+def _result(generator: Generator, subject: Source, ws: Tensor, pasting: PasteOptions, region: Region | None) -> Tensor:
     """What is written of a subject and its new latents."""
     noise = [each.expand(len(ws), -1, -1, -1) for each in subject.noise]
     image = rendered(generator, ws, noise)

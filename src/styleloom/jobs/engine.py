@@ -1,4 +1,4 @@
-"""Many files in, events out: what terminal, studio and cluster have in common.
+"""Run a job over many files and yield events.
 
 A job lists its items, each an input and the files that become of it. :func:`run` checks these before any work, passes over what a
 manifest says is done, and goes on when one item fails. The manifest lies beside the outputs and is written after each item, so a

@@ -23,14 +23,14 @@ from styleloom.tasks import evaluation, sampling
 from styleloom.tasks.evaluation import LABELLER, METRICS
 
 from .engine import Event, Item, ItemDone, Job, digest, run, watched
-from .inputs import Source, check_output_folder
+from .inputs import PathLike, check_output_folder
 
 FIGURES = ("mean", "noise")
 SPACES = ("w", "z")
 GIF = ".gif"
 
 
-def load_generator(model: Source, device: str | torch.device = "cpu", precision: str = "fp32") -> Generator:
+def load_generator(model: PathLike, device: str | torch.device = "cpu", precision: str = "fp32") -> Generator:
     """A generator on a device, to be computed in fp32 or, its four highest resolutions, in bf16.
 
     Raises:
@@ -48,10 +48,10 @@ def load_generator(model: Source, device: str | torch.device = "cpu", precision:
 
 
 def generate(
-    model: Source | Generator,
+    model: PathLike | Generator,
     seeds: Sequence[int] = range(16),
     *,
-    out: Source,
+    out: PathLike,
     truncation_psi: float | Sequence[float] = 1.0,
     truncation_cutoff: int | None = None,
     label: int | None = None,
@@ -165,15 +165,15 @@ def generate(
 
 
 def evaluate(
-    model: Source | Generator,
-    data: Source | Sequence[Source] | None = None,
+    model: PathLike | Generator,
+    data: PathLike | Sequence[PathLike] | None = None,
     *,
     metrics: Sequence[str] = ("fd", "kid", "pr"),
     samples: int = 10_000,
     truncation_psi: float = 1.0,
     seeds: Sequence[int] = (0,),
-    features: Source = EMBEDDED,
-    attributes: Source = LABELLER,
+    features: PathLike = EMBEDDED,
+    attributes: PathLike = LABELLER,
     device: str | torch.device = "cpu",
 ) -> Iterator[Event]:
     """Measure a generator, once for each seed; the last event's ``values`` hold all figures, and their means.

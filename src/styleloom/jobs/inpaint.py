@@ -23,8 +23,8 @@ from styleloom.tasks.alignment import Aligned
 from styleloom.tasks.inversion import framed
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, find_all, open_image, open_region, targets_of
-from .sources import OPENING, Opening, open_studio
+from .inputs import PathLike, find_all, open_image, open_region, targets_of
+from .sources import LOADING, LoadOptions, open_session
 from .stylize import software
 
 WAYS = ("fill", "shift", "crossover", "scribble", "copy", "style")
@@ -34,17 +34,17 @@ NEEDS_SHIFT = ("shift", "copy")
 
 
 def inpaint(
-    model: Source | Generator,
-    photos: Source | Sequence[Source],
+    model: PathLike | Generator,
+    photos: PathLike | Sequence[PathLike],
     *,
-    out: Source,
-    mask: Source | None = None,
+    out: PathLike,
+    mask: PathLike | None = None,
     way: str = "fill",
-    other: Source | None = None,
+    other: PathLike | None = None,
     shift: Sequence[float] = (),
     style_weight: float = 1.0,
     whole: bool = False,
-    opening: Opening = OPENING,
+    loading: LoadOptions = LOADING,
     output: Output = DEFAULT,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
@@ -65,7 +65,7 @@ def inpaint(
         shift: pixels of the generator's image to the right and down, of "shift" and "copy".
         style_weight: of the style, in "style".
         whole: write the generator's image, not the photograph.
-        opening: see :class:`~styleloom.jobs.edit.Opening`.
+        loading: see :class:`~styleloom.jobs.edit.LoadOptions`.
         output: how images are written.
         device: where it is computed.
         overwrite: replace what is there.
@@ -80,12 +80,12 @@ def inpaint(
     _check_given(way, mask, other, shift)
     sources = find_all(photos)
     targets, folder = targets_of(sources, photos if isinstance(photos, str | Path) else list(photos), Path(out), output)
-    studio = open_studio(model, opening, device)
-    generator = studio.generator
+    session = open_session(model, loading, device)
+    generator = session.generator
     side = generator.resolution
-    config = editing.configure(num_steps=opening.num_steps, noise_steps=opening.noise_steps)
-    region_of = open_region(mask, opening.max_pixels) if mask is not None else None
-    second = open_image(other, opening.max_pixels) if other is not None else None
+    config = editing.configure(num_steps=loading.num_steps, noise_steps=loading.noise_steps)
+    region_of = open_region(mask, loading.max_pixels) if mask is not None else None
+    second = open_image(other, loading.max_pixels) if other is not None else None
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
     def target_of(photo: Tensor, aligned: Aligned) -> tuple[Target, Tensor | None]:
@@ -121,10 +121,10 @@ def inpaint(
         for item in pending:
             mark = time.perf_counter()
             try:
-                photo = open_image(item.name, opening.max_pixels)
-                aligned = studio.opener.aligner(photo)
+                photo = open_image(item.name, loading.max_pixels)
+                aligned = session.opener.aligner(photo)
                 target, region = target_of(photo, aligned)
-                steps = editing.steps(generator, target, config, studio.tools, style_weight=style_weight)
+                steps = editing.steps(generator, target, config, session.tools, style_weight=style_weight)
                 last = yield from watched(item.name, steps)
                 result = editing.outcome(target, last)
                 image = result.image if whole or way == "shift" else _put_back(photo, aligned.frame, target, result.image, region)
@@ -136,14 +136,14 @@ def inpaint(
             yield ItemDone(item.name, (str(item.targets[0]),), round(time.perf_counter() - mark, 3), values)
 
     files = [each for each in (other, mask) if each is not None]
-    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), studio.digest, files=files)
-    read = [*sources, *files, *studio.read]
+    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), session.digest, files=files)
+    read = [*sources, *files, *session.read]
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]
     job = Job("inpaint", items, work, settings=settings, folder=folder, sources=read)
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
 
-def _check_given(way: str, mask: Source | None, other: Source | None, shift: Sequence[float]) -> None:
+def _check_given(way: str, mask: PathLike | None, other: PathLike | None, shift: Sequence[float]) -> None:
     """Raise StyleLoomError where a way lacks what it needs, or is given what it does not use."""
     check_choice("way", way, WAYS)
     shifted = bool(shift)

@@ -16,10 +16,10 @@ from styleloom.data.datasets import is_image
 from styleloom.data.masks import is_shape, shape_mask
 from styleloom.data.output import DEFAULT, Output
 
-Source = str | Path
+PathLike = str | Path
 
 
-def find(source: Source) -> list[str]:
+def find(source: PathLike) -> list[str]:
     """The images that a name stands for: a file or a bundled name gives itself, a folder or glob its images.
 
     Hidden files, such as the resource forks that macOS puts beside images, and folders are no images.
@@ -42,13 +42,13 @@ def find(source: Source) -> list[str]:
     return files
 
 
-def find_all(sources: Source | Sequence[Source]) -> list[str]:
+def find_all(sources: PathLike | Sequence[PathLike]) -> list[str]:
     """The images of one or several names, each once."""
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     return list(dict.fromkeys(path for source in several for path in find(source)))
 
 
-def open_image(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
+def open_image(source: PathLike, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
     """The image [1, 3, H, W] behind a file name or a bundled name; a file wins."""
     text = str(source)
     if samples.is_bundled(text):
@@ -56,7 +56,7 @@ def open_image(source: Source, max_pixels: int = images.MAX_PIXELS, as_bytes: bo
     return images.read(text, max_pixels=max_pixels, as_bytes=as_bytes)
 
 
-def open_mask(source: Source, max_pixels: int = images.MAX_PIXELS) -> Tensor:
+def open_mask(source: PathLike, max_pixels: int = images.MAX_PIXELS) -> Tensor:
     """A mask [1, 1, H, W] from the brightness of an image: white is 1, black and transparent are 0."""
     return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
 
@@ -65,7 +65,7 @@ Region = Callable[[Tensor], Tensor]
 """An image [1, C, H, W] to a mask [1, 1, H, W]."""
 
 
-def open_region(source: Source, max_pixels: int = images.MAX_PIXELS) -> Region:
+def open_region(source: PathLike, max_pixels: int = images.MAX_PIXELS) -> Region:
     """A mask of whatever size a photograph has: an image, which is resized, or a shape in pixels of the photograph.
 
     Raises:
@@ -77,7 +77,7 @@ def open_region(source: Source, max_pixels: int = images.MAX_PIXELS) -> Region:
     return lambda photo: images.resize(mask, photo.shape[2:])
 
 
-def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:
+def open_style(style: PathLike | Tensor, max_pixels: int, device: torch.device) -> list[Tensor]:
     """The style images that a tensor, a name, a folder or a glob stands for."""
     if isinstance(style, Tensor):
         return [style.to(device)]
@@ -85,7 +85,7 @@ def open_style(style: Source | Tensor, max_pixels: int, device: torch.device) ->
 
 
 def targets_of(
-    contents: Sequence[str], asked: Source | Sequence[Source], out: Path, output: Output = DEFAULT
+    contents: Sequence[str], asked: PathLike | Sequence[PathLike], out: Path, output: Output = DEFAULT
 ) -> tuple[list[Path], Path | None]:
     """Where each image goes, and the folder, where there are several; every name is checked, nothing is made.
 

@@ -27,21 +27,21 @@ from styleloom.tasks.latents import save_latents
 
 from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, check_apart, digest, run
 from .generate import load_generator
-from .inputs import Source, check_output_folder, find_all, open_image, open_mask
+from .inputs import PathLike, check_output_folder, find_all, open_image, open_mask
 
 MARK, STATES = ".job", ".state-*"
 
 
 def invert(
-    model: Source | Generator,
-    photos: Source | Sequence[Source],
+    model: PathLike | Generator,
+    photos: PathLike | Sequence[PathLike],
     *,
-    out: Source,
+    out: PathLike,
     preset: str = "default",
-    encoder: Source | None = None,
-    basis: Source | None = None,
-    learned: Source | None = None,
-    mask: Source | None = None,
+    encoder: PathLike | None = None,
+    basis: PathLike | None = None,
+    learned: PathLike | None = None,
+    mask: PathLike | None = None,
     align: str = "center",
     video: bool = False,
     curves: bool = False,
@@ -62,7 +62,7 @@ def invert(
         out: folder to write to.
         preset: where the settings start from, see :func:`styleloom.tasks.inversion.configure`.
         encoder, basis, learned: made for this generator; the bundled ones by default.
-        mask: a grey image, white where photographs are to be met; the square in its middle is taken.
+        mask: a gray image, white where photographs are to be met; the square in its middle is taken.
         align: which square of a photograph is taken: "center", in the middle; "face", where the extra [faces] finds one; "auto":
             "face", or else "center". It is noted in the file of latents, so that an edit finds its way back.
         video: write NAME.mp4 of each descent.
@@ -71,7 +71,7 @@ def invert(
         device: where it is computed.
         overwrite: replace what is there.
         skip_existing: keep what is there.
-        settings: of :class:`~styleloom.papers.image2stylegan.Config`.
+        settings: of :class:`~styleloom.papers.image2stylegan.InversionConfig`.
 
     Yields:
         :class:`~styleloom.jobs.engine.Event`; what is stopped goes on when the job is run again.
@@ -180,7 +180,7 @@ def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[st
     )
 
 
-def _check_used(config: image2stylegan.Config, optimizer: str, given: Mapping[str, Source | None]) -> None:
+def _check_used(config: image2stylegan.InversionConfig, optimizer: str, given: Mapping[str, PathLike | None]) -> None:
     """Raise StyleLoomError where a tool is named that this inversion does not use."""
     encodes = config.init == "encoder" or config.in_domain_weight > 0
     uses = dict(learned=optimizer == "learned", basis=optimizer == "adam-eigenbasis", encoder=encodes)

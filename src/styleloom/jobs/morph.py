@@ -16,22 +16,22 @@ from styleloom.tasks import editing
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
 from .generate import GIF
-from .inputs import Source
-from .sources import OPENING, Opening, Subject, names_of, open_studio, rendered
+from .inputs import PathLike
+from .sources import LOADING, LoadOptions, Source, names_of, open_session, rendered
 
 
 def morph(
-    model: Source | Generator,
-    sources: Source | Sequence[Source],
+    model: PathLike | Generator,
+    sources: PathLike | Sequence[PathLike],
     *,
-    out: Source,
+    out: PathLike,
     frames: int = 48,
     even: bool = True,
     easing: str = "none",
     loop: bool = False,
     rate: int = 24,
     columns: int = 8,
-    opening: Opening = OPENING,
+    loading: LoadOptions = LOADING,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -48,7 +48,7 @@ def morph(
         loop: come back to the first.
         rate: frames a second.
         columns: of a strip.
-        opening, device, overwrite, skip_existing: see :func:`edit`.
+        loading, device, overwrite, skip_existing: see :func:`edit`.
 
     Yields:
         :class:`~styleloom.jobs.engine.Event`.
@@ -70,13 +70,13 @@ def morph(
     names = [one for each in names for one in names_of(each)]
     if len(names) < 2:
         raise StyleLoomError(f"{len(names)} image to morph; give two or more")
-    studio = open_studio(model, opening, device)
+    session = open_session(model, loading, device)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         began = time.perf_counter()
-        stations: dict[str, Subject] = {}
-        for each in studio.opener(list(dict.fromkeys(names))):
-            if isinstance(each, Subject):
+        stations: dict[str, Source] = {}
+        for each in session.opener(list(dict.fromkeys(names))):
+            if isinstance(each, Source):
                 stations[each.name] = each
             elif isinstance(each, ItemFailed):
                 yield ItemFailed(str(out), f"{each.item}: {each.reason}")
@@ -86,9 +86,9 @@ def morph(
         chosen = [stations[name] for name in names]
         noise = [each.noise for each in chosen]
         way = editing.morph(
-            studio.generator, *(each.ws for each in chosen), frames=frames, even=even, easing=easing, loop=loop, noise=noise
+            session.generator, *(each.ws for each in chosen), frames=frames, even=even, easing=easing, loop=loop, noise=noise
         )
-        drawn = (rendered(studio.generator, ws, maps) for ws, maps in way)
+        drawn = (rendered(session.generator, ws, maps) for ws, maps in way)
         if moving:
             last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
             count = last.index
@@ -96,16 +96,16 @@ def morph(
             strip = torch.cat(list(drawn))
             count = len(strip)
             images.write(images.grid(list(strip.split(columns))), out)
-        values = dict(count=count, resolution=studio.generator.resolution)
+        values = dict(count=count, resolution=session.generator.resolution)
         yield ItemDone(str(out), (str(out),), round(time.perf_counter() - began, 3), values)
 
-    read = [*(name for name in names if not name.isdigit()), *studio.read]
+    read = [*(name for name in names if not name.isdigit()), *session.read]
     shown = (rate,) if moving else (columns,)
     job = Job(
         "morph",
         [Item(str(out), (out,))],
         work,
-        settings=digest(names, frames, even, easing, loop, shown, studio.digest, files=names),
+        settings=digest(names, frames, even, easing, loop, shown, session.digest, files=names),
         sources=read,
         summary=lambda done: done[0].values if done else {},
     )

@@ -14,13 +14,13 @@ from styleloom.data.archives import write_archive
 from styleloom.data.datasets import ImageFiles, labels_of, squared
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source
+from .inputs import PathLike
 
 
 def prepare(
-    sources: Source | Sequence[Source],
+    sources: PathLike | Sequence[PathLike],
     *,
-    out: Source,
+    out: PathLike,
     size: int = 256,
     square: str = "crop",
     skip: int = 0,

@@ -18,7 +18,7 @@ from styleloom.data.frames import Frame
 from styleloom.nn.generators import Generator, generator_id, to_image
 from styleloom.nn.layers import placed
 from styleloom.papers import pti
-from styleloom.papers.image2stylegan import Config, Step
+from styleloom.papers.image2stylegan import InversionConfig, InversionStep
 from styleloom.tasks import inversion
 from styleloom.tasks.alignment import Aligned, Aligner
 from styleloom.tasks.inversion import Tools
@@ -26,7 +26,7 @@ from styleloom.tasks.latents import load_latents
 
 from .engine import Event, ItemFailed, Progressed
 from .generate import load_generator
-from .inputs import Source, find_all, open_image
+from .inputs import PathLike, find_all, open_image
 
 NUM_STEPS = 50  # of the inversions of photographs
 # Small steps from other latents: what differs between two images of one face, and little else.
@@ -35,7 +35,7 @@ LATENTS = (".safetensors", ".npz", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
-class Subject:
+class Source:
     """Something to edit.
 
     Attributes:
@@ -66,13 +66,13 @@ def rendered(generator: Generator, ws: Tensor, noise: Sequence[Tensor] = ()) -> 
         return to_image(generator.synthesis(ws, **options)).cpu()
 
 
-def is_photo(source: Source) -> bool:
+def is_photo(source: PathLike) -> bool:
     """Whether a source is a photograph, or a folder or glob of some, not latents or a seed."""
     text = str(source)
     return not text.isdigit() and Path(text).suffix.lower() not in LATENTS
 
 
-def names_of(sources: Source | Sequence[Source]) -> list[str]:
+def names_of(sources: PathLike | Sequence[PathLike]) -> list[str]:
     """The single subjects of files, folders, globs, bundled names, and seeds."""
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     found: list[str] = []
@@ -87,7 +87,7 @@ def stem_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Opening:
+class LoadOptions:
     """How photographs, latents and seeds are opened.
 
     Args:
@@ -117,11 +117,11 @@ class Opening:
     max_pixels: int = images.MAX_PIXELS
 
 
-OPENING = Opening()
+LOADING = LoadOptions()
 
 
 @dataclass(frozen=True)
-class Opener:
+class SourceLoader:
     """Opens subjects: seeds and files at once, photographs by inversion, several at a time.
 
     Attributes:
@@ -135,14 +135,14 @@ class Opener:
     """
 
     generator: Generator
-    config: Config
+    config: InversionConfig
     tools: Tools
     aligner: Aligner
     truncation_psi: float = 0.7
     max_pixels: int = images.MAX_PIXELS
     near: Tensor | None = None
 
-    def __call__(self, names: Sequence[str]) -> Iterator[Event | Subject]:
+    def __call__(self, names: Sequence[str]) -> Iterator[Event | Source]:
         """Subjects in the order of names, and between them progress and what could not be opened."""
         group: list[tuple[str, Tensor, Aligned]] = []
         for name in names:
@@ -164,7 +164,7 @@ class Opener:
                 yield opened
         yield from self._inverted(group)
 
-    def one(self, name: str, near: Tensor | None = None) -> Iterator[Event | Subject]:
+    def one(self, name: str, near: Tensor | None = None) -> Iterator[Event | Source]:
         """One subject, on which all others depend; a photograph near to latents [1, num_ws, w_dim], where they are given.
 
         Raises:
@@ -176,11 +176,11 @@ class Opener:
                 raise StyleLoomError(f"{name}: {each.reason}")
             yield each
 
-    def _latents(self, name: str) -> Subject:
+    def _latents(self, name: str) -> Source:
         generator = self.generator
         if name.isdigit():
             ws = generator.map([int(name)], truncation_psi=self.truncation_psi)
-            return Subject(name, ws, (), rendered(generator, ws), how="seed")
+            return Source(name, ws, (), rendered(generator, ws), how="seed")
         latents = load_latents(name, generator)
         if len(latents.ws) != 1:
             raise StyleLoomError(f"{name} holds latents of {len(latents.ws)} images; wanted one")
@@ -188,14 +188,14 @@ class Opener:
         target = latents.frame.crop(photo, generator.resolution) if photo is not None and latents.frame else None
         image = rendered(generator, latents.ws, latents.noise)
         frame = latents.frame if photo is not None else None
-        return Subject(name, latents.ws, latents.noise, image if target is None else target, photo, frame)
+        return Source(name, latents.ws, latents.noise, image if target is None else target, photo, frame)
 
-    def _inverted(self, group: Sequence[tuple[str, Tensor, Aligned]]) -> Iterator[Event | Subject]:
+    def _inverted(self, group: Sequence[tuple[str, Tensor, Aligned]]) -> Iterator[Event | Source]:
         if not group:
             return
         side = self.generator.resolution
         targets = torch.cat([aligned.crop(photo, side) for _, photo, aligned in group])
-        step: Step | None = None
+        step: InversionStep | None = None
         device = self.generator.device
         start = None if self.near is None else self.near.to(device).expand(len(group), -1, -1)
         try:
@@ -209,7 +209,7 @@ class Opener:
         for row, (name, photo, aligned) in enumerate(group):
             noise = tuple(each[row : row + 1] for each in step.noise)
             metrics = dict(psnr=round(float(-10 * errors[row].log10()), 3))
-            yield Subject(name, step.ws[row : row + 1], noise, targets[row : row + 1], photo, aligned.frame, aligned.how, metrics)
+            yield Source(name, step.ws[row : row + 1], noise, targets[row : row + 1], photo, aligned.frame, aligned.how, metrics)
 
 
 def _photo_of(name: str, latents: Path, max_pixels: int) -> Tensor | None:
@@ -221,56 +221,58 @@ def _photo_of(name: str, latents: Path, max_pixels: int) -> Tensor | None:
 
 
 @dataclass(frozen=True)
-class Studio:
+class EditSession:
     """A generator with what is needed to edit with it, resolved once."""
 
     generator: Generator
     tools: Tools
-    opener: Opener
-    opening: Opening
-    tuning: pti.Config | None
-    read: tuple[Source, ...] = ()  # the files that it was made of
+    opener: SourceLoader
+    loading: LoadOptions
+    tuning: pti.PTIConfig | None
+    read: tuple[PathLike, ...] = ()  # the files that it was made of
 
     @property
     def digest(self) -> tuple[Any, ...]:
         """Of what edits depend on."""
-        return generator_id(self.generator), asdict(self.opening), asdict(self.opener.config)
+        return generator_id(self.generator), asdict(self.loading), asdict(self.opener.config)
 
 
-def open_studio(model: Source | Generator, opening: Opening, device: str | torch.device, prior_weight: float = 0.0) -> Studio:
-    """A generator with its tools; photographs are held near to the mean w by ``prior_weight``, unless ``opening`` says how much.
+def open_session(
+    model: PathLike | Generator, loading: LoadOptions, device: str | torch.device, prior_weight: float = 0.0
+) -> EditSession:
+    """A generator with its tools; photographs are held near to the mean w by ``prior_weight``, unless ``loading`` says how much.
 
     Raises:
         StyleLoomError: no such model or file, or settings that cannot be.
     """
     generator = model if isinstance(model, Generator) else load_generator(model, device)
     generator = placed(generator, generator.device, frozen=True)
-    if opening.tuning:
-        generator = pti.tuned_by(generator, opening.tuning)
-    Range(1).check("--max-pixels", opening.max_pixels)
-    Range(-10, 10).check("truncation_psi", opening.truncation_psi)
+    if loading.tuning:
+        generator = pti.tuned_by(generator, loading.tuning)
+    Range(1).check("--max-pixels", loading.max_pixels)
+    Range(-10, 10).check("truncation_psi", loading.truncation_psi)
     tools = inversion.tools_of(generator)
     config = inversion.configure(
         init="mean" if tools.encoder is None else "encoder",
-        num_steps=opening.num_steps,
-        noise_steps=opening.noise_steps,
-        prior_weight=prior_weight if opening.prior_weight is None else opening.prior_weight,
+        num_steps=loading.num_steps,
+        noise_steps=loading.noise_steps,
+        prior_weight=prior_weight if loading.prior_weight is None else loading.prior_weight,
     )
-    aligner = Aligner(generator, opening.align, opening.box, opening.landmarks)
-    opener = Opener(generator, config, tools, aligner, opening.truncation_psi, opening.max_pixels)
-    tuning = pti.Config(num_steps=opening.tune) if opening.tune else None
-    files = (*(() if isinstance(model, Generator) else (model,)), *((opening.tuning,) if opening.tuning else ()))
-    return Studio(generator, tools, opener, opening, tuning, files)
+    aligner = Aligner(generator, loading.align, loading.box, loading.landmarks)
+    opener = SourceLoader(generator, config, tools, aligner, loading.truncation_psi, loading.max_pixels)
+    tuning = pti.PTIConfig(num_steps=loading.tune) if loading.tune else None
+    files = (*(() if isinstance(model, Generator) else (model,)), *((loading.tuning,) if loading.tuning else ()))
+    return EditSession(generator, tools, opener, loading, tuning, files)
 
 
-def opened(studio: Studio, name: str, near: Tensor | None = None) -> Coroutine[Event, None, Subject]:
+def opened(session: EditSession, name: str, near: Tensor | None = None) -> Coroutine[Event, None, Source]:
     """One subject, with the events of its inversion; a photograph near to some latents."""
     names = names_of(name)
     if len(names) != 1:
         raise StyleLoomError(f"{name} are {len(names)} images; wanted one")
-    found: Subject | None = None
-    for each in studio.opener.one(names[0], near):
-        if isinstance(each, Subject):
+    found: Source | None = None
+    for each in session.opener.one(names[0], near):
+        if isinstance(each, Source):
             found = each
         else:
             yield each

@@ -24,23 +24,23 @@ from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import painting as api
 
 from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import Source, find, find_all, open_image, open_mask, open_region, open_style, targets_of
+from .inputs import PathLike, find, find_all, open_image, open_mask, open_region, open_style, targets_of
 
 FACES = "faces"
 Paint = Callable[[Tensor], Tensor]
 
 
 def stylize(
-    content: Source | Sequence[Source],
+    content: PathLike | Sequence[PathLike],
     style: Any,
     *,
-    out: Source,
+    out: PathLike,
     method: str = "gatys",
     preset: str = "best",
     weights: Sequence[float] | None = None,
-    mask: Sequence[Source] | None = None,
-    content_mask: Source | None = None,
-    start: Source | None = None,
+    mask: Sequence[PathLike] | None = None,
+    content_mask: PathLike | None = None,
+    start: PathLike | None = None,
     preview_every: int = 0,
     batch: int = 8,
     smooth: float = 0.7,
@@ -61,8 +61,8 @@ def stylize(
         method: gatys, johnson, dumoulin, ghiasi or adain.
         preset: where the settings start from.
         weights: share of each style.
-        mask: a grey image for each style, white where it is painted; one serves two styles.
-        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a grey image,
+        mask: a gray image for each style, white where it is painted; one serves two styles.
+        content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a gray image,
             white there, or a shape: box:left,top,right,bottom, ellipse:x,y,half width,half height.
         start: image to start from, for gatys.
         preview_every: write the image so far every so many steps, for gatys.
@@ -102,7 +102,10 @@ def stylize(
     init = open_image(start, max_pixels).to(device) if start else None
     keep = _keeper(content_mask or None, max_pixels)
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
-    read: list[Source] = [*contents, *(path for each in several if isinstance(each, str | Path) for path in _files(each, named))]
+    read: list[PathLike] = [
+        *contents,
+        *(path for each in several if isinstance(each, str | Path) for path in _files(each, named)),
+    ]
     read += [*(mask or ()), *(each for each in (start, content_mask) if each and Path(each).is_file())]
     if method == "gatys":
         options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
@@ -151,7 +154,7 @@ def stylize(
     yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
 
 
-def _files(style: Source, named: bool) -> list[str]:
+def _files(style: PathLike, named: bool) -> list[str]:
     """The files that a style is read from."""
     if named:
         return [str(style)] if Path(style).is_file() else []
@@ -163,7 +166,7 @@ def software(verb: str) -> str:
     return f"StyleLoom {__version__} {verb}"
 
 
-def _keeper(content_mask: Source | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
+def _keeper(content_mask: PathLike | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
     """What tells where a photograph [1, 3, H, W] is to stay recognizable: [1, 1, H, W], or None where that is nowhere."""
     if content_mask is None:
         return lambda photo: None
@@ -189,7 +192,7 @@ def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[
 def _descend(
     item: Item,
     styles: list[Tensor],
-    config: gatys.Config,
+    config: gatys.GatysConfig,
     keep: Callable[[Tensor], Tensor | None],
     preview_every: int,
     max_pixels: int,
@@ -203,7 +206,7 @@ def _descend(
     state = state_of(target)
     kept = keep(photo)
     kept = None if kept is None else kept.to(photo)
-    step: gatys.Step | None = None
+    step: gatys.GatysStep | None = None
     alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
 
     def write(image: Tensor) -> None:
@@ -283,10 +286,10 @@ def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict
 
 
 def upscale(
-    content: Source | Sequence[Source],
+    content: PathLike | Sequence[PathLike],
     *,
-    out: Source,
-    model: Source = "upscale-x4",
+    out: PathLike,
+    model: PathLike = "upscale-x4",
     tile: int = 256,
     max_pixels: int = images.MAX_PIXELS // 4,
     output: Output = DEFAULT,

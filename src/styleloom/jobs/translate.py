@@ -24,24 +24,24 @@ from styleloom.tasks.translation import check_channels, inputs_of
 from styleloom.tasks.translation import translate as translated
 
 from .engine import Event, Item, ItemDone, Job, digest, run
-from .inputs import Source, find_all, open_image, open_region, targets_of
+from .inputs import PathLike, find_all, open_image, open_region, targets_of
 from .stylize import images_summary, one_by_one, video_by_frames, written
 
 MOST_SAMPLES = 100
 
 
 def translate(
-    content: Source | Sequence[Source],
-    model: Source | Translator,
+    content: PathLike | Sequence[PathLike],
+    model: PathLike | Translator,
     *,
-    out: Source,
+    out: PathLike,
     to: str = "B",
-    mask: Source | None = None,
+    mask: PathLike | None = None,
     samples: int = 1,
     seed: int = 0,
     statistics: str = "saved",
     drawing: bool = False,
-    instances: Source | None = None,
+    instances: PathLike | None = None,
     size: int = 0,
     tile: int = 1024,
     smooth: float = 0.0,
@@ -58,13 +58,13 @@ def translate(
         model: from :func:`styleloom.load`, or the name or file of one.
         out: image or video to write; for several images a folder.
         to: the domain to make, "B" or "A".
-        mask: where the result is wanted: a grey image, white there, or a shape in pixels: box:left,top,right,bottom,
+        mask: where the result is wanted: a gray image, white there, or a shape in pixels: box:left,top,right,bottom,
             ellipse:x,y,half width,half height.
         samples: images to make of each, with other noise, of a model with dropout or codes of instances; 1: one without noise.
         seed: of the first sample's noise.
         statistics: "saved", or "batch" to let batch norm use each image's own.
         drawing: content is what the model takes (lines, black on white), not photographs.
-        instances: a map of instances, another grey or color for each, or a folder of maps with the images' names, for models of
+        instances: a map of instances, another gray or color for each, or a folder of maps with the images' names, for models of
             pix2pixHD that see their boundaries.
         size: shorter side to work at; 0: each image's own.
         tile: larger images are translated in tiles of so many pixels; 0: never.

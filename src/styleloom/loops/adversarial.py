@@ -26,7 +26,7 @@ from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import Distance, Embedding
 from styleloom.nn.generators import Generator, ModelFiles
 
-from .fit import ONE_PROCESS, Cadence, Hardware, Phase, Task, Tick, Training, fit
+from .fit import ONE_PROCESS, Hardware, LoopSettings, Phase, Task, Training, TrainingStep, fit
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
@@ -36,7 +36,7 @@ PASSED = ("kimg", "measure_images")
 
 
 @dataclass(frozen=True)
-class GANRecipe(Cadence):
+class GANRecipe(LoopSettings):
     """What is the same in every recipe of a generator.
 
     Args:
@@ -138,10 +138,10 @@ class Train(Protocol[Recipe]):
         *,
         out: str | Path,
         base: str | Path | None = None,
-        licence: str = "unknown",
+        license: str = "unknown",
         hardware: Hardware = ONE_PROCESS,
         resume: bool = False,
-    ) -> Iterator[Tick]: ...
+    ) -> Iterator[TrainingStep]: ...
 
 
 def trainer(
@@ -170,10 +170,10 @@ def trainer(
         *,
         out: str | Path,
         base: str | Path | None = None,
-        licence: str = "unknown",
+        license: str = "unknown",
         hardware: Hardware = ONE_PROCESS,
         resume: bool = False,
-    ) -> Iterator[Tick]:
+    ) -> Iterator[TrainingStep]:
         """Train a generator, a step at a time; the model, averaged and with its discriminator, is ``out/model.safetensors``.
 
         Args:
@@ -181,12 +181,12 @@ def trainer(
             recipe: the paper's ``Recipe``.
             out: folder of the run.
             base: begin with this model's weights, wherever names and shapes are the same, instead of random ones.
-            licence: what the model may be used for, noted in it.
+            license: what the model may be used for, noted in it.
             hardware: what it is computed on.
             resume: go on from the state in ``out``.
 
         Yields:
-            :class:`~styleloom.loops.fit.Tick` after each step.
+            :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
         Raises:
             StyleLoomError: folders without images, classes that do not fit, or what :func:`~styleloom.loops.fit.fit` refuses.
@@ -210,7 +210,7 @@ def trainer(
         setup = rules(recipe, generator, discriminator)
         _check_groups(discriminator, setup.batch, fabric.world_size * recipe.accumulate)
         settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=dataset.classes)
-        task, training = _task(recipe, files, setup, dataset, embedding, licence, settings)
+        task, training = _task(recipe, files, setup, dataset, embedding, license, settings)
         yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
 
     return train
@@ -222,7 +222,7 @@ def _task(
     setup: GANSetup,
     dataset: SquareImages,
     embedding: Callable[..., Embedding],
-    licence: str,
+    license: str,
     settings: Mapping[str, Any],
 ) -> tuple[Task, Training]:
     """A setup as the loop over networks takes it."""
@@ -258,12 +258,12 @@ def _task(
         measure=measure,
         measure_every=recipe.measure_every,
         sample=lambda networks: sheet(current(networks)),
-        export=lambda networks, path: files.save(current(networks), path, discriminator, licence),
+        export=lambda networks, path: files.save(current(networks), path, discriminator, license),
         settings=settings,
         free=PASSED,
         damaged=[dataset.damaged],
     )
-    cadence = {field.name: getattr(recipe, field.name) for field in fields(Cadence)}
+    cadence = {field.name: getattr(recipe, field.name) for field in fields(LoopSettings)}
     training = Training(num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **cadence)
     return task, training
 

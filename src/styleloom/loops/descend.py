@@ -21,7 +21,7 @@ def descend(
     *,
     first: int = 0,
 ) -> Iterator[Progress]:
-    """Minimise ``sum(loss().values())`` with any torch optimizer, a step at a time.
+    """Minimize ``sum(loss().values())`` with any torch optimizer, a step at a time.
 
     ``loss`` is evaluated, with its gradient, whenever the optimizer calls its closure; L-BFGS may do so several times a
     step. Leaving the loop is all it takes to cancel.

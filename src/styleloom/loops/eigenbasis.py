@@ -59,11 +59,11 @@ class Eigenbasis:
         vectors, values, prior_std = (each.to(device) for each in (self.vectors, self.values, self.prior_std))
         return Eigenbasis(vectors, values, prior_std, self.num_ws, self.w_dim, self.generator)
 
-    def save(self, path: Path, licence: str = "unknown") -> None:
+    def save(self, path: Path, license: str = "unknown") -> None:
         """Write a model file, the vectors in half precision."""
         tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, prior_std=self.prior_std)
         config = dict(num_ws=self.num_ws, w_dim=self.w_dim, generator=self.generator)
-        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
 
 
 def load(name: str | Path) -> Eigenbasis:

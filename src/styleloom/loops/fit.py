@@ -47,7 +47,7 @@ PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
 
 
 @dataclass(frozen=True)
-class Cadence(Checked):
+class LoopSettings(Checked):
     """What is the same in every recipe, generators' included.
 
     Args:
@@ -68,7 +68,7 @@ class Cadence(Checked):
 
 
 @dataclass(frozen=True)
-class Training(Cadence):
+class Training(LoopSettings):
     """What is the same in every recipe but generators'.
 
     Args:
@@ -189,7 +189,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Tick(Progress):
+class TrainingStep(Progress):
     """Progress of a training.
 
     Attributes:
@@ -217,7 +217,7 @@ def warmed(decay: float) -> Callable[[int], float]:
     return lambda step: min(decay, (1 + step) / (10 + step))
 
 
-def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[Tick]:
+def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[TrainingStep]:
     """Train, a step at a time; SIGINT and SIGTERM end the loop after the present step, with everything saved.
 
     Into the folder ``out`` go ``state.safetensors``, ``model.safetensors``, the last models in ``snapshots/``, where quality is
@@ -231,7 +231,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
         resume: go on from the state in ``out``, if there is one.
 
     Yields:
-        :class:`Tick` after each step.
+        :class:`TrainingStep` after each step.
 
     Raises:
         StyleLoomError: a run is in ``out`` already, it had other settings, a batch that processes or parts cannot share,
@@ -299,7 +299,9 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
             images = sample_indices(step).stop
             rate = (images - first_index) / seconds
             damaged = tuple(dict.fromkeys(name for names in task.damaged for name in names))
-            tick = Tick(step + 1, training.num_steps, losses | stats, earlier + seconds, rate, images, skipped, damaged, stopped)
+            tick = TrainingStep(
+                step + 1, training.num_steps, losses | stats, earlier + seconds, rate, images, skipped, damaged, stopped
+            )
             if log is not None:
                 log.write(tick, last)
                 if task.measure is not None and task.measure_every and ((step + 1) % task.measure_every == 0 or last):

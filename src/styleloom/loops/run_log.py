@@ -14,7 +14,7 @@ from styleloom.core.files import check_folder, replacing
 from styleloom.data import images
 
 if TYPE_CHECKING:
-    from .fit import Tick
+    from .fit import TrainingStep
 
 LOG = "log.jsonl"
 
@@ -42,7 +42,7 @@ class RunLog:
         except ImportError:
             self.board = None
 
-    def write(self, tick: Tick, last: bool) -> None:
+    def write(self, tick: TrainingStep, last: bool) -> None:
         """A line of a step, if it is its turn or the last one."""
         if tick.index % self.every and not last:
             return

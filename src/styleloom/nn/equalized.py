@@ -1,4 +1,4 @@
-"""Layers with an equalised learning rate, and what else ProGAN, StyleGAN and StyleGAN2 share.
+"""Layers with an equalized learning rate, and what else ProGAN, StyleGAN and StyleGAN2 share.
 
 Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", ICLR 2018, Section 4.1: weights
 are kept at unit scale and multiplied by He's constant when they are used, so that Adam's steps mean the same in every layer.

@@ -80,7 +80,7 @@ def to_image(image: Tensor, *, clamp: bool = True) -> Tensor:
         clamp: cut what lies outside; not where a gradient has to bring it back.
     """
     if image.shape[1] not in (1, 3):
-        raise StyleLoomError(f"this generator's images have {image.shape[1]} channels; grey ones and RGB can be shown")
+        raise StyleLoomError(f"this generator's images have {image.shape[1]} channels; gray ones and RGB can be shown")
     image = image.add(1).div(2)
     return (image.clamp(0, 1) if clamp else image).expand(-1, 3, -1, -1)
 
@@ -298,20 +298,20 @@ class ModelFiles(Generic[G, D]):
     def __init__(self, kind: str, generator: type[G], discriminator: type[D]) -> None:
         self.kind, self.generator, self.discriminator = kind, generator, discriminator
 
-    def save(self, generator: G, path: Path, discriminator: D | None = None, licence: str = "unknown") -> None:
+    def save(self, generator: G, path: Path, discriminator: D | None = None, license: str = "unknown") -> None:
         """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
 
         Args:
             generator: as ``G.`` in the file.
             path: a ``.safetensors``.
             discriminator: as ``D.`` in the file.
-            licence: what the file may be used for.
+            license: what the file may be used for.
         """
         parts: dict[str, Any] = {"G": generator, "D": discriminator}
         states = {key: net.state_dict() for key, net in parts.items() if net is not None}
         tensors = {f"{key}.{name}": value.half() for key, state in states.items() for name, value in state.items()}
         config = {key: net.config if net is not None else None for key, net in parts.items()}
-        checkpoint.save_model(path, tensors, kind=self.kind, config=config, licence=licence)
+        checkpoint.save_model(path, tensors, kind=self.kind, config=config, license=license)
 
     def load(self, name: str | Path) -> G:
         """A generator, in fp32.

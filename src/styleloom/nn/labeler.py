@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 
-KIND = "labeller"
+KIND = "labeler"
 WIDTHS = (32, 64, 128, 192)
 
 
-class Labeller(nn.Module):
+class Labeler(nn.Module):
     """Strided convolutions, two dense layers, and an output for each number and each choice.
 
     Args:
@@ -78,16 +78,16 @@ class Labeller(nn.Module):
         return answers | {name: (each.argmax(1), each.softmax(1).amax(1)) for name, each in logits.items()}
 
 
-def save(network: Labeller, path: Path, licence: str = "unknown") -> None:
+def save(network: Labeler, path: Path, license: str = "unknown") -> None:
     """Write a model file in half precision."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, licence=licence)
+    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, license=license)
 
 
-def load(name: str | Path) -> Labeller:
+def load(name: str | Path) -> Labeler:
     """A network from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Raises:
         StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    return checkpoint.rebuilt(name, KIND, lambda config: Labeller(**config))
+    return checkpoint.rebuilt(name, KIND, lambda config: Labeler(**config))

@@ -47,7 +47,7 @@ class Moments:
 
 
 def gram_matrix(features: Tensor) -> Tensor:
-    """[N, C, H, W] -> [N, C, C]: inner products of channels, divided by H W (Gatys et al. 2016, Eq. 3, normalised)."""
+    """[N, C, H, W] -> [N, C, C]: inner products of channels, divided by H W (Gatys et al. 2016, Eq. 3, normalized)."""
     flat = _positions(features)
     return _inner_products(flat) / flat.shape[1]
 
@@ -91,35 +91,35 @@ def blend_moments(parts: list[Moments], shares: list[float]) -> Moments:
     return Moments(mean, second)
 
 
-def content_loss(features: Tensor, target: Tensor, *, normalise: bool = True, weight: Tensor | None = None) -> Tensor:
+def content_loss(features: Tensor, target: Tensor, *, normalize: bool = True, weight: Tensor | None = None) -> Tensor:
     """Mean squared difference of feature maps, [N, C, H, W] each -> scalar (Gatys et al. 2016, Eq. 1 as a mean).
 
-    ``normalise`` divides by the target's mean square, so that a weight means the same for any layer of any network. ``weight``
+    ``normalize`` divides by the target's mean square, so that a weight means the same for any layer of any network. ``weight``
     [1, 1, H, W] is that of each position.
     """
     loss = F.mse_loss(features, target) if weight is None else (weight * (features - target).square()).mean()
-    return loss / target.square().mean().clamp_min(_TINY) if normalise else loss
+    return loss / target.square().mean().clamp_min(_TINY) if normalize else loss
 
 
-def gram_loss(output: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
+def gram_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Tensor:
     """Mean over pairs of channels of the squared difference of second moments -> scalar (Gatys et al. 2016, Eq. 4).
 
-    With ``normalise`` it is the squared distance as a share of the target's own squared length, averaged over the batch.
+    With ``normalize`` it is the squared distance as a share of the target's own squared length, averaged over the batch.
     """
     loss = (output.second - target.second).square().mean((1, 2))
-    return (loss / target.second.square().mean((1, 2)).clamp_min(_TINY) if normalise else loss).mean()
+    return (loss / target.second.square().mean((1, 2)).clamp_min(_TINY) if normalize else loss).mean()
 
 
-def wasserstein_loss(output: Moments, target: Moments, *, normalise: bool = True) -> Tensor:
+def wasserstein_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Tensor:
     """Squared 2-Wasserstein distance between the Gaussians of both moments, averaged over the batch -> scalar.
 
-    |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). ``normalise`` divides by the
+    |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). ``normalize`` divides by the
     target's E|f|^2.
     """
     product = target.root @ output.covariance @ target.root
     traces = (output.covariance + target.covariance).diagonal(dim1=1, dim2=2).sum(1)
     loss = (output.mean - target.mean).square().sum(1) + traces - 2 * _trace_of_root(product)
-    return (loss / target.energy if normalise else loss).mean()
+    return (loss / target.energy if normalize else loss).mean()
 
 
 def mean_loss(output: Moments, target: Moments) -> Tensor:

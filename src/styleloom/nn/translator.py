@@ -15,6 +15,7 @@ from styleloom.core.errors import StyleLoomError
 from .translation import Dropout, PatchGAN, generator_config, made_generator
 
 CODES = "codes"
+OLD_DERIVATIONS = {"grey": "gray"}  # as versions 0.1 and 0.2 wrote them
 Made = Callable[[dict[str, Any]], nn.Module]
 
 
@@ -89,13 +90,13 @@ def save_translator(
     model: Translator,
     path: Path,
     kind: str,
-    licence: str = "unknown",
+    license: str = "unknown",
     config_of: Callable[[nn.Module], dict[str, Any]] = generator_config,
 ) -> None:
-    """Write a model file; ``licence``: what it may be used for, noted in it."""
+    """Write a model file; ``license``: what it may be used for, noted in it."""
     config = translator_config(model, config_of)
     tensors = {name: value.half() if value.ndim == 4 else value for name, value in model.state_dict().items()}
-    checkpoint.save_model(path, tensors, kind=kind, config=config, licence=licence)
+    checkpoint.save_model(path, tensors, kind=kind, config=config, license=license)
 
 
 def load_translator(
@@ -111,7 +112,7 @@ def load_translator(
         return Translator(
             {to: made(each) for to, each in config["networks"].items()},
             {to: made_discriminator(each) for to, each in config.get("discriminators", {}).items()},
-            derive=config["derive"],
+            derive=OLD_DERIVATIONS.get(config["derive"], config["derive"]),
             labels=config["labels"],
             size=config["size"],
             instances=config.get("instances", False),

@@ -241,7 +241,7 @@ def _colors(draw: _Draws) -> Tensor:
     """The map [N, 4, 4] of colors, in homogeneous coordinates."""
     count = draw.count
     eye = torch.eye(4)
-    luma = torch.tensor([1.0, 1.0, 1.0, 0.0]) / math.sqrt(3)  # the grey axis
+    luma = torch.tensor([1.0, 1.0, 1.0, 0.0]) / math.sqrt(3)  # the gray axis
     along = torch.outer(luma, luma)
     b = draw(lambda n: n * BRIGHTNESS_STD, normal=True)[:, 0].nan_to_num(0)
     matrix = _matrix([[1, 0, 0, b], [0, 1, 0, b], [0, 0, 1, b], [0, 0, 0, 1]], count)

@@ -6,7 +6,7 @@ decoder, trained once, turn any such features back into an image. So any style t
 
 Differs from the paper:
     - the encoder is any network of ``features`` (the shipped model's is vgg19-lite), its decoder the mirror of it;
-    - layer terms are shares of their targets (``normalise``), so that one set of weights serves every encoder;
+    - layer terms are shares of their targets (``normalize``), so that one set of weights serves every encoder;
     - the decoder also learns to give back, pixel by pixel, what was encoded (``identity_weight``; 0 is the paper): it finds
       colors and edges many times sooner.
 
@@ -35,7 +35,7 @@ from styleloom.data.checks import check_images, check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
 from styleloom.data.tiles import Window, by_tiles, windows
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, at_stroke_size, finished, groups, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
@@ -136,13 +136,13 @@ class AdaIN(nn.Module):
             mixed = torch.where(whole > 1e-6, mixed, x)  # where no style is asked for, the content stays
         return torch.lerp(x, mixed, alpha)
 
-    def save(self, path: Path, licence: str = "unknown") -> None:
+    def save(self, path: Path, license: str = "unknown") -> None:
         """Write a model file; with the encoder in it, unless that can be loaded from its source."""
         tensors = {f"decoder.{name}": value.half() for name, value in self.decoder.state_dict().items()}
         if self.source is None:
             tensors |= {f"encoder.{name}": value.half() for name, value in self.encoder.state_dict().items()}
         config = dict(source=self.source, encoder=self.encoder.config)
-        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
 
 
 def load(name: str | Path = "adain-lite") -> AdaIN:
@@ -159,7 +159,7 @@ def load(name: str | Path = "adain-lite") -> AdaIN:
 
 
 @dataclass(frozen=True)
-class Config(OnePass):
+class AdaINConfig(OnePass):
     """How images are painted.
 
     Args:
@@ -172,14 +172,14 @@ class Config(OnePass):
     style_size: CountOrNone = 512
 
 
-PRESETS = {"best": Config()}
+PRESETS = {"best": AdaINConfig()}
 
 
-def configure(preset: str = "best", **settings: Any) -> Config:
+def configure(preset: str = "best", **settings: Any) -> AdaINConfig:
     """A preset with some settings changed.
 
     Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+        StyleLoomError: an unknown preset or setting, or a value that :class:`AdaINConfig` refuses.
     """
     return configured(PRESETS, preset, settings)
 
@@ -188,7 +188,7 @@ def configure(preset: str = "best", **settings: Any) -> Config:
 def stylize(
     content: Tensor,
     style: Tensor | Sequence[Tensor],
-    config: Config = PRESETS["best"],
+    config: AdaINConfig = PRESETS["best"],
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
@@ -199,7 +199,7 @@ def stylize(
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
-        config: see :class:`Config`.
+        config: see :class:`AdaINConfig`.
         weights: share of each style, scaled to sum to 1; equal when not given.
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size. One mask serves two styles.
         model: instead of loading ``config.model``.
@@ -221,7 +221,7 @@ def stylize(
         if config.stroke_size and max(image.shape[-2:]) > config.stroke_size:
             small = replace(config, size=0, stroke_size=0)
 
-            def reduced(each: Tensor, small: Config = small) -> Tensor:
+            def reduced(each: Tensor, small: AdaINConfig = small) -> Tensor:
                 areas = masks and [images.resize(mask, each.shape[-2:]) for mask in masks]
                 return stylize(each, styles, small, weights=weights, masks=areas, model=network)
 
@@ -285,7 +285,7 @@ DECAYS = {
 
 
 @dataclass(frozen=True)
-class Recipe(Training):
+class AdaINRecipe(Training):
     """How a decoder is trained.
 
     Args:
@@ -296,7 +296,7 @@ class Recipe(Training):
         optimizer: "muon" or "adam".
         lr: step size at the start.
         decay: how it falls: "cosine" to 2% after 100 steps of warming up, or "paper": lr / (1 + 5e-5 step).
-        normalise: measure each layer's term as a share of its target.
+        normalize: measure each layer's term as a share of its target.
         recolor: share of the style images whose colors are changed at random.
         ema_decay: decay of the moving average of the weights, which is what is kept.
     """
@@ -310,22 +310,22 @@ class Recipe(Training):
     optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
     lr: LearningRate = 2e-3
     decay: Annotated[str, OneOf(DECAYS)] = "cosine"
-    normalise: bool = True
+    normalize: bool = True
     recolor: Share = 0.5
     ema_decay: Decay = 0.99
 
 
 RECIPES = {
-    "default": Recipe(),
+    "default": AdaINRecipe(),
     # Section 6 and the authors' code: 512 px, of which 256 are cut.
-    "paper": Recipe(
+    "paper": AdaINRecipe(
         num_steps=160_000,
-        encoder="vgg_normalised.pth",
+        encoder="vgg_normalized.pth",
         size=256,
         style_weight=10,
         lr=1e-4,
         decay="paper",
-        normalise=False,
+        normalize=False,
         identity_weight=0,
         recolor=0,
         optimizer="adam",
@@ -334,9 +334,9 @@ RECIPES = {
 }
 
 
-def loss(model: AdaIN, content: Tensor, style: Tensor, recipe: Recipe) -> Losses:
+def loss(model: AdaIN, content: Tensor, style: Tensor, recipe: AdaINRecipe) -> Losses:
     """Eq. 11 to 13: the AdaIN output is the content target, its statistics at four layers are the style's."""
-    normalise = recipe.normalise
+    normalize = recipe.normalize
     with torch.no_grad():
         target_features = model.encoder(style, STYLE_LAYERS)
         encoded = model.encode(content)
@@ -346,9 +346,9 @@ def loss(model: AdaIN, content: Tensor, style: Tensor, recipe: Recipe) -> Losses
     terms = []
     for layer in STYLE_LAYERS:
         distance = F.mse_loss(_mean_and_std(output[layer]), spreads[layer])
-        terms.append(distance / spreads[layer].square().mean() if normalise else 2 * distance)
+        terms.append(distance / spreads[layer].square().mean() if normalize else 2 * distance)
     losses = {
-        "content": content_loss(output[CONTENT_LAYER], target, normalise=normalise),
+        "content": content_loss(output[CONTENT_LAYER], target, normalize=normalize),
         "style": recipe.style_weight * torch.stack(terms).sum(),
     }
     if recipe.identity_weight:  # on every other photograph and painting
@@ -367,28 +367,28 @@ def _mean_and_std(x: Tensor) -> Tensor:
 def train(
     content: str | Path | Sequence[str | Path],
     style: str | Path | Sequence[str | Path],
-    recipe: Recipe = RECIPES["default"],
+    recipe: AdaINRecipe = RECIPES["default"],
     *,
     out: str | Path,
     base: AdaIN | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train a decoder, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         content: folders or zips of photographs.
         style: folders or zips of style images; each of them is as likely as another.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`AdaINRecipe`.
         out: folder of the run.
         base: start from this trained decoder, and its encoder, instead of from noise.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
@@ -432,7 +432,7 @@ def train(
         averages={"decoder": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: _with(model, networks["decoder"]).save(path, licence),
+        export=lambda networks, path: _with(model, networks["decoder"]).save(path, license),
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged, *(gallery.damaged for gallery in paintings)],
     )

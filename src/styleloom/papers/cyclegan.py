@@ -26,12 +26,8 @@ from styleloom.core.random import own_random_state
 from styleloom.core.settings import CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Tick, fit
-from styleloom.nn.losses import GAN_MODES, gan_loss
-from styleloom.nn.translation import GENERATORS, NORMS, ImagePool
-from styleloom.nn.translator import Translator, load_translator, save_translator
-
-from .pix2pix import (
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, TrainingStep, fit
+from styleloom.loops.translation import (
     GeneratorRecipe,
     adam,
     begin_with,
@@ -42,12 +38,15 @@ from .pix2pix import (
     pool_random,
     translation_task,
 )
+from styleloom.nn.losses import GAN_MODES, gan_loss
+from styleloom.nn.translation import GENERATORS, NORMS, ImagePool
+from styleloom.nn.translator import Translator, load_translator, save_translator
 
 KIND = "cyclegan"
 
 
 @dataclass(frozen=True)
-class Recipe(GeneratorRecipe):
+class CycleGANRecipe(GeneratorRecipe):
     """How two networks are trained between two sets of images.
 
     Args:
@@ -71,16 +70,16 @@ class Recipe(GeneratorRecipe):
 
 
 RECIPES = {
-    "paper": Recipe(),
+    "paper": CycleGANRecipe(),
     # Two networks of 2 MB each in half precision.
-    "128-small": Recipe(
+    "128-small": CycleGANRecipe(
         size=128, load_size=143, width=24, blocks=6, upsample="nearest", discriminator_width=24, num_steps=40_000, ema_decay=0.999
     ),
 }
 
 
 def phases_of(
-    G: nn.Module, F: nn.Module, D_X: nn.Module, D_Y: nn.Module, pool_X: ImagePool, pool_Y: ImagePool, recipe: Recipe
+    G: nn.Module, F: nn.Module, D_X: nn.Module, D_Y: nn.Module, pool_X: ImagePool, pool_Y: ImagePool, recipe: CycleGANRecipe
 ) -> dict[str, Phase]:
     """The updates of a step: G's and F's, then D_X's and D_Y's."""
     made: list[tuple[Tensor, Tensor]] = []  # G(x) and F(y) of the step, for the discriminators
@@ -133,27 +132,27 @@ def phases_of(
 @own_random_state
 def train(
     data: Domains | str | Path | Sequence[str | Path],
-    recipe: Recipe = RECIPES["paper"],
+    recipe: CycleGANRecipe = RECIPES["paper"],
     *,
     out: str | Path,
     base: Translator | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train networks between two sets of images, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         data: two sets from :func:`~styleloom.data.pairs.open_domains`, or a folder that holds both.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`CycleGANRecipe`.
         out: folder of the run.
         base: a trained model to start from, of the recipe's shape.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: what ``open_domains`` or :func:`~styleloom.loops.fit.fit` refuses.
@@ -192,7 +191,7 @@ def train(
         export=lambda shown, path: save(
             Translator({"B": shown["G"], "A": shown["F"]}, {"A": shown["D_X"], "B": shown["D_Y"]}, size=recipe.size),
             path,
-            licence,
+            license,
         ),
         kind=KIND,
         base=base,
@@ -200,15 +199,15 @@ def train(
     yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
 
 
-def save(model: Translator, path: Path, licence: str = "unknown") -> None:
+def save(model: Translator, path: Path, license: str = "unknown") -> None:
     """Write a model file.
 
     Args:
         model: to write, with its discriminators where it has any.
         path: a ``.safetensors``.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
     """
-    save_translator(model, path, KIND, licence)
+    save_translator(model, path, KIND, license)
 
 
 def load(name: str | Path) -> Translator:

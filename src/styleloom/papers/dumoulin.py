@@ -29,9 +29,10 @@ from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, One
 from styleloom.data import images
 from styleloom.data.checks import check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.nn import transform_net
 from styleloom.nn.layers import Moment
 from styleloom.nn.losses import Moments
 from styleloom.nn.vgg import POOLINGS
@@ -44,11 +45,11 @@ CONTENT_LAYER = "relu3_3"
 
 
 class StyleNet(nn.Module):
-    """One transformation network and, for each style, a scale and a shift of every normalised channel.
+    """One transformation network and, for each style, a scale and a shift of every normalized channel.
 
     Args:
         styles: names of the styles.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class StyleNet(nn.Module):
         if not styles or len(set(styles)) < len(styles):
             raise StyleLoomError(f"styles {list(styles)} must be at least one, of different names")
         self.styles = tuple(styles)
-        # Convolutions without bias, N(0, .01); the last one normalised too, then a sigmoid (Table 1 and 5).
-        self.network = johnson.TransformNet(
+        # Convolutions without bias, N(0, .01); the last one normalized too, then a sigmoid (Table 1 and 5).
+        self.network = transform_net.TransformNet(
             width=width,
             blocks=blocks,
             output="sigmoid",
@@ -93,7 +94,7 @@ class StyleNet(nn.Module):
         """[N, 3, H, W] in [0, 1] and shares [N, styles] that sum to 1 -> [N, 3, H, W] in [0, 1]."""
         return self.network(image, self.norms(shares), statistics)
 
-    def network_of(self, style: str) -> johnson.TransformNet:
+    def network_of(self, style: str) -> transform_net.TransformNet:
         """Johnson's network for one of the styles, which paints as this one does.
 
         Raises:
@@ -117,7 +118,7 @@ class StyleNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Recipe(Training):
+class DumoulinRecipe(Training):
     """How a network is trained.
 
     Args:
@@ -130,8 +131,8 @@ class Recipe(Training):
         tv_weight: weight of the total variation.
         optimizer: "muon" or "adam".
         lr: step size at the start; it falls by a cosine to 2%.
-        normalise: measure each layer's term as a share of its target.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+        normalize: measure each layer's term as a share of its target.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
@@ -146,7 +147,7 @@ class Recipe(Training):
     tv_weight: Weight = 2.0
     optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "muon"
     lr: LearningRate = 4e-3
-    normalise: bool = True
+    normalize: bool = True
     width: Count = 32
     blocks: CountOrNone = 5
     deep_blocks: CountOrNone = 0
@@ -155,9 +156,9 @@ class Recipe(Training):
 
 
 RECIPES = {
-    "default": Recipe(),
+    "default": DumoulinRecipe(),
     # Section 3 and the appendix: batches of 16, 40,000 updates at 1e-3, VGG-16 with average pooling.
-    "paper": Recipe(
+    "paper": DumoulinRecipe(
         num_steps=40_000,
         batch=16,
         features="vgg16",
@@ -175,32 +176,32 @@ RECIPES = {
 def train(
     content: str | Path | Sequence[str | Path],
     styles: Mapping[str, Tensor],
-    recipe: Recipe = RECIPES["default"],
+    recipe: DumoulinRecipe = RECIPES["default"],
     *,
     out: str | Path,
     base: StyleNet | None = None,
     objective: Callable[[Tensor, Tensor, Tensor], Losses] | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train a network for several styles, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         content: folders or zips of photographs.
         styles: name and image [1, 3, H, W] in [0, 1] of each.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`DumoulinRecipe`.
         out: folder of the run.
         base: a trained network. Other styles than its own are added to it, of which only their own scales and shifts are
             fitted (Section 3.2); with the very styles that it has, all of it is trained further.
         objective: the loss of what was painted, [N, 3, H, W], the photographs and the numbers of the styles, [N]; instead of the
             recipe's.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
@@ -232,7 +233,7 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["network"], path, licence),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, license),  # type: ignore[arg-type]
         settings=asdict(recipe)
         | dict(method=KIND, styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values()))),
         damaged=[photographs.damaged],
@@ -240,7 +241,7 @@ def train(
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
 
 
-def _terms(styles: Sequence[Tensor], recipe: Recipe, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Losses]:
+def _terms(styles: Sequence[Tensor], recipe: DumoulinRecipe, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Losses]:
     """The recipe's loss of what was painted, the photographs and the numbers of the styles."""
     features = load_features(recipe.features, pooling=recipe.pooling).prepare(device, torch.float32)
     with torch.no_grad():
@@ -253,7 +254,7 @@ def _terms(styles: Sequence[Tensor], recipe: Recipe, device: torch.device) -> Ca
     return terms
 
 
-def _begun(styles: list[str], recipe: Recipe, base: StyleNet | None) -> tuple[StyleNet, list[nn.Parameter]]:
+def _begun(styles: list[str], recipe: DumoulinRecipe, base: StyleNet | None) -> tuple[StyleNet, list[nn.Parameter]]:
     """A network to train, and what is trained of it."""
     if base is None:
         sizes: dict[str, int] = dict(blocks=recipe.blocks, deep_blocks=recipe.deep_blocks, deep_width=recipe.deep_width)
@@ -292,11 +293,11 @@ def join(*networks: StyleNet) -> StyleNet:
     return joined
 
 
-def save(network: StyleNet, path: Path, licence: str = "unknown") -> None:
-    """Write a model file; ``licence``: what it may be used for, noted in it."""
+def save(network: StyleNet, path: Path, license: str = "unknown") -> None:
+    """Write a model file; ``license``: what it may be used for, noted in it."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
     config = dict(styles=list(network.styles)) | network.sizes
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
 
 
 def load(name: str | Path = "pastiche-16") -> StyleNet:
@@ -309,7 +310,7 @@ def load(name: str | Path = "pastiche-16") -> StyleNet:
 
 
 @dataclass(frozen=True)
-class Config(OnePass):
+class DumoulinConfig(OnePass):
     """How images are painted.
 
     Args:
@@ -319,14 +320,14 @@ class Config(OnePass):
     model: str = "pastiche-16"
 
 
-PRESETS = {"best": Config()}
+PRESETS = {"best": DumoulinConfig()}
 
 
-def configure(preset: str = "best", **settings: Any) -> Config:
+def configure(preset: str = "best", **settings: Any) -> DumoulinConfig:
     """A preset with some settings changed.
 
     Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+        StyleLoomError: an unknown preset or setting, or a value that :class:`DumoulinConfig` refuses.
     """
     return configured(PRESETS, preset, settings)
 
@@ -334,7 +335,7 @@ def configure(preset: str = "best", **settings: Any) -> Config:
 def stylize(
     content: Tensor,
     style: str | Sequence[str],
-    config: Config = PRESETS["best"],
+    config: DumoulinConfig = PRESETS["best"],
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
@@ -345,7 +346,7 @@ def stylize(
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: names of the network's styles.
-        config: see :class:`Config`.
+        config: see :class:`DumoulinConfig`.
         weights: share of each style, scaled to sum to 1; equal when not given.
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: each style is painted whole, and they are laid
             over one another. One mask serves two styles.

@@ -7,7 +7,7 @@ on its *pixels* until it has the content of one image and the style of another.
 Differs from the paper (the preset ``"paper"`` undoes all but the first two):
     - images stay in [0, 1] by clipping after each step;
     - content and style images are brought to the same longer side;
-    - ``normalise``: each layer's term is a share of its target, so that one set of weights serves every network;
+    - ``normalize``: each layer's term is a share of its target, so that one set of weights serves every network;
     - the style distance is that between Gaussians, mean and covariance, instead of between Gram matrices;
     - the image is painted coarse to fine, carrying Adam's state from scale to scale (the pyramid is that of
       Gatys et al. 2017, arXiv:1611.07865; the settings are in the spirit of Crowson's style-transfer-pytorch, 2021);
@@ -55,7 +55,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class GatysConfig(Checked):
     """What an image is painted with.
 
     Args:
@@ -70,7 +70,7 @@ class Config(Checked):
         style_layers: layers whose moments are the style.
         style_layer_weights: share of each style layer, scaled to sum to 1; none given: equal ones.
         style_loss: "gram" or "wasserstein".
-        normalise: measure each layer's term as a share of its target.
+        normalize: measure each layer's term as a share of its target.
         optimizer: "lbfgs" or "adam".
         lr: step size.
         ema_decay: decay of a running mean of the images, 0 for none: it smooths Adam's jitter.
@@ -97,7 +97,7 @@ class Config(Checked):
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     style_layer_weights: tuple[Weight, ...] = (1.0, 2.0, 2.0, 1.5, 1.0)
     style_loss: Annotated[str, OneOf(STYLE_LOSSES)] = "wasserstein"
-    normalise: bool = True
+    normalize: bool = True
     optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "adam"
     lr: Rate = 0.02
     ema_decay: Decay = 0.9
@@ -130,7 +130,7 @@ class Config(Checked):
         return shares_of(self.style_layer_weights or [1.0] * len(self.style_layers), "style_layer_weights")
 
 
-_PAPER = Config(
+_PAPER = GatysConfig(
     size=512,
     margin=0,
     # Section 2 and Eq. 7: VGG-19, average pooling, conv4_2, equal weights, white noise, L-BFGS, alpha / beta = 1e-3.
@@ -143,7 +143,7 @@ _PAPER = Config(
     style_layers=("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
     style_layer_weights=(1.0, 1.0, 1.0, 1.0, 1.0),
     style_loss="gram",
-    normalise=False,
+    normalize=False,
     optimizer="lbfgs",
     lr=1.0,
     ema_decay=0.0,
@@ -152,8 +152,8 @@ _PAPER = Config(
     pooling="average",
 )
 PRESETS = {
-    "best": Config(),
-    "draft": replace(Config(), size=384, first_steps=80, steps=35),
+    "best": GatysConfig(),
+    "draft": replace(GatysConfig(), size=384, first_steps=80, steps=35),
     "paper": _PAPER,
     # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
     "authors": replace(
@@ -167,11 +167,11 @@ PRESETS = {
 }
 
 
-def configure(preset: str = "best", **settings: Any) -> Config:
+def configure(preset: str = "best", **settings: Any) -> GatysConfig:
     """A preset with some settings changed; other style layers without their weights weigh the same.
 
     Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+        StyleLoomError: an unknown preset or setting, or a value that :class:`GatysConfig` refuses.
     """
     if "style_layers" in settings:
         settings.setdefault("style_layer_weights", ())
@@ -179,7 +179,7 @@ def configure(preset: str = "best", **settings: Any) -> Config:
 
 
 @dataclass(frozen=True)
-class Step(Progress):
+class GatysStep(Progress):
     """Progress of a painting.
 
     Attributes:
@@ -199,13 +199,13 @@ class Step(Progress):
         return self.render()
 
 
-def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = PRESETS["best"], **options: Any) -> Tensor:
+def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: GatysConfig = PRESETS["best"], **options: Any) -> Tensor:
     """Repaint images in a style: the plain form of :func:`steps`.
 
     Args:
         content: [N, 3, H, W] in [0, 1]; each image is painted by itself, so a batch changes nothing.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
-        config: see :class:`Config`.
+        config: see :class:`GatysConfig`.
         **options: ``weights``, ``masks``, ``init`` and ``features`` of :func:`steps`.
 
     Returns:
@@ -224,7 +224,7 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: Config = 
 def steps(
     content: Tensor,
     style: Tensor | Sequence[Tensor],
-    config: Config = PRESETS["best"],
+    config: GatysConfig = PRESETS["best"],
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
@@ -233,13 +233,13 @@ def steps(
     features: Features | None = None,
     state: Path | None = None,
     state_every: int = 25,
-) -> Iterator[Step]:
+) -> Iterator[GatysStep]:
     """Repaint one image, a step at a time; break out of the loop to stop, ``step.image`` is the result so far.
 
     Args:
         content: [1, 3, H, W] in [0, 1]; its device is where everything is computed.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
-        config: see :class:`Config` and ``PRESETS``.
+        config: see :class:`GatysConfig` and ``PRESETS``.
         weights: share of each style, scaled to sum to 1; equal when not given.
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted. One mask serves
             two styles: the second is painted where the first is not.
@@ -251,7 +251,7 @@ def steps(
         state_every: steps between two savings of the state.
 
     Yields:
-        :class:`Step` after each step.
+        :class:`GatysStep` after each step.
 
     Raises:
         StyleLoomError: tensors that are no images, images too small for the layers, layers that the network lacks,
@@ -306,7 +306,7 @@ def steps(
             return keep_luminance(painted, resize(original, size)) if config.keep_color == "luminance" else painted.clone()
 
         if done == ends[-1]:  # a finished run, asked for again
-            yield Step(done, done, {}, time.perf_counter() - start, size, render)
+            yield GatysStep(done, done, {}, time.perf_counter() - start, size, render)
         for progress in descend(lambda canvas=canvas, objective=objective: objective(canvas), optimizer, end, first=done):  # type: ignore[misc]
             with torch.no_grad():
                 if config.ema_decay:
@@ -324,7 +324,7 @@ def steps(
             if state is not None and (done % state_every == 0 or done in (1, ends[-1])):
                 run = dict(job=job, done=done, seconds=seconds, pixels=pixels, best=best, lowest=lowest)
                 save_state(state, run | {"optimizer": optimizer.state_dict()})
-            yield Step(done, ends[-1], progress.losses, seconds, size, render)
+            yield GatysStep(done, ends[-1], progress.losses, seconds, size, render)
         image, done = best, end  # a scale that diverged ends early
 
 
@@ -334,7 +334,7 @@ def _objective(
     regions: list[Tensor] | None,
     kept: Tensor | None,
     shares: list[float],
-    config: Config,
+    config: GatysConfig,
     network: Features,
     size: tuple[int, int],
 ) -> Callable[[Tensor], Losses]:
@@ -382,12 +382,12 @@ def _objective(
         terms = {}
         if layer in contents:
             terms["content"] = content_loss(
-                features, contents[layer], normalise=config.normalise, weight=content_weights.get(layer)
+                features, contents[layer], normalize=config.normalize, weight=content_weights.get(layer)
             )
         if layer in config.style_layers:
             layer_share = layer_shares[config.style_layers.index(layer)]
             parts = [
-                strength * style_loss(moments(features, area[layer]), target[layer], normalise=config.normalise)
+                strength * style_loss(moments(features, area[layer]), target[layer], normalize=config.normalize)
                 for target, area, strength in zip(targets, areas, strengths, strict=True)
             ]
             terms["style"] = layer_share * torch.stack(parts).sum()
@@ -417,7 +417,7 @@ def _with_margin(image: Tensor, margin: int) -> Tensor:
     return F.pad(image, (margin,) * 4, mode=mode) if margin else image
 
 
-def _scales(content: Tensor, styles: list[Tensor], config: Config, network: Features) -> list[tuple[int, int]]:
+def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network: Features) -> list[tuple[int, int]]:
     """(H, W) of each scale, coarse to fine; scales too small for the network are left out."""
     minimum = network.minimum_size([*config.content_layers, *config.style_layers])
     halvings = max(0, math.floor(2 * math.log2(config.size / config.first_size) + 1e-6))
@@ -436,7 +436,7 @@ def _scales(content: Tensor, styles: list[Tensor], config: Config, network: Feat
     return [fitted_size(content, side) for side in fits]
 
 
-def _first_image(content: Tensor, init: Tensor | None, config: Config, size: tuple[int, int]) -> Tensor:
+def _first_image(content: Tensor, init: Tensor | None, config: GatysConfig, size: tuple[int, int]) -> Tensor:
     if init is not None:
         return resize(init.to(content), size).clone()
     if config.init == "content":

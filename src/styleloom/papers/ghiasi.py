@@ -39,9 +39,10 @@ from styleloom.data import images
 from styleloom.data.checks import check_images, check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.nn import transform_net
 from styleloom.nn.layers import Moment, placed
 from styleloom.nn.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
 from styleloom.nn.vgg import Features
@@ -123,7 +124,7 @@ class AnyStyle(nn.Module):
         encoder: frozen features, see :class:`~styleloom.Features`.
         source: where the encoder came from, when it is not to be saved with the model.
         embedding, hidden: sizes of a style's embedding and of the layers before and after it.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class AnyStyle(nn.Module):
             embedding=embedding, hidden=hidden, width=width, blocks=blocks, deep_blocks=deep_blocks, deep_width=deep_width
         )
         self.predictor = StylePredictor(encoder, embedding, hidden)
-        self.network = johnson.TransformNet(
+        self.network = transform_net.TransformNet(
             width=width,
             blocks=blocks,
             output="sigmoid",
@@ -177,7 +178,7 @@ class AnyStyle(nn.Module):
         return list(zip((1 + scales).split(channels, 1), shifts.split(channels, 1), strict=True))
 
     @torch.no_grad()
-    def network_of(self, style: Tensor, style_weight: float = 1.0) -> johnson.TransformNet:
+    def network_of(self, style: Tensor, style_weight: float = 1.0) -> transform_net.TransformNet:
         """Johnson's network for one style, as it is predicted: [1, 3, H, W] in [0, 1]; to be used, or trained on."""
         return self.network.with_norms(self.norms(self.embed(style), style_weight))
 
@@ -185,12 +186,12 @@ class AnyStyle(nn.Module):
         """[N, 3, H, W] and [N, 3, h, w] in [0, 1] -> [N, 3, H, W] in [0, 1]."""
         return self.network(content, self.norms(self.embed(style), style_weight))
 
-    def save(self, path: Path, licence: str = "unknown") -> None:
+    def save(self, path: Path, license: str = "unknown") -> None:
         """Write a model file; with the encoder in it, unless that can be loaded from its source."""
         own = {name: value for name, value in self.state_dict().items() if not (self.source and name.startswith(ENCODER))}
         tensors = {name: value.half() for name, value in own.items()}
         config = dict(source=self.source, encoder=self.predictor.encoder.config, network=self.config)
-        checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+        checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
 
 
 ENCODER = "predictor.encoder."
@@ -210,7 +211,7 @@ def load(name: str | Path = "anystyle") -> AnyStyle:
 
 
 @dataclass(frozen=True)
-class Config(OnePass):
+class GhiasiConfig(OnePass):
     """How images are painted; ``alpha`` below 1 is a mixture with the photograph's own style.
 
     Args:
@@ -225,14 +226,14 @@ class Config(OnePass):
     style_weight: Annotated[float, Range(1 / WEIGHTS, WEIGHTS)] = 1.0
 
 
-PRESETS = {"best": Config()}
+PRESETS = {"best": GhiasiConfig()}
 
 
-def configure(preset: str = "best", **settings: Any) -> Config:
+def configure(preset: str = "best", **settings: Any) -> GhiasiConfig:
     """A preset with some settings changed.
 
     Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+        StyleLoomError: an unknown preset or setting, or a value that :class:`GhiasiConfig` refuses.
     """
     return configured(PRESETS, preset, settings)
 
@@ -241,7 +242,7 @@ def configure(preset: str = "best", **settings: Any) -> Config:
 def stylize(
     content: Tensor,
     style: Tensor | Sequence[Tensor],
-    config: Config = PRESETS["best"],
+    config: GhiasiConfig = PRESETS["best"],
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
@@ -252,7 +253,7 @@ def stylize(
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
-        config: see :class:`Config`.
+        config: see :class:`GhiasiConfig`.
         weights: share of each style, scaled to sum to 1; equal when not given.
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: each style is painted whole, and they are laid
             over one another. One mask serves two styles.
@@ -300,7 +301,7 @@ def stylize(
 
 
 @dataclass(frozen=True)
-class Recipe(Training):
+class GhiasiRecipe(Training):
     """How the networks are trained.
 
     Args:
@@ -315,7 +316,7 @@ class Recipe(Training):
         optimizer: "muon" or "adam".
         lr: step size at the start, a quarter of it for the networks of the style; it falls by a cosine to 2%.
         embedding, hidden: see :class:`AnyStyle`.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.johnson.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
@@ -341,7 +342,7 @@ class Recipe(Training):
     ema_decay: Decay = 0.999
 
 
-RECIPES = {"default": Recipe()}
+RECIPES = {"default": GhiasiRecipe()}
 
 
 def style_loss(output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
@@ -358,7 +359,7 @@ def style_loss(output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Te
 
 
 def objective(
-    features: Any, painted: Tensor, content: Tensor, style: Tensor, weight: Tensor, recipe: Recipe | johnson.Recipe
+    features: Any, painted: Tensor, content: Tensor, style: Tensor, weight: Tensor, recipe: GhiasiRecipe | johnson.JohnsonRecipe
 ) -> Losses:
     """Content at two layers, style at five and two resolutions, colors, and smoothness.
 
@@ -402,30 +403,30 @@ def _normalized(x: Tensor) -> Tensor:
 def train(
     content: str | Path | Sequence[str | Path],
     style: str | Path | Sequence[str | Path],
-    recipe: Recipe = RECIPES["default"],
+    recipe: GhiasiRecipe = RECIPES["default"],
     *,
     out: str | Path,
     base: AnyStyle | None = None,
     features: nn.Module | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train the networks, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         content: folders or zips of photographs.
         style: folders or zips of style images. Their sub-folders are as likely as one another: one an artist, say.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`GhiasiRecipe`.
         out: folder of the run.
         base: start from this trained model instead of from noise.
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
@@ -485,7 +486,7 @@ def train(
         averages={"model": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: min(1, (step + 1) / 100) * cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: networks["model"].save(path, licence),  # type: ignore[operator]
+        export=lambda networks, path: networks["model"].save(path, license),  # type: ignore[operator]
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged, paintings.damaged],
     )
@@ -496,14 +497,14 @@ def train_for_style(
     content: str | Path | Sequence[str | Path],
     style: Tensor,
     model: AnyStyle,
-    recipe: johnson.Recipe = johnson.RECIPES["predicted"],
+    recipe: johnson.JohnsonRecipe = johnson.RECIPES["predicted"],
     *,
     out: str | Path,
     features: nn.Module | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train Johnson's network for one style, from what a model predicts on, by this paper's loss.
 
     Nearer to the style than the prediction is, after a few hundred steps.
@@ -515,12 +516,12 @@ def train_for_style(
         recipe: of Johnson's network; its weights are those of this loss.
         out: folder of the run.
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: squares that are too small, or what :func:`styleloom.papers.johnson.train` refuses.
@@ -541,5 +542,5 @@ def train_for_style(
         return objective(perceptual, painted, content, square.expand_as(painted), weight, recipe)
 
     base = model.network_of(look, 2.0)
-    options: dict[str, Any] = dict(licence=licence, hardware=hardware, resume=resume)
+    options: dict[str, Any] = dict(license=license, hardware=hardware, resume=resume)
     yield from johnson.train(content, style, recipe, out=out, base=base, objective=loss, **options)

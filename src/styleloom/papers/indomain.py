@@ -29,7 +29,7 @@ from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, Range, Share, Weight
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
 from styleloom.nn.generators import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
 from styleloom.nn.layers import placed
@@ -118,20 +118,20 @@ class Encoder(nn.Module):
         return lambda image: self.to(image.device).encode(generator, image)
 
 
-def save(network: Encoder, path: Path, licence: str = "unknown") -> None:
+def save(network: Encoder, path: Path, license: str = "unknown") -> None:
     """Write a model file in half precision.
 
     Args:
         network: to write.
         path: a ``.safetensors``.
-        licence: what it may be used for, noted in it.
+        license: what it may be used for, noted in it.
     """
     checkpoint.save_model(
         path,
         {name: value.half() for name, value in network.state_dict().items()},
         kind=KIND,
         config=network.config,
-        licence=licence,
+        license=license,
     )
 
 
@@ -145,7 +145,7 @@ def load(name: str | Path) -> Encoder:
 
 
 @dataclass(frozen=True)
-class Recipe(Training):
+class EncoderRecipe(Training):
     """How an encoder is trained.
 
     Args:
@@ -184,10 +184,10 @@ class Recipe(Training):
 
 
 RECIPES = {
-    "default": Recipe(),
+    "default": EncoderRecipe(),
     # Section 4.1 and the authors' code: images alone, judged by the discriminator. (Their rate is constant.)
-    "paper": Recipe(adversarial_weight=0.1, synthetic=0.0, latent_weight=0.0, lr=1e-4),
-    "restyle": Recipe(iterations=3),
+    "paper": EncoderRecipe(adversarial_weight=0.1, synthetic=0.0, latent_weight=0.0, lr=1e-4),
+    "restyle": EncoderRecipe(iterations=3),
 }
 
 
@@ -195,28 +195,28 @@ RECIPES = {
 def train(
     data: str | Path | Sequence[str | Path],
     generator: Generator,
-    recipe: Recipe = RECIPES["default"],
+    recipe: EncoderRecipe = RECIPES["default"],
     *,
     out: str | Path,
     discriminator: nn.Module | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train an encoder for a generator, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         data: folders or zips of images of the generator's kind.
         generator: of any paper, without classes.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`EncoderRecipe`.
         out: folder of the run.
         discriminator: the generator's discriminator, where the recipe has an adversarial term.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: a generator of classes, no discriminator where one is needed, folders without images, or what
@@ -298,7 +298,7 @@ def train(
         averages={"encoder": warmed(0.998)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["encoder"], path, licence),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["encoder"], path, license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, generator=generator_id(maker)),
         damaged=[dataset.damaged],
     )

@@ -29,7 +29,8 @@ from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
-from styleloom.loops.fit import MODEL, ONE_PROCESS, Hardware, Phase, Tick, fit
+from styleloom.loops.fit import MODEL, ONE_PROCESS, Hardware, Phase, TrainingStep, fit
+from styleloom.loops.translation import TranslationRecipe, adam, begin_with, cadence, domains_of, pool_random, translation_task
 from styleloom.nn.layers import Conv
 from styleloom.nn.losses import GAN_MODES, gan_loss
 from styleloom.nn.translation import (
@@ -46,8 +47,6 @@ from styleloom.nn.translation import (
 from styleloom.nn.translator import CODES, Translator, load_translator, save_translator
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
-
-from .pix2pix import TranslationRecipe, adam, begin_with, cadence, domains_of, pool_random, translation_task
 
 KIND = "pix2pixhd"
 VGG_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -272,7 +271,7 @@ def boundaries(instances: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Recipe(TranslationRecipe):
+class Pix2PixHDRecipe(TranslationRecipe):
     """How a network is trained on pairs of a large size.
 
     Args:
@@ -317,9 +316,11 @@ class Recipe(TranslationRecipe):
 
 
 RECIPES = {
-    "paper": Recipe(),  # the global generator, at half of the final size
-    "paper-enhancer": Recipe(size=1024, width=32, enhancer=True, fix_global_epochs=10),
-    "128-small": Recipe(size=128, load_size=136, width=16, blocks=4, downsamplings=3, discriminator_width=24, num_steps=20_000),
+    "paper": Pix2PixHDRecipe(),  # the global generator, at half of the final size
+    "paper-enhancer": Pix2PixHDRecipe(size=1024, width=32, enhancer=True, fix_global_epochs=10),
+    "128-small": Pix2PixHDRecipe(
+        size=128, load_size=136, width=16, blocks=4, downsamplings=3, discriminator_width=24, num_steps=20_000
+    ),
 }
 
 
@@ -340,7 +341,7 @@ def config_of(network: nn.Module) -> dict[str, Any]:
     return generator_config(network)
 
 
-def networks_of(recipe: Recipe, x_channels: int, y_channels: int, instances: bool) -> dict[str, nn.Module]:
+def networks_of(recipe: Pix2PixHDRecipe, x_channels: int, y_channels: int, instances: bool) -> dict[str, nn.Module]:
     """Generator, discriminators and, where instances have codes, their encoder, with new weights."""
     if recipe.codes and not instances:
         raise StyleLoomError("codes are of instances; give their maps (instances), or set codes to 0")
@@ -393,7 +394,9 @@ def outputs_of(networks: Mapping[str, nn.Module], x: Tensor, y: Tensor, instance
     return x, networks["G"](torch.cat([x, *codes], 1))
 
 
-def phases_of(networks: Mapping[str, nn.Module], pool: ImagePool, features: Features | None, recipe: Recipe) -> dict[str, Phase]:
+def phases_of(
+    networks: Mapping[str, nn.Module], pool: ImagePool, features: Features | None, recipe: Pix2PixHDRecipe
+) -> dict[str, Phase]:
     """The updates of a step: D's, then G's and E's."""
     D = networks["D"]
     kept: list[tuple[Tensor, Tensor]] = []
@@ -432,27 +435,27 @@ def phases_of(networks: Mapping[str, nn.Module], pool: ImagePool, features: Feat
 @own_random_state
 def train(
     data: Domains | str | Path | Sequence[str | Path],
-    recipe: Recipe = RECIPES["paper"],
+    recipe: Pix2PixHDRecipe = RECIPES["paper"],
     *,
     out: str | Path,
     base: Translator | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train a network on pairs, a step at a time; the model, with its discriminators, is ``out/model.safetensors``.
 
     Args:
         data: aligned pairs, with instance maps or without, from :func:`~styleloom.data.pairs.open_domains`.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`Pix2PixHDRecipe`.
         out: folder of the run.
         base: a trained model to start from; for an enhancer the global generator.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: what ``open_domains`` or :func:`~styleloom.loops.fit.fit` refuses.
@@ -501,7 +504,7 @@ def train(
         phases,
         models={"B": "G"},
         sheet=shown_of,
-        export=lambda shown, path: save(model(shown), path, licence),
+        export=lambda shown, path: save(model(shown), path, license),
         kind=KIND,
         base=base,
     )
@@ -511,10 +514,10 @@ def train(
         task = replace(task, before_step=_kept_until(networks["G"], free_from))
     yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
     if recipe.codes and fabric.is_global_zero:
-        _note_usual_codes(Path(out) / MODEL, domains, recipe, licence)
+        _note_usual_codes(Path(out) / MODEL, domains, recipe, license)
 
 
-def _note_usual_codes(path: Path, domains: Domains, recipe: Recipe, licence: str) -> None:
+def _note_usual_codes(path: Path, domains: Domains, recipe: Pix2PixHDRecipe, license: str) -> None:
     """Let a model know what codes instances of the training images have."""
     model = load(path)
     item = domains.example(recipe.size, recipe.size, flip=False)
@@ -523,7 +526,7 @@ def _note_usual_codes(path: Path, domains: Domains, recipe: Recipe, licence: str
     assert isinstance(encoder, InstanceEncoder)
     batches = ((x[None], y[None], instances[None]) for x, y, instances in examples)
     model.networks[CODES] = encoder.find_usual(batches, len(domains.labels) or 1, recipe.usual_codes)
-    save(model, path, licence)
+    save(model, path, license)
 
 
 def _surround(enhancer: nn.Module, inner: nn.Module) -> None:
@@ -545,15 +548,15 @@ def _kept_until(enhancer: nn.Module, step_of_freedom: int) -> Callable[[int], di
     return before_step
 
 
-def save(model: Translator, path: Path, licence: str = "unknown") -> None:
+def save(model: Translator, path: Path, license: str = "unknown") -> None:
     """Write a model file.
 
     Args:
         model: to write, with its discriminators where it has any.
         path: a ``.safetensors``.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
     """
-    save_translator(model, path, KIND, licence, config_of)
+    save_translator(model, path, KIND, license, config_of)
 
 
 def load(name: str | Path) -> Translator:

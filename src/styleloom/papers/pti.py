@@ -39,7 +39,7 @@ G = TypeVar("G", bound=Generator)
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class PTIConfig(Checked):
     """How a generator is tuned (Section 3.2 and 3.3, and the authors' code).
 
     Args:
@@ -67,7 +67,7 @@ class Config(Checked):
 
 
 @dataclass(frozen=True)
-class Step(Progress):
+class PTIStep(Progress):
     """Progress of a tuning.
 
     Attributes:
@@ -83,21 +83,21 @@ def steps(
     generator: Generator,
     targets: Tensor,
     pivots: Tensor,
-    config: Config = Config(),
+    config: PTIConfig = PTIConfig(),
     *,
     features: Features | None = None,
-) -> Iterator[Step]:
+) -> Iterator[PTIStep]:
     """Tune a copy of a generator to images at their pivots; the one given stays as it is.
 
     Args:
         generator: of any paper.
         targets: [N, 3, R, R] in [0, 1].
         pivots: [N, num_ws, w_dim], their latents.
-        config: see :class:`Config`.
+        config: see :class:`PTIConfig`.
         features: perceptual network, instead of the bundled one.
 
     Yields:
-        :class:`Step` after each step.
+        :class:`PTIStep` after each step.
 
     Raises:
         StyleLoomError: targets or pivots of another shape.
@@ -146,19 +146,19 @@ def steps(
 
     for progress in descend(losses, torch.optim.Adam(params, config.lr), config.num_steps):
         shown = images.detach().clamp(0, 1)
-        yield Step(progress.index, config.num_steps, progress.losses, time.perf_counter() - began, tuned, shown)
+        yield PTIStep(progress.index, config.num_steps, progress.losses, time.perf_counter() - began, tuned, shown)
         if progress.losses["feature_distance"] < config.stop_below * config.feature_distance_weight:
             break
 
 
-def tune(generator: G, targets: Tensor, pivots: Tensor, config: Config = Config(), **options: Any) -> G:
+def tune(generator: G, targets: Tensor, pivots: Tensor, config: PTIConfig = PTIConfig(), **options: Any) -> G:
     """A copy of a generator, tuned to images at their pivots.
 
     Args:
         generator: of any paper; it stays as it is.
         targets: [N, 3, R, R] in [0, 1].
         pivots: [N, num_ws, w_dim], their latents.
-        config: see :class:`Config`.
+        config: see :class:`PTIConfig`.
         options: ``features`` of :func:`steps`.
 
     Raises:
@@ -172,7 +172,7 @@ def tune(generator: G, targets: Tensor, pivots: Tensor, config: Config = Config(
     return tuned.requires_grad_(False)
 
 
-def save(tuned: nn.Module, generator: Generator, path: Path, *, rank: int = 16, licence: str = "unknown") -> float:
+def save(tuned: nn.Module, generator: Generator, path: Path, *, rank: int = 16, license: str = "unknown") -> float:
     """Write what a tuned generator differs in: of matrices the leading ``rank`` singular vectors, in half precision.
 
     Args:
@@ -180,7 +180,7 @@ def save(tuned: nn.Module, generator: Generator, path: Path, *, rank: int = 16, 
         generator: that it was made from.
         path: a ``.safetensors``.
         rank: of the difference of each layer's weights; smaller ones are kept whole.
-        licence: what the file may be used for.
+        license: what the file may be used for.
 
     Returns:
         The share of the squared difference that is kept.
@@ -204,7 +204,7 @@ def save(tuned: nn.Module, generator: Generator, path: Path, *, rank: int = 16, 
         kept += float(s[:rank].square().sum())
     config = dict(generator=generator_id(generator), rank=rank)
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
     return kept / total if total else 1.0
 
 

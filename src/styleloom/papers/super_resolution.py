@@ -32,7 +32,7 @@ from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.data.images import floats
 from styleloom.data.tiles import by_tiles
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, placed
 from styleloom.nn.losses import content_loss
@@ -78,7 +78,7 @@ class Upscaler(nn.Module):
 
 
 @dataclass(frozen=True)
-class Recipe(Training):
+class UpscalerRecipe(Training):
     """How a network is trained.
 
     Args:
@@ -109,10 +109,10 @@ class Recipe(Training):
 
 
 RECIPES = {
-    "default": Recipe(),
-    "mse": Recipe(feature_weight=0, pixel_weight=100),
+    "default": UpscalerRecipe(),
+    "mse": UpscalerRecipe(feature_weight=0, pixel_weight=100),
     # Section 4.2: VGG-16 at relu2_2, 288 px in batches of 4, 200,000 updates at 1e-3; 64 channels.
-    "paper": Recipe(
+    "paper": UpscalerRecipe(
         num_steps=200_000,
         batch=4,
         features="vgg16",
@@ -133,7 +133,7 @@ def reduced(image: Tensor) -> Tensor:
     return (images.resize(image, (height // SCALE, width // SCALE)) * 255).round() / 255
 
 
-def objective(features: Features, enlarged: Tensor, truth: Tensor, recipe: Recipe) -> Losses:
+def objective(features: Features, enlarged: Tensor, truth: Tensor, recipe: UpscalerRecipe) -> Losses:
     """Feature reconstruction (Eq. 2) and the squared error of pixels, between [N, 3, H, W] in [0, 1]."""
     losses: Losses = {}
     if recipe.feature_weight:
@@ -150,25 +150,25 @@ def objective(features: Features, enlarged: Tensor, truth: Tensor, recipe: Recip
 @own_random_state
 def train(
     content: str | Path | Sequence[str | Path],
-    recipe: Recipe = RECIPES["default"],
+    recipe: UpscalerRecipe = RECIPES["default"],
     *,
     out: str | Path,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train a network that enlarges four times, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         content: folders or zips of photographs.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`UpscalerRecipe`.
         out: folder of the run.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, a recipe that measures nothing or a size that is no multiple of 4, or
@@ -203,17 +203,17 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["network"], path, licence),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged],
     )
     yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
 
 
-def save(network: Upscaler, path: Path, licence: str = "unknown") -> None:
-    """Write a model file; ``licence``: what it may be used for, noted in it."""
+def save(network: Upscaler, path: Path, license: str = "unknown") -> None:
+    """Write a model file; ``license``: what it may be used for, noted in it."""
     tensors = {name: value.half() for name, value in network.state_dict().items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, licence=licence)
+    checkpoint.save_model(path, tensors, kind=KIND, config=network.config, license=license)
 
 
 def load(name: str | Path = "upscale-x4") -> Upscaler:

@@ -19,7 +19,7 @@ from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.nn.generators import Generator
-from styleloom.nn.labeler import Labeller
+from styleloom.nn.labeler import Labeler
 from styleloom.papers import directions as papers
 from styleloom.papers.directions import Directions, Labels
 
@@ -29,8 +29,8 @@ from .latents import load_latents
 NONE = "none"  # the choice that means that something is not there
 
 
-def attribute_labels(network: Labeller, resolution: int, names: Sequence[str]) -> tuple[list[str], Labels]:
-    """What a labeller tells of images, as numbers that have gradients.
+def attribute_labels(network: Labeler, resolution: int, names: Sequence[str]) -> tuple[list[str], Labels]:
+    """What a labeler tells of images, as numbers that have gradients.
 
     A number is itself. A choice between "none" and others is its log-odds of not being none, under its own name; each other
     choice is log-odds, as ``hair_color:red``.
@@ -73,7 +73,7 @@ def attribute_labels(network: Labeller, resolution: int, names: Sequence[str]) -
 
 
 @torch.no_grad()
-def from_labeller(
+def from_labeler(
     generator: Generator, label: Labels, names: Sequence[str], layers: range | None = None, *, samples: int = 4_000
 ) -> Directions:
     """Directions of each attribute that a network tells of a generator's own images (InterFaceGAN).

@@ -24,7 +24,7 @@ from styleloom.metrics.distribution import (
 )
 from styleloom.metrics.inception import load_embedding
 from styleloom.metrics.latent import LAYERS, path_length, separability
-from styleloom.nn import labeler as labeller
+from styleloom.nn import labeler as labeler
 from styleloom.nn.generators import Generator, to_image
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
@@ -76,7 +76,7 @@ def evaluate(
         truncation_psi: of the images that are compared with real ones.
         features: ``"vgg19-lite"``, or a path or ``hf://`` address of torch-fidelity's Inception file. Figures of different
             networks must not be compared.
-        attributes: a labeller's model, for ``separability``.
+        attributes: a labeler's model, for ``separability``.
         seed: of latents, noise and the choice of real images.
 
     Yields:
@@ -119,9 +119,9 @@ def evaluate(
                     options = dict(space=space, sampling=sampling, samples=samples // 5, seed=seed)
                     figures[f"ppl_{space}_{sampling}"] = path_length(generator, perceptual, **options)  # type: ignore[arg-type]
         else:
-            # A plane parts twice as many points as there are dimensions, however they are labelled; half of the points count.
+            # A plane parts twice as many points as there are dimensions, however they are labeled; half of the points count.
             many = max(2 * samples // 5, 16 * max(generator.z_dim, generator.w_dim))
-            scores = separability(generator, labels_of(labeller.load(attributes)), samples=many, seed=seed)
+            scores = separability(generator, labels_of(labeler.load(attributes)), samples=many, seed=seed)
             for space, bits in scores.items():
                 figures |= {f"separability_{space}_{attribute}": value for attribute, value in bits.items()}
                 figures[f"score_{space}"] = 2.0 ** sum(bits.values())
@@ -139,7 +139,7 @@ def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, 
     return dict(zip(("precision", "recall"), precision_recall(real, made), strict=True))
 
 
-def labels_of(network: labeller.Labeller) -> Callable[[Tensor], dict[str, tuple[Tensor, Tensor]]]:
+def labels_of(network: labeler.Labeler) -> Callable[[Tensor], dict[str, tuple[Tensor, Tensor]]]:
     """What :func:`~styleloom.metrics.latent.separability` asks, of images [N, C, H, W] in [-1, 1]."""
     side = network.resolution
 

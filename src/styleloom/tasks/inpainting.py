@@ -15,7 +15,7 @@ from styleloom.metrics.image import psnr
 from styleloom.nn.generators import Generator
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import local_edit
-from styleloom.papers.image2stylegan import Config, Step
+from styleloom.papers.image2stylegan import InversionConfig, InversionStep
 from styleloom.papers.local_edit import Target
 
 from . import inversion
@@ -45,7 +45,7 @@ class LocalEdit:
     psnr: float
 
 
-def configure(**settings: Any) -> Config:
+def configure(**settings: Any) -> InversionConfig:
     """The settings of an inversion, with a prior and as many steps as local edits want.
 
     Raises:
@@ -65,8 +65,14 @@ def first_latents(generator: Generator, target: Target, tools: Tools) -> Tensor 
 
 
 def steps(
-    generator: Generator, target: Target, config: Config, tools: Tools | None = None, *, style_weight: float = 1.0, **options: Any
-) -> Iterator[Step]:
+    generator: Generator,
+    target: Target,
+    config: InversionConfig,
+    tools: Tools | None = None,
+    *,
+    style_weight: float = 1.0,
+    **options: Any,
+) -> Iterator[InversionStep]:
     """A local edit, a step at a time.
 
     Args:
@@ -78,7 +84,7 @@ def steps(
         options: ``state`` and ``features`` of :func:`styleloom.papers.image2stylegan.steps`.
 
     Yields:
-        :class:`~styleloom.papers.image2stylegan.Step`; ``target.blended(step.image)`` is the result so far.
+        :class:`~styleloom.papers.image2stylegan.InversionStep`; ``target.blended(step.image)`` is the result so far.
 
     Raises:
         StyleLoomError: what an inversion refuses.
@@ -114,7 +120,7 @@ def run(
     return outcome(target, last)
 
 
-def outcome(target: Target, last: Step) -> LocalEdit:
+def outcome(target: Target, last: InversionStep) -> LocalEdit:
     """What a local edit came to with its last step."""
     whole = last.image.cpu()
     blended = target.blended(whole)

@@ -22,7 +22,7 @@ from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 from styleloom.papers import image2stylegan, indomain, learned_optimizer
-from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, Config, Step
+from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, InversionConfig, InversionStep
 from styleloom.papers.learned_optimizer import Loom, Network
 
 LEAST = 16  # px, of what is measured of images
@@ -104,7 +104,7 @@ class Inversion:
     seconds: float = 0.0
 
 
-def configure(preset: str = "default", **settings: Any) -> Config:
+def configure(preset: str = "default", **settings: Any) -> InversionConfig:
     """A preset of :data:`~styleloom.papers.image2stylegan.PRESETS` with some settings changed; the default one's ``optimizer``
     is "auto".
 
@@ -114,7 +114,7 @@ def configure(preset: str = "default", **settings: Any) -> Config:
     return image2stylegan.configure(preset, **({"optimizer": "auto"} if preset == "default" else {}) | settings)
 
 
-def optimizer_for(config: Config, tools: Tools) -> str:
+def optimizer_for(config: InversionConfig, tools: Tools) -> str:
     """The optimizer that is meant: for "auto" the best that there is for the generator, the space, and a rate, where one is told.
 
     Raises:
@@ -137,8 +137,8 @@ def optimizer_for(config: Config, tools: Tools) -> str:
 
 
 def steps(
-    generator: Generator, targets: Tensor, config: Config, tools: Tools | None = None, *, first: int = 0, **options: Any
-) -> Iterator[Step]:
+    generator: Generator, targets: Tensor, config: InversionConfig, tools: Tools | None = None, *, first: int = 0, **options: Any
+) -> Iterator[InversionStep]:
     """Invert one batch of images, a step at a time.
 
     Args:
@@ -151,7 +151,7 @@ def steps(
             :func:`styleloom.papers.image2stylegan.steps`.
 
     Yields:
-        :class:`~styleloom.papers.image2stylegan.Step`.
+        :class:`~styleloom.papers.image2stylegan.InversionStep`.
 
     Raises:
         StyleLoomError: what either refuses.
@@ -211,8 +211,9 @@ def invert(
         tools: encoder, eigenbasis and learned optimizer; the zoo's, where it has some for this generator.
         masks: [N or 1, 1, H, W] in [0, 1]: where images are compared; everywhere by default.
         features: perceptual network, instead of the bundled one.
-        settings: of :class:`~styleloom.papers.image2stylegan.Config`; ``optimizer`` is "auto" in the default preset: learned, if
-            there is one; a class such as ``torch.optim.RAdam``, or a function of parameters that makes one, serves as well.
+        settings: fields of :class:`~styleloom.papers.image2stylegan.InversionConfig`. ``optimizer`` is "auto" in the default
+            preset: learned, if there is one. A class such as
+            ``torch.optim.RAdam``, or a function of parameters that makes one, serves as well.
 
     Raises:
         StyleLoomError: no image, unknown settings, or what an optimizer refuses.
@@ -241,7 +242,7 @@ def invert(
     return joined(parts)
 
 
-def outcome(generator: Generator, targets: Tensor, last: Step, optimizer: str, masks: Tensor | None = None) -> Inversion:
+def outcome(generator: Generator, targets: Tensor, last: InversionStep, optimizer: str, masks: Tensor | None = None) -> Inversion:
     """What one batch came to with its last step, measured; targets and masks are framed, as :func:`steps` takes them."""
     device = generator.device
     target, image = targets.to(device, torch.float32), last.image

@@ -64,7 +64,7 @@ def save_latents(
     config |= dict(frame=asdict(frame)) if frame else {}
     config |= dict(photo=photo) if photo else {}
     config |= dict(metrics=dict(metrics)) if metrics else {}
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence="unknown")
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, license="unknown")
 
 
 def load_latents(path: str | Path, generator: Generator) -> Latents:

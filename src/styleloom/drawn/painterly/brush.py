@@ -25,12 +25,12 @@ def colors(*codes: str) -> Array:
 
 
 def turn_hue(palette: Array, angle: float) -> Array:
-    """Turn a palette's hues by ``angle`` radians about the grey axis, keeping lightness: [..., 3] -> [..., 3]."""
-    grey = palette.mean(-1, keepdims=True)
-    chroma = palette - grey
+    """Turn a palette's hues by ``angle`` radians about the gray axis, keeping lightness: [..., 3] -> [..., 3]."""
+    gray = palette.mean(-1, keepdims=True)
+    chroma = palette - gray
     axis = np.ones(3, dtype=np.float32) / np.sqrt(3)
     turned = chroma * np.cos(angle) + np.cross(np.broadcast_to(axis, chroma.shape), chroma) * np.sin(angle)
-    return np.clip(grey + turned, 0, 1).astype(np.float32)
+    return np.clip(gray + turned, 0, 1).astype(np.float32)
 
 
 def grid(size: int) -> tuple[Array, Array]:
@@ -192,8 +192,8 @@ def dry_brush(rng: RandomState, target: Array, count: int, width: float, opacity
     """Go over an image with short strokes of its own colors, across its gradients."""
     size = len(target)
     canvas = target.astype(np.float32).copy()
-    grey = target.mean(-1)
-    gy, gx = np.gradient(noise(rng, size, 6) * 0.05 + grey)
+    gray = target.mean(-1)
+    gy, gx = np.gradient(noise(rng, size, 6) * 0.05 + gray)
     at = rng.uniform(0, 1, (count, 2))
     angle = np.arctan2(sample(gx, at), -sample(gy, at))
     tint = np.clip(sample(target, at) * rng.uniform(0.88, 1.12, (count, 1)), 0, 1).astype(np.float32)

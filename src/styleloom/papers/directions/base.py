@@ -94,7 +94,7 @@ def scaled(generator: Generator, vector: Tensor, *, samples: int = SAMPLES) -> T
     return unit * (w @ unit.T).std(0)[:, None]
 
 
-def save(directions: Directions, path: Path, licence: str = "unknown") -> None:
+def save(directions: Directions, path: Path, license: str = "unknown") -> None:
     """Write directions of one generator into a model file, in half precision.
 
     Raises:
@@ -105,7 +105,7 @@ def save(directions: Directions, path: Path, licence: str = "unknown") -> None:
         raise StyleLoomError(f"directions of {len(made_for)} generators; a file holds those of one")
     tensors = {name: direction.vector.half().cpu().contiguous() for name, direction in directions.items()}
     about = {name: dict(method=each.method, low=each.low, high=each.high) for name, each in directions.items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=dict(generator=made_for.pop(), directions=about), licence=licence)
+    checkpoint.save_model(path, tensors, kind=KIND, config=dict(generator=made_for.pop(), directions=about), license=license)
 
 
 def load(name: str | Path, generator: Generator | None = None) -> Directions:
@@ -124,7 +124,10 @@ def load(name: str | Path, generator: Generator | None = None) -> Directions:
     tensors, config = checkpoint.read_model(name, KIND)
     with checkpoint.rebuilding(name):
         about: dict[str, dict[str, Any]] = config["directions"]
-        found = {key: Direction(key, tensors[key].float(), config["generator"], **about[key]) for key in about}
+        found = {}
+        for key, details in about.items():
+            current = key.replace("grey", "gray")  # versions 0.1 and 0.2 wrote "grey"
+            found[current] = Direction(current, tensors[key].float(), config["generator"], **details)
         if len({each.vector.shape for each in found.values()}) != 1 or next(iter(found.values())).vector.ndim != 2:
             raise ValueError("vectors of several shapes")
     if generator is not None:

@@ -8,7 +8,7 @@ Differs from the paper:
     - features are those of vgg19-lite, and their weight makes both terms equal at the mean w; optimizers have tuned rates
       (the preset ``"paper"`` has the paper's);
     - many images at once: each is a parameter of its own, and leaves the batch when it is done;
-    - noise maps may follow, once w has settled (Abdal et al. 2020, "Image2StyleGAN++"), if wanted with the regulariser of
+    - noise maps may follow, once w has settled (Abdal et al. 2020, "Image2StyleGAN++"), if wanted with the regularizer of
       Karras et al. 2020 (StyleGAN2, Appendix D), though they are not brought back to unit variance after each step.
 
 It is long because the paper reads from top to bottom: networks, use, training.
@@ -79,7 +79,7 @@ OPTIMIZERS = {
 
 
 @dataclass(frozen=True)
-class Config(Weights):
+class InversionConfig(Weights):
     """How images are inverted.
 
     Args:
@@ -122,27 +122,27 @@ class Config(Weights):
 
 
 PRESETS = {
-    "default": Config(),
+    "default": InversionConfig(),
     # Section 4: equal weights, Adam at 0.01, 5,000 steps from the mean w.
-    "paper": Config(tuned=False, num_steps=5000, perceptual_weight=4.0),
+    "paper": InversionConfig(tuned=False, num_steps=5000, perceptual_weight=4.0),
     # Zhu et al. 2020, Section 3.3 and the authors' code: 100 steps from the encoder, near to what it says of the result.
-    "in-domain": Config(tuned=False, init="encoder", in_domain_weight=2.0),
+    "in-domain": InversionConfig(tuned=False, init="encoder", in_domain_weight=2.0),
     # The framework of the learned optimizer's gate: the same without that term.
-    "seed": Config(tuned=False, init="encoder"),
+    "seed": InversionConfig(tuned=False, init="encoder"),
 }
 
 
-def configure(preset: str = "default", **settings: Any) -> Config:
+def configure(preset: str = "default", **settings: Any) -> InversionConfig:
     """A preset with some settings changed.
 
     Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`Config` refuses.
+        StyleLoomError: an unknown preset or setting, or a value that :class:`InversionConfig` refuses.
     """
     return configured(PRESETS, preset, settings)
 
 
 @dataclass(frozen=True)
-class Step(Progress):
+class InversionStep(Progress):
     """Progress of an inversion.
 
     Attributes:
@@ -171,7 +171,7 @@ Factory = Callable[[list[Tensor], Descent], torch.optim.Optimizer]
 """Latents, one an image, and the descent that they are part of, to an optimizer of them."""
 
 
-def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = None) -> Factory:
+def optimizer_named(config: InversionConfig, count: int = 1, basis: Eigenbasis | None = None) -> Factory:
     """The optimizer that a config asks for, for so many images.
 
     Raises:
@@ -192,7 +192,7 @@ def optimizer_named(config: Config, count: int = 1, basis: Eigenbasis | None = N
     return lambda params, descent: choice.make(params, **settings)
 
 
-def first_latents(generator: Generator, targets: Tensor, config: Config, encoder: Encoder | None = None) -> Tensor:
+def first_latents(generator: Generator, targets: Tensor, config: InversionConfig, encoder: Encoder | None = None) -> Tensor:
     """Where the descent begins: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in a space of one for all layers.
 
     Raises:
@@ -221,7 +221,7 @@ def latent_shape(generator: Generator, space: str) -> tuple[int, ...]:
 def steps(
     generator: Generator,
     targets: Tensor,
-    config: Config = PRESETS["default"],
+    config: InversionConfig = PRESETS["default"],
     *,
     features: Features | None = None,
     optimizer: Factory | None = None,
@@ -232,13 +232,13 @@ def steps(
     further: Callable[[], Sequence[Term]] = tuple,
     state: Path | None = None,
     state_every: int = 25,
-) -> Iterator[Step]:
+) -> Iterator[InversionStep]:
     """Invert images, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
 
     Args:
         generator: of any paper, without classes.
         targets: [N, 3, R, R] in [0, 1], R being the generator's side.
-        config: see :class:`Config` and ``PRESETS``.
+        config: see :class:`InversionConfig` and ``PRESETS``.
         features: perceptual network, instead of the bundled one.
         optimizer: instead of ``config.optimizer``.
         basis: of the generator, for the optimizer "adam-eigenbasis".
@@ -251,7 +251,7 @@ def steps(
         state_every: steps between two savings of the state.
 
     Yields:
-        :class:`Step` after each step, and once more with the losses of the end.
+        :class:`InversionStep` after each step, and once more with the losses of the end.
 
     Raises:
         StyleLoomError: tensors that are no images, an empty mask, an encoder that is missing, an optimizer for one image
@@ -310,16 +310,18 @@ def steps(
 
     def run(
         descent: Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
-    ) -> Iterator[Step]:
+    ) -> Iterator[InversionStep]:
         """One of the two descents, of ``steps`` after ``before``, on noise where ``ws`` is given."""
 
-        def progress_at(index: int, losses: Mapping[str, float]) -> Step:
+        def progress_at(index: int, losses: Mapping[str, float]) -> InversionStep:
             best = [part.clone() for part in descent.best]
             with torch.no_grad():
                 best_ws, noise = (ws_of(best[0]), ()) if ws is None else (ws, tuple(best))
             seconds, active = time.perf_counter() - start, tuple(descent.active)
             past = torch.stack(history)
-            return Step(before + index, total, dict(losses), seconds, history[-1], active, best_ws, noise, past, images_of)
+            return InversionStep(
+                before + index, total, dict(losses), seconds, history[-1], active, best_ws, noise, past, images_of
+            )
 
         here = saved if saved and (saved["ws"] is not None) == (ws is not None) else None
         if here:
@@ -370,7 +372,7 @@ def steps(
         yield from run(noise, lambda: adam(noise.params, config.noise_lr), config.num_steps, config.noise_steps, ws)
 
 
-def _noise_descent(objective: Objective, ws: Tensor, config: Config, stopping: Mapping[str, Any]) -> Descent:
+def _noise_descent(objective: Objective, ws: Tensor, config: InversionConfig, stopping: Mapping[str, Any]) -> Descent:
     """A descent of the noise maps, with w held fixed."""
     first = [each.expand(len(ws), 1, -1, -1) for each in objective.generator.noise_maps]
 

@@ -6,13 +6,14 @@ a tensor, gives a trained optimizer.
 
 There are two ways of training, each with its networks:
 
-- Through whole descents, to first order: ``Recipe(network="loom")``, ours (``loom.py``), and ``"lstm"`` (``lstm.py``). For a
-  descent w_0, w_1, ... the sum of log losses has the gradient sum_t <d log L_t / d w_t, d w_t / d theta>, when the gradients that
+- Through whole descents, to first order: ``OptimizerRecipe(network="loom")``, ours (``loom.py``), and ``"lstm"`` (``lstm.py``).
+  For a descent w_0, w_1, ... the sum of log losses has the gradient
+  sum_t <d log L_t / d w_t, d w_t / d theta>, when the gradients that
   enter the network are taken as given. These gradients are computed anyway, so no graph of the generator is kept, and descents of
   a hundred steps fit in memory. The log gives every image the same weight. Only the reported loss is used, so photographs serve
   as well as generated images.
-- One step at a time: ``Recipe(network="gate")`` (``gate.py``). The network is updated after each step of a descent, by the
-  image's loss and by the distance to the w that made the image. It learns on generated images, and looks one step ahead.
+- One step at a time: ``OptimizerRecipe(network="gate")`` (``gate.py``). The network is updated after each step of a descent, by
+  the image's loss and by the distance to the w that made the image. It learns on generated images, and looks one step ahead.
 
 At run time each is a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
 
@@ -39,7 +40,7 @@ from styleloom.core.settings import Count, CountOrNone, OneOf, Range, Rate, Shar
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Tick, Training, cosine, fit, warmed
+from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id, mixed_from, mixing_layer
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
@@ -73,7 +74,7 @@ EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch ha
 
 
 @dataclass(frozen=True)
-class Recipe(Training):
+class OptimizerRecipe(Training):
     """How a learned optimizer is trained.
 
     Args:
@@ -178,10 +179,10 @@ class Recipe(Training):
 
 
 RECIPES = {
-    "default": Recipe(),
-    "lstm": Recipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
+    "default": OptimizerRecipe(),
+    "lstm": OptimizerRecipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
     # One step at a time, on 5,000 generated images, ten at a time, a hundred steps each, from Adam at 0.01.
-    "seed": Recipe(
+    "seed": OptimizerRecipe(
         network="gate",
         num_steps=50_000,
         batch=10,
@@ -227,33 +228,33 @@ class _OpenDescents(nn.Module):
 @own_random_state
 def train(
     generator: Generator,
-    recipe: Recipe = RECIPES["default"],
+    recipe: OptimizerRecipe = RECIPES["default"],
     *,
     out: str | Path,
     data: str | Path | Sequence[str | Path] | None = None,
     basis: Eigenbasis | None = None,
     encoder: Encoder | None = None,
     base: Network | None = None,
-    licence: str = "unknown",
+    license: str = "unknown",
     hardware: Hardware = ONE_PROCESS,
     resume: bool = False,
-) -> Iterator[Tick]:
+) -> Iterator[TrainingStep]:
     """Train an optimizer for a generator, a step at a time; the model is ``out/model.safetensors``.
 
     Args:
         generator: of any paper, without classes.
-        recipe: see :class:`Recipe`.
+        recipe: see :class:`OptimizerRecipe`.
         out: folder of the run.
         data: folders or zips of images of the generator's kind, unless the recipe has ``synthetic`` 1.
         basis: of the generator, for loom.
         encoder: images in [0, 1] to ws, for descents that start from it.
         base: a trained network to go on from; its sizes hold, not the recipe's, and a loom's own basis.
-        licence: what the model may be used for, noted in it.
+        license: what the model may be used for, noted in it.
         hardware: what it is computed on.
         resume: go on from the state in ``out``.
 
     Yields:
-        :class:`~styleloom.loops.fit.Tick` after each step; its loss ``descent`` is the mean of log10 of a descent's losses.
+        :class:`~styleloom.loops.fit.TrainingStep` after each step; ``descent`` is the mean log10 loss of a descent.
 
     Raises:
         StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.loops.fit.fit` refuses.
@@ -330,7 +331,7 @@ def train(
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["optimizer"], path, licence),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["optimizer"], path, license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder)),
         damaged=[photos.damaged] if photos is not None else [],
     )
@@ -346,7 +347,7 @@ def _tools_id(generator: Generator, basis: Eigenbasis | None, encoder: Encoder |
     return fingerprint([], tensors)[:16]
 
 
-def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> Network:
+def _network(recipe: OptimizerRecipe, generator: Generator, basis: Eigenbasis | None) -> Network:
     common: dict[str, Any] = dict(num_ws=generator.num_ws, w_dim=generator.w_dim, generator=generator_id(generator))
     common |= dict(hidden=recipe.hidden, lr=recipe.inner_lr)
     if recipe.network != "loom":
@@ -359,7 +360,9 @@ def _network(recipe: Recipe, generator: Generator, basis: Eigenbasis | None) -> 
 class _Losses:
     """The losses of a training: of descents with the network, on batches of images."""
 
-    def __init__(self, generator: Any, features: Features, recipe: Recipe, encoder: Encoder | None, network: Network) -> None:
+    def __init__(
+        self, generator: Any, features: Features, recipe: OptimizerRecipe, encoder: Encoder | None, network: Network
+    ) -> None:
         self.generator, self.features, self.recipe = generator, features, recipe
         self.encoder, self.network = encoder, network
         self.open_descents: Any = None

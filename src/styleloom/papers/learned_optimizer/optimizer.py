@@ -38,17 +38,17 @@ RENAMED = {  # in files of version 0.1
 }
 
 
-def save(network: Network, path: Path, licence: str = "unknown") -> None:
+def save(network: Network, path: Path, license: str = "unknown") -> None:
     """Write a model file: matrices in half precision, vectors in full.
 
     Args:
         network: to write.
         path: a ``.safetensors``.
-        licence: what it may be used for, noted in it.
+        license: what it may be used for, noted in it.
     """
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
     config = network.config | dict(network=next(name for name, kind in NETWORKS.items() if isinstance(network, kind)))
-    checkpoint.save_model(path, tensors, kind=KIND, config=config, licence=licence)
+    checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
 
 
 def load(name: str | Path) -> Network:

@@ -37,7 +37,7 @@ KIND = "progan"
 
 
 @dataclass(frozen=True)
-class Recipe(GANRecipe):
+class ProGANRecipe(GANRecipe):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
@@ -73,14 +73,14 @@ class Recipe(GANRecipe):
     batch: tuple[Count, ...] = (128, 128, 128, 64, 32, 16, 8, 4)
 
 
-PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {
-    "32-small": Recipe(resolution=32, channel_base=2048, channel_max=128, z_dim=128),
-    "64-small": Recipe(resolution=64, channel_base=2048, channel_max=128, z_dim=128),
+RECIPES: dict[str, ProGANRecipe] = {str(side): ProGANRecipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {
+    "32-small": ProGANRecipe(resolution=32, channel_base=2048, channel_max=128, z_dim=128),
+    "64-small": ProGANRecipe(resolution=64, channel_base=2048, channel_max=128, z_dim=128),
 }
 """The paper's networks by resolution, and small ones for a CPU."""
 
 
-def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, Discriminator]:
+def networks(recipe: ProGANRecipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, Discriminator]:
     """A generator and a discriminator with random weights.
 
     Args:
@@ -109,7 +109,7 @@ FILES = generators.ModelFiles(KIND, Generator, Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
 
 
-def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) -> GANSetup:
+def setup(recipe: ProGANRecipe, generator: Generator, discriminator: Discriminator) -> GANSetup:
     """WGAN-GP, and where there are classes their cross-entropy (AC-GAN), at the level of detail of each step."""
     device = generator.device
     statistics = RunningStatistics({}).to(device)
@@ -214,4 +214,4 @@ class Growth:
         return {"lod": synthesis.lod} if len(self.levels) > 1 else {}
 
 
-train = adversarial.trainer(FILES, networks, setup, PRESETS["128"], load_embedding)
+train = adversarial.trainer(FILES, networks, setup, RECIPES["128"], load_embedding)

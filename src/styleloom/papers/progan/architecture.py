@@ -67,7 +67,7 @@ class SynthesisNetwork(nn.Module):
         img_channels: channels of the images.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max) ...
         channels: ... or these, for each resolution from 4 px upwards.
-        pixel_norm: normalise features at each pixel.
+        pixel_norm: normalize features at each pixel.
         norm_first: before the activation instead of after it.
         equalized: scale weights when they are used, not when they are made.
         lod: level of detail that it has by default.

@@ -1,11 +1,11 @@
 """Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019.
 
 The latent no longer enters as a first image: the generator begins with a learned constant. A mapping network turns z into
-w, and w sets scale and shift of each layer's normalised features: AdaIN, with w in the place of a style image. Noise at
+w, and w sets scale and shift of each layer's normalized features: AdaIN, with w in the place of a style image. Noise at
 each pixel gives what is left to chance. Two w may share an image, coarse layers of one and fine ones of the other; to draw
 w to its mean gives less variety and better images.
 
-The rest is ProGAN's: growing, equalised learning rates, and the discriminator, which has now a low-pass filter.
+The rest is ProGAN's: growing, equalized learning rates, and the discriminator, which has now a low-pass filter.
 
 Differs from the official code: as progan.py. The mean of w is brought up to date once a step, by all images made in it.
 """
@@ -39,7 +39,7 @@ KIND = "stylegan"
 
 
 @dataclass(frozen=True)
-class Recipe(GANRecipe):
+class StyleGANRecipe(GANRecipe):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
@@ -83,14 +83,14 @@ class Recipe(GANRecipe):
     lr: tuple[LearningRate, ...] = (0.001, 0.001, 0.001, 0.001, 0.001, 0.0015, 0.002, 0.003)
 
 
-PRESETS: dict[str, Recipe] = {str(side): Recipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {
-    "32-small": Recipe(resolution=32, channel_base=2048, channel_max=128, z_dim=128, w_dim=128),
-    "64-small": Recipe(resolution=64, channel_base=2048, channel_max=128, z_dim=128, w_dim=128),
+RECIPES: dict[str, StyleGANRecipe] = {str(side): StyleGANRecipe(resolution=side) for side in (32, 64, 128, 256, 512, 1024)} | {
+    "32-small": StyleGANRecipe(resolution=32, channel_base=2048, channel_max=128, z_dim=128, w_dim=128),
+    "64-small": StyleGANRecipe(resolution=64, channel_base=2048, channel_max=128, z_dim=128, w_dim=128),
 }
 """The paper's networks by resolution, and small ones for a CPU."""
 
 
-def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, progan.Discriminator]:
+def networks(recipe: StyleGANRecipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, progan.Discriminator]:
     """A generator and a discriminator with random weights.
 
     Args:
@@ -151,7 +151,7 @@ FILES = generators.ModelFiles(KIND, Generator, progan.Discriminator)
 save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminator
 
 
-def setup(recipe: Recipe, generator: Generator, discriminator: progan.Discriminator) -> GANSetup:
+def setup(recipe: StyleGANRecipe, generator: Generator, discriminator: progan.Discriminator) -> GANSetup:
     """The non-saturating loss and R1 in each step, at its level of detail, with two w in some images."""
     device = generator.device
     statistics = RunningStatistics({"w": (generator.w_dim,)}).to(device)
@@ -209,4 +209,4 @@ def setup(recipe: Recipe, generator: Generator, discriminator: progan.Discrimina
     )
 
 
-train = adversarial.trainer(FILES, networks, setup, PRESETS["128"], load_embedding)
+train = adversarial.trainer(FILES, networks, setup, RECIPES["128"], load_embedding)

@@ -170,7 +170,7 @@ class SynthesisNetwork(nn.Module):
         use_styles: w sets scale and shift of each layer; otherwise the first w only enters a dense first layer.
         const_input: begin with a constant, not with a dense layer of w.
         use_noise: noise at each pixel.
-        pixel_norm, instance_norm: how features are normalised before a style.
+        pixel_norm, instance_norm: how features are normalized before a style.
         norm_epsilon: added to variances.
         bias_first: add the bias before the low-pass filter.
         shared_noise: one map of noise for both layers of a resolution.

@@ -49,7 +49,7 @@ save, load, load_discriminator = FILES.save, FILES.load, FILES.load_discriminato
 
 
 @dataclass(frozen=True)
-class Recipe(GANRecipe):
+class StyleGAN2Recipe(GANRecipe):
     """The paper's constants, and each of Table 1's lines to switch on and off.
 
     Args:
@@ -113,17 +113,21 @@ class Recipe(GANRecipe):
         return self.r1_gamma if self.r1_gamma is not None else 0.0002 * self.resolution**2 / self.batch
 
 
-PRESETS: dict[str, Recipe] = {
-    **{str(side): Recipe(resolution=side, lr=0.0025 if side < 1024 else 0.002) for side in (32, 64, 128, 256, 512, 1024)},
-    "paper256": Recipe(channel_base=16384, r1_gamma=1.0, batch=64, ema_kimg=20.0, ema_rampup=0.0, mbstd_group_size=8),
-    "paper1024": Recipe(resolution=1024, r1_gamma=2.0, lr=0.002, ema_rampup=0.0),
-    "32-small": Recipe(resolution=32, channel_base=1024, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
-    "64-small": Recipe(resolution=64, channel_base=2048, channel_max=192, z_dim=128, w_dim=128, mapping_layers=4, batch=16),
+RECIPES: dict[str, StyleGAN2Recipe] = {
+    **{
+        str(side): StyleGAN2Recipe(resolution=side, lr=0.0025 if side < 1024 else 0.002) for side in (32, 64, 128, 256, 512, 1024)
+    },
+    "paper256": StyleGAN2Recipe(channel_base=16384, r1_gamma=1.0, batch=64, ema_kimg=20.0, ema_rampup=0.0, mbstd_group_size=8),
+    "paper1024": StyleGAN2Recipe(resolution=1024, r1_gamma=2.0, lr=0.002, ema_rampup=0.0),
+    "32-small": StyleGAN2Recipe(resolution=32, channel_base=1024, channel_max=128, z_dim=128, w_dim=128, mapping_layers=4),
+    "64-small": StyleGAN2Recipe(
+        resolution=64, channel_base=2048, channel_max=192, z_dim=128, w_dim=128, mapping_layers=4, batch=16
+    ),
 }
 """Networks by resolution, those of the paper, and small ones for a CPU."""
 
 
-def networks(recipe: Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, Discriminator]:
+def networks(recipe: StyleGAN2Recipe, c_dim: int = 0, img_channels: int = 3) -> tuple[Generator, Discriminator]:
     """A generator and a discriminator with random weights.
 
     Args:
@@ -160,7 +164,7 @@ def path_lengths(image: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     return gradient.square().sum(2).mean(1).sqrt()
 
 
-def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) -> GANSetup:
+def setup(recipe: StyleGAN2Recipe, generator: Generator, discriminator: Discriminator) -> GANSetup:
     """Losses of generator and discriminator, and each one's penalty in some steps only."""
     device = generator.device
     sides = generator.noise_sides
@@ -240,10 +244,10 @@ def setup(recipe: Recipe, generator: Generator, discriminator: Discriminator) ->
     return GANSetup(generator, discriminator, statistics, phases, average, before_step, batch=recipe.batch)
 
 
-def _adam(recipe: Recipe, parameters: Any, interval: int) -> torch.optim.Optimizer:
+def _adam(recipe: StyleGAN2Recipe, parameters: Any, interval: int) -> torch.optim.Optimizer:
     """Adam, slowed by c = k / (k + 1) where a penalty takes each k-th step more; k = 0: none does."""
     c = interval / (interval + 1) if interval else 1.0
     return torch.optim.Adam(parameters, recipe.lr * c, (0.0, 0.99**c), eps=1e-8)
 
 
-train = adversarial.trainer(FILES, networks, setup, PRESETS["256"], load_embedding, reduce_precision)
+train = adversarial.trainer(FILES, networks, setup, RECIPES["256"], load_embedding, reduce_precision)
