@@ -39,8 +39,8 @@ from styleloom.core.checkpoint import fingerprint
 from styleloom.core.files import replacing
 from styleloom.core.memory import keep_memory
 from styleloom.data.datasets import SquareImages
-from styleloom.jobs.generate import load_generator
 from styleloom.loops.eigenbasis import EigenAdam
+from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import INITS, OPTIMIZERS, Factory, InversionConfig

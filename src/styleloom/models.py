@@ -13,6 +13,7 @@ from torch import nn
 from styleloom.converters.official import convert_official
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.precision import precision_on
 from styleloom.nn import labeler
 from styleloom.nn.generators import Generator
 from styleloom.nn.vgg_files import load_features
@@ -118,3 +119,20 @@ def convert(
             tensors["G.mapping.w_avg"] = built["G"].estimate_w_avg()
     checkpoint.save_model(out, tensors, kind=kind, config=config, license=license)
     return dict(kind=kind, config=config, numbers=sum(tensor.numel() for tensor in tensors.values()))
+
+
+def load_generator(model: str | Path, device: str | torch.device = "cpu", precision: str = "fp32") -> Generator:
+    """Load a generator onto a device, in fp32 or with its four highest resolutions in bf16.
+
+    Raises:
+        StyleLoomError: no such model, one that is no generator, or bf16 where that cannot be had.
+    """
+    dtype = precision_on(torch.device(device), precision)
+    generator = load(model)
+    if not isinstance(generator, Generator):
+        raise StyleLoomError(f"{model} is no generator of images; choose a progan, stylegan or stylegan2 model")
+    if dtype != torch.float32:
+        if not isinstance(generator, stylegan2.Generator):
+            raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
+        stylegan2.reduce_precision(generator.synthesis, dtype)
+    return generator.to(device)

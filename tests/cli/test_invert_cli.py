@@ -77,10 +77,8 @@ def test_the_best_that_there_is(home: Path) -> None:
         blank = (generator.render(generator.w_avg.expand(1, generator.num_ws, -1)).__next__()[0] - wanted[row]).square().mean()
         assert float(found.metrics["left"][row]) == pytest.approx(float(error / blank), rel=1e-3)
     assert inversion.optimizer_for(inversion.InversionConfig(optimizer="auto", space="w"), tools) == "adam"
-    assert (
-        inversion.optimizer_for(inversion.InversionConfig(optimizer="auto"), inversion.Tools(basis=tools.basis))
-        == "adam-eigenbasis"
-    )
+    config = inversion.InversionConfig(optimizer="auto")
+    assert inversion.optimizer_for(config, inversion.Tools(basis=tools.basis)) == "adam-eigenbasis"
     assert inversion.optimizer_for(config, inversion.Tools()) == "adam"
     assert inversion.optimizer_for(inversion.InversionConfig(optimizer="auto", lr=0.1), tools) == "adam-eigenbasis"
     with pytest.raises(StyleLoomError, match="a learned optimizer has no rate of its own"):

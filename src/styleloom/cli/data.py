@@ -84,7 +84,7 @@ def prepare(
     """
     report = Report(common)
     events = jobs.prepare(
-        source, out=out, size=size, square=square, skip=skip, count=count, conditional=conditional, **existing.options()
+        source, out=existing.outputs(out), size=size, square=square, skip=skip, count=count, conditional=conditional
     )
 
     def tell(event: ItemDone) -> str:

@@ -13,7 +13,7 @@ from styleloom.core.checkpoint import check_model_path
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.settings import Range
 from styleloom.data import images
-from styleloom.jobs.generate import load_generator
+from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.nn.labeler import load as load_labeler
 from styleloom.papers import directions as papers

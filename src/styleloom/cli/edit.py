@@ -72,9 +72,17 @@ def edit(
     """
     report = Report(common)
     events = jobs.edit(
-        model, source, changes_of(direction), out=out, directions=directions, layers=layers, psi=psi, pasting=pasting,
-        loading=loading, output=output, device=common.torch_device(), **existing.options(),
-    )  # fmt: skip
+        model,
+        source,
+        changes_of(direction),
+        out=existing.outputs(out, output),
+        directions=directions,
+        layers=layers,
+        psi=psi,
+        pasting=pasting,
+        loading=loading,
+        limits=common.limits(),
+    )
     report.follow(events, _told, _count)
 
 
@@ -106,9 +114,17 @@ def express(
     """
     report = Report(common)
     events = jobs.express(
-        model, source, neutral, expressive, out=out, strength=strength, layers=layers, pasting=pasting,
-        loading=loading, output=output, device=common.torch_device(), **existing.options(),
-    )  # fmt: skip
+        model,
+        source,
+        neutral,
+        expressive,
+        out=existing.outputs(out, output),
+        strength=strength,
+        layers=layers,
+        pasting=pasting,
+        loading=loading,
+        limits=common.limits(),
+    )
     report.follow(events, _told, _count)
 
 
@@ -139,9 +155,16 @@ def cross(
     """
     report = Report(common)
     events = jobs.cross(
-        model, source, style, out=out, layers=layers, sheet=sheet, beside=beside,
-        loading=loading, output=output, device=common.torch_device(), **existing.options(),
-    )  # fmt: skip
+        model,
+        source,
+        style,
+        out=existing.outputs(out, output),
+        layers=layers,
+        sheet=sheet,
+        beside=beside,
+        loading=loading,
+        limits=common.limits(),
+    )
     report.follow(events, _told, _count)
 
 
@@ -175,9 +198,18 @@ def morph(
     """
     report = Report(common)
     events = jobs.morph(
-        model, source, out=out, frames=frames, even=not uneven, easing=easing, loop=loop, rate=rate, columns=columns,
-        loading=loading, device=common.torch_device(), **existing.options(),
-    )  # fmt: skip
+        model,
+        source,
+        out=existing.outputs(out),
+        frames=frames,
+        even=not uneven,
+        easing=easing,
+        loop=loop,
+        rate=rate,
+        columns=columns,
+        loading=loading,
+        limits=common.limits(),
+    )
     what = "frames" if out.suffix.lower() == ".gif" or video.is_video(out) else "images"
     report.follow(
         events,
@@ -216,9 +248,15 @@ def align(
     """
     report = Report(common)
     events = jobs.align(
-        model, photo, out=out, way=way, box=box, landmarks=landmarks, size=size, max_pixels=max_pixels,
-        output=output, device=common.torch_device(), **existing.options(),
-    )  # fmt: skip
+        model,
+        photo,
+        out=existing.outputs(out, output),
+        way=way,
+        box=box,
+        landmarks=landmarks,
+        size=size,
+        limits=common.limits(max_pixels),
+    )
     report.follow(events, _told, _count)
 
 
@@ -257,9 +295,18 @@ def inpaint(
     report = Report(common)
     sources = photo[0] if len(photo) == 1 else photo
     events = jobs.inpaint(
-        model, sources, out=out, mask=mask, way=way, other=other, shift=shift, style_weight=style_weight, whole=whole,
-        loading=loading, output=output, device=common.torch_device(), **existing.options(),
-    )  # fmt: skip
+        model,
+        sources,
+        out=existing.outputs(out, output),
+        mask=mask,
+        way=way,
+        other=other,
+        shift=shift,
+        style_weight=style_weight,
+        whole=whole,
+        loading=loading,
+        limits=common.limits(),
+    )
     report.follow(events, _told, _count)
 
 

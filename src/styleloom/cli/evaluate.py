@@ -47,7 +47,7 @@ def evaluate(
         seeds=numbers(seeds),
         features=features,
         attributes=attributes,
-        device=common.torch_device(),
+        limits=common.limits(),
     )
 
     def outcome(finished: Finished) -> str:

@@ -10,7 +10,7 @@ from styleloom import jobs
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, video
 from styleloom.jobs import Finished
-from styleloom.jobs.generate import load_generator
+from styleloom.models import load_generator
 from styleloom.tasks import sampling
 
 from .options import Common, Existing
@@ -116,7 +116,7 @@ def generate(
     events = jobs.generate(
         model,
         numbers(seeds),
-        out=out,
+        out=existing.outputs(out),
         truncation_psi=steps(psi),
         truncation_cutoff=cutoff,
         label=label,
@@ -128,8 +128,7 @@ def generate(
         loop=not once,
         figure=figure,
         precision=precision,
-        device=common.torch_device(),
-        **existing.options(),
+        limits=common.limits(),
     )
     is_moving = out.suffix.lower() == ".gif" or video.is_video(out)
 

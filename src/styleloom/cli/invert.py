@@ -56,7 +56,7 @@ def invert(
     events = jobs.invert(
         model,
         photo,
-        out=out,
+        out=existing.outputs(out),
         preset=preset,
         encoder=encoder,
         basis=basis,
@@ -65,9 +65,7 @@ def invert(
         align=align,
         video=video,
         curves=curves,
-        max_pixels=max_pixels,
-        device=common.torch_device(),
-        **existing.options(),
+        limits=common.limits(max_pixels),
         **settings,
     )
 

@@ -16,7 +16,12 @@ from rich.markup import escape
 from styleloom.core.errors import StyleLoomError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
+
+    from styleloom.data.output import Output
+    from styleloom.jobs import Limits, Outputs
 
 ALIASES = {
     "out": ("-o", "--outdir"),
@@ -40,6 +45,13 @@ class Common:
     device: str = "auto"
     quiet: bool = False
     json: bool = False
+
+    def limits(self, max_pixels: int | None = None) -> Limits:
+        """The device asked for, and the largest image to read."""
+        from styleloom.jobs import Limits
+
+        device = self.torch_device()
+        return Limits(device) if max_pixels is None else Limits(device, max_pixels)
 
     def torch_device(self) -> torch.device:
         """The device asked for.
@@ -74,8 +86,8 @@ class Existing:
     skip_existing: bool = False
     resume: bool = False
 
-    def options(self) -> dict[str, bool]:
-        """As the jobs take them.
+    def outputs(self, out: Path, format: Output | None = None) -> Outputs:
+        """Where and how a job writes.
 
         Raises:
             StyleLoomError: two that exclude each other.
@@ -83,7 +95,10 @@ class Existing:
         if self.overwrite and (self.skip_existing or self.resume):
             other = "--skip-existing" if self.skip_existing else "--resume"
             raise StyleLoomError(f"--overwrite does everything anew and {other} keeps what is there; give one of them")
-        return dict(overwrite=self.overwrite, skip_existing=self.skip_existing)
+        from styleloom.data.output import DEFAULT
+        from styleloom.jobs import Outputs
+
+        return Outputs(out, format or DEFAULT, self.overwrite, self.skip_existing)
 
 
 def command(app: typer.Typer, function: Callable[..., None]) -> None:

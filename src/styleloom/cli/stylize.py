@@ -60,7 +60,7 @@ def stylize(
     events = jobs.stylize(
         content,
         style,
-        out=out,
+        out=existing.outputs(out, output),
         method=method,
         preset=preset,
         weights=weights,
@@ -70,10 +70,7 @@ def stylize(
         preview_every=preview_every,
         batch=batch,
         smooth=smooth,
-        max_pixels=max_pixels,
-        output=output,
-        device=device,
-        **existing.options(),
+        limits=common.limits(max_pixels),
         **settings,
     )
 

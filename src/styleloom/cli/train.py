@@ -19,10 +19,10 @@ from styleloom.core.errors import check_seeds
 from styleloom.core.settings import Range, configured
 from styleloom.data.pairs import Domains, open_domains
 from styleloom.jobs.engine import check_apart
-from styleloom.jobs.generate import load_generator
 from styleloom.jobs.inputs import find, open_image
 from styleloom.loops import eigenbasis as eigenbasis_
 from styleloom.loops.fit import MODEL, Hardware, TrainingStep
+from styleloom.models import load_generator
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import adain as adain_
 from styleloom.papers import cyclegan as cyclegan_

@@ -58,7 +58,7 @@ def translate(
     events = jobs.translate(
         content,
         model,
-        out=out,
+        out=existing.outputs(out, output),
         to=to,
         mask=mask,
         samples=samples,
@@ -69,10 +69,7 @@ def translate(
         size=size,
         tile=tile,
         smooth=smooth,
-        max_pixels=max_pixels,
-        output=output,
-        device=device,
-        **existing.options(),
+        limits=common.limits(max_pixels),
     )
 
     def tell(event: ItemDone) -> str:

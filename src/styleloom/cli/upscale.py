@@ -34,10 +34,7 @@ def upscale(
         max_pixels: refuse images of more pixels.
     """
     report, device = Report(common), common.torch_device()
-    options = existing.options()
-    events = jobs.upscale(
-        content, out=out, model=model, tile=tile, max_pixels=max_pixels, output=output, device=device, **options
-    )
+    events = jobs.upscale(content, out=existing.outputs(out, output), model=model, tile=tile, limits=common.limits(max_pixels))
     report.follow(
         events,
         lambda event: f"wrote {event.out[0]}  ({event.values['size']}, {event.seconds:.2f} s on {device})",

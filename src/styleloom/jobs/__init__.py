@@ -2,18 +2,20 @@
 
 from .align import align
 from .edit import PasteOptions, cross, edit, express
-from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, Started, run
+from .engine import Job, run
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed, Started
 from .generate import evaluate, generate
 from .inpaint import inpaint
 from .invert import invert
 from .morph import morph
+from .outputs import Limits, Outputs
 from .prepare import prepare
 from .sources import LoadOptions
 from .stylize import stylize, upscale
 from .translate import translate
 
 __all__ = [
-    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "LoadOptions", "PasteOptions", "Progressed", "Started",
-    "align", "cross", "edit", "evaluate", "express", "generate", "inpaint", "invert", "morph", "prepare", "run", "stylize",
-    "translate", "upscale",
+    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "Limits", "LoadOptions", "Outputs", "PasteOptions",
+    "Progressed", "Started", "align", "cross", "edit", "evaluate", "express", "generate", "inpaint", "invert", "morph",
+    "prepare", "run", "stylize", "translate", "upscale",
 ]  # fmt: skip

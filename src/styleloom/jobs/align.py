@@ -6,40 +6,32 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-
-import torch
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import replacing
 from styleloom.core.settings import Range
-from styleloom.data import images
-from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
+from styleloom.models import load_generator
 from styleloom.nn.generators import Generator, generator_id
 from styleloom.tasks.alignment import Aligner
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run
-from .generate import load_generator
-from .inputs import PathLike, check_output_folder, find_all, open_image
+from .engine import Job, digest, run
+from .events import Event, Item, ItemDone, ItemFailed
+from .inputs import PathLike, find_all, open_image
+from .outputs import LIMITS, Limits, Outputs, check_output_folder, software
 from .sources import stem_of
-from .stylize import software
 
 
 def align(
     model: PathLike | Generator,
     photos: PathLike | Sequence[PathLike],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     way: str = "auto",
     box: Sequence[float] = (),
     landmarks: Sequence[float] = (),
     size: int = 0,
-    max_pixels: int = images.MAX_PIXELS,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Cut the faces of photographs out as a generator's own images are cut.
 
@@ -49,23 +41,19 @@ def align(
         out: folder to write to: NAME.png, and NAME.json, where in the photograph it lies.
         way, box, landmarks: see :class:`~styleloom.tasks.alignment.Aligner`.
         size: side in pixels; 0: the generator's.
-        max_pixels: refuse photographs of more pixels.
-        output: how images are written.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model, no detector, or outputs that cannot be.
     """
-    out = Path(out)
-    check_output_folder(out)
+    outputs = Outputs.of(out)
+    check_output_folder(outputs.path)
     Range(0, 8192).check("--size", size, whole=True)
     sources = find_all(photos)
-    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
     aligner = Aligner(generator, way, box, landmarks)
     side = size or generator.resolution
 
@@ -73,10 +61,10 @@ def align(
         for item in pending:
             mark = time.perf_counter()
             try:
-                photo = open_image(item.name, max_pixels)
+                photo = open_image(item.name, limits.max_pixels)
                 aligned = aligner(photo)
                 crop = aligned.frame.crop(photo, side)
-                write_output(crop, item.targets[0], output, source=item.name, software=software("align"))
+                write_output(crop, item.targets[0], outputs.format, source=item.name, software=software("align"))
                 with replacing(item.targets[1]) as path:
                     path.write_text(json.dumps(dict(photo=item.name, how=aligned.how, **asdict(aligned.frame)), indent=1) + "\n")
             except StyleLoomError as error:
@@ -85,8 +73,11 @@ def align(
             values = dict(framed=aligned.how, size=f"{side} x {side}")
             yield ItemDone(item.name, tuple(map(str, item.targets)), round(time.perf_counter() - mark, 3), values)
 
-    items = [Item(name, tuple(out / f"{stem_of(name)}{end}" for end in (f".{output.suffix}", ".json"))) for name in sources]
-    settings = digest(generator_id(generator), way, list(box), list(landmarks), side, asdict(output))
+    items = [
+        Item(name, tuple(outputs.path / f"{stem_of(name)}{end}" for end in (f".{outputs.format.suffix}", ".json")))
+        for name in sources
+    ]
+    settings = digest(generator_id(generator), way, list(box), list(landmarks), side, asdict(outputs.format))
     read = [*sources, *([] if isinstance(model, Generator) else [model])]
-    job = Job("align", items, work, settings=settings, folder=out, sources=read)
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    job = Job("align", items, work, settings=settings, folder=outputs.path, sources=read)
+    yield from run(job, outputs)

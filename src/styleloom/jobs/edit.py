@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Coroutine
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,6 @@ from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data import images
 from styleloom.data.frames import Frame
 from styleloom.data.masks import blend, check_mask, feathered
-from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.generators import Generator
 from styleloom.papers import pti
@@ -26,10 +24,11 @@ from styleloom.tasks import editing
 from styleloom.tasks.latents import save_latents
 from styleloom.tasks.sampling import layer_range
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import PathLike, Region, check_output_folder, open_region
+from .engine import Job, digest, run, watched
+from .events import Event, Item, ItemDone, ItemFailed
+from .inputs import PathLike, Region, open_region
+from .outputs import LIMITS, Limits, Outputs, check_output_folder, software
 from .sources import LOADING, EditSession, LoadOptions, Source, names_of, open_session, opened, rendered, stem_of
-from .stylize import software
 
 PASTES = ("difference", "whole", "none")
 PRIOR_WEIGHT = 0.02  # of inversions of which only what an edit changes is put back: cleaner edits, at 2 dB
@@ -81,16 +80,13 @@ def edit(
     sources: PathLike | Sequence[PathLike],
     changes: Mapping[str, float],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     directions: Sequence[PathLike] = (),
     layers: str = "all",
     psi: float = 1.0,
     pasting: PasteOptions = PASTING,
     loading: LoadOptions = LOADING,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Edit photographs, latents or seeds along directions, and put photographs back together.
 
@@ -104,18 +100,16 @@ def edit(
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
         pasting: how it is put back, see :class:`PasteOptions`.
         loading: see :class:`LoadOptions`.
-        output: how images are written.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model or direction, or outputs that cannot be.
     """
-    session = open_session(model, loading, device, pasting.prior_weight)
+    outputs = Outputs.of(out)
+    session = open_session(model, loading, limits.device, pasting.prior_weight)
     known = editing.directions_of(session.generator, directions)
     options: dict[str, Any] = dict(layers=layers, truncation_psi=psi, directions=known)
     asked: dict[Direction | str, float] = {name: strength for name, strength in changes.items()}  # noqa: C416 (wider keys)
@@ -129,8 +123,7 @@ def edit(
     tensors = [known[name].vector for name in changes]
     settings = (dict(changes), layers, psi)
     yield from _edited(
-        "edit", session, sources, lambda: _constant(move), out, pasting, output, settings, tensors,
-        read=directions, overwrite=overwrite, skip_existing=skip_existing,
+        "edit", session, sources, lambda: _constant(move), outputs, pasting, settings, tensors, read=directions,
     )  # fmt: skip
 
 
@@ -140,15 +133,12 @@ def express(
     neutral: PathLike,
     expressive: PathLike,
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     strength: float = 1.0,
     layers: str = "all",
     pasting: PasteOptions = PASTING,
     loading: LoadOptions = LOADING,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Give faces the expression of another one: w1 + strength (w3 - w2).
 
@@ -159,15 +149,16 @@ def express(
         out: an image for one source, or a folder.
         strength: 0 changes nothing.
         layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
-        pasting, loading, output, device, overwrite, skip_existing: see :func:`edit`.
+        pasting, loading, limits: see :func:`edit`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
-    session = open_session(model, loading, device, pasting.prior_weight)
+    outputs = Outputs.of(out)
+    session = open_session(model, loading, limits.device, pasting.prior_weight)
     layer_range(layers, session.generator.num_ws)
 
     def prepare() -> Coroutine[Event, None, Move]:
@@ -177,8 +168,7 @@ def express(
 
     pair = [str(neutral), str(expressive)]
     yield from _edited(
-        "express", session, sources, prepare, out, pasting, output, (pair, strength, layers), [],
-        read=pair, overwrite=overwrite, skip_existing=skip_existing,
+        "express", session, sources, prepare, outputs, pasting, (pair, strength, layers), [], read=pair,
     )  # fmt: skip
 
 
@@ -187,15 +177,12 @@ def cross(
     sources: PathLike | Sequence[PathLike],
     style: PathLike,
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     layers: str = "coarse",
     sheet: bool = False,
     beside: bool = False,
     loading: LoadOptions = LOADING,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Style transfer between latents: some layers of each source, all others of one style.
 
@@ -206,15 +193,16 @@ def cross(
         out: an image for one source, or a folder.
         layers: the source's: coarse, middle, fine, all, or numbers as 0-3.
         sheet: instead, all ways to split the layers, side by side.
-        beside, loading, output, device, overwrite, skip_existing: see :func:`edit`.
+        beside, loading, limits: see :func:`edit`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
-    session = open_session(model, loading, device)
+    outputs = Outputs.of(out)
+    session = open_session(model, loading, limits.device)
     layer_range(layers, session.generator.num_ws)
     if sheet and beside:
         raise StyleLoomError("a sheet of all splits has both faces at its ends; leave beside out")
@@ -226,8 +214,8 @@ def cross(
         return lambda subject: editing.cross(session.generator, subject.ws, other.ws, layers)
 
     yield from _edited(
-        "cross", session, sources, prepare, out, PasteOptions("none", beside=beside), output, (str(style), layers, sheet), [],
-        read=[str(style)], overwrite=overwrite, skip_existing=skip_existing,
+        "cross", session, sources, prepare, outputs, PasteOptions("none", beside=beside), (str(style), layers, sheet), [],
+        read=[str(style)],
     )  # fmt: skip
 
 
@@ -241,18 +229,15 @@ def _edited(
     session: EditSession,
     sources: PathLike | Sequence[PathLike],
     prepare: Callable[[], Coroutine[Event, None, Move]],
-    out: PathLike,
+    outputs: Outputs,
     pasting: PasteOptions,
-    output: Output,
     settings: Any,
     tensors: Sequence[Tensor],
     *,
     read: Sequence[PathLike],
-    overwrite: bool,
-    skip_existing: bool,
 ) -> Iterator[Event]:
     """The job of a change of latents that is the same for each source."""
-    out = Path(out)
+    out = outputs.path
     region = open_region(pasting.mask, session.loading.max_pixels) if pasting.mask is not None else None
     masks = [pasting.mask] if pasting.mask is not None else []
     names = names_of(sources)
@@ -260,12 +245,13 @@ def _edited(
         raise StyleLoomError("nothing to edit; give photographs, files of latents or seeds")
     one = len(names) == 1 and bool(out.suffix) and not out.is_dir()
     if one:
-        output.check(out)
+        outputs.format.check(out)
         items = [Item(names[0], (out,))]
     else:
         check_output_folder(out)
         items = [
-            Item(name, tuple(out / f"{stem_of(name)}{end}" for end in (f".{output.suffix}", ".safetensors"))) for name in names
+            Item(name, tuple(out / f"{stem_of(name)}{end}" for end in (f".{outputs.format.suffix}", ".safetensors")))
+            for name in names
         ]
 
     def work(pending: Sequence[Item]) -> Iterator[Event]:
@@ -287,7 +273,7 @@ def _edited(
                 ws = move(each)
                 image = _result(generator, each, ws, pasting, region)
                 source = each.name if each.photo is not None else None
-                write_output(image, item.targets[0], output, source=source, software=software(verb))
+                write_output(image, item.targets[0], outputs.format, source=source, software=software(verb))
                 if len(item.targets) > 1:
                     save_latents(item.targets[1], ws, generator, each.noise, frame=each.frame, photo=source or "")
             except StyleLoomError as error:
@@ -302,7 +288,7 @@ def _edited(
         verb,
         items,
         work,
-        settings=digest(settings, asdict(pasting), asdict(output), session.digest, tensors=tensors, files=masks),
+        settings=digest(settings, asdict(pasting), asdict(outputs.format), session.digest, tensors=tensors, files=masks),
         folder=None if one else out,
         sources=[
             *(name for name in names if not name.isdigit()),
@@ -312,7 +298,7 @@ def _edited(
         ],
         summary=lambda done: dict(out=str(out), count=len(done)),
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)
 
 
 def _result(generator: Generator, subject: Source, ws: Tensor, pasting: PasteOptions, region: Region | None) -> Tensor:

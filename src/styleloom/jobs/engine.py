@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,117 +22,14 @@ from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_folder
 from styleloom.core.progress import Progress
+from styleloom.data import video
+
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed, Started
+from .outputs import Outputs
 
 Step = TypeVar("Step", bound=Progress)
 MANIFEST = ".styleloom.jsonl"
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened in a job."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, with the kind of event under ``"event"``."""
-        kind = re.sub("(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        return {"event": kind, **asdict(self)}
-
-
-@dataclass(frozen=True)
-class Started(Event):
-    """The job begins.
-
-    Attributes:
-        verb: what is done.
-        total: items in all.
-        pending: how many of these are not done yet.
-    """
-
-    verb: str
-    total: int
-    pending: int
-
-
-@dataclass(frozen=True)
-class Progressed(Event):
-    """Where the work on one item, or on several at once, stands.
-
-    Attributes:
-        item: its name, or what is worked on.
-        index: steps done.
-        total: steps in all.
-        losses: terms of a loss, by name.
-        seconds: since the work on it began.
-    """
-
-    item: str
-    index: int
-    total: int
-    losses: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class ItemDone(Event):
-    """An item is done and its files are written.
-
-    Attributes:
-        item: its name.
-        out: the files.
-        seconds: that it took.
-        values: what else there is to tell of it.
-        skipped: it was done before.
-    """
-
-    item: str
-    out: tuple[str, ...] = ()
-    seconds: float = 0.0
-    values: dict[str, Any] = field(default_factory=dict)
-    skipped: bool = False
-
-
-@dataclass(frozen=True)
-class ItemFailed(Event):
-    """An item could not be done; the others go on.
-
-    Attributes:
-        item: its name.
-        reason: in one line.
-    """
-
-    item: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finished(Event):
-    """The job is over.
-
-    Attributes:
-        done: items that were done now.
-        skipped: items that had been done before.
-        failed: names of the others, with reasons.
-        seconds: of the whole job.
-        values: what there is to tell of all items together.
-    """
-
-    done: int
-    skipped: int
-    failed: dict[str, str]
-    seconds: float
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One input and the files that become of it.
-
-    Attributes:
-        name: what it is called in events: a file, a bundled name, a seed.
-        targets: the files to write.
-    """
-
-    name: str
-    targets: tuple[Path, ...] = ()
+NO_FILES = Outputs(Path())
 
 
 Work = Callable[[Sequence[Item]], Iterator[Event]]
@@ -176,13 +72,12 @@ def _content(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> Iterator[Event]:
-    """Do what of a job is not done yet.
+def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
+    """Do what is left of a job.
 
     Args:
         job: see :class:`Job`.
-        overwrite: do everything anew, over whatever is there.
-        skip_existing: pass over items whose files exist, whatever made them.
+        outputs: what happens to files that exist already.
 
     Yields:
         Events: one :class:`Started`, those of the work, one :class:`Finished`.
@@ -193,8 +88,8 @@ def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> It
     """
     began = time.perf_counter()
     check_apart([target for item in job.items for target in item.targets], job.sources)
-    manifest = _Manifest(job, overwrite)
-    if overwrite and job.state is not None:
+    manifest = _Manifest(job, outputs.overwrite)
+    if outputs.overwrite and job.state is not None:
         for item in job.items:
             for target in item.targets:
                 job.state(target).unlink(missing_ok=True)
@@ -203,11 +98,11 @@ def run(job: Job, *, overwrite: bool = False, skip_existing: bool = False) -> It
     for item in job.items:
         if (before := manifest.finished(item)) is not None:
             finished[item.name] = before
-        elif skip_existing and item.targets and all(target.exists() for target in item.targets):
+        elif outputs.skip_existing and item.targets and all(target.exists() for target in item.targets):
             finished[item.name] = ItemDone(item.name, tuple(map(str, item.targets)), skipped=True)
         else:
             pending.append(item)
-    if not overwrite:
+    if not outputs.overwrite:
         _check_free(job, pending)
     yield Started(job.verb, len(job.items), len(pending))
     yield from finished.values()
@@ -252,6 +147,21 @@ def watched(item: str, loop: Iterable[Step]) -> Generator[Event, None, Step]:
     if step is None:
         raise StyleLoomError(f"{item}: there was nothing to do")
     return step
+
+
+def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[Event]:
+    """The work on one item; what it refuses fails it."""
+    try:
+        yield from work(item)
+    except StyleLoomError as error:
+        yield ItemFailed(item.name, str(error))
+
+
+def video_by_frames(item: Item, paint: Callable[[Tensor], Tensor], smooth: float) -> Iterator[Event]:
+    """Paint a video."""
+    (target,) = item.targets
+    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
+    yield ItemDone(item.name, (str(target),), round(last.seconds, 2), dict(frames=last.index))
 
 
 def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:

@@ -5,53 +5,34 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from styleloom import models
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.core.precision import precision_on
 from styleloom.core.settings import Range
 from styleloom.data import images, video
+from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.nn.vgg_files import EMBEDDED
-from styleloom.papers import stylegan2
 from styleloom.tasks import evaluation, sampling
 from styleloom.tasks.evaluation import LABELLER, METRICS
 
-from .engine import Event, Item, ItemDone, Job, digest, run, watched
-from .inputs import PathLike, check_output_folder
+from .engine import Job, digest, run, watched
+from .events import Event, Item, ItemDone
+from .inputs import PathLike
+from .outputs import LIMITS, Limits, Outputs, check_output_folder
 
 FIGURES = ("mean", "noise")
 SPACES = ("w", "z")
 GIF = ".gif"
 
 
-def load_generator(model: PathLike, device: str | torch.device = "cpu", precision: str = "fp32") -> Generator:
-    """A generator on a device, to be computed in fp32 or, its four highest resolutions, in bf16.
-
-    Raises:
-        StyleLoomError: no such model, one that is no generator, or bf16 where that cannot be had.
-    """
-    dtype = precision_on(torch.device(device), precision)
-    generator = models.load(model)
-    if not isinstance(generator, Generator):
-        raise StyleLoomError(f"{model} is no generator of images; choose a progan, stylegan or stylegan2 model")
-    if dtype != torch.float32:
-        if not isinstance(generator, stylegan2.Generator):
-            raise StyleLoomError(f"{model} is computed in fp32 only; bf16 is for StyleGAN2")
-        stylegan2.reduce_precision(generator.synthesis, dtype)
-    return generator.to(device)
-
-
 def generate(
     model: PathLike | Generator,
     seeds: Sequence[int] = range(16),
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     truncation_psi: float | Sequence[float] = 1.0,
     truncation_cutoff: int | None = None,
     label: int | None = None,
@@ -63,9 +44,7 @@ def generate(
     loop: bool = True,
     figure: str | None = None,
     precision: str = "fp32",
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Make images of seeds: a folder of them, a sheet, or a video that goes from seed to seed.
 
@@ -84,34 +63,32 @@ def generate(
         loop: come back to the first seed, in a video.
         figure: mean for the image of the mean w, noise for what noise decides (of the first seed).
         precision: fp32, or bf16 for the four highest resolutions of a StyleGAN2.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model, or an output that cannot be.
     """
-    out = Path(out)
+    outputs = Outputs.of(out)
     psis = list(truncation_psi) if isinstance(truncation_psi, list | tuple) else [float(truncation_psi)]  # type: ignore[arg-type]
-    seeds = list(dict.fromkeys(seeds)) if not out.suffix else list(seeds)
+    seeds = list(dict.fromkeys(seeds)) if not outputs.path.suffix else list(seeds)
     check_choice("space", space, SPACES)
     if figure is not None:
         check_choice("figure", figure, FIGURES)
-    is_moving = out.suffix.lower() == GIF or video.is_video(out)
-    if len(psis) > 1 and (is_moving or out.suffix.lower() not in images.WRITABLE):
-        raise StyleLoomError(f"several truncations make a sheet; give an image to write, not {out}")
-    if is_moving and out.suffix.lower() != GIF:
-        video.check_video(out)
-    elif (out.suffix or figure is not None) and not is_moving:
-        images.check_writable(out)
+    is_moving = outputs.path.suffix.lower() == GIF or video.is_video(outputs.path)
+    if len(psis) > 1 and (is_moving or outputs.path.suffix.lower() not in images.WRITABLE):
+        raise StyleLoomError(f"several truncations make a sheet; give an image to write, not {outputs.path}")
+    if is_moving and outputs.path.suffix.lower() != GIF:
+        video.check_video(outputs.path)
+    elif (outputs.path.suffix or figure is not None) and not is_moving:
+        images.check_writable(outputs.path)
     elif not is_moving:
-        check_output_folder(out)
+        check_output_folder(outputs.path)
     if columns is not None:
         Range(1).check("--columns", columns)
-    generator = model if isinstance(model, Generator) else load_generator(model, device, precision)
+    generator = model if isinstance(model, Generator) else load_generator(model, limits.device, precision)
     options: dict[str, Any] = dict(truncation_psi=psis[0], truncation_cutoff=truncation_cutoff)
 
     def sheet() -> Tensor:
@@ -130,13 +107,13 @@ def generate(
         if is_moving:
             ways = sampling.walk(generator, seeds, label, frames=frames, space=space, loop=loop, **options)
             drawn = (next(generator.render(ws, noise_mode=noise_mode)) for ws in ways)
-            last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
+            last = yield from watched("frames", video.write_video(drawn, outputs.path, rate=rate))
             count = last.index
         else:
-            images.write(sheet(), out)
+            images.write(sheet(), outputs.path)
             count = 1 if figure is not None else len(seeds) * len(psis)
         values = dict(count=count, resolution=generator.resolution)
-        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
+        yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - mark, 3), values)
 
     def each(items: Sequence[Item]) -> Iterator[Event]:
         chosen = [int(item.name) for item in items]
@@ -148,20 +125,22 @@ def generate(
             yield ItemDone(item.name, (str(item.targets[0]),), round(now - mark, 3))
             mark = now
 
-    one = bool(out.suffix) or figure is not None
+    one = bool(outputs.path.suffix) or figure is not None
     whole_settings = (seeds, psis, figure, (frames, rate, space, loop) if is_moving else columns) if one else ()
     job = Job(
         "generate",
-        [Item(str(out), (out,))] if one else [Item(str(seed), (out / f"seed{seed:04d}.png",)) for seed in seeds],
+        [Item(str(outputs.path), (outputs.path,))]
+        if one
+        else [Item(str(seed), (outputs.path / f"seed{seed:04d}.png",)) for seed in seeds],
         whole if one else each,
         settings=digest(options, label, noise_mode, precision, whole_settings, tensors=generator.state_dict().values()),
-        folder=None if one else out,
+        folder=None if one else outputs.path,
         sources=[] if isinstance(model, Generator) else [model],
         summary=lambda done: (
-            dict(out=str(out), count=len(done), resolution=generator.resolution) | (done[0].values if one else {})
+            dict(out=str(outputs.path), count=len(done), resolution=generator.resolution) | (done[0].values if one else {})
         ),
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)
 
 
 def evaluate(
@@ -174,7 +153,7 @@ def evaluate(
     seeds: Sequence[int] = (0,),
     features: PathLike = EMBEDDED,
     attributes: PathLike = LABELLER,
-    device: str | torch.device = "cpu",
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Measure a generator, once for each seed; the last event's ``values`` hold all figures, and their means.
 
@@ -187,17 +166,17 @@ def evaluate(
         seeds: repeat all with other latents.
         features: network that images are compared by.
         attributes: network that tells attributes, for separability.
-        device: where it is computed.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`, an item a seed.
+        :class:`~styleloom.jobs.events.Event`, an item a seed.
 
     Raises:
         StyleLoomError: what :func:`styleloom.evaluate` refuses.
     """
     if not metrics:
         raise StyleLoomError(f"no metric; choose some of {', '.join(METRICS)}")
-    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
     options: dict[str, Any] = dict(samples=samples, truncation_psi=truncation_psi, features=features, attributes=attributes)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:

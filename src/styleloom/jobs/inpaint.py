@@ -13,7 +13,6 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data.frames import Frame
 from styleloom.data.masks import blend, check_mask, feathered
-from styleloom.data.output import DEFAULT, Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.generators import Generator
 from styleloom.papers import local_edit
@@ -22,10 +21,11 @@ from styleloom.tasks import inpainting as editing
 from styleloom.tasks.alignment import Aligned
 from styleloom.tasks.inversion import framed
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import PathLike, find_all, open_image, open_region, targets_of
+from .engine import Job, digest, run, watched
+from .events import Event, Item, ItemDone, ItemFailed
+from .inputs import PathLike, find_all, open_image, open_region
+from .outputs import LIMITS, Limits, Outputs, software, targets_of
 from .sources import LOADING, LoadOptions, open_session
-from .stylize import software
 
 WAYS = ("fill", "shift", "crossover", "scribble", "copy", "style")
 NEEDS_OTHER = ("crossover", "scribble", "style")
@@ -37,7 +37,7 @@ def inpaint(
     model: PathLike | Generator,
     photos: PathLike | Sequence[PathLike],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     mask: PathLike | None = None,
     way: str = "fill",
     other: PathLike | None = None,
@@ -45,10 +45,7 @@ def inpaint(
     style_weight: float = 1.0,
     whole: bool = False,
     loading: LoadOptions = LOADING,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Make a part of photographs anew, as a generator would have it (Image2StyleGAN++).
 
@@ -66,21 +63,21 @@ def inpaint(
         style_weight: of the style, in "style".
         whole: write the generator's image, not the photograph.
         loading: see :class:`~styleloom.jobs.edit.LoadOptions`.
-        output: how images are written.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model, a mask or second image that is missing or does nothing, or outputs that cannot be.
     """
+    outputs = Outputs.of(out)
     _check_given(way, mask, other, shift)
     sources = find_all(photos)
-    targets, folder = targets_of(sources, photos if isinstance(photos, str | Path) else list(photos), Path(out), output)
-    session = open_session(model, loading, device)
+    targets, folder = targets_of(
+        sources, photos if isinstance(photos, str | Path) else list(photos), outputs.path, outputs.format
+    )
+    session = open_session(model, loading, limits.device)
     generator = session.generator
     side = generator.resolution
     config = editing.configure(num_steps=loading.num_steps, noise_steps=loading.noise_steps)
@@ -128,7 +125,7 @@ def inpaint(
                 last = yield from watched(item.name, steps)
                 result = editing.outcome(target, last)
                 image = result.image if whole or way == "shift" else _put_back(photo, aligned.frame, target, result.image, region)
-                write_output(image, item.targets[0], output, source=item.name, software=software("inpaint"))
+                write_output(image, item.targets[0], outputs.format, source=item.name, software=software("inpaint"))
             except StyleLoomError as error:
                 yield ItemFailed(item.name, str(error))
                 continue
@@ -136,11 +133,11 @@ def inpaint(
             yield ItemDone(item.name, (str(item.targets[0]),), round(time.perf_counter() - mark, 3), values)
 
     files = [each for each in (other, mask) if each is not None]
-    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(output), session.digest, files=files)
+    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(outputs.format), session.digest, files=files)
     read = [*sources, *files, *session.read]
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]
     job = Job("inpaint", items, work, settings=settings, folder=folder, sources=read)
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)
 
 
 def _check_given(way: str, mask: PathLike | None, other: PathLike | None, shift: Sequence[float]) -> None:

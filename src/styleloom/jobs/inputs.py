@@ -14,7 +14,6 @@ from styleloom.data import bundled as samples
 from styleloom.data import images
 from styleloom.data.datasets import is_image
 from styleloom.data.masks import is_shape, shape_mask
-from styleloom.data.output import DEFAULT, Output
 
 PathLike = str | Path
 
@@ -82,37 +81,3 @@ def open_style(style: PathLike | Tensor, max_pixels: int, device: torch.device) 
     if isinstance(style, Tensor):
         return [style.to(device)]
     return [open_image(path, max_pixels).to(device) for path in find(style)]
-
-
-def targets_of(
-    contents: Sequence[str], asked: PathLike | Sequence[PathLike], out: Path, output: Output = DEFAULT
-) -> tuple[list[Path], Path | None]:
-    """Where each image goes, and the folder, where there are several; every name is checked, nothing is made.
-
-    Args:
-        contents: the images.
-        asked: what they were asked for by: a single file goes to a file, anything else into a folder.
-        out: the file, or the folder.
-        output: how they are written.
-    """
-    single = isinstance(asked, str | Path) and list(contents) == [str(asked)]
-    if single and not out.is_dir():
-        output.check(out)
-        return [out], None
-    check_output_folder(out)
-    names = [Path(source).stem for source in contents]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
-    targets = [out / f"{name}.{output.suffix}" for name in names]
-    for target in targets:
-        output.check_format(target)
-    return targets, out
-
-
-def check_output_folder(out: Path) -> None:
-    """Raise StyleLoomError where several outputs cannot go into ``out``: it is a file, or called like an image."""
-    if out.exists() and not out.is_dir():
-        raise StyleLoomError(f"cannot make the folder {out}: a file is in the way")
-    if not out.is_dir() and out.suffix.lower() in images.SUFFIXES:
-        raise StyleLoomError(f"several images go into a folder, and {out} is called like an image; give a folder")

@@ -17,6 +17,7 @@ from styleloom.core.files import check_folder, replacing
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data import video as video_
+from styleloom.models import load_generator
 from styleloom.nn.generators import Generator, generator_id
 from styleloom.nn.layers import placed
 from styleloom.papers import image2stylegan
@@ -25,9 +26,10 @@ from styleloom.tasks.alignment import Aligned, Aligner
 from styleloom.tasks.inversion import Inversion, Tools
 from styleloom.tasks.latents import save_latents
 
-from .engine import Event, Finished, Item, ItemDone, ItemFailed, Job, Progressed, check_apart, digest, run
-from .generate import load_generator
-from .inputs import PathLike, check_output_folder, find_all, open_image, open_mask
+from .engine import Job, check_apart, digest, run
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed
+from .inputs import PathLike, find_all, open_image, open_mask
+from .outputs import LIMITS, Limits, Outputs, check_output_folder
 
 MARK, STATES = ".job", ".state-*"
 
@@ -36,7 +38,7 @@ def invert(
     model: PathLike | Generator,
     photos: PathLike | Sequence[PathLike],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     preset: str = "default",
     encoder: PathLike | None = None,
     basis: PathLike | None = None,
@@ -45,10 +47,7 @@ def invert(
     align: str = "center",
     video: bool = False,
     curves: bool = False,
-    max_pixels: int = images.MAX_PIXELS,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
     **settings: Any,
 ) -> Iterator[Event]:
     """Find a generator's latents for photographs.
@@ -67,33 +66,30 @@ def invert(
             "face", or else "center". It is noted in the file of latents, so that an edit finds its way back.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
-        max_pixels: refuse images of more pixels.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
         settings: of :class:`~styleloom.papers.image2stylegan.InversionConfig`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`; what is stopped goes on when the job is run again.
+        :class:`~styleloom.jobs.events.Event`; what is stopped goes on when the job is run again.
 
     Raises:
         StyleLoomError: no such model, tools of another generator, unknown settings, or a folder with other results.
     """
-    out = Path(out)
+    outputs = Outputs.of(out)
     config = inversion.configure(preset, **settings)
-    Range(1).check("--max-pixels", max_pixels)
+    Range(1).check("--max-pixels", limits.max_pixels)
     sources = find_all(photos)
-    check_output_folder(out)
+    check_output_folder(outputs.path)
     ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
-    items = [Item(source, tuple(out / f"{Path(source).stem}{end}" for end in ends)) for source in sources]
+    items = [Item(source, tuple(outputs.path / f"{Path(source).stem}{end}" for end in ends)) for source in sources]
     read = [*sources, *(each for each in (encoder, basis, learned, mask) if each)]
     read += [] if isinstance(model, Generator) else [model]
-    of_all = [out / "metrics.json", *([out / "curves.png"] if curves else [])]
+    of_all = [outputs.path / "metrics.json", *([outputs.path / "curves.png"] if curves else [])]
     check_apart([*of_all, *(target for item in items for target in item.targets)], read)
     if video:
         video_.pyav()
     plot = _pyplot() if curves else None
-    generator = model if isinstance(model, Generator) else load_generator(model, device, config.precision)
+    generator = model if isinstance(model, Generator) else load_generator(model, limits.device, config.precision)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
     optimizer = inversion.optimizer_for(config, tools)
@@ -103,7 +99,7 @@ def invert(
         raise StyleLoomError(f"a mask is of the middle of each photograph, and align is {align}; leave one out")
     shown = None
     if mask is not None:
-        shown = inversion.framed(open_mask(mask, max_pixels), generator.resolution).to(generator.device)
+        shown = inversion.framed(open_mask(mask, limits.max_pixels), generator.resolution).to(generator.device)
     settings_digest = digest(asdict(config), generator_id(generator), align, video, tensors=_tensors(tools, shown))
     order = {source: index for index, source in enumerate(sources)}
 
@@ -115,7 +111,7 @@ def invert(
                 yield from invert_group(group)
                 group = []
             try:
-                photo = open_image(item.name, max_pixels)
+                photo = open_image(item.name, limits.max_pixels)
                 aligned = aligner(photo)
             except StyleLoomError as error:
                 yield ItemFailed(item.name, str(error))
@@ -128,7 +124,7 @@ def invert(
         """Invert images that follow one another at once."""
         targets = torch.cat([target for _, target, _ in group]).to(generator.device)
         first = order[group[0][0].name]
-        state = out / f".state-{first}"
+        state = outputs.path / f".state-{first}"
         frames: list[Tensor] = []
         begun = 0
         try:
@@ -152,20 +148,20 @@ def invert(
         except StyleLoomError as error:
             yield from (ItemFailed(item.name, str(error)) for item, *_ in group)
 
-    job = Job("invert", items, work, settings=settings_digest, folder=out, sources=read)
+    job = Job("invert", items, work, settings=settings_digest, folder=outputs.path, sources=read)
     values_of: dict[str, dict[str, Any]] = {}
-    with _kept_states(out, settings_digest, overwrite):
-        for event in run(job, overwrite=overwrite, skip_existing=skip_existing):
+    with _kept_states(outputs.path, settings_digest, outputs.overwrite):
+        for event in run(job, outputs):
             if isinstance(event, ItemDone) and event.values:
                 values_of[event.item] = event.values
             if isinstance(event, Finished) and values_of:
                 outcome = _outcome({item.name: values_of[item.name] for item in items if item.name in values_of}, optimizer)
-                with replacing(out / "metrics.json") as path:
+                with replacing(outputs.path / "metrics.json") as path:
                     path.write_text(json.dumps(outcome, indent=1) + "\n")
                 if plot is not None:
-                    _draw(plot, outcome["losses"], out / "curves.png")
+                    _draw(plot, outcome["losses"], outputs.path / "curves.png")
                 short = {key: value for key, value in outcome.items() if key != "losses"}
-                event = replace(event, values=dict(out=str(out), **short))
+                event = replace(event, values=dict(out=str(outputs.path), **short))
             yield event
 
 

@@ -14,9 +14,11 @@ from styleloom.data import images, video
 from styleloom.nn.generators import Generator
 from styleloom.tasks import editing
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
+from .engine import Job, digest, run, watched
+from .events import Event, Item, ItemDone, ItemFailed
 from .generate import GIF
 from .inputs import PathLike
+from .outputs import LIMITS, Limits, Outputs
 from .sources import LOADING, LoadOptions, Source, names_of, open_session, rendered
 
 
@@ -24,7 +26,7 @@ def morph(
     model: PathLike | Generator,
     sources: PathLike | Sequence[PathLike],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     frames: int = 48,
     even: bool = True,
     easing: str = "none",
@@ -32,9 +34,7 @@ def morph(
     rate: int = 24,
     columns: int = 8,
     loading: LoadOptions = LOADING,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Morph from image to image: a video, a GIF, or a strip.
 
@@ -48,21 +48,21 @@ def morph(
         loop: come back to the first.
         rate: frames a second.
         columns: of a strip.
-        loading, device, overwrite, skip_existing: see :func:`edit`.
+        loading, limits: see :func:`edit`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model or image, or an output that cannot be.
     """
-    out = Path(out)
+    outputs = Outputs.of(out)
     check_choice("easing", easing, editing.EASINGS)
-    moving = out.suffix.lower() == GIF or video.is_video(out)
-    if moving and out.suffix.lower() != GIF:
-        video.check_video(out)
+    moving = outputs.path.suffix.lower() == GIF or video.is_video(outputs.path)
+    if moving and outputs.path.suffix.lower() != GIF:
+        video.check_video(outputs.path)
     elif not moving:
-        images.check_writable(out)
+        images.check_writable(outputs.path)
     Range(1).check("--columns", columns, whole=True)
     Range(1).check("--frames", frames, whole=True)
     Range(1, 240).check("--rate", rate, whole=True)
@@ -70,7 +70,7 @@ def morph(
     names = [one for each in names for one in names_of(each)]
     if len(names) < 2:
         raise StyleLoomError(f"{len(names)} image to morph; give two or more")
-    session = open_session(model, loading, device)
+    session = open_session(model, loading, limits.device)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         began = time.perf_counter()
@@ -79,7 +79,7 @@ def morph(
             if isinstance(each, Source):
                 stations[each.name] = each
             elif isinstance(each, ItemFailed):
-                yield ItemFailed(str(out), f"{each.item}: {each.reason}")
+                yield ItemFailed(str(outputs.path), f"{each.item}: {each.reason}")
                 return
             else:
                 yield each
@@ -90,23 +90,23 @@ def morph(
         )
         drawn = (rendered(session.generator, ws, maps) for ws, maps in way)
         if moving:
-            last = yield from watched("frames", video.write_video(drawn, out, rate=rate))
+            last = yield from watched("frames", video.write_video(drawn, outputs.path, rate=rate))
             count = last.index
         else:
             strip = torch.cat(list(drawn))
             count = len(strip)
-            images.write(images.grid(list(strip.split(columns))), out)
+            images.write(images.grid(list(strip.split(columns))), outputs.path)
         values = dict(count=count, resolution=session.generator.resolution)
-        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - began, 3), values)
+        yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - began, 3), values)
 
     read = [*(name for name in names if not name.isdigit()), *session.read]
     shown = (rate,) if moving else (columns,)
     job = Job(
         "morph",
-        [Item(str(out), (out,))],
+        [Item(str(outputs.path), (outputs.path,))],
         work,
         settings=digest(names, frames, even, easing, loop, shown, session.digest, files=names),
         sources=read,
         summary=lambda done: done[0].values if done else {},
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)

@@ -13,21 +13,21 @@ from styleloom.core.settings import Range
 from styleloom.data.archives import write_archive
 from styleloom.data.datasets import ImageFiles, labels_of, squared
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
+from .engine import Job, digest, run, watched
+from .events import Event, Item, ItemDone, ItemFailed
 from .inputs import PathLike
+from .outputs import Outputs
 
 
 def prepare(
     sources: PathLike | Sequence[PathLike],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     size: int = 256,
     square: str = "crop",
     skip: int = 0,
     count: int | None = None,
     conditional: bool = False,
-    overwrite: bool = False,
-    skip_existing: bool = False,
 ) -> Iterator[Event]:
     """Make a data set to train on: squares of one size in a zip, without loss.
 
@@ -39,18 +39,16 @@ def prepare(
         skip: leave out so many images at the beginning.
         count: take so many that can be read after these; all by default.
         conditional: keep classes, of dataset.json or of sub-folders.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`; images that cannot be read are in the values of the zip's
-        :class:`~styleloom.jobs.engine.ItemDone`, under ``"damaged"``.
+        :class:`~styleloom.jobs.events.Event`; images that cannot be read are in the values of the zip's
+        :class:`~styleloom.jobs.events.ItemDone`, under ``"damaged"``.
 
     Raises:
         StyleLoomError: no image in the sources, none that can be read, or classes that do not fit.
     """
+    outputs = Outputs.of(out)
     several = [sources] if isinstance(sources, str | Path) else list(sources)
-    out = Path(out)
     for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
         Range(least).check(name, number)
     every = ImageFiles(several)
@@ -75,21 +73,21 @@ def prepare(
     def work(items: Sequence[Item]) -> Iterator[Event]:
         mark = time.perf_counter()
         try:
-            last = yield from watched("prepare", write_archive(out, squares(), most))
+            last = yield from watched("prepare", write_archive(outputs.path, squares(), most))
         except StyleLoomError as error:
-            yield ItemFailed(str(out), str(error))
+            yield ItemFailed(str(outputs.path), str(error))
             return
         values = dict(images=last.index, size=size, classes=names, damaged=dict(every.damaged))
-        yield ItemDone(str(out), (str(out),), round(time.perf_counter() - mark, 3), values)
+        yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - mark, 3), values)
 
     files = sorted({path if path.is_file() else path / name for path, name in every.locations})  # a zip, or one in a folder
     stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     job = Job(
         "prepare",
-        [Item(str(out), (out,))],
+        [Item(str(outputs.path), (outputs.path,))],
         work,
         settings=digest(stamps, size, square, skip, count, labels, names),
         sources=several,
-        summary=lambda done: dict(out=str(out)) | done[0].values,
+        summary=lambda done: dict(out=str(outputs.path)) | done[0].values,
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)

@@ -15,6 +15,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data.frames import Frame
+from styleloom.models import load_generator
 from styleloom.nn.generators import Generator, generator_id, to_image
 from styleloom.nn.layers import placed
 from styleloom.papers import pti
@@ -24,8 +25,7 @@ from styleloom.tasks.alignment import Aligned, Aligner
 from styleloom.tasks.inversion import Tools
 from styleloom.tasks.latents import load_latents
 
-from .engine import Event, ItemFailed, Progressed
-from .generate import load_generator
+from .events import Event, ItemFailed, Progressed
 from .inputs import PathLike, find_all, open_image
 
 NUM_STEPS = 50  # of the inversions of photographs

@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.data import images, video
-from styleloom.data.output import DEFAULT, Output
+from styleloom.data.output import Output
 from styleloom.data.output import write as write_output
 from styleloom.nn import mtcnn
 from styleloom.nn.layers import placed
@@ -23,10 +22,13 @@ from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import painting as api
 
-from .engine import Event, Item, ItemDone, ItemFailed, Job, digest, run, watched
-from .inputs import PathLike, find, find_all, open_image, open_mask, open_region, open_style, targets_of
+from .engine import Job, digest, one_by_one, run, video_by_frames, watched
+from .events import Event, Item, ItemDone, ItemFailed
+from .inputs import PathLike, find, find_all, open_image, open_mask, open_region, open_style
+from .outputs import LIMITS, Limits, Outputs, images_summary, software, targets_of, written
 
 FACES = "faces"
+UPSCALE_LIMITS = Limits(max_pixels=images.MAX_PIXELS // 4)
 Paint = Callable[[Tensor], Tensor]
 
 
@@ -34,7 +36,7 @@ def stylize(
     content: PathLike | Sequence[PathLike],
     style: Any,
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     method: str = "gatys",
     preset: str = "best",
     weights: Sequence[float] | None = None,
@@ -44,11 +46,7 @@ def stylize(
     preview_every: int = 0,
     batch: int = 8,
     smooth: float = 0.7,
-    max_pixels: int = images.MAX_PIXELS,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
     **settings: Any,
 ) -> Iterator[Event]:
     """Repaint photographs, folders of them, or a video.
@@ -68,21 +66,18 @@ def stylize(
         preview_every: write the image so far every so many steps, for gatys.
         batch: images of one size that are painted at once, in one pass.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
-        max_pixels: refuse images of more pixels.
-        output: how images are written.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
         settings: of the method's ``Config``.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`; a gatys image that is stopped goes on when the job is run again.
+        :class:`~styleloom.jobs.events.Event`; a gatys image that is stopped goes on when the job is run again.
 
     Raises:
         StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
     """
+    outputs = Outputs.of(out)
     module = api.method_named(method)
-    device = torch.device(device)
+    device = torch.device(limits.device)
     if preview_every < 0:
         raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
     if method != "gatys" and (start or preview_every or content_mask):
@@ -92,15 +87,17 @@ def stylize(
     if is_video and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
     contents = [str(content)] if is_video else find_all(content)
-    targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
+    targets, folder = (
+        ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs.path, outputs.format)
+    )
     several = style if isinstance(style, list | tuple) else [style]
     named = method in api.NAMED
     styles: list[Any] = [str(each) for each in several] if named else []
     for each in [] if named else several:
-        styles += open_style(each, max_pixels, device)
-    masks = [open_mask(path, max_pixels).to(device) for path in mask] if mask else None
-    init = open_image(start, max_pixels).to(device) if start else None
-    keep = _keeper(content_mask or None, max_pixels)
+        styles += open_style(each, limits.max_pixels, device)
+    masks = [open_mask(path, limits.max_pixels).to(device) for path in mask] if mask else None
+    init = open_image(start, limits.max_pixels).to(device) if start else None
+    keep = _keeper(content_mask or None, limits.max_pixels)
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
     read: list[PathLike] = [
         *contents,
@@ -113,7 +110,10 @@ def stylize(
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:
                 yield from one_by_one(
-                    item, lambda item: _descend(item, styles, config, keep, preview_every, max_pixels, device, options, output)
+                    item,
+                    lambda item: _descend(
+                        item, styles, config, keep, preview_every, limits.max_pixels, device, options, outputs.format
+                    ),
                 )
 
     else:
@@ -125,7 +125,7 @@ def stylize(
                     items[0], lambda item: video_by_frames(item, lambda frames: paint(frames.to(device)), smooth)
                 )
             else:
-                yield from _passes(items, paint, batch, device, max_pixels, output)
+                yield from _passes(items, paint, batch, device, limits.max_pixels, outputs.format)
 
     job = Job(
         "stylize",
@@ -134,7 +134,7 @@ def stylize(
         settings=digest(
             method,
             asdict(config),
-            asdict(output),
+            asdict(outputs.format),
             weights,
             str(content_mask),
             smooth if is_video else 0,
@@ -151,7 +151,7 @@ def stylize(
         state=state_of if method == "gatys" else None,
         summary=lambda done: dict(method=method) | images_summary(done, device),
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)
 
 
 def _files(style: PathLike, named: bool) -> list[str]:
@@ -159,11 +159,6 @@ def _files(style: PathLike, named: bool) -> list[str]:
     if named:
         return [str(style)] if Path(style).is_file() else []
     return find(style)
-
-
-def software(verb: str) -> str:
-    """What is noted in an image that this program makes."""
-    return f"StyleLoom {__version__} {verb}"
 
 
 def _keeper(content_mask: PathLike | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
@@ -179,14 +174,6 @@ def _keeper(content_mask: PathLike | None, max_pixels: int) -> Callable[[Tensor]
 def state_of(target: Path) -> Path:
     """The file that an unfinished descent is kept in."""
     return target.with_name(f"{target.name}.state")
-
-
-def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[Event]:
-    """The work on one item; what it refuses fails it."""
-    try:
-        yield from work(item)
-    except StyleLoomError as error:
-        yield ItemFailed(item.name, str(error))
 
 
 def _descend(
@@ -233,13 +220,6 @@ def _descend(
     yield ItemDone(item.name, (str(target),), round(step.seconds, 2), dict(size=size, steps=step.index, losses=step.losses))
 
 
-def video_by_frames(item: Item, paint: Paint, smooth: float) -> Iterator[Event]:
-    """Paint a video."""
-    (target,) = item.targets
-    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
-    yield ItemDone(item.name, (str(target),), round(last.seconds, 2), dict(frames=last.index))
-
-
 def _passes(
     items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int, output: Output
 ) -> Iterator[Event]:
@@ -272,30 +252,13 @@ def _passes(
     yield from painted()
 
 
-def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
-    """Write an image and say so."""
-    (target,) = item.targets
-    write_output(image, target, output, source=item.name, software=software(verb))
-    yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
-
-
-def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
-    """What there is to tell of all images."""
-    rows = [dict(content=each.item, out=each.out[0], seconds=each.seconds) | each.values for each in done]
-    return dict(device=str(device), images=rows)
-
-
 def upscale(
     content: PathLike | Sequence[PathLike],
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     model: PathLike = "upscale-x4",
     tile: int = 256,
-    max_pixels: int = images.MAX_PIXELS // 4,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = UPSCALE_LIMITS,
 ) -> Iterator[Event]:
     """Enlarge images four times.
 
@@ -304,27 +267,24 @@ def upscale(
         out: image to write; for several a folder.
         model: upscale-x4 or a model file.
         tile: images are enlarged in squares of so many pixels; 0: whole.
-        max_pixels: refuse images of more pixels.
-        output: how images are written.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model, or outputs that cannot be.
     """
+    outputs = Outputs.of(out)
     contents = find_all(content)
-    targets, folder = targets_of(contents, content, Path(out), output)
-    network = placed(super_resolution.load(model), torch.device(device))
+    targets, folder = targets_of(contents, content, outputs.path, outputs.format)
+    network = placed(super_resolution.load(model), torch.device(limits.device))
 
     def enlarge(item: Item) -> Iterator[Event]:
-        image = open_image(item.name, max_pixels, as_bytes=output.depth == 8).to(device)
+        image = open_image(item.name, limits.max_pixels, as_bytes=outputs.format.depth == 8).to(limits.device)
         mark = time.perf_counter()
         large = super_resolution.upscale(image, network, tile=tile)
-        yield from written(item, large, time.perf_counter() - mark, "upscale", output)
+        yield from written(item, large, time.perf_counter() - mark, "upscale", outputs.format)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         for item in items:
@@ -334,9 +294,9 @@ def upscale(
         "upscale",
         [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],
         work,
-        settings=digest(asdict(output), tensors=network.state_dict().values()),
+        settings=digest(asdict(outputs.format), tensors=network.state_dict().values()),
         folder=folder,
         sources=[*contents, model],
-        summary=lambda done: images_summary(done, device),
+        summary=lambda done: images_summary(done, limits.device),
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)

@@ -15,7 +15,6 @@ from styleloom.data import images, video
 from styleloom.data.bundled import is_bundled
 from styleloom.data.channels import read_channels
 from styleloom.data.images import floats
-from styleloom.data.output import DEFAULT, Output
 from styleloom.data.pairs import instance_numbers
 from styleloom.models import load
 from styleloom.nn.layers import placed
@@ -23,9 +22,10 @@ from styleloom.nn.translator import Translator
 from styleloom.tasks.translation import check_channels, inputs_of
 from styleloom.tasks.translation import translate as translated
 
-from .engine import Event, Item, ItemDone, Job, digest, run
-from .inputs import PathLike, find_all, open_image, open_region, targets_of
-from .stylize import images_summary, one_by_one, video_by_frames, written
+from .engine import Job, digest, one_by_one, run, video_by_frames
+from .events import Event, Item, ItemDone
+from .inputs import PathLike, find_all, open_image, open_region
+from .outputs import LIMITS, Limits, Outputs, images_summary, targets_of, written
 
 MOST_SAMPLES = 100
 
@@ -34,7 +34,7 @@ def translate(
     content: PathLike | Sequence[PathLike],
     model: PathLike | Translator,
     *,
-    out: PathLike,
+    out: PathLike | Outputs,
     to: str = "B",
     mask: PathLike | None = None,
     samples: int = 1,
@@ -45,11 +45,7 @@ def translate(
     size: int = 0,
     tile: int = 1024,
     smooth: float = 0.0,
-    max_pixels: int = images.MAX_PIXELS,
-    output: Output = DEFAULT,
-    device: str | torch.device = "cpu",
-    overwrite: bool = False,
-    skip_existing: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Translate images, folders of them, or a video, into a model's other domain.
 
@@ -69,19 +65,16 @@ def translate(
         size: shorter side to work at; 0: each image's own.
         tile: larger images are translated in tiles of so many pixels; 0: never.
         smooth: how much of each frame of a video is the one before it, moved along.
-        max_pixels: refuse images of more pixels.
-        output: how images are written.
-        device: where it is computed.
-        overwrite: replace what is there.
-        skip_existing: keep what is there.
+        limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
-        :class:`~styleloom.jobs.engine.Event`.
+        :class:`~styleloom.jobs.events.Event`.
 
     Raises:
         StyleLoomError: no such model or domain, samples of a model without noise, or outputs that cannot be.
     """
-    device = torch.device(device)
+    outputs = Outputs.of(out)
+    device = torch.device(limits.device)
     network = placed(model if isinstance(model, Translator) else load(model, Translator), device)
     network.to_domain(to)
     if not 1 <= samples <= MOST_SAMPLES:
@@ -92,8 +85,10 @@ def translate(
     if is_video and (samples > 1 or mask):
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
     contents = [str(content)] if is_video else find_all(content)
-    targets, folder = ([video.check_video(out)], None) if is_video else targets_of(contents, content, Path(out), output)
-    region = open_region(mask, max_pixels) if mask else None
+    targets, folder = (
+        ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs.path, outputs.format)
+    )
+    region = open_region(mask, limits.max_pixels) if mask else None
     if is_video and instances:
         raise StyleLoomError("a map of instances is of one image; leave --instances out")
     maps = _maps_of(contents, Path(instances)) if instances else {}
@@ -108,7 +103,7 @@ def translate(
         if is_video:
             yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
             return
-        image = _open(item.name, network, to, max_pixels).to(device)
+        image = _open(item.name, network, to, limits.max_pixels).to(device)
         drawn = region(image).to(device) if region else None
         numbers = instance_numbers(read_channels(maps[item.name])[0])[None].to(device) if maps else None
         mark = time.perf_counter()
@@ -116,7 +111,7 @@ def translate(
         for index, target in enumerate(item.targets):
             noise = seed + index if samples > 1 or network.draws_codes else None
             made = translated(network, image, mask=drawn, seed=noise, instances=numbers, **options)  # type: ignore[arg-type]
-            events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", output))
+            events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", outputs.format))
         done = events[-1]
         assert isinstance(done, ItemDone)
         yield ItemDone(item.name, tuple(map(str, item.targets)), round(time.perf_counter() - mark, 3), done.values)
@@ -134,7 +129,7 @@ def translate(
             samples,
             seed,
             smooth if is_video else 0,
-            asdict(output),
+            asdict(outputs.format),
             tensors=network.state_dict().values(),
             files=[*([mask] if mask else []), *maps.values()],
         ),
@@ -147,7 +142,7 @@ def translate(
         ],
         summary=lambda done: images_summary(done, device),
     )
-    yield from run(job, overwrite=overwrite, skip_existing=skip_existing)
+    yield from run(job, outputs)
 
 
 def _maps_of(contents: Sequence[str], instances: Path) -> dict[str, Path]:

@@ -29,6 +29,7 @@ from styleloom.nn.translation import (
     PatchGAN,
     ResNetGenerator,
     UNet,
+    inference_mode_of,
     initialize,
 )
 from styleloom.nn.translator import Translator
