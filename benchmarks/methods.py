@@ -36,7 +36,7 @@ import styleloom as sl
 from styleloom.nn.losses import content_loss, gram_loss, moments
 from styleloom.nn.vgg import Features
 from styleloom.papers import adain, gatys
-from styleloom.tasks import painting as api
+from styleloom.tasks import painting
 
 RESULTS = Path(__file__).parent / "results"
 PAIRS = (("astronaut", "swirls"), ("coffee", "mosaic"))
@@ -51,7 +51,7 @@ def painter(method: str, style: str) -> Callable[[Tensor], Tensor]:
         features, image = sl.load_features(), sl.bundled(style)
         return lambda content: sl.stylize(content, image, preset="draft", size=max(content.shape[-2:]), features=features)
     chosen: dict[str, Any] = {"johnson": JOHNSONS[style], "dumoulin": style, "adain": [sl.bundled(style)]}
-    return api.painter(method, chosen[method], api.METHODS[method].configure(stroke_size=0))
+    return painting.painter(method, chosen[method], painting.METHODS[method].configure(stroke_size=0))
 
 
 def one(method: str, size: int, pair: int) -> dict[str, float]:
@@ -90,7 +90,7 @@ def table() -> dict[str, Any]:
     """Seconds and peak memory of each method at each size and pair."""
     base = apart("nothing", 0, 0)["peak_mib"]
     report: dict[str, Any] = {}
-    for size, method in product((256, 512, 1024), api.METHODS):
+    for size, method in product((256, 512, 1024), painting.METHODS):
         found = [apart(method, size, pair) for pair in range(len(PAIRS))]
         report.setdefault(str(size), {})[method] = dict(
             seconds=[each["seconds"] for each in found], peak_mib=[each["peak_mib"] - base for each in found]
@@ -111,7 +111,7 @@ def tiles(contents: list[Path]) -> dict[str, Any]:
             photo = sl.resize_to_fit(sl.read(path), 1536)
             style: Any = {"johnson": "johnson-swirls", "dumoulin": "swirls", "adain": [sl.bundled("swirls")]}[method]
             whole, parts = (
-                api.painter(method, style, api.METHODS[method].configure(tile=tile, stroke_size=0))(
+                painting.painter(method, style, painting.METHODS[method].configure(tile=tile, stroke_size=0))(
                     (photo * 255).round().to(torch.uint8)
                 )
                 for tile in (0, 512)
@@ -156,8 +156,8 @@ def losses(contents: list[Path], paintings: list[Path], discriminator: Judge) ->
     config = gatys.configure("authors", size=256, steps=max(ITERATIONS))
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in ("content itself", "adain", *map(str, ITERATIONS))}
     seconds: dict[str, list[float]] = {"adain": [], str(max(ITERATIONS)): []}
-    for photo, painting in product(contents, paintings):
-        content, style = (sl.resize_to_fit(sl.read(path), 256) for path in (photo, painting))
+    for photo, style_file in product(contents, paintings):
+        content, style = (sl.resize_to_fit(sl.read(path), 256) for path in (photo, style_file))
         rows["content itself"].append(discriminator(content, content, style))
         mark = time.perf_counter()
         painted = adain.stylize(content, style, adain.configure(style_size=256), model=model)
@@ -168,7 +168,10 @@ def losses(contents: list[Path], paintings: list[Path], discriminator: Judge) ->
                 rows[str(step.index)].append(discriminator(step.image, content, style))
         seconds[str(max(ITERATIONS))].append(step.seconds)
         print(
-            photo.stem, painting.stem, *(f"{name} {found[-1]['style_mean_std']:.3f}" for name, found in rows.items()), flush=True
+            photo.stem,
+            style_file.stem,
+            *(f"{name} {found[-1]['style_mean_std']:.3f}" for name, found in rows.items()),
+            flush=True,
         )
     report: dict[str, Any] = {
         name: {key: round(statistics.mean(row[key] for row in found), 4) for key in found[0]} for name, found in rows.items()

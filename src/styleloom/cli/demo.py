@@ -21,7 +21,7 @@ from styleloom.drawn import painterly
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
-from styleloom.tasks import painting as api
+from styleloom.tasks.painting import method_named, painter
 
 from . import demo_editing, demo_faces, demo_inversion, demo_translation
 from .options import Common
@@ -191,9 +191,7 @@ def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[
 
 def _pass(painting: Painting, content: Tensor, styles: dict[str, Tensor]) -> tuple[Tensor, float]:
     """An image painted in one pass, and the seconds that took."""
-    paint = api.painter(
-        painting.method, _look(painting.method, painting.styles, styles), api.METHODS[painting.method].configure()
-    )
+    paint = painter(painting.method, _look(painting.method, painting.styles, styles), method_named(painting.method).configure())
     paint(content)  # the first pass at a size also plans its convolutions
     mark = time.perf_counter()
     return paint(content), time.perf_counter() - mark
@@ -201,14 +199,14 @@ def _pass(painting: Painting, content: Tensor, styles: dict[str, Tensor]) -> tup
 
 def _strip(content: Tensor, method: str, between: Sequence[str], styles: dict[str, Tensor]) -> Tensor:
     """A photograph in one style, in another, and so on, with mixtures of the two between them."""
-    config = api.METHODS[method].configure()
+    config = method_named(method).configure()
     steps = 3 if len(between) > 2 else 5
     row = []
     for first, second in pairwise(between):
         for step in range(steps - 1):
             weights = [steps - 1 - step, step]
-            row.append(api.painter(method, _look(method, [first, second], styles), config, weights=weights)(content))
-    row.append(api.painter(method, _look(method, between[-1:], styles), config)(content))
+            row.append(painter(method, _look(method, [first, second], styles), config, weights=weights)(content))
+    row.append(painter(method, _look(method, between[-1:], styles), config)(content))
     return images.grid([torch.cat(row)])
 
 

@@ -13,12 +13,23 @@ from styleloom.core.errors import StyleLoomError
 
 def check_images(content: Tensor, styles: Sequence[Tensor], init: Tensor | None = None) -> None:
     """Raise StyleLoomError unless every one is a float [1, 3, H, W] and there is at least one style."""
+    _check_image("content", content)
+    check_styles(styles)
+    if init is not None:
+        _check_image("init", init)
+
+
+def check_styles(styles: Sequence[Tensor]) -> None:
+    """Raise StyleLoomError unless there is a style and every one is a float [1, 3, H, W]."""
     if not styles:
         raise StyleLoomError("no style image; give at least one")
-    named = [("content", content), *((f"style {index}", style) for index, style in enumerate(styles, 1))]
-    for name, image in [*named, *([("init", init)] if init is not None else [])]:
-        if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != 3 or not image.is_floating_point():
-            raise StyleLoomError(f"{name} is {image.dtype} of shape {list(image.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
+    for index, style in enumerate(styles, 1):
+        _check_image(f"style {index}", style)
+
+
+def _check_image(name: str, image: Tensor) -> None:
+    if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] != 3 or not image.is_floating_point():
+        raise StyleLoomError(f"{name} is {image.dtype} of shape {list(image.shape)}; wanted a float [1, 3, H, W] in [0, 1]")
 
 
 def check_masks(

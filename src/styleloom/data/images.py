@@ -365,12 +365,15 @@ def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -
     "luminance": luma by luma, of equal mean and spread; :func:`keep_luminance` gives the colors back at the end.
     "matching": the styles take the content's palette.
     """
-    if keep_color == "luminance":
-        content = _gray(content)
-        return content, [match_color(_gray(style), content) for style in styles]
-    if keep_color == "matching":
-        return content, [match_color(style, content) for style in styles]
-    return content, list(styles)
+    content = content_colors(content, keep_color)
+    if keep_color == "none":
+        return content, list(styles)
+    return content, [match_color(_gray(style) if keep_color == "luminance" else style, content) for style in styles]
+
+
+def content_colors(content: Tensor, keep_color: str) -> Tensor:
+    """The content as it is painted: in gray where only its luminance is painted, else as it is."""
+    return _gray(content) if keep_color == "luminance" else content
 
 
 def _gray(image: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from styleloom.nn import mtcnn
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
-from styleloom.tasks import painting as api
+from styleloom.tasks import painting
 
 from .engine import Job, digest, one_by_one, run, video_by_frames, watched
 from .events import Event, Item, ItemDone, ItemFailed
@@ -76,7 +76,7 @@ def stylize(
         StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    module = api.method_named(method)
+    module = painting.method_named(method)
     device = torch.device(limits.device)
     if preview_every < 0:
         raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
@@ -91,7 +91,7 @@ def stylize(
         ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs.path, outputs.format)
     )
     several = style if isinstance(style, list | tuple) else [style]
-    named = method in api.NAMED
+    named = not config.style_is_image
     styles: list[Any] = [str(each) for each in several] if named else []
     for each in [] if named else several:
         styles += open_style(each, limits.max_pixels, device)
@@ -117,7 +117,7 @@ def stylize(
                 )
 
     else:
-        paint = api.painter(method, styles, config, **options)
+        paint = painting.painter(method, styles, config, device=device, **options)
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             if is_video:
@@ -197,7 +197,7 @@ def _descend(
     alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
 
     def write(image: Tensor) -> None:
-        image = api.kept_outside(image, photo, options["masks"][0]) if alone else image
+        image = painting.kept_outside(image, photo, options["masks"][0]) if alone else image
         write_output(image, target, output, source=item.name, software=software("stylize"))
 
     def steps() -> Iterator[Progress]:

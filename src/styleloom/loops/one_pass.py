@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -73,6 +74,31 @@ class OnePass(Checked):
     def fits(self, image: Tensor) -> bool:
         """Whether an image is painted as a whole."""
         return not self.tile or image.shape[-2] * image.shape[-1] <= self.tile**2
+
+
+class Painter(ABC):
+    """A one-pass method made ready for a device: its network prepared and its styles embedded, once for any number of images.
+
+    Attributes:
+        config: settings that it paints with.
+    """
+
+    config: Checked
+
+    @abstractmethod
+    def __call__(self, images: Tensor) -> Tensor:
+        """Repaint images [N, 3, H, W] in [0, 1] or of 8-bit numbers, each by itself -> [N, 3, H', W'], as ``images``.
+
+        Raises:
+            StyleLoomError: tensors that are no images, or masks of another size.
+        """
+
+
+def check_batch(images: Tensor) -> None:
+    """Raise StyleLoomError unless images are [N, 3, H, W], of floats or 8-bit numbers."""
+    right = images.ndim == 4 and images.shape[1] == 3 and len(images)
+    if not right or not (images.is_floating_point() or images.dtype == torch.uint8):
+        raise StyleLoomError(f"content is {images.dtype} of shape {list(images.shape)}; wanted a float [N, 3, H, W] in [0, 1]")
 
 
 DETAIL = 0.4  # share of the photograph's detail that is carried up
@@ -178,11 +204,11 @@ def paint(
             painted.append(at_stroke_size(image, config, paint_small))
             continue
         whole = config.fits(image)
-        run = network if whole else prepared(images.prepare_colors(thumbnail(image), [], config.keep_color)[0])
+        run = network if whole else prepared(images.content_colors(thumbnail(image), config.keep_color))
 
         def part(window: Window, image: Tensor = image, run: Callable[[Tensor], Tensor] = run) -> Tensor:
             source = floats(window.cut(image))
-            result = run(images.prepare_colors(source, [], config.keep_color)[0])
+            result = run(images.content_colors(source, config.keep_color))
             return finished(result, source, config.keep_color, config.alpha)
 
         painted.append(by_tiles(part, image, 0 if whole else config.tile, margin))

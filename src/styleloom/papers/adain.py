@@ -16,7 +16,7 @@ It is long because the paper reads from top to bottom: networks, use, training.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -31,12 +31,12 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import images
-from styleloom.data.checks import check_images, check_masks, shares_of
+from styleloom.data.checks import check_masks, check_styles, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
 from styleloom.data.tiles import Window, by_tiles, windows
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
-from styleloom.loops.one_pass import OnePass, at_stroke_size, finished, groups, thumbnail
+from styleloom.loops.one_pass import OnePass, Painter, at_stroke_size, check_batch, finished, groups, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.nn.losses import content_loss
@@ -184,7 +184,101 @@ def configure(preset: str = "best", **settings: Any) -> AdaINConfig:
     return configured(PRESETS, preset, settings)
 
 
-@torch.inference_mode()
+class AdaINPainter(Painter):
+    """A network with the statistics of the styles, ready to paint; see :func:`painter`."""
+
+    def __init__(
+        self,
+        network: AdaIN,
+        styles: Sequence[Tensor],
+        config: AdaINConfig,
+        shares: Sequence[float],
+        masks: Sequence[Tensor] | None,
+    ) -> None:
+        self.network, self.styles, self.shares, self.masks = network, styles, shares, masks
+        self.config: AdaINConfig = config
+        # Styles that take the content's colors are encoded image by image.
+        self.statistics = None if config.keep_color != "none" else [self._style(style) for style in styles]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H', W']; large images in two passes over their tiles, the first for their statistics."""
+        check_batch(images)
+        return self._painted(images, self.config, check_masks(self.masks, len(self.styles), images))
+
+    @torch.inference_mode()
+    def _style(self, image: Tensor) -> Moment:
+        size = self.config.style_size
+        return self.network.style(images.resize_to_fit(image, size) if size else image)
+
+    def _painted(self, content: Tensor, config: AdaINConfig, masks: Sequence[Tensor] | None) -> Tensor:
+        painted = []
+        for image in groups(content, config):
+            if config.stroke_size and max(image.shape[-2:]) > config.stroke_size:
+                small = replace(config, size=0, stroke_size=0)
+
+                def reduced(each: Tensor, small: AdaINConfig = small) -> Tensor:
+                    areas = masks and [images.resize(mask, each.shape[-2:]) for mask in masks]
+                    return self._painted(each, small, areas)
+
+                painted.append(at_stroke_size(image, config, reduced))
+                continue
+            regions = masks and [images.resize(mask, image.shape[-2:]) for mask in masks]
+            painted.append(self._at_own_size(image, config, regions))
+        return torch.cat(painted)
+
+    def _at_own_size(self, image: Tensor, config: AdaINConfig, regions: Sequence[Tensor] | None) -> Tensor:
+        """Images [N, 3, H, W] painted as a whole, or tile by tile with the statistics of all tiles."""
+        styles = self.statistics
+        if styles is None:
+            _, looks = images.prepare_colors(thumbnail(image), self.styles, config.keep_color)
+            styles = [self._style(look) for look in looks]
+
+        def encoded(window: Window) -> Tensor:
+            return self.network.encode(_padded(images.content_colors(floats(window.cut(image)), config.keep_color)))
+
+        tile, statistics = 0, None  # one window, with statistics of its own
+        if not config.fits(image):
+            tile = config.tile
+            statistics = _moments_of_all(window.inner(encoded(window), 8) for window in windows(image, tile, REACH))
+
+        def part(window: Window) -> Tensor:
+            source = floats(window.cut(image))
+            areas = regions and [_padded(window.cut(region)) for region in regions]
+            x = self.network.restyle(encoded(window), styles, self.shares, alpha=config.alpha, masks=areas, content=statistics)
+            return finished(self.network.decode(x)[..., : source.shape[-2], : source.shape[-1]], source, config.keep_color)
+
+        return by_tiles(part, image, tile, REACH)
+
+
+def painter(
+    config: AdaINConfig,
+    styles: Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    model: AdaIN | None = None,
+    device: str | torch.device = "cpu",
+) -> AdaINPainter:
+    """Make the network ready for a device and encode the styles.
+
+    Args:
+        config: see :class:`AdaINConfig`.
+        styles: images [1, 3, h, w] in [0, 1], of any sizes.
+        weights: share of each style, scaled to sum to 1; equal by default.
+        masks: a mask [1, 1, H, W] in [0, 1] for each style, of the content's size. One mask serves two styles.
+        model: network to use instead of ``config.model``.
+        device: device of the network and the images.
+
+    Raises:
+        StyleLoomError: tensors that are no images, weights that do not fit, or no such model.
+    """
+    check_styles(styles)
+    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    network = config.ready(model if model is not None else load(config.model), torch.device(device))
+    return AdaINPainter(network, [style.to(device) for style in styles], config, shares, masks)
+
+
 def stylize(
     content: Tensor,
     style: Tensor | Sequence[Tensor],
@@ -194,70 +288,19 @@ def stylize(
     masks: Sequence[Tensor] | None = None,
     model: AdaIN | None = None,
 ) -> Tensor:
-    """Repaint images in one pass each; large ones in two passes over their tiles, the first for their statistics.
+    """Repaint images in one pass each.
 
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
-        style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
-        config: see :class:`AdaINConfig`.
-        weights: share of each style, scaled to sum to 1; equal when not given.
-        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size. One mask serves two styles.
-        model: instead of loading ``config.model``.
+        style: one style [1, 3, h, w] in [0, 1], or several.
+        config, weights, masks, model: see :func:`painter`, also for errors.
 
     Returns:
         [N, 3, H', W'], as ``content``.
-
-    Raises:
-        StyleLoomError: tensors that are no images, masks or weights that do not fit, or no such model.
     """
+    check_batch(content)
     styles = [style] if isinstance(style, Tensor) else list(style)
-    check_images(floats(content[:1, :, :1, :1]), styles)
-    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
-    network = config.ready(model if model is not None else load(config.model), content.device)
-    painted = []
-    moments: list[Moment] = []
-    masks = check_masks(masks, len(styles), floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
-    for image in groups(content, config):
-        if config.stroke_size and max(image.shape[-2:]) > config.stroke_size:
-            small = replace(config, size=0, stroke_size=0)
-
-            def reduced(each: Tensor, small: AdaINConfig = small) -> Tensor:
-                areas = masks and [images.resize(mask, each.shape[-2:]) for mask in masks]
-                return stylize(each, styles, small, weights=weights, masks=areas, model=network)
-
-            painted.append(at_stroke_size(image, config, reduced))
-            continue
-        regions = masks and [images.resize(mask, image.shape[-2:]) for mask in masks]
-        if not moments or config.keep_color != "none":  # the styles' colors follow the image's
-            _, looks = images.prepare_colors(thumbnail(image), styles, config.keep_color)
-            moments = [
-                network.style(images.resize_to_fit(look, config.style_size) if config.style_size else look) for look in looks
-            ]
-
-        def encoded(window: Window, image: Tensor = image) -> Tensor:
-            part = images.prepare_colors(floats(window.cut(image)), [], config.keep_color)[0]
-            return network.encode(_padded(part))
-
-        tile, content_moments = 0, None  # one window, with moments of its own
-        if not config.fits(image):
-            tile = config.tile
-            content_moments = _moments_of_all(window.inner(encoded(window), 8) for window in windows(image, tile, REACH))
-
-        def part(
-            window: Window,
-            image: Tensor = image,
-            encoded: Callable[[Window], Tensor] = encoded,
-            moments: list[Moment] = moments,
-            regions: list[Tensor] | None = regions,
-            content_moments: Moment | None = content_moments,
-        ) -> Tensor:
-            source = floats(window.cut(image))
-            areas = regions and [_padded(window.cut(region)) for region in regions]
-            x = network.restyle(encoded(window), moments, shares, alpha=config.alpha, masks=areas, content=content_moments)
-            return finished(network.decode(x)[..., : source.shape[-2], : source.shape[-1]], source, config.keep_color)
-
-        painted.append(by_tiles(part, image, tile, REACH))
-    return torch.cat(painted)
+    return painter(config, styles, weights, masks, model=model, device=content.device)(content)
 
 
 def _moments_of_all(parts: Iterable[Tensor]) -> Moment:

@@ -30,7 +30,7 @@ from styleloom.data import images
 from styleloom.data.checks import check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
-from styleloom.loops.one_pass import OnePass, overlaid, paint
+from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn import transform_net
 from styleloom.nn.layers import Moment
@@ -332,6 +332,72 @@ def configure(preset: str = "best", **settings: Any) -> DumoulinConfig:
     return configured(PRESETS, preset, settings)
 
 
+class DumoulinPainter(Painter):
+    """A network with the shares of its styles, ready to paint; see :func:`painter`."""
+
+    def __init__(
+        self,
+        network: StyleNet,
+        styles: Sequence[str],
+        config: DumoulinConfig,
+        shares: Sequence[float],
+        masks: Sequence[Tensor] | None,
+    ) -> None:
+        self.network, self.shares, self.masks = network, shares, masks
+        self.config: DumoulinConfig = config
+        self.styles = [network.shares_of({style: 1.0}) for style in styles]
+        mixture: dict[str, float] = {}
+        for style, share in zip(styles, shares, strict=True):
+            mixture[style] = mixture.get(style, 0) + share
+        self.mixture = network.shares_of(mixture)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H', W']."""
+        check_batch(images)
+        regions = check_masks(self.masks, len(self.styles), images)
+        if regions is None:
+            return self._painted(images, self.mixture)
+        return overlaid([self._painted(images, each) for each in self.styles], regions, self.shares, images)
+
+    def _painted(self, images: Tensor, shares: Tensor) -> Tensor:
+        shares = shares.to(images.device)
+        network = self.network
+
+        def prepared(image: Tensor) -> Callable[[Tensor], Tensor]:
+            statistics = network.network.statistics(image, network.norms(shares))
+            return lambda part: network(part, shares, statistics)
+
+        return paint(images, self.config, network.network.reach, lambda part: network(part, shares), prepared)
+
+
+def painter(
+    config: DumoulinConfig,
+    styles: Sequence[str],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    model: StyleNet | None = None,
+    device: str | torch.device = "cpu",
+) -> DumoulinPainter:
+    """Make the network ready for a device and a mixture of its styles.
+
+    Args:
+        config: see :class:`DumoulinConfig`.
+        styles: names of the network's styles.
+        weights: share of each style, scaled to sum to 1; equal by default.
+        masks: a mask [1, 1, H, W] in [0, 1] for each style, of the content's size. Each style is painted whole, and the
+            results are laid over one another. One mask serves two styles.
+        model: network to use instead of ``config.model``.
+        device: device of the network and the images.
+
+    Raises:
+        StyleLoomError: no such model or style, or weights that do not fit.
+    """
+    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    network = config.ready(model if model is not None else load(config.model), torch.device(device))
+    return DumoulinPainter(network, styles, config, shares, masks)
+
+
 def stylize(
     content: Tensor,
     style: str | Sequence[str],
@@ -345,36 +411,12 @@ def stylize(
 
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
-        style: names of the network's styles.
-        config: see :class:`DumoulinConfig`.
-        weights: share of each style, scaled to sum to 1; equal when not given.
-        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: each style is painted whole, and they are laid
-            over one another. One mask serves two styles.
-        model: instead of loading ``config.model``.
+        style: one or several names of the network's styles.
+        config, weights, masks, model: see :func:`painter`, also for errors.
 
     Returns:
         [N, 3, H', W'], as ``content``.
-
-    Raises:
-        StyleLoomError: no such model or style, or weights and masks that do not fit.
     """
+    check_batch(content)
     styles = [style] if isinstance(style, str) else list(style)
-    network = config.ready(model if model is not None else load(config.model), content.device)
-    parts = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
-
-    def painted(shares: Tensor) -> Tensor:
-        shares = shares.to(content.device)
-
-        def prepared(image: Tensor) -> Callable[[Tensor], Tensor]:
-            statistics = network.network.statistics(image, network.norms(shares))
-            return lambda part: network(part, shares, statistics)
-
-        return paint(content, config, network.network.reach, lambda part: network(part, shares), prepared)
-
-    regions = check_masks(masks, len(styles), content)
-    if regions is None:
-        mixture: dict[str, float] = {}
-        for name, part in zip(styles, parts, strict=True):
-            mixture[name] = mixture.get(name, 0) + part
-        return painted(network.shares_of(mixture))
-    return overlaid([painted(network.shares_of({name: 1.0})) for name in styles], regions, parts, content)
+    return painter(config, styles, weights, masks, model=model, device=content.device)(content)

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,7 @@ from styleloom.core.settings import Checked, Count, CountOrNone, Decay, OneOf, R
 from styleloom.data.checks import check_images, check_masks, shares_of
 from styleloom.data.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
 from styleloom.loops.descend import carry_over, descend
+from styleloom.loops.one_pass import Painter
 from styleloom.nn.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
 from styleloom.nn.vgg import POOLINGS, Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
@@ -86,6 +87,7 @@ class GatysConfig(Checked):
         seed: of the noise.
     """
 
+    style_is_image: ClassVar[bool] = True
     size: CountOrNone = 0
     first_size: Count = 128
     first_steps: Count = 150
@@ -199,6 +201,52 @@ class GatysStep(Progress):
         return self.render()
 
 
+class GatysPainter(Painter):
+    """Gatys's method with the face of a one-pass method; see :func:`painter`."""
+
+    def __init__(self, config: GatysConfig, styles: Sequence[Tensor], options: dict[str, Any]) -> None:
+        self.styles, self.options = styles, options
+        self.config: GatysConfig = config
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H', W'], each image by a descent of its own."""
+        painted = []
+        for image in images.split(1):
+            *_, last = self.steps(image)
+            painted.append(last.image)
+        return torch.cat(painted)
+
+    def steps(self, image: Tensor, **options: Any) -> Iterator[GatysStep]:
+        """Repaint one image [1, 3, H, W], a step at a time; ``options`` are those of :func:`steps` for a single image."""
+        yield from steps(image, self.styles, self.config, **self.options | options)
+
+
+def painter(
+    config: GatysConfig,
+    styles: Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    init: Tensor | None = None,
+    features: Features | None = None,
+    device: str | torch.device = "cpu",
+) -> GatysPainter:
+    """Load the perceptual network once, for any number of images.
+
+    Args:
+        config: see :class:`GatysConfig`.
+        styles: images [1, 3, h, w] in [0, 1], of any sizes.
+        weights, masks, init, features: see :func:`steps`.
+        device: device of the images.
+
+    Raises:
+        StyleLoomError: no such network.
+    """
+    network = features if features is not None else load_features(config.features, pooling=config.pooling)
+    options: dict[str, Any] = dict(weights=weights, masks=masks, init=init, features=network)
+    return GatysPainter(config, [style.to(device) for style in styles], options)
+
+
 def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: GatysConfig = PRESETS["best"], **options: Any) -> Tensor:
     """Repaint images in a style: the plain form of :func:`steps`.
 
@@ -214,11 +262,8 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: GatysConf
     Raises:
         StyleLoomError: as :func:`steps`.
     """
-    images = []
-    for image in content.split(1):
-        *_, last = steps(image, style, config, **options)
-        images.append(last.image)
-    return torch.cat(images)
+    styles = [style] if isinstance(style, Tensor) else list(style)
+    return painter(config, styles, device=content.device, **options)(content)
 
 
 def steps(

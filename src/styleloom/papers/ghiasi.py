@@ -36,11 +36,10 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import images
-from styleloom.data.checks import check_images, check_masks, shares_of
+from styleloom.data.checks import check_masks, check_styles, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
-from styleloom.data.images import floats
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
-from styleloom.loops.one_pass import OnePass, overlaid, paint, thumbnail
+from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn import transform_net
 from styleloom.nn.layers import Moment, placed
@@ -238,7 +237,98 @@ def configure(preset: str = "best", **settings: Any) -> GhiasiConfig:
     return configured(PRESETS, preset, settings)
 
 
-@torch.inference_mode()
+class GhiasiPainter(Painter):
+    """Networks with embedded styles, ready to paint; see :func:`painter`."""
+
+    def __init__(
+        self,
+        network: AnyStyle,
+        styles: Sequence[Tensor],
+        config: GhiasiConfig,
+        shares: Sequence[float],
+        masks: Sequence[Tensor] | None,
+    ) -> None:
+        self.network, self.styles, self.shares, self.masks = network, styles, shares, masks
+        self.config: GhiasiConfig = config
+        # Styles that take the content's colors are embedded image by image.
+        self.embeddings = None if config.keep_color != "none" else [self._embedded(style) for style in styles]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H', W']."""
+        check_batch(images)
+        regions = check_masks(self.masks, len(self.styles), images)
+        shared = self.embeddings is not None and self.config.alpha == 1  # by all images
+        results = []
+        for image in images.split(len(images) if shared else 1):
+            embeddings = self._embeddings_for(image)
+            if regions is None:
+                mixture = torch.stack([share * each for share, each in zip(self.shares, embeddings, strict=True)]).sum(0)
+                results.append(self._painted(image, mixture))
+            else:
+                layers = [self._painted(image, each) for each in embeddings]
+                results.append(overlaid(layers, regions, self.shares, image))
+        return torch.cat(results)
+
+    def _embeddings_for(self, image: Tensor) -> list[Tensor]:
+        """The styles' embeddings for an image, of its colors and strength."""
+        embeddings = self.embeddings
+        if embeddings is not None and self.config.alpha == 1:
+            return embeddings
+        small, looks = images.prepare_colors(thumbnail(image), self.styles, self.config.keep_color)
+        if embeddings is None:
+            embeddings = [self._embedded(look) for look in looks]
+        if self.config.alpha < 1:
+            own = self._embedded(small)
+            embeddings = [torch.lerp(own, each, self.config.alpha) for each in embeddings]
+        return embeddings
+
+    @torch.inference_mode()
+    def _embedded(self, image: Tensor) -> Tensor:
+        size = self.config.style_size
+        return self.network.embed(images.resize_to_fit(image, size) if size else image)
+
+    def _painted(self, image: Tensor, embedding: Tensor) -> Tensor:
+        network = self.network.network
+        norms = self.network.norms(embedding, self.config.style_weight)
+
+        def prepared(small: Tensor) -> Callable[[Tensor], Tensor]:
+            statistics: list[Moment] = network.statistics(small, norms)
+            return lambda part: network(part, norms, statistics)
+
+        whole = replace(self.config, alpha=1.0)
+        return paint(image, whole, network.reach, lambda part: network(part, norms), prepared)
+
+
+def painter(
+    config: GhiasiConfig,
+    styles: Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    model: AnyStyle | None = None,
+    device: str | torch.device = "cpu",
+) -> GhiasiPainter:
+    """Make the networks ready for a device and embed the styles.
+
+    Args:
+        config: see :class:`GhiasiConfig`.
+        styles: images [1, 3, h, w] in [0, 1], of any sizes.
+        weights: share of each style, scaled to sum to 1; equal by default.
+        masks: a mask [1, 1, H, W] in [0, 1] for each style, of the content's size. Each style is painted whole, and the
+            results are laid over one another. One mask serves two styles.
+        model: networks to use instead of ``config.model``.
+        device: device of the networks and the images.
+
+    Raises:
+        StyleLoomError: tensors that are no images, weights that do not fit, or no such model.
+    """
+    check_styles(styles)
+    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
+    network = config.ready(model if model is not None else load(config.model), torch.device(device))
+    return GhiasiPainter(network, [style.to(device) for style in styles], config, shares, masks)
+
+
 def stylize(
     content: Tensor,
     style: Tensor | Sequence[Tensor],
@@ -252,52 +342,15 @@ def stylize(
 
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers; each image is painted by itself.
-        style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
-        config: see :class:`GhiasiConfig`.
-        weights: share of each style, scaled to sum to 1; equal when not given.
-        masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: each style is painted whole, and they are laid
-            over one another. One mask serves two styles.
-        model: instead of loading ``config.model``.
+        style: one style [1, 3, h, w] in [0, 1], or several.
+        config, weights, masks, model: see :func:`painter`, also for errors.
 
     Returns:
         [N, 3, H', W'], as ``content``.
-
-    Raises:
-        StyleLoomError: tensors that are no images, masks or weights that do not fit, or no such model.
     """
+    check_batch(content)
     styles = [style] if isinstance(style, Tensor) else list(style)
-    check_images(floats(content[:1, :, :1, :1]), styles)
-    shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
-    network = config.ready(model if model is not None else load(config.model), content.device)
-
-    def embedded(image: Tensor) -> Tensor:
-        return network.embed(images.resize_to_fit(image, config.style_size) if config.style_size else image)
-
-    def painted(image: Tensor, embedding: Tensor) -> Tensor:
-        norms = network.norms(embedding, config.style_weight)
-
-        def prepared(small: Tensor) -> Callable[[Tensor], Tensor]:
-            statistics: list[Moment] = network.network.statistics(small, norms)
-            return lambda part: network.network(part, norms, statistics)
-
-        whole = replace(config, alpha=1.0)
-        return paint(image, whole, network.network.reach, lambda part: network.network(part, norms), prepared)
-
-    regions = check_masks(masks, len(styles), content)
-    several = config.keep_color == "none" and config.alpha == 1  # images that share the styles' embeddings
-    results = []
-    for image in content.split(len(content) if several else 1):
-        small, looks = images.prepare_colors(thumbnail(image[:1]), styles, config.keep_color)
-        embeddings = [embedded(look) for look in looks]
-        if config.alpha < 1:
-            own = embedded(small)
-            embeddings = [torch.lerp(own, each, config.alpha) for each in embeddings]
-        if regions is None:
-            mixture = torch.stack([share * each for share, each in zip(shares, embeddings, strict=True)]).sum(0)
-            results.append(painted(image, mixture))
-        else:
-            results.append(overlaid([painted(image, each) for each in embeddings], regions, shares, image))
-    return torch.cat(results)
+    return painter(config, styles, weights, masks, model=model, device=content.device)(content)
 
 
 @dataclass(frozen=True)

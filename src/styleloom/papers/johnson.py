@@ -31,7 +31,7 @@ from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, One
 from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
-from styleloom.loops.one_pass import OnePass, paint
+from styleloom.loops.one_pass import OnePass, Painter, check_batch, paint
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.losses import Moments, content_loss, gram_loss, moments, total_variation
 from styleloom.nn.transform_net import OUTPUTS, PADDINGS, UPSAMPLES, TransformNet
@@ -272,6 +272,53 @@ def configure(preset: str = "best", **settings: Any) -> JohnsonConfig:
     return configured(PRESETS, preset, settings)
 
 
+class JohnsonPainter(Painter):
+    """A network ready to paint; see :func:`painter`."""
+
+    def __init__(self, network: TransformNet, config: JohnsonConfig) -> None:
+        self.network = network
+        self.config: JohnsonConfig = config
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H', W']."""
+        check_batch(images)
+
+        def prepared(image: Tensor) -> Callable[[Tensor], Tensor]:
+            statistics = self.network.statistics(image)
+            return lambda part: self.network(part, statistics=statistics)
+
+        return paint(images, self.config, self.network.reach, self.network, prepared)
+
+
+def painter(
+    config: JohnsonConfig,
+    styles: Sequence[str | Path | TransformNet],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    model: TransformNet | None = None,
+    device: str | torch.device = "cpu",
+) -> JohnsonPainter:
+    """Make the network of a style ready for a device.
+
+    Args:
+        config: see :class:`JohnsonConfig`.
+        styles: one network, or the name or file of one.
+        weights, masks: refused, since a network of one style mixes none.
+        model: network to use instead of loading the style.
+        device: device of the network and the images.
+
+    Raises:
+        StyleLoomError: several styles, weights or masks, or no such model.
+    """
+    if len(styles) != 1:
+        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, ghiasi, adain or gatys")
+    if weights is not None or masks is not None:
+        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, ghiasi, adain or gatys")
+    style = styles[0] if model is None else model
+    return JohnsonPainter(config.ready(style if isinstance(style, TransformNet) else load(style), torch.device(device)), config)
+
+
 def stylize(content: Tensor, style: str | Path | TransformNet, config: JohnsonConfig = PRESETS["best"]) -> Tensor:
     """Repaint images in one pass each.
 
@@ -286,10 +333,5 @@ def stylize(content: Tensor, style: str | Path | TransformNet, config: JohnsonCo
     Raises:
         StyleLoomError: no such model, one of another kind, or a damaged one.
     """
-    network = config.ready(style if isinstance(style, TransformNet) else load(style), content.device)
-
-    def prepared(image: Tensor) -> Callable[[Tensor], Tensor]:
-        statistics = network.statistics(image)
-        return lambda part: network(part, statistics=statistics)
-
-    return paint(content, config, network.reach, network, prepared)
+    check_batch(content)
+    return painter(config, [style], device=content.device)(content)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +16,7 @@ from styleloom.data import bundled, images
 from styleloom.data.checks import check_masks
 from styleloom.data.images import floats, like
 from styleloom.data.video import repaint
+from styleloom.loops.one_pass import Painter
 from styleloom.papers import (
     adain,
     dumoulin,
@@ -28,8 +28,6 @@ from styleloom.papers import (
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
 ImageLike = Any
 """A tensor [N, 3, H, W] in [0, 1], a file, a bundled name, a PIL image, or an array [H, W, 3]."""
-NAMED = ("johnson", "dumoulin")
-"""Methods whose styles are names that a network was trained for, not images."""
 
 
 def method_named(name: str) -> ModuleType:
@@ -87,12 +85,8 @@ def stylize(
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = module.configure(preset, **options)
     content = opened(content, "content")
-    styles: Any = style if method in NAMED else style_images(style)
-    if method != "gatys":
-        return painter(method, styles, config, weights=weights, masks=masks, **inputs)(content)
-    check_styles(method, styles, mixed=weights is not None or masks is not None)
-    painted = gatys.stylize(content, styles, config, weights=weights, masks=masks, **inputs)
-    return kept_outside(painted, content, masks[0]) if masks is not None and len(styles) == len(masks) == 1 else painted
+    styles = style_images(style) if config.style_is_image else style
+    return painter(method, styles, config, weights=weights, masks=masks, device=content.device, **inputs)(content)
 
 
 def opened(image: ImageLike, name: str) -> Tensor:
@@ -123,6 +117,23 @@ def kept_outside(painted: Tensor, content: Tensor, mask: Tensor) -> Tensor:
     return torch.where(within > 0, mixed, original)
 
 
+class MaskedPainter(Painter):
+    """A painter that changes images only within a mask.
+
+    Args:
+        whole: paints whole images.
+        mask: [1, 1, H, W] in [0, 1], of the content's size; where it is 0, the content stays, to the bit.
+    """
+
+    def __init__(self, whole: Painter, mask: Tensor) -> None:
+        self.whole, self.mask, self.config = whole, mask, whole.config
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> [N, 3, H', W']."""
+        check_masks([self.mask], 1, images)
+        return kept_outside(self.whole(images), images, self.mask)
+
+
 def painter(
     method: str,
     style: Any,
@@ -130,41 +141,32 @@ def painter(
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
-    model: Any = None,
-) -> Callable[[Tensor], Tensor]:
-    """A one-pass method ready to paint: its network is loaded once, whatever is painted then.
+    device: str | torch.device = "cpu",
+    **options: Any,
+) -> Painter:
+    """Make a method ready to paint: its network is loaded and its styles are embedded once, for any number of images.
 
     Args:
-        method: johnson, dumoulin, ghiasi or adain.
+        method: gatys, johnson, dumoulin, ghiasi or adain.
         style, weights, masks: see :func:`stylize`.
         config: from the method's own ``configure``.
-        model: a network, instead of loading the one that ``config`` or the style names.
+        device: device of the network and the images.
+        options: of the method's own ``painter``: ``model``, or for gatys ``init`` and ``features``.
 
     Returns:
         What makes images [N, 3, H', W'] of images [N, 3, H, W], in floats or 8-bit numbers.
+
+    Raises:
+        StyleLoomError: styles that the method does not take, or what its own ``painter`` refuses.
     """
-    alone = len(style) == 1 if isinstance(style, list | tuple) else True
-    if masks is not None and len(masks) == 1 and alone:
-        whole = painter(method, style, config, weights=weights, model=model)
-        (mask,) = masks
-
-        def within(content: Tensor) -> Tensor:
-            check_masks(masks, 1, floats(content[:1, :, :1, :1]), tuple(content.shape[-2:]))
-            return kept_outside(whole(content), content, mask)
-
-        return within
-    check_styles(method, style, mixed=weights is not None or masks is not None)
-    module = METHODS[method]
-    chosen = (style if isinstance(style, str) else style[0]) if method == "johnson" else config.model
-    network = model or module.load(chosen)
-
-    @functools.cache
-    def ready(device: torch.device) -> Any:
-        return config.ready(network, device)
-
-    if method == "johnson":
-        return lambda content: johnson.stylize(content, ready(content.device), config)
-    return lambda content: module.stylize(content, style, config, weights=weights, masks=masks, model=ready(content.device))
+    module = method_named(method)
+    styles = list(style) if isinstance(style, list | tuple) else [style]
+    check_kind_of_styles(method, styles)
+    if masks is not None and len(masks) == len(styles) == 1:
+        inner = masks if method == "gatys" else None  # which also compares styles within the mask alone
+        return MaskedPainter(module.painter(config, styles, weights, inner, device=device, **options), masks[0])
+    made: Painter = module.painter(config, styles, weights, masks, device=device, **options)
+    return made
 
 
 def stylize_video(
@@ -201,14 +203,10 @@ def stylize_video(
     yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth)
 
 
-def check_styles(method: str, style: Any, *, mixed: bool) -> None:
-    """Raise StyleLoomError unless the styles are what the method takes: names or images, several and ``mixed`` or not."""
-    styles = list(style) if isinstance(style, list | tuple) else [style]
-    if method in NAMED and any(isinstance(each, Tensor) for each in styles):
+def check_kind_of_styles(method: str, styles: Sequence[Any]) -> None:
+    """Raise StyleLoomError where styles are images and the method takes names, or the other way."""
+    takes_images = METHODS[method].PRESETS["best"].style_is_image
+    if not takes_images and any(isinstance(each, Tensor) for each in styles):
         raise StyleLoomError(f"{method} has styles of its own, by name; for any image use gatys, ghiasi or adain")
-    if method not in NAMED and any(isinstance(each, str) for each in styles):
+    if takes_images and any(isinstance(each, str) for each in styles):
         raise StyleLoomError(f"{method} takes style images; read them first, or use draw() for a bundled one")
-    if method == "johnson" and len(styles) != 1:
-        raise StyleLoomError(f"{len(styles)} styles, but johnson paints one at a time; use dumoulin, ghiasi, adain or gatys")
-    if method == "johnson" and mixed:
-        raise StyleLoomError("johnson has a network for each style and mixes none; use dumoulin, ghiasi, adain or gatys")
