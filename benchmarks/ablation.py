@@ -24,9 +24,10 @@ from typing import Any
 
 import torch
 
+from styleloom.core.run import Hardware, Run
 from styleloom.data import images
 from styleloom.loops.adversarial import GANRecipe
-from styleloom.loops.fit import MODEL, Hardware
+from styleloom.loops.fit import MODEL
 from styleloom.papers import stylegan, stylegan2
 from styleloom.tasks.evaluation import METRICS, evaluate
 
@@ -61,7 +62,7 @@ def train(faces: str, out: Path, kimg: float, only: str | None, precision: str) 
             continue
         recipe = replace(recipe, kimg=kimg, sample_every=1000, save_every=1000, log_every=100)
         hardware = Hardware("cpu", precision=precision)
-        for tick in module.train(faces, recipe, out=folder(out, name), hardware=hardware, resume=True):
+        for tick in module.train(faces, recipe, run=Run(folder(out, name), hardware=hardware, resume=True)):
             if tick.index % 200 == 0:
                 print(name, tick.index, tick.total, f"{tick.rate:.1f}/s", flush=True)
             if tick.stopped:

@@ -17,9 +17,10 @@ from pathlib import Path
 import torch
 from benchmarks.translation_ablation import made_of, pairs_of
 
+from styleloom.core.run import Hardware, Run
 from styleloom.data.images import grid, write
 from styleloom.data.pairs import open_domains
-from styleloom.loops.fit import MODEL, Hardware
+from styleloom.loops.fit import MODEL
 from styleloom.papers import pix2pix
 from styleloom.tasks.comparison import compare, last_figures
 
@@ -45,7 +46,7 @@ if __name__ == "__main__":
         training = open_domains(str(given.data / "train"), aligned=True)
         resume = (given.out / "state.safetensors").exists()
         hardware = Hardware("cpu", precision="bf16")
-        for tick in pix2pix.train(training, RECIPE, out=given.out, hardware=hardware, resume=resume):
+        for tick in pix2pix.train(training, RECIPE, run=Run(given.out, hardware=hardware, resume=resume)):
             if tick.index % 100 == 0:
                 print(tick.index, {name: round(float(value), 3) for name, value in tick.losses.items()}, flush=True)
     last = json.loads((given.out / "log.jsonl").read_text().splitlines()[-1])

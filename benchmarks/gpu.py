@@ -27,13 +27,13 @@ from benchmarks.generators import networks
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.loops.fit import Hardware
+from styleloom.core.run import Hardware, Run
 from styleloom.nn import transform_net
 from styleloom.papers import ghiasi, johnson, stylegan2
 from styleloom.tasks import inversion
 
 BATCH = 32
-Run = Callable[[], Any]
+Action = Callable[[], Any]
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def generator_runs(resolution: int) -> dict[str, Run]:
+def generator_runs(resolution: int) -> dict[str, Action]:
     """A batch of images of ws, by layout and precision."""
     generator = networks(resolution, 16384)[0].cuda().eval().requires_grad_(False)
     ws = torch.randn(BATCH, generator.num_ws, generator.w_dim, device="cuda")
@@ -56,7 +56,7 @@ def generator_runs(resolution: int) -> dict[str, Run]:
     half = networks(resolution, 16384)[0].cuda().eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stylegan2.reduce_precision(half.synthesis, num_resolutions=9)
 
-    def precisely(run: Run, allowed: bool) -> Run:
+    def precisely(run: Action, allowed: bool) -> Action:
         def timed() -> Any:
             with tf32(allowed):
                 return run()
@@ -86,7 +86,7 @@ def generator_runs(resolution: int) -> dict[str, Run]:
     }
 
 
-def milliseconds(runs: dict[str, Run], rounds: int, deadline: float) -> dict[str, float]:
+def milliseconds(runs: dict[str, Action], rounds: int, deadline: float) -> dict[str, float]:
     """Median time of each, taking turns; fewer rounds where time runs out."""
     found: dict[str, list[float]] = {}
     with torch.inference_mode():
@@ -110,7 +110,7 @@ def milliseconds(runs: dict[str, Run], rounds: int, deadline: float) -> dict[str
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def style_runs(side: int) -> dict[str, Run]:
+def style_runs(side: int) -> dict[str, Action]:
     """One pass over a photograph of that side."""
     content, style = torch.rand(1, 3, side, side, device="cuda"), torch.rand(1, 3, 384, 384, device="cuda")
     anystyle = ghiasi.AnyStyle(sl.load_features("vgg19-lite")).eval().requires_grad_(False).cuda()
@@ -154,7 +154,7 @@ def training(data: Path, deadline: float) -> dict[str, float]:
     for batch in (32, 64):
         recipe = replace(stylegan2.RECIPES["64-small"], resolution=128, channel_base=4096, batch=batch, augment=True)
         with tempfile.TemporaryDirectory() as out:
-            run = stylegan2.train(data, recipe, out=out, hardware=Hardware("cuda", precision="bf16"))
+            run = stylegan2.train(data, recipe, run=Run(out, hardware=Hardware("cuda", precision="bf16")))
             found[f"batch {batch}"] = batch / 1000 / seconds_a_step(run, 32, 32, deadline)
             run.close()  # type: ignore[attr-defined]
     return found

@@ -31,7 +31,8 @@ from benchmarks.inversion import (
     untouched,
 )
 
-from styleloom.loops.fit import MODEL, Hardware
+from styleloom.core.run import Hardware, Run
+from styleloom.loops.fit import MODEL
 from styleloom.papers import learned_optimizer
 from styleloom.papers.learned_optimizer import OptimizerRecipe
 from styleloom.tasks.inversion import Tools
@@ -74,7 +75,7 @@ def main() -> None:
         out = options.out / variant.replace(" ", "-").replace("'", "")
         recipe = replace(WHOLE, **changes)
         for _ in learned_optimizer.train(
-            generator, recipe, out=out, data=options.training, basis=tools.basis, hardware=hardware, resume=True
+            generator, recipe, run=Run(out, hardware=hardware, resume=True), data=options.training, basis=tools.basis
         ):
             pass
         factory = learned_optimizer.factory(learned_optimizer.load(out / MODEL))

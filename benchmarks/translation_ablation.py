@@ -28,9 +28,10 @@ import torch
 from numpy.random import RandomState
 from torch import Tensor
 
+from styleloom.core.run import Hardware, Run
 from styleloom.data.images import grid, write
 from styleloom.data.pairs import Domains, open_domains, toons
-from styleloom.loops.fit import MODEL, Hardware
+from styleloom.loops.fit import MODEL
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
 from styleloom.tasks.comparison import compare, last_figures
@@ -131,7 +132,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 begin = time.perf_counter()
                 run: Any = module.train
-                for _ in run(training, recipe, out=folder + "/run", hardware=Hardware("cpu", precision=given.precision)):
+                for _ in run(training, recipe, run=Run(folder + "/run", hardware=Hardware("cpu", precision=given.precision))):
                     pass
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(f"{folder}/run/{MODEL}", kept)

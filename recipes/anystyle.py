@@ -24,7 +24,7 @@ from PIL import Image
 from recipes.vgg19_lite import read_teachers
 from torch import Tensor, nn
 
-from styleloom.loops.fit import Hardware
+from styleloom.core.run import Hardware, Run
 from styleloom.papers import ghiasi
 
 CHANGED = ("style_weight", "lr", "ema_decay")  # what may differ from the default recipe
@@ -73,7 +73,7 @@ def train(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     if arguments.seconds:
         trial = ghiasi.train(
-            arguments.photos, arguments.styles, recipe, out=arguments.out / "trial", features=teachers, hardware=hardware
+            arguments.photos, arguments.styles, recipe, run=Run(arguments.out / "trial", hardware=hardware), features=teachers
         )
         for tick in trial:
             if tick.index == 200:
@@ -90,12 +90,9 @@ def train(arguments: argparse.Namespace) -> None:
         arguments.photos,
         arguments.styles,
         recipe,
-        out=arguments.out,
+        run=Run(arguments.out, license="Apache-2.0", hardware=hardware, resume=arguments.resume),
         base=base,
         features=teachers,
-        license="Apache-2.0",
-        hardware=hardware,
-        resume=arguments.resume,
     )
     for tick in run:
         if tick.index % 100 == 0:

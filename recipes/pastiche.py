@@ -21,7 +21,8 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.core.progress import Losses
-from styleloom.loops.fit import Hardware, TrainingStep
+from styleloom.core.run import Hardware, Run
+from styleloom.loops.fit import TrainingStep
 from styleloom.papers import dumoulin, ghiasi, johnson
 
 SIZE = 256  # of the squares
@@ -88,7 +89,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     teachers = Teachers(given.teachers).requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     options = dict(
-        out=given.out, license="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume
+        run=Run(given.out, license="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume)
     )
     if given.alone:
         run = train_alone(given.photos, given.alone, teachers, given.batch, given.num_steps, **options)

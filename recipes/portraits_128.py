@@ -9,7 +9,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from styleloom.loops.fit import Hardware
+from styleloom.core.run import Hardware, Run
 from styleloom.papers import stylegan2
 
 RECIPE = replace(
@@ -37,11 +37,8 @@ if __name__ == "__main__":
     run = stylegan2.train(
         given.data,
         replace(RECIPE, batch=given.batch, kimg=given.kimg),
-        out=given.out,
+        run=Run(given.out, license="CC-BY-4.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume),
         base=given.base,
-        license="CC-BY-4.0",
-        hardware=Hardware(given.device, precision=given.precision),
-        resume=given.resume,
     )
     for tick in run:
         if tick.index % 100 == 0:

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor
 
+from styleloom.core.run import Hardware, Run
 from styleloom.data import images
 from styleloom.drawn import toonfaces
-from styleloom.loops.fit import Hardware, Phase, Task, Training, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, cosine, fit, warmed
 from styleloom.nn import labeler as labeler
 from styleloom.nn.labeler import Labeler
 
@@ -126,7 +127,7 @@ def main() -> None:
         export=lambda networks, path: labeler.save(networks["network"], path, "Apache-2.0"),  # type: ignore[arg-type]
         settings=asdict(recipe),
     )
-    for tick in fit(task, recipe, out=options.out, fabric=Hardware(precision=options.precision).launch(), resume=True):
+    for tick in fit(task, recipe, run=Run(options.out, resume=True), fabric=Hardware(precision=options.precision).launch()):
         if tick.stopped:
             return
     found = quality(labeler.load(options.out / "model.safetensors"))

@@ -22,8 +22,9 @@ from typing import Any
 
 from styleloom import models
 from styleloom.core import checkpoint
+from styleloom.core.run import Hardware, Run
 from styleloom.data.pairs import open_domains
-from styleloom.loops.fit import MODEL, Hardware, TrainingStep
+from styleloom.loops.fit import MODEL, TrainingStep
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
 
@@ -109,7 +110,7 @@ def train(arguments: argparse.Namespace) -> None:
     def run(recipe: Any, out: Path, resume: bool = False) -> Iterator[TrainingStep]:
         base = module.load(arguments.base) if arguments.base else None
         loop: Iterator[TrainingStep] = module.train(
-            domains, recipe, out=out, base=base, license=license, hardware=hardware, resume=resume
+            domains, recipe, run=Run(out, license=license, hardware=hardware, resume=resume), base=base
         )
         return loop
 

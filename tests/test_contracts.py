@@ -16,10 +16,10 @@ from torch import Tensor, nn
 import styleloom as sl
 from styleloom.core.checkpoint import resolve, zoo_names
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Hardware, Run
 from styleloom.data import images
 from styleloom.data.pairs import toons
 from styleloom.loops import eigenbasis
-from styleloom.loops.fit import Hardware
 from styleloom.loops.one_pass import OnePass
 from styleloom.nn import transform_net
 from styleloom.papers import (
@@ -200,7 +200,7 @@ def test_training_leaves_arguments_and_random_numbers_alone(method: str, folder:
     given = [*arguments, *options.values()]
     before, state = snapshot(given), torch.get_rng_state()
     ticks = 0
-    for _ in train_of(method)(*arguments, RECIPES[method], out=tmp_path / "run", hardware=CPU, **options):
+    for _ in train_of(method)(*arguments, RECIPES[method], run=Run(tmp_path / "run", hardware=CPU), **options):
         assert torch.equal(torch.get_rng_state(), state)
         ticks += 1
     assert ticks >= 2 and torch.equal(torch.get_rng_state(), state)
@@ -257,7 +257,7 @@ def test_every_field_of_every_recipe_is_used(method: str, folder: Path, tmp_path
         options |= dict(base=small) if small else {}
     if method == "loom":
         options["basis"] = small_basis(arguments[0])
-    list(train_of(method)(*arguments, recipe, out=tmp_path / "run", hardware=CPU, **options))
+    list(train_of(method)(*arguments, recipe, run=Run(tmp_path / "run", hardware=CPU), **options))
     unused = {field.name for field in dataclasses.fields(recipe)} - read
     # Read where the network is made, which this run starts from; or refused.
     elsewhere = {

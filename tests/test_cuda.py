@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import styleloom as sl
 from styleloom.core.random import SampleRandom
-from styleloom.loops.fit import Hardware
+from styleloom.core.run import Hardware, Run
 from styleloom.nn.resample import convolved, fir
 from styleloom.papers import ghiasi
 
@@ -35,7 +35,7 @@ def both(network: nn.Module, run: Callable[[Any, torch.device], Tensor], atol: f
 def test_generators(method: str) -> None:
     module = getattr(sl, method)
     torch.manual_seed(0)
-    recipe = replace(module.PRESETS["64"] if "64" in module.PRESETS else module.Recipe(), resolution=64)
+    recipe = replace(module.RECIPES["64"], resolution=64)
     generator, discriminator = module.networks(recipe)
     both(generator, lambda G, device: G.generate([1, 2]), 1e-3)
     images = torch.randn(4, 3, 64, 64)
@@ -95,7 +95,7 @@ def test_training_of_a_generator(tmp_path: Path, precision: str) -> None:
     losses = {}
     for device in ("cpu", "cuda"):
         hardware = Hardware(device, precision="fp32" if device == "cpu" else precision)
-        ticks = list(sl.stylegan2.train(tmp_path / "data", recipe, out=tmp_path / device, hardware=hardware))
+        ticks = list(sl.stylegan2.train(tmp_path / "data", recipe, run=Run(tmp_path / device, hardware=hardware)))
         losses[device] = torch.tensor([[tick.losses["G"], tick.losses["D"]] for tick in ticks])
     torch.testing.assert_close(losses["cuda"][:3], losses["cpu"][:3], atol=0.02 if precision == "fp32" else 0.2, rtol=0)
 
@@ -109,6 +109,8 @@ def test_training_of_any_style(tmp_path: Path) -> None:
     recipe = ghiasi.GhiasiRecipe(num_steps=3, batch=2, size=64, width=8, deep_width=16, log_every=1)
     losses = {}
     for device in ("cpu", "cuda"):
-        run = ghiasi.train(tmp_path / "photos", tmp_path / "styles", recipe, out=tmp_path / device, hardware=Hardware(device))
+        run = ghiasi.train(
+            tmp_path / "photos", tmp_path / "styles", recipe, run=Run(tmp_path / device, hardware=Hardware(device))
+        )
         losses[device] = torch.tensor([tick.losses["content"] for tick in run])
     torch.testing.assert_close(losses["cuda"][:2], losses["cpu"][:2], atol=2e-2, rtol=0)

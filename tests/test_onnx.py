@@ -66,7 +66,7 @@ def test_onnx_equals_torch(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", [stylegan, stylegan2])
 def test_generators(module: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    generator, _ = module.networks(module.Recipe(resolution=16, channel_base=64, channel_max=8, z_dim=8, w_dim=8), 3)
+    generator, _ = module.networks(type(module.RECIPES["64"])(resolution=16, channel_base=64, channel_max=8, z_dim=8, w_dim=8), 3)
     for parameter in generator.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     inputs = sl.export(generator.requires_grad_(False), tmp_path / "model.onnx")

@@ -13,7 +13,7 @@ import styleloom
 from styleloom import cli
 
 NAMES = [
-    "METHODS", "STYLES", "Features", "Generator", "Latents", "StyleLoomError", "Translator", "adain", "average", "bundled",
+    "METHODS", "STYLES", "Features", "Generator", "Hardware", "Latents", "Run", "StyleLoomError", "Translator", "adain", "average", "bundled",
     "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "evaluate", "export", "express", "gatys",
     "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
@@ -21,36 +21,49 @@ NAMES = [
     "super_resolution", "toonfaces", "translate", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
-PUBLIC += [(f"gatys.{name}", getattr(styleloom.gatys, name)) for name in ("Config", "Step", "configure", "steps", "stylize")]
-PUBLIC += [(f"super_resolution.{name}", getattr(styleloom.super_resolution, name)) for name in ("Recipe", "load", "train")]
 PUBLIC += [
-    (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
-    for kind in ("progan", "stylegan", "stylegan2")
-    for name in ("Recipe", "Generator", "load", "load_discriminator", "networks", "save", "train")
+    (f"gatys.{name}", getattr(styleloom.gatys, name))
+    for name in ("GatysConfig", "GatysStep", "configure", "painter", "steps", "stylize")
+]
+PUBLIC += [
+    (f"super_resolution.{name}", getattr(styleloom.super_resolution, name)) for name in ("UpscalerRecipe", "load", "train")
 ]
 PUBLIC += [
     (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
+    for kind in ("progan", "stylegan", "stylegan2")
+    for name in ("Generator", "load", "load_discriminator", "networks", "save", "train")
+]
+RECIPES = dict(
+    progan="ProGANRecipe", stylegan="StyleGANRecipe", stylegan2="StyleGAN2Recipe", pix2pix="Pix2PixRecipe",
+    cyclegan="CycleGANRecipe", pix2pixhd="Pix2PixHDRecipe", johnson="JohnsonRecipe", dumoulin="DumoulinRecipe",
+    adain="AdaINRecipe", ghiasi="GhiasiRecipe",
+)  # fmt: skip
+PUBLIC += [(f"{kind}.{name}", getattr(getattr(styleloom, kind), name)) for kind, name in RECIPES.items()]
+CONFIGS = dict(johnson="JohnsonConfig", dumoulin="DumoulinConfig", adain="AdaINConfig", ghiasi="GhiasiConfig")
+PUBLIC += [(f"{kind}.{name}", getattr(getattr(styleloom, kind), name)) for kind, name in CONFIGS.items()]
+PUBLIC += [
+    (f"{kind}.{name}", getattr(getattr(styleloom, kind), name))
     for kind in ("pix2pix", "cyclegan", "pix2pixhd")
-    for name in ("Recipe", "load", "save", "train")
+    for name in ("load", "save", "train")
 ]
 PUBLIC += [(f"toonfaces.{name}", getattr(styleloom.drawn.toonfaces, name)) for name in ("Attributes", "attributes", "render")]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
     for module, names in (
-        (styleloom.image2stylegan, ("Config", "Objective", "Step", "configure", "steps")),
-        (styleloom.indomain, ("Encoder", "Recipe", "load", "save", "train")),
+        (styleloom.image2stylegan, ("InversionConfig", "InversionStep", "Objective", "configure", "steps")),
+        (styleloom.indomain, ("Encoder", "EncoderRecipe", "load", "save", "train")),
         (styleloom.tasks.inversion, ("Inversion", "Tools", "steps", "tools_of")),
         (styleloom.directions, ("Direction", "conditional", "effects", "ganspace", "interfacegan", "least_squares", "sefa")),
         (styleloom.local_edit, ("Target", "copy_paste", "crossover", "inpainting", "local_style", "outpainting", "scribble")),
-        (styleloom.pti, ("Config", "save", "steps", "tune", "tuned_by")),
-        (styleloom.learned_optimizer, ("Learned", "Loom", "Recipe", "Schedule", "factory", "load", "save", "train")),
+        (styleloom.pti, ("PTIConfig", "save", "steps", "tune", "tuned_by")),
+        (styleloom.learned_optimizer, ("Learned", "Loom", "OptimizerRecipe", "Schedule", "factory", "load", "save", "train")),
     )
     for name in names
 ]
 PUBLIC += [
     (f"{module.__name__.split('.')[-1]}.{name}", getattr(module, name))
-    for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain)
-    for name in ("Config", "Recipe", "configure", "load", "stylize", "train")
+    for module in (styleloom.johnson, styleloom.dumoulin, styleloom.adain, styleloom.ghiasi)
+    for name in ("configure", "load", "painter", "stylize", "train")
 ]
 
 

@@ -3,6 +3,7 @@
 from . import jobs
 from .core.checkpoint import average
 from .core.errors import StyleLoomError
+from .core.run import Hardware, Run
 from .data.bundled import bundled
 from .data.images import match_color, read, resize, resize_to_fit, write
 from .data.pairs import open_domains
@@ -47,7 +48,7 @@ from .tasks.translation import translate
 __version__: str
 
 __all__ = [
-    "METHODS", "STYLES", "Features", "Generator", "Latents", "StyleLoomError", "Translator", "adain", "average", "bundled",
+    "METHODS", "STYLES", "Features", "Generator", "Hardware", "Latents", "Run", "StyleLoomError", "Translator", "adain", "average", "bundled",
     "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "evaluate", "export", "express", "gatys",
     "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",

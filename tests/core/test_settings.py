@@ -14,7 +14,12 @@ from styleloom.loops.fit import Training
 from styleloom.papers import MODULES
 
 PAPERS = [importlib.import_module(f"styleloom.papers.{name}") for name in MODULES]
-RECIPES = [getattr(paper, name) for paper in PAPERS for name in ("Recipe", "Config") if hasattr(paper, name)]
+RECIPES = [
+    type(next(iter(getattr(paper, table).values())))
+    for paper in PAPERS
+    for table in ("RECIPES", "PRESETS")
+    if hasattr(paper, table)
+]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
-from styleloom.loops.fit import STATE, Hardware, Phase, Task, Training, TrainingStep, _share_buffers, fit, warmed
+from styleloom.core.run import Hardware, Run
+from styleloom.loops.fit import STATE, Phase, Task, Training, TrainingStep, _share_buffers, fit, warmed
 from styleloom.loops.run_log import LOG
 
 TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=5, seed=3)
@@ -54,7 +55,7 @@ def toy(
         averages={"network": warmed(0.9)},
         settings=dict(lr=lr),
     )
-    return fit(task, training, out=out, fabric=fabric, resume=resume)
+    return fit(task, training, run=Run(out, resume=resume), fabric=fabric)
 
 
 def flat(state: dict) -> list[Tensor]:

@@ -88,7 +88,8 @@ def test_ganspace_is_the_pca_of_w(generator: stylegan2.Generator) -> None:
 @pytest.mark.parametrize("paper", [stylegan, stylegan2])
 def test_sefa_is_the_eigenvectors_of_the_affines(paper: object) -> None:
     torch.manual_seed(0)
-    recipe = paper.Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)  # type: ignore[attr-defined]
+    make = type(paper.RECIPES["64"])  # type: ignore[attr-defined]
+    recipe = make(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
     generator = paper.networks(recipe)[0]  # type: ignore[attr-defined]
     synthesis = generator.synthesis
     blocks = [(4, ("conv1",) if paper is stylegan2 else ("conv0", "conv1")), (8, ("conv0", "conv1")), (16, ("conv0", "conv1"))]

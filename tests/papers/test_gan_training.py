@@ -17,6 +17,7 @@ from torch import Tensor
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Run
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.drawn import toonfaces
@@ -50,7 +51,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(name: str, faces: str, out: Path, kimg: float, **options: Any) -> list[TrainingStep]:
     changes = {key: options.pop(key) for key in list(options) if key in RECIPES[name].__dataclass_fields__}
-    return list(MODULES[name].train(faces, replace(RECIPES[name], kimg=kimg, **changes), out=out, **options))
+    where = {key: options.pop(key) for key in ("hardware", "license", "resume") if key in options}
+    return list(MODULES[name].train(faces, replace(RECIPES[name], kimg=kimg, **changes), run=Run(out, **where), **options))
 
 
 def tensors(state: Any) -> Iterator[Tensor]:
@@ -107,7 +109,7 @@ SHARED: dict[str, dict[str, Any]] = {
 def test_two_processes_are_one(name: str, faces: str, tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom styleloom.loops.fit import Hardware\n"
+        "import sys\nfrom pathlib import Path\nfrom styleloom.core.run import Hardware\n"
         "from tests.papers.test_gan_training import SHARED, run\n"
         "name, faces, out, processes = sys.argv[1:]\n"
         "run(name, faces, Path(out), 0.06, hardware=Hardware('cpu', processes=int(processes)), **SHARED[name])\n"
@@ -242,8 +244,8 @@ def test_what_cannot_be_trained_is_refused(faces: str, tmp_path: Path) -> None:
         with pytest.raises(StyleLoomError, match="a batch of 4 in 2 parts leaves 2 images to groups of 4"):
             run(name, faces, tmp_path, 0.01, accumulate=2, batch=batch)
     run("progan", faces, tmp_path / "none", 0.004, accumulate=2, batch=(4,), mbstd_group_size=0)
-    with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted styleloom.papers.progan.ProGANRecipe"):
-        next(progan.train(faces, "64-small", out=tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(StyleLoomError, match=r"recipe is '64-small'; wanted a ProGANRecipe"):
+        next(progan.train(faces, "64-small", run=Run(tmp_path)))  # type: ignore[arg-type]
     (tmp_path / "set").mkdir()
     images.write(torch.rand(1, 3, 16, 16), tmp_path / "set" / "one.png")
     with pytest.raises(StyleLoomError, match=r"no class for one.png: it is in no sub-folder"):
@@ -301,6 +303,6 @@ def test_gradients_that_are_not_finite_are_counted_and_end_a_run(faces: str, tmp
     stylegan2.save(broken, tmp_path / "nan.safetensors", stylegan2.load_discriminator(tmp_path / "good" / MODEL))
     found, recipe = 0, replace(RECIPES["stylegan2"], kimg=10, sample_every=1000)
     with pytest.raises(StyleLoomError, match=r"no finite gradient in 20 updates of (G|D|path) in a row.*smaller learning rate"):
-        for tick in stylegan2.train(faces, recipe, out=tmp_path / "out", base=tmp_path / "nan.safetensors"):
+        for tick in stylegan2.train(faces, recipe, run=Run(tmp_path / "out"), base=tmp_path / "nan.safetensors"):
             found = tick.skipped
     assert found >= 19 * 2

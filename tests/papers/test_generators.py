@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = dict(channel_base=64, channel_max=8)
 def small(module: Any, **changes: Any) -> Any:
     torch.manual_seed(0)
     extra = {} if module is progan else dict(w_dim=8)
-    return module.networks(module.Recipe(**(SMALL | dict(resolution=16, z_dim=8) | extra | changes)))
+    return module.networks(type(module.RECIPES["64"])(**(SMALL | dict(resolution=16, z_dim=8) | extra | changes)))
 
 
 @pytest.mark.parametrize("module", [progan, stylegan, stylegan2])
@@ -42,7 +42,7 @@ def test_a_seed_is_an_image_in_any_batch(module: Any) -> None:
 
 @pytest.mark.parametrize("module", [progan, stylegan, stylegan2])
 def test_classes(module: Any) -> None:
-    generator, discriminator = module.networks(module.Recipe(**SMALL, resolution=8, z_dim=8), 3)
+    generator, discriminator = module.networks(type(module.RECIPES["64"])(**SMALL, resolution=8, z_dim=8), 3)
     several = generator.generate([1, 1], [0, 2])
     assert not torch.allclose(several[0], several[1])
     torch.testing.assert_close(generator.generate([1], 2), several[1:], atol=1e-5, rtol=0)
@@ -257,7 +257,7 @@ def test_presets_are_the_papers() -> None:
     modules: tuple[Any, ...] = (progan, stylegan, stylegan2)
     # Millions of numbers, as the papers have them for 1024 px.
     for module, in_generator, in_judge in zip(modules, (23.1, 26.2, 30.37), (23.1, 23.1, 29.01), strict=True):
-        networks = module.networks(module.PRESETS["1024"])
+        networks = module.networks(module.RECIPES["1024"])
         for network, wanted in zip(networks, (in_generator, in_judge), strict=True):
             assert sum(p.numel() for p in network.parameters()) == pytest.approx(wanted * 1e6, rel=0.01)
     assert math.isclose(stylegan.RECIPES["128"].style_mixing_prob, 0.9)

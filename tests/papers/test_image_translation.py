@@ -14,10 +14,11 @@ from torch import nn
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Hardware, Run
 from styleloom.data import images
 from styleloom.data.pairs import Domains, open_domains, toons
 from styleloom.loops import translation
-from styleloom.loops.fit import MODEL, STATE, Hardware
+from styleloom.loops.fit import MODEL, STATE
 from styleloom.nn.translation import PatchGAN, ResNetGenerator, UNet, inference_mode_of
 from styleloom.papers import cyclegan, pix2pix, pix2pixhd
 from styleloom.papers.pix2pixhd import InstanceEncoder, LocalEnhancer, MultiScale, boundaries, halved
@@ -42,28 +43,30 @@ def test_resume_ends_where_an_uninterrupted_run_does(method: str, tmp_path: Path
     """Networks, pools, both optimizers and the falling step size, to the bit."""
     module, recipe = RECIPES[method]
     data = faces(method != "cyclegan")
-    for _ in module.train(data, recipe, out=tmp_path / "whole", hardware=CPU):
+    for _ in module.train(data, recipe, run=Run(tmp_path / "whole", hardware=CPU)):
         pass
-    for _ in module.train(data, replace(recipe, num_steps=0, epochs=2, decay_epochs=0), out=tmp_path / "other", hardware=CPU):
+    for _ in module.train(
+        data, replace(recipe, num_steps=0, epochs=2, decay_epochs=0), run=Run(tmp_path / "other", hardware=CPU)
+    ):
         pass  # as many steps by epochs
-    loop = module.train(data, recipe, out=tmp_path / "cut", hardware=CPU)
+    loop = module.train(data, recipe, run=Run(tmp_path / "cut", hardware=CPU))
     for tick in loop:
         if tick.index == 3:
             break
     loop.close()
-    ticks = list(module.train(data, recipe, out=tmp_path / "cut", hardware=CPU, resume=True))
+    ticks = list(module.train(data, recipe, run=Run(tmp_path / "cut", hardware=CPU, resume=True)))
     assert [tick.index for tick in ticks] == [4, 5, 6]
     for name in (STATE, MODEL):
         one, two = load_file(tmp_path / "whole" / name), load_file(tmp_path / "cut" / name)
         assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
-    assert not list(module.train(data, recipe, out=tmp_path / "cut", hardware=CPU, resume=True))  # finished already
+    assert not list(module.train(data, recipe, run=Run(tmp_path / "cut", hardware=CPU, resume=True)))  # finished already
 
 
 @pytest.mark.parametrize("method", RECIPES)
 def test_a_model_file_is_the_network(method: str, tmp_path: Path) -> None:
     module, recipe = RECIPES[method]
     for _ in module.train(
-        faces(method != "cyclegan"), replace(recipe, num_steps=1), out=tmp_path / "run", hardware=CPU, license="x"
+        faces(method != "cyclegan"), replace(recipe, num_steps=1), run=Run(tmp_path / "run", license="x", hardware=CPU)
     ):
         pass
     model = sl.load(tmp_path / "run" / MODEL, sl.Translator)
@@ -72,13 +75,17 @@ def test_a_model_file_is_the_network(method: str, tmp_path: Path) -> None:
     assert again.read_bytes() == (tmp_path / "run" / MODEL).read_bytes()
     assert set(model.networks) == ({"A", "B"} if method == "cyclegan" else {"B"}) and model.discriminators
     ticks = list(
-        module.train(faces(method != "cyclegan"), replace(recipe, num_steps=1), out=tmp_path / "more", base=model, hardware=CPU)
+        module.train(
+            faces(method != "cyclegan"), replace(recipe, num_steps=1), run=Run(tmp_path / "more", hardware=CPU), base=model
+        )
     )
     assert len(ticks) == 1
     with pytest.raises(StyleLoomError, match="the model to start from has another G"):
         next(
             iter(
-                module.train(faces(method != "cyclegan"), replace(recipe, width=8), out=tmp_path / "no", base=model, hardware=CPU)
+                module.train(
+                    faces(method != "cyclegan"), replace(recipe, width=8), run=Run(tmp_path / "no", hardware=CPU), base=model
+                )
             )
         )
 
@@ -99,7 +106,7 @@ def test_pix2pix_learns_pairs(tmp_path: Path) -> None:
         lr=2e-3,
         batch=2,
     )
-    losses = [tick.losses["L1"] for tick in pix2pix.train(tmp_path / "pairs", recipe, out=tmp_path / "run", hardware=CPU)]
+    losses = [tick.losses["L1"] for tick in pix2pix.train(tmp_path / "pairs", recipe, run=Run(tmp_path / "run", hardware=CPU))]
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
@@ -108,12 +115,12 @@ def test_two_processes_are_one_with_instance_norm(tmp_path: Path) -> None:
     script.write_text(
         "import sys\n"
         "from styleloom.data.pairs import toons\n"
-        "from styleloom.loops.fit import Hardware\n"
+        "from styleloom.core.run import Hardware, Run\n"
         "from styleloom.papers.cyclegan import CycleGANRecipe, train\n"
         "if __name__ == '__main__':\n"
         "    data = toons('toonfaces:smile=-0.8:0.8', aligned=False, count=6)\n"
         f"    recipe = {replace(RECIPES['cyclegan'][1], batch=2, num_steps=2, pool_size=0)!r}\n"
-        "    list(train(data, recipe, out=sys.argv[1], hardware=Hardware('cpu', int(sys.argv[2]))))\n"
+        "    list(train(data, recipe, run=Run(sys.argv[1], hardware=Hardware('cpu', int(sys.argv[2])))))\n"
     )
     for processes in (1, 2):
         command = [sys.executable, str(script), str(tmp_path / str(processes)), str(processes)]
@@ -214,11 +221,11 @@ def test_scales_see_halves_and_features_match_themselves() -> None:
 def test_an_enhancer_goes_around_a_trained_global_generator(tmp_path: Path) -> None:
     recipe = RECIPES["pix2pixhd"][1]
     small = replace(recipe, width=8, num_steps=1)
-    for _ in pix2pixhd.train(faces(True), small, out=tmp_path / "global", hardware=CPU):
+    for _ in pix2pixhd.train(faces(True), small, run=Run(tmp_path / "global", hardware=CPU)):
         pass
     inner = pix2pixhd.load(tmp_path / "global" / MODEL)
     around = replace(recipe, enhancer=True, size=32, load_size=32, width=4, num_steps=4, fix_global_epochs=100, epochs=100)
-    for _ in pix2pixhd.train(faces(True), around, out=tmp_path / "whole", base=inner, hardware=CPU):
+    for _ in pix2pixhd.train(faces(True), around, run=Run(tmp_path / "whole", hardware=CPU), base=inner):
         pass
     whole = pix2pixhd.load(tmp_path / "whole" / MODEL)
     assert isinstance(whole.networks["B"], LocalEnhancer)
@@ -226,7 +233,7 @@ def test_an_enhancer_goes_around_a_trained_global_generator(tmp_path: Path) -> N
     same = [torch.equal(before[name], after[name]) for name in after]
     assert not all(same)  # free from the second half on
     with pytest.raises(StyleLoomError, match="another shape: an enhancer of width n goes around one of width 2 n"):
-        next(iter(pix2pixhd.train(faces(True), replace(around, width=8), out=tmp_path / "no", base=inner, hardware=CPU)))
+        next(iter(pix2pixhd.train(faces(True), replace(around, width=8), run=Run(tmp_path / "no", hardware=CPU), base=inner)))
 
 
 @pytest.mark.parametrize(

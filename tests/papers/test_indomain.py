@@ -10,6 +10,7 @@ from torch import Tensor
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Run
 from styleloom.data import images
 from styleloom.loops.fit import MODEL, STATE
 from styleloom.papers import indomain, stylegan2
@@ -38,8 +39,11 @@ def photos(networks: tuple[stylegan2.Generator, Any], tmp_path_factory: pytest.T
 
 def run(photos: str, networks: Any, out: Path, stop: int = 10**9, **options: Any) -> None:
     changes = {name: options.pop(name) for name in list(options) if name in RECIPE.__dataclass_fields__}
+    where = {key: options.pop(key) for key in ("hardware", "license", "resume") if key in options}
     generator, discriminator = networks
-    for tick in indomain.train(photos, generator, replace(RECIPE, **changes), out=out, discriminator=discriminator, **options):
+    for tick in indomain.train(
+        photos, generator, replace(RECIPE, **changes), run=Run(out, **where), discriminator=discriminator, **options
+    ):
         if tick.index == stop:
             break
 
@@ -124,4 +128,4 @@ def test_recipes_that_cannot_be(change: dict[str, Any]) -> None:
 
 def test_mistakes(photos: str, networks: Any, tmp_path: Path) -> None:
     with pytest.raises(StyleLoomError, match="adversarial_weight is not 0, and this generator's file has no discriminator"):
-        next(indomain.train(photos, networks[0], replace(RECIPE, adversarial_weight=0.1), out=tmp_path))
+        next(indomain.train(photos, networks[0], replace(RECIPE, adversarial_weight=0.1), run=Run(tmp_path)))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Hardware, Run
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
-from styleloom.loops.fit import Hardware
 from styleloom.nn.generators import generator_id
 from styleloom.nn.vgg import Features
 from styleloom.papers import learned_optimizer, stylegan2
@@ -163,7 +163,7 @@ def test_it_learns_to_be_faster(generator: stylegan2.Generator, basis: Eigenbasi
         channels=8,
         widest=16,
     )
-    ticks = list(learned_optimizer.train(generator, recipe, out=tmp_path / "run", basis=basis, hardware=CPU))
+    ticks = list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "run", hardware=CPU), basis=basis))
     pairs = [tick.losses["pairs"] for tick in ticks[:20]]
     assert pairs[0] == 1.0  # at first it says nothing, so that all of the way is left
     assert pairs[-1] < 0.9 and "descent" in ticks[20].losses
@@ -195,7 +195,7 @@ def test_training_on_keeps_what_suits_its_base_unless_inputs(
         base = loom(generator, basis, schedule=Schedule(*own))
         recipe = OptimizerRecipe(**common | dict(zip(names, given, strict=True)))
         out = tmp_path / str(index)
-        list(learned_optimizer.train(generator, recipe, out=out, base=base, hardware=CPU))
+        list(learned_optimizer.train(generator, recipe, run=Run(out, hardware=CPU), base=base))
         trained = learned_optimizer.load(out / "model.safetensors")
         assert trained.schedule == Schedule(*wanted) and vars(trained.schedule) == trained.config["schedule"]
 
@@ -216,14 +216,14 @@ def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
         inner_lr=0.1,
     )
     recipe = OptimizerRecipe(**(vars(seed) | sizes))
-    ticks = list(learned_optimizer.train(generator, recipe, out=tmp_path / "a", hardware=CPU))
+    ticks = list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "a", hardware=CPU)))
     losses = [tick.losses["image"] for tick in ticks]
     ends = [losses[start + 9] / losses[start] for start in range(0, 100, 10)]
     assert sum(ends[-3:]) < 0.7 * sum(ends[:3])
-    for tick in learned_optimizer.train(generator, recipe, out=tmp_path / "b", hardware=CPU):
+    for tick in learned_optimizer.train(generator, recipe, run=Run(tmp_path / "b", hardware=CPU)):
         if tick.index == 87:
             break
-    *_, last = learned_optimizer.train(generator, recipe, out=tmp_path / "b", hardware=CPU, resume=True)
+    *_, last = learned_optimizer.train(generator, recipe, run=Run(tmp_path / "b", hardware=CPU, resume=True))
     assert last.losses == ticks[-1].losses
     whole, again = (learned_optimizer.load(tmp_path / name / "model.safetensors").state_dict() for name in "ab")
     assert all(torch.equal(whole[name], again[name]) for name in whole)
@@ -386,7 +386,7 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
         optimizer.step()
 
     def begin(recipe: OptimizerRecipe, **options: Any) -> None:
-        list(learned_optimizer.train(generator, recipe, out=tmp_path / "run", hardware=CPU, **options))
+        list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "run", hardware=CPU), **options))
 
     with pytest.raises(StyleLoomError, match="no images; give some"):
         begin(OptimizerRecipe())

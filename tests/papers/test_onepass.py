@@ -14,6 +14,7 @@ import styleloom as sl
 from styleloom.core import precision
 from styleloom.core.checkpoint import read_tensors
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Run
 from styleloom.data import images
 from styleloom.data.tiles import by_tiles
 from styleloom.loops.fit import TrainingStep
@@ -170,7 +171,7 @@ def test_a_network_of_one_style_learns_from_what_was_predicted(anystyle: ghiasi.
     style = torch.rand(1, 3, 80, 300) ** 3  # whose squares are cut from an enlarged image
     recipe = replace(johnson.RECIPES["predicted"], num_steps=12, batch=2, size=64, style_size=128, lr=1e-2, log_every=1)
 
-    run = ghiasi.train_for_style(tmp_path, style, anystyle, recipe, out=tmp_path / "run")
+    run = ghiasi.train_for_style(tmp_path, style, anystyle, recipe, run=Run(tmp_path / "run"))
     found = [float(tick.losses["style"]) + float(tick.losses["color"]) for tick in run]
     assert sum(found[-4:]) < 0.9 * sum(found[:4])
     assert isinstance(johnson.load(tmp_path / "run" / "model.safetensors"), transform_net.TransformNet)
@@ -322,13 +323,13 @@ def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> Non
         "ghiasi": lambda **options: ghiasi.train(folder, folder, painting, **options),
     }
     for name, train in loops.items():
-        losses = [sum(tick.losses.values()) for tick in train(out=tmp_path / name)]
+        losses = [sum(tick.losses.values()) for tick in train(run=Run(tmp_path / name))]
         assert sum(losses[-5:]) < 0.8 * sum(losses[:5]), name
         half = tmp_path / f"{name}-half"
-        for tick in train(out=half):
+        for tick in train(run=Run(half)):
             if tick.index == 15:  # three steps after the checkpoint
                 break
-        list(train(out=half, resume=True))
+        list(train(run=Run(half, resume=True)))
         whole, resumed = (read_tensors(out / "model.safetensors")[0] for out in (tmp_path / name, half))
         assert all(torch.equal(whole[key], resumed[key]) for key in whole), name
         assert (half / "samples" / "000024.png").exists()
@@ -337,7 +338,7 @@ def test_trainings_learn_and_resume_exactly(folder: Path, tmp_path: Path) -> Non
 def test_a_style_is_added_by_its_own_numbers(folder: Path, pastiche: dumoulin.StyleNet, tmp_path: Path) -> None:
     style = images.resize(torch.rand(1, 3, 5, 5), (40, 40))
     recipe = dumoulin.DumoulinRecipe(num_steps=6, batch=2, size=32, lr=1e-2, save_every=6, sample_every=6)
-    list(dumoulin.train(folder, {"new": style}, recipe, out=tmp_path / "run", base=pastiche))
+    list(dumoulin.train(folder, {"new": style}, recipe, run=Run(tmp_path / "run"), base=pastiche))
     added = dumoulin.load(tmp_path / "run" / "model.safetensors")
     for own, theirs in zip(added.network.parameters(), pastiche.network.parameters(), strict=True):
         assert torch.equal(own, theirs.half().float())
@@ -381,7 +382,7 @@ def test_the_styles_of_a_network_may_be_trained_further(pastiche: dumoulin.Style
     images.write(photo, tmp_path / "photo.png")
     recipe = dumoulin.DumoulinRecipe(num_steps=1, batch=2, size=32, ema_decay=0)
     styles = {name: torch.rand(1, 3, 48, 48) for name in pastiche.styles}
-    for _ in dumoulin.train(tmp_path, styles, recipe, out=tmp_path / "run", base=pastiche):
+    for _ in dumoulin.train(tmp_path, styles, recipe, run=Run(tmp_path / "run"), base=pastiche):
         pass
     found = dumoulin.load(tmp_path / "run" / "model.safetensors")
     for one, other in zip(found.parameters(), pastiche.parameters(), strict=True):
@@ -393,12 +394,12 @@ def test_training_may_start_from_a_trained_network(
 ) -> None:
     images.write(photo, tmp_path / "photo.png")
     settings: dict[str, Any] = dict(num_steps=1, batch=2, size=32, lr=1e-12, ema_decay=0)
-    for _ in adain.train(tmp_path, tmp_path, adain.AdaINRecipe(**settings), out=tmp_path / "a", base=painter):
+    for _ in adain.train(tmp_path, tmp_path, adain.AdaINRecipe(**settings), run=Run(tmp_path / "a"), base=painter):
         pass
     style = torch.rand(1, 3, 48, 48)
     found = adain.stylize(photo, style, adain.configure(model=str(tmp_path / "a" / "model.safetensors")))
     torch.testing.assert_close(found, adain.stylize(photo, style, model=painter), rtol=0, atol=0.01)  # half precision
-    for _ in johnson.train(tmp_path, style, johnson.JohnsonRecipe(**settings), out=tmp_path / "j", base=network):
+    for _ in johnson.train(tmp_path, style, johnson.JohnsonRecipe(**settings), run=Run(tmp_path / "j"), base=network):
         pass
     found = johnson.stylize(photo, tmp_path / "j" / "model.safetensors")
     torch.testing.assert_close(found, johnson.stylize(photo, network), rtol=0, atol=0.01)
@@ -458,11 +459,11 @@ def test_settings_that_would_do_nothing(
     for changed in other:
         recipe = johnson.JohnsonRecipe(num_steps=1, batch=2, size=32, **changed)
         with pytest.raises(StyleLoomError, match=f"{next(iter(changed))} is .* the network to start from has"):
-            list(johnson.train(folder, style, recipe, out=tmp_path / "j", base=network))
+            list(johnson.train(folder, style, recipe, run=Run(tmp_path / "j"), base=network))
     with pytest.raises(StyleLoomError, match="width is 16, and the network to start from has 4"):
         list(
             dumoulin.train(
-                folder, {"new": style}, dumoulin.DumoulinRecipe(num_steps=1, width=16), out=tmp_path / "d", base=pastiche
+                folder, {"new": style}, dumoulin.DumoulinRecipe(num_steps=1, width=16), run=Run(tmp_path / "d"), base=pastiche
             )
         )
     assert not {"upsample", "padding", "output"} & {each.name for each in fields(dumoulin.DumoulinRecipe)}

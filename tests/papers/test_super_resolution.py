@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.run import Run
 from styleloom.data import images
 from styleloom.nn.vgg import Features
 from styleloom.papers import super_resolution
@@ -75,7 +76,7 @@ def test_training_beats_what_it_starts_from_and_loads_again(tmp_path: Path) -> N
         ema_decay=0,
         save_every=200,
     )
-    ticks = list(super_resolution.train(tmp_path, recipe, out=tmp_path / "run"))
+    ticks = list(super_resolution.train(tmp_path, recipe, run=Run(tmp_path / "run")))
     first, last = (sum(sum(tick.losses.values()) for tick in part) for part in (ticks[:25], ticks[-25:]))
     assert last < 0.9 * first
     board = images.read(tmp_path / "0.png")[..., :64, :64]
@@ -100,8 +101,8 @@ def test_errors(tmp_path: Path, network: Upscaler) -> None:
     with pytest.raises(StyleLoomError, match="tile is -1"):
         upscale(torch.rand(1, 3, 40, 40), network, tile=-1)
     with pytest.raises(StyleLoomError, match="size is 66"):
-        next(super_resolution.train(tmp_path, UpscalerRecipe(size=66), out=tmp_path / "run"))
+        next(super_resolution.train(tmp_path, UpscalerRecipe(size=66), run=Run(tmp_path / "run")))
     with pytest.raises(StyleLoomError, match="nothing would be learned"):
-        next(super_resolution.train(tmp_path, UpscalerRecipe(feature_weight=0, pixel_weight=0), out=tmp_path / "run"))
+        next(super_resolution.train(tmp_path, UpscalerRecipe(feature_weight=0, pixel_weight=0), run=Run(tmp_path / "run")))
     with pytest.raises(StyleLoomError, match="unknown optimizer"):
-        next(super_resolution.train(tmp_path, UpscalerRecipe(optimizer="sgd"), out=tmp_path / "run"))
+        next(super_resolution.train(tmp_path, UpscalerRecipe(optimizer="sgd"), run=Run(tmp_path / "run")))

@@ -47,7 +47,6 @@ VERBS = {
     "zoo": "zoo",
 }
 """The file of each verb. It is imported when the verb is asked for, so that help does not load torch."""
-TRANSLATION = ("pix2pix", "cyclegan", "pix2pixhd")
 GROUPS = {
     "directions": (
         "What a generator's images can be edited along.",
@@ -79,9 +78,7 @@ def _described(name: str, file: str) -> Callable[[], None]:
 
     def verb() -> None: ...
 
-    made = "images of one domain from another's" if name in TRANSLATION else "images and its discriminator"
-    text = _docs(file).get(name) or f"Train a generator of {made} ({name})."
-    verb.__name__, verb.__doc__ = name, text.split("\n\n")[0]
+    verb.__name__, verb.__doc__ = name, (_docs(file)[name] or "").split("\n\n")[0]
     return verb
 
 

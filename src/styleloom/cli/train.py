@@ -1,43 +1,24 @@
-"""``styleloom train``: train networks on images of your own.
-
-It is long because each method has its own arguments.
-"""
+"""``styleloom train``: train networks on your own images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
-import torch
-
-from styleloom import models
+from styleloom import models, papers
 from styleloom.core.checkpoint import check_model_path, license_of, read_config
-from styleloom.core.errors import check_seeds
-from styleloom.core.settings import Range, configured
+from styleloom.core.run import Hardware, Run
+from styleloom.core.settings import configured
 from styleloom.data.pairs import Domains, open_domains
 from styleloom.jobs.engine import check_apart
 from styleloom.jobs.inputs import find, open_image
-from styleloom.loops import eigenbasis as eigenbasis_
-from styleloom.loops.fit import MODEL, Hardware, TrainingStep
+from styleloom.loops.fit import MODEL, TrainingStep
 from styleloom.models import load_generator
-from styleloom.nn.vgg_files import load_features
-from styleloom.papers import adain as adain_
-from styleloom.papers import cyclegan as cyclegan_
-from styleloom.papers import dumoulin as dumoulin_
-from styleloom.papers import ghiasi as ghiasi_
-from styleloom.papers import indomain as indomain_
-from styleloom.papers import johnson as johnson_
-from styleloom.papers import learned_optimizer as learned_optimizer_
-from styleloom.papers import pix2pix as pix2pix_
-from styleloom.papers import pix2pixhd as pix2pixhd_
-from styleloom.papers import progan as progan_
-from styleloom.papers import stylegan as stylegan_
-from styleloom.papers import stylegan2 as stylegan2_
-from styleloom.papers import super_resolution
-from styleloom.papers.image2stylegan.objective import LAYERS, Weights
+from styleloom.papers.image2stylegan.objective import Weights
+from styleloom.papers.learned_optimizer.basis import estimate_basis
 from styleloom.tasks.inversion import tools_of
 
 from .options import Common
@@ -63,10 +44,10 @@ class Launch:
     precision: str = "fp32"
     license: str | None = None
 
-    def options(self, common: Common, base: str | None = None) -> dict[str, Any]:
-        """What the loop is told of it; ``base``: a name or file of the model that this one is made from."""
+    def run(self, out: Path, common: Common, base: str | None = None) -> Run:
+        """The run in a folder; ``base`` is the model that this one is made from, whose license it inherits."""
         hardware = Hardware(str(common.torch_device()), self.processes, self.nodes, self.precision)
-        return dict(license=license_from(self.license, base), hardware=hardware, resume=self.resume)
+        return Run(out, license_from(self.license, base), hardware, self.resume)
 
 
 def license_from(asked: str | None, base: str | None) -> str:
@@ -81,7 +62,7 @@ def johnson(
     out: Path,
     recipe: str | None = None,
     base: str | None = None,
-    settings: Annotated[dict[str, Any], johnson_.JohnsonRecipe],
+    settings: Annotated[dict[str, Any], papers.johnson.JohnsonRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -97,13 +78,13 @@ def johnson(
             training goes on from there by its own loss.
     """
     image = open_image(style)
-    options = launch.options(common, base)
-    if base and read_config(base)[0] == ghiasi_.KIND:
-        chosen = configured(johnson_.RECIPES, recipe or "predicted", settings)
-        loop = ghiasi_.train_for_style(content, image, ghiasi_.load(base), chosen, out=out, **options)
+    run = launch.run(out, common, base)
+    if base and read_config(base)[0] == papers.ghiasi.KIND:
+        chosen = configured(papers.johnson.RECIPES, recipe or "predicted", settings, "recipe")
+        loop = papers.ghiasi.train_for_style(content, image, papers.ghiasi.load(base), chosen, run=run)
     else:
-        chosen = configured(johnson_.RECIPES, recipe or "default", settings)
-        loop = johnson_.train(content, image, chosen, out=out, base=johnson_.load(base) if base else None, **options)
+        chosen = configured(papers.johnson.RECIPES, recipe or "default", settings, "recipe")
+        loop = papers.johnson.train(content, image, chosen, run=run, base=papers.johnson.load(base) if base else None)
     _follow(loop, out, common, "johnson")
 
 
@@ -114,7 +95,7 @@ def dumoulin(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], dumoulin_.DumoulinRecipe],
+    settings: Annotated[dict[str, Any], papers.dumoulin.DumoulinRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -128,14 +109,11 @@ def dumoulin(
         base: a trained network to add the styles to, fitting only their own numbers; or to train further, with the very
             styles that it has.
     """
-    chosen = configured(dumoulin_.RECIPES, recipe, settings)
+    chosen = configured(papers.dumoulin.RECIPES, recipe, settings, "recipe")
     images = {Path(path).stem: open_image(path) for item in style for path in find(item)}
-    network = dumoulin_.load(base) if base else None
-    loop = dumoulin_.train(content, images, chosen, out=out, base=network, **launch.options(common, base))
+    network = papers.dumoulin.load(base) if base else None
+    loop = papers.dumoulin.train(content, images, chosen, run=launch.run(out, common, base), base=network)
     _follow(loop, out, common, "dumoulin")
-    if network is not None and (out / MODEL).exists() and network.styles != tuple(images):
-        joined = dumoulin_.join(network, dumoulin_.load(out / MODEL))
-        dumoulin_.save(joined, out / "joined.safetensors", license_from(launch.license, base))
 
 
 def ghiasi(
@@ -145,7 +123,7 @@ def ghiasi(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], ghiasi_.GhiasiRecipe],
+    settings: Annotated[dict[str, Any], papers.ghiasi.GhiasiRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -158,9 +136,9 @@ def ghiasi(
         recipe: default: where the settings below start from.
         base: a trained model to start from.
     """
-    chosen = configured(ghiasi_.RECIPES, recipe, settings)
-    model = ghiasi_.load(base) if base else None
-    loop = ghiasi_.train(content, style, chosen, out=out, base=model, **launch.options(common, base))
+    chosen = configured(papers.ghiasi.RECIPES, recipe, settings, "recipe")
+    model = papers.ghiasi.load(base) if base else None
+    loop = papers.ghiasi.train(content, style, chosen, run=launch.run(out, common, base), base=model)
     _follow(loop, out, common, "ghiasi")
 
 
@@ -171,7 +149,7 @@ def adain(
     out: Path,
     recipe: str = "default",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], adain_.AdaINRecipe],
+    settings: Annotated[dict[str, Any], papers.adain.AdaINRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -184,9 +162,9 @@ def adain(
         recipe: default or paper: where the settings below start from.
         base: a trained network to start from.
     """
-    chosen = configured(adain_.RECIPES, recipe, settings)
-    network = adain_.load(base) if base else None
-    loop = adain_.train(content, style, chosen, out=out, base=network, **launch.options(common, base))
+    chosen = configured(papers.adain.RECIPES, recipe, settings, "recipe")
+    network = papers.adain.load(base) if base else None
+    loop = papers.adain.train(content, style, chosen, run=launch.run(out, common, base), base=network)
     _follow(loop, out, common, "adain")
 
 
@@ -195,7 +173,7 @@ def upscaler(
     *,
     out: Path,
     recipe: str = "default",
-    settings: Annotated[dict[str, Any], super_resolution.UpscalerRecipe],
+    settings: Annotated[dict[str, Any], papers.super_resolution.UpscalerRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -206,86 +184,81 @@ def upscaler(
         out: folder of the run.
         recipe: default, paper or mse: where the settings below start from.
     """
-    chosen = configured(super_resolution.RECIPES, recipe, settings)
-    loop = super_resolution.train(content, chosen, out=out, **launch.options(common))
+    chosen = configured(papers.super_resolution.RECIPES, recipe, settings, "recipe")
+    loop = papers.super_resolution.train(content, chosen, run=launch.run(out, common))
     _follow(loop, out, common, "upscaler")
 
 
-def _of_generators(module: ModuleType, title: str) -> Callable[..., None]:
-    """The verb of a paper's generators; they differ in their recipes only."""
-
-    def train(
-        data: list[str],
-        *,
-        out: Path,
-        recipe: str = "64-small",
-        base: str | None = None,
-        settings: dict[str, Any],
-        launch: Launch,
-        common: Common,
-    ) -> None:
-        chosen = configured(module.PRESETS, recipe, settings)
-        loop = module.train(data, chosen, out=out, base=base, **launch.options(common, base))
-        _follow(loop, out, common, module.KIND)
-
-    train.__name__ = module.KIND
-    train.__annotations__["settings"] = Annotated[dict[str, Any], module.PRESETS["64-small"]]
-    train.__doc__ = f"""Train a generator of images and its discriminator ({title}).
+def pix2pix(
+    data: list[str],
+    *,
+    out: Path,
+    other: list[str] | None = None,
+    layout: str = "auto",
+    derive: str = "",
+    labels: Path | None = None,
+    instances: Path | None = None,
+    recipe: str = "paper",
+    base: str | None = None,
+    settings: Annotated[dict[str, Any], papers.pix2pix.RECIPES["paper"]],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a network that translates images, on pairs (pix2pix, Isola 2017).
 
     Args:
-        data: folders or zips of images, best prepared by "styleloom data prepare".
-        out: folder of the run.
-        recipe: {", ".join(module.PRESETS)}: where the settings below start from.
-        base: a trained model to start from: what fits of its weights is taken over.
-    """
-    return train
-
-
-def _of_pairs(module: ModuleType, title: str) -> Callable[..., None]:
-    """The verb of a paper that learns from aligned pairs; they differ in their recipes only."""
-
-    def train(
-        data: list[str],
-        *,
-        out: Path,
-        other: list[str] | None = None,
-        layout: str = "auto",
-        derive: str = "",
-        labels: Path | None = None,
-        instances: Path | None = None,
-        recipe: str = "paper",
-        base: str | None = None,
-        settings: dict[str, Any],
-        launch: Launch,
-        common: Common,
-    ) -> None:
-        chosen = configured(module.RECIPES, recipe, settings)
-        domains = open_domains(
-            list(data), other or None, aligned=True, layout=layout, derive=derive, labels=labels, instances=instances
-        )
-        _translation(module, domains, chosen, out, base, launch, common)
-
-    train.__name__ = module.KIND
-    train.__annotations__["settings"] = Annotated[dict[str, Any], module.RECIPES["paper"]]
-    train.__doc__ = f"""Train a network that translates images, on pairs ({title}).
-
-    Args:
-        data: folders or zips of pairs side by side, A left and B right; with --other the images of A; with --derive photographs;
-            toonfaces:smile=-0.8:0.8 draws cartoon faces with another value of an attribute.
+        data: folders or zips of pairs side by side, A left and B right; with --other the images of A; with --derive
+            photographs; toonfaces:smile=-0.8:0.8 draws cartoon faces with another value of an attribute.
         out: folder of the run.
         other: folder or zip of the images of B, with the names of A.
         layout: aligned, folders, photos or auto.
         derive: make A of photographs: edges, xdog, gray, low or hole.
-        labels: table of colors, lines of name,r,g,b: A is a label map.
+        labels: table of colors, lines of name,r,g,b: the label maps' side of the pairs.
         instances: folder of maps of instances, with the names of A.
-        recipe: {", ".join(module.RECIPES)}: where the settings below start from.
+        recipe: paper, 128-small, authors-resnet: where the settings below start from.
         base: a trained model to start from.
     """
-    return train
+    chosen = configured(papers.pix2pix.RECIPES, recipe, settings, "recipe")
+    domains = open_domains(
+        list(data), other or None, aligned=True, layout=layout, derive=derive, labels=labels, instances=instances
+    )
+    _translation(papers.pix2pix, domains, chosen, out, base, launch, common)
 
 
-pix2pix = _of_pairs(pix2pix_, "pix2pix, Isola 2017")
-pix2pixhd = _of_pairs(pix2pixhd_, "pix2pixHD, Wang 2018")
+def pix2pixhd(
+    data: list[str],
+    *,
+    out: Path,
+    other: list[str] | None = None,
+    layout: str = "auto",
+    derive: str = "",
+    labels: Path | None = None,
+    instances: Path | None = None,
+    recipe: str = "paper",
+    base: str | None = None,
+    settings: Annotated[dict[str, Any], papers.pix2pixhd.RECIPES["paper"]],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a network that translates images, on pairs (pix2pixHD, Wang 2018).
+
+    Args:
+        data: folders or zips of pairs side by side, A left and B right; with --other the images of A; with --derive
+            photographs; toonfaces:smile=-0.8:0.8 draws cartoon faces with another value of an attribute.
+        out: folder of the run.
+        other: folder or zip of the images of B, with the names of A.
+        layout: aligned, folders, photos or auto.
+        derive: make A of photographs: edges, xdog, gray, low or hole.
+        labels: table of colors, lines of name,r,g,b: the label maps' side of the pairs.
+        instances: folder of maps of instances, with the names of A.
+        recipe: paper, paper-enhancer, 128-small: where the settings below start from.
+        base: a trained model to start from.
+    """
+    chosen = configured(papers.pix2pixhd.RECIPES, recipe, settings, "recipe")
+    domains = open_domains(
+        list(data), other or None, aligned=True, layout=layout, derive=derive, labels=labels, instances=instances
+    )
+    _translation(papers.pix2pixhd, domains, chosen, out, base, launch, common)
 
 
 def cyclegan(
@@ -295,7 +268,7 @@ def cyclegan(
     other: list[str] | None = None,
     recipe: str = "paper",
     base: str | None = None,
-    settings: Annotated[dict[str, Any], cyclegan_.RECIPES["paper"]],
+    settings: Annotated[dict[str, Any], papers.cyclegan.RECIPES["paper"]],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -309,9 +282,9 @@ def cyclegan(
         recipe: paper or 128-small: where the settings below start from.
         base: a trained model to start from.
     """
-    chosen = configured(cyclegan_.RECIPES, recipe, settings)
+    chosen = configured(papers.cyclegan.RECIPES, recipe, settings, "recipe")
     domains = open_domains(list(data), other or None, aligned=False)
-    _translation(cyclegan_, domains, chosen, out, base, launch, common)
+    _translation(papers.cyclegan, domains, chosen, out, base, launch, common)
 
 
 def _translation(
@@ -323,13 +296,77 @@ def _translation(
     launch: Launch,
     common: Common,
 ) -> None:
-    loop = module.train(domains, recipe, out=out, base=module.load(base) if base else None, **launch.options(common, base))
+    loop = module.train(domains, recipe, run=launch.run(out, common, base), base=module.load(base) if base else None)
     _follow(loop, out, common, module.KIND)
 
 
-progan = _of_generators(progan_, "ProGAN, Karras 2018")
-stylegan = _of_generators(stylegan_, "StyleGAN, Karras 2019")
-stylegan2 = _of_generators(stylegan2_, "StyleGAN2, Karras 2020")
+def progan(
+    data: list[str],
+    *,
+    out: Path,
+    recipe: str = "64-small",
+    base: str | None = None,
+    settings: Annotated[dict[str, Any], papers.progan.RECIPES["64-small"]],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a generator of images and its discriminator (ProGAN, Karras 2018).
+
+    Args:
+        data: folders or zips of images, best prepared by "styleloom data prepare".
+        out: folder of the run.
+        recipe: 32, 64, 128, 256, 512, 1024, 32-small, 64-small: where the settings below start from.
+        base: a trained model to start from; weights that fit are taken over.
+    """
+    chosen = configured(papers.progan.RECIPES, recipe, settings, "recipe")
+    loop = papers.progan.train(data, chosen, run=launch.run(out, common, base), base=base)
+    _follow(loop, out, common, papers.progan.KIND)
+
+
+def stylegan(
+    data: list[str],
+    *,
+    out: Path,
+    recipe: str = "64-small",
+    base: str | None = None,
+    settings: Annotated[dict[str, Any], papers.stylegan.RECIPES["64-small"]],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a generator of images and its discriminator (StyleGAN, Karras 2019).
+
+    Args:
+        data: folders or zips of images, best prepared by "styleloom data prepare".
+        out: folder of the run.
+        recipe: 32, 64, 128, 256, 512, 1024, 32-small, 64-small: where the settings below start from.
+        base: a trained model to start from; weights that fit are taken over.
+    """
+    chosen = configured(papers.stylegan.RECIPES, recipe, settings, "recipe")
+    loop = papers.stylegan.train(data, chosen, run=launch.run(out, common, base), base=base)
+    _follow(loop, out, common, papers.stylegan.KIND)
+
+
+def stylegan2(
+    data: list[str],
+    *,
+    out: Path,
+    recipe: str = "64-small",
+    base: str | None = None,
+    settings: Annotated[dict[str, Any], papers.stylegan2.RECIPES["64-small"]],
+    launch: Launch,
+    common: Common,
+) -> None:
+    """Train a generator of images and its discriminator (StyleGAN2, Karras 2020).
+
+    Args:
+        data: folders or zips of images, best prepared by "styleloom data prepare".
+        out: folder of the run.
+        recipe: 32, 64, 128, 256, 512, 1024, paper256, paper1024, 32-small, 64-small: where the settings below start from.
+        base: a trained model to start from; weights that fit are taken over.
+    """
+    chosen = configured(papers.stylegan2.RECIPES, recipe, settings, "recipe")
+    loop = papers.stylegan2.train(data, chosen, run=launch.run(out, common, base), base=base)
+    _follow(loop, out, common, papers.stylegan2.KIND)
 
 
 def encoder(
@@ -338,7 +375,7 @@ def encoder(
     generator: str,
     out: Path,
     recipe: str = "default",
-    settings: Annotated[dict[str, Any], indomain_.EncoderRecipe],
+    settings: Annotated[dict[str, Any], papers.indomain.EncoderRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -350,13 +387,13 @@ def encoder(
         out: folder of the run.
         recipe: default, paper or restyle: where the settings below start from.
     """
-    chosen = configured(indomain_.RECIPES, recipe, settings)
+    chosen = configured(papers.indomain.RECIPES, recipe, settings, "recipe")
     network = load_generator(generator, common.torch_device())
     discriminator = (
         models.GENERATORS[read_config(generator)[0]].load_discriminator(generator) if chosen.adversarial_weight else None
     )
-    loop = indomain_.train(data, network, chosen, out=out, discriminator=discriminator, **launch.options(common, generator))
-    _follow(loop, out, common, indomain_.KIND)
+    loop = papers.indomain.train(data, network, chosen, run=launch.run(out, common, generator), discriminator=discriminator)
+    _follow(loop, out, common, papers.indomain.KIND)
 
 
 def eigenbasis(
@@ -385,15 +422,10 @@ def eigenbasis(
     """
     report = Report(common)
     weights = Weights(pixel_weight=pixel_weight, perceptual_weight=perceptual_weight)
-    check_seeds([seed])
-    Range(2, 10**7).check("--samples", samples)
-    Range(0, 10**6).check("--keep", keep)
     check_apart([out], [generator])
     check_model_path(out)
     network = load_generator(generator, common.torch_device()).requires_grad_(False)
-    features = load_features().prepare(network.device, torch.float32)
-    outputs = eigenbasis_.residuals(features, list(LAYERS), weights.pixel_weight, weights.perceptual_weight / len(LAYERS))
-    loop = eigenbasis_.eigenbasis(network, outputs, samples=samples, keep=keep or None, seed=seed)
+    loop = estimate_basis(network, samples=samples, keep=keep, weights=weights, seed=seed)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
     last.basis.save(out, license_from(license, generator))
@@ -415,7 +447,7 @@ def learned_optimizer(
     basis: str | None = None,
     encoder: str | None = None,
     base: str | None = None,
-    settings: Annotated[dict[str, Any], learned_optimizer_.OptimizerRecipe],
+    settings: Annotated[dict[str, Any], papers.learned_optimizer.OptimizerRecipe],
     launch: Launch,
     common: Common,
 ) -> None:
@@ -430,21 +462,20 @@ def learned_optimizer(
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
         base: a trained optimizer to start from, of the sizes and with the basis that it has.
     """
-    chosen = configured(learned_optimizer_.RECIPES, recipe, settings)
+    chosen = configured(papers.learned_optimizer.RECIPES, recipe, settings, "recipe")
     network = load_generator(generator, common.torch_device())
     tools = tools_of(network, basis=basis, encoder=encoder)
     own_basis = base is not None and basis is None  # the one that it was trained in
-    loop = learned_optimizer_.train(
+    loop = papers.learned_optimizer.train(
         network,
         chosen,
-        out=out,
+        run=launch.run(out, common, base or generator),
         data=data or None,
         basis=None if own_basis else tools.basis,
         encoder=tools.encoder.of(network) if tools.encoder is not None else None,
-        base=learned_optimizer_.load(base) if base else None,
-        **launch.options(common, base or generator),
+        base=papers.learned_optimizer.load(base) if base else None,
     )
-    _follow(loop, out, common, learned_optimizer_.KIND)
+    _follow(loop, out, common, papers.learned_optimizer.KIND)
 
 
 def _follow(loop: Iterator[TrainingStep], out: Path, common: Common, title: str) -> None:

@@ -16,13 +16,13 @@ from .errors import StyleLoomError, check_choice
 Settings = TypeVar("Settings")
 
 
-def configured(presets: Mapping[str, Settings], preset: str, settings: Mapping[str, Any]) -> Settings:
-    """A preset, a frozen dataclass, with some settings changed.
+def configured(presets: Mapping[str, Settings], preset: str, settings: Mapping[str, Any], what: str = "preset") -> Settings:
+    """Change some settings of a preset, a frozen dataclass; ``what`` is its name in errors.
 
     Raises:
         StyleLoomError: an unknown preset or setting, or a value that the dataclass refuses.
     """
-    check_choice("preset", preset, presets)
+    check_choice(what, preset, presets)
     known = [field.name for field in fields(presets[preset])]  # type: ignore[arg-type]
     unknown = [name for name in settings if name not in known]
     if unknown:

@@ -20,13 +20,14 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import precision_on
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Range
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.metrics.distribution import Distance, Embedding
 from styleloom.nn.generators import Generator, ModelFiles
 
-from .fit import ONE_PROCESS, Hardware, LoopSettings, Phase, Task, Training, TrainingStep, fit
+from .fit import LoopSettings, Phase, Task, Training, TrainingStep, fit
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
@@ -136,11 +137,8 @@ class Train(Protocol[Recipe]):
         data: str | Path | Sequence[str | Path],
         recipe: Recipe = ...,
         *,
-        out: str | Path,
+        run: Run,
         base: str | Path | None = None,
-        license: str = "unknown",
-        hardware: Hardware = ONE_PROCESS,
-        resume: bool = False,
     ) -> Iterator[TrainingStep]: ...
 
 
@@ -168,22 +166,16 @@ def trainer(
         data: str | Path | Sequence[str | Path],
         recipe: R = default,
         *,
-        out: str | Path,
+        run: Run,
         base: str | Path | None = None,
-        license: str = "unknown",
-        hardware: Hardware = ONE_PROCESS,
-        resume: bool = False,
     ) -> Iterator[TrainingStep]:
-        """Train a generator, a step at a time; the model, averaged and with its discriminator, is ``out/model.safetensors``.
+        """Train a generator, a step at a time, into ``model.safetensors`` of the run's folder.
 
         Args:
             data: folders or zips of images.
             recipe: the paper's ``Recipe``.
-            out: folder of the run.
+            run: folder, license, hardware, and whether to resume.
             base: begin with this model's weights, wherever names and shapes are the same, instead of random ones.
-            license: what the model may be used for, noted in it.
-            hardware: what it is computed on.
-            resume: go on from the state in ``out``.
 
         Yields:
             :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -192,8 +184,8 @@ def trainer(
             StyleLoomError: folders without images, classes that do not fit, or what :func:`~styleloom.loops.fit.fit` refuses.
         """
         if not isinstance(recipe, type(default)):
-            raise StyleLoomError(f"recipe is {recipe!r:.60}; wanted {type(default).__module__}.Recipe, such as PRESETS has")
-        loop = replace(hardware, precision="fp32") if reduce_precision is not None else hardware
+            raise StyleLoomError(f"recipe is {recipe!r:.60}; wanted a {type(default).__name__}, such as RECIPES has")
+        loop = replace(run.hardware, precision="fp32") if reduce_precision is not None else run.hardware
         fabric = loop.launch()
         dataset = SquareImages(data, recipe.resolution, conditional=recipe.conditional)
         torch.manual_seed(recipe.seed)
@@ -201,7 +193,7 @@ def trainer(
         Range(0, len(resolutions_of(discriminator)) - 1).check("freeze", recipe.freeze, whole=True)
         if base is not None:
             begin_with(files, base, generator, discriminator)
-        dtype = precision_on(fabric.device, hardware.precision)
+        dtype = precision_on(fabric.device, run.hardware.precision)
         for network in (generator, discriminator):
             network.to(fabric.device, memory_format=torch.channels_last)
         if reduce_precision is not None:
@@ -210,8 +202,8 @@ def trainer(
         setup = rules(recipe, generator, discriminator)
         _check_groups(discriminator, setup.batch, fabric.world_size * recipe.accumulate)
         settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=dataset.classes)
-        task, training = _task(recipe, files, setup, dataset, embedding, license, settings)
-        yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
+        task, training = _task(recipe, files, setup, dataset, embedding, run.license, settings)
+        yield from fit(task, training, run, fabric)
 
     return train
 

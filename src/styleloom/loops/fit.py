@@ -11,7 +11,6 @@ It is long because one loop, its state and its signals belong together.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import shutil
 import signal
@@ -28,12 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state, save_state
-from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_folder, lock_folder, replacing
 from styleloom.core.memory import keep_memory
-from styleloom.core.precision import precision_on
 from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import Checked, Count, CountOrNone, Range, Seed, Weight
+from styleloom.core.run import Run
+from styleloom.core.settings import Checked, Count, CountOrNone, Seed, Weight
 from styleloom.data import datasets as data
 
 from .run_log import RunLog
@@ -80,55 +79,6 @@ class Training(LoopSettings):
     num_steps: Count = 40_000
     batch: Count = 4
     clip: Weight = 0.0
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What a run is computed on.
-
-    Args:
-        device: cpu, cuda, cuda:1 (of one process), mps, or auto for the best there is.
-        processes: processes, or GPUs, on each machine.
-        nodes: machines; start the same command on each with the MASTER_ADDR, MASTER_PORT and NODE_RANK of Lightning.
-        precision: fp32, or bf16 for mixed precision.
-    """
-
-    device: str = "auto"
-    processes: int = 1
-    nodes: int = 1
-    precision: str = "fp32"
-
-    def launch(self) -> Fabric:
-        """Start the processes; everything after this line runs in each of them.
-
-        Raises:
-            StyleLoomError: an unknown precision, one GPU by number for several processes, or bf16 on a processor without
-                instructions for it.
-        """
-        from lightning_fabric import Fabric  # seconds to import, and only training needs it
-
-        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces every process
-        precisions: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-        check_choice("precision", self.precision, precisions)
-        Range(1).check("processes", self.processes, whole=True)
-        Range(1).check("nodes", self.nodes, whole=True)
-        several = self.processes * self.nodes > 1
-        kind, _, number = self.device.partition(":")
-        if number and several:
-            raise StyleLoomError(f"several processes cannot share {self.device}; use device {kind}, of which each takes one")
-        fabric = Fabric(
-            accelerator=kind,
-            devices=[int(number)] if number else self.processes,
-            num_nodes=self.nodes,
-            strategy="ddp" if several else "auto",
-            precision=precisions[self.precision],
-        )
-        precision_on(fabric.device, self.precision)
-        fabric.launch()
-        return fabric
-
-
-ONE_PROCESS = Hardware()
 
 
 @dataclass(frozen=True)
@@ -217,18 +167,17 @@ def warmed(decay: float) -> Callable[[int], float]:
     return lambda step: min(decay, (1 + step) / (10 + step))
 
 
-def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bool = False) -> Iterator[TrainingStep]:
+def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[TrainingStep]:
     """Train, a step at a time; SIGINT and SIGTERM end the loop after the present step, with everything saved.
 
-    Into the folder ``out`` go ``state.safetensors``, ``model.safetensors``, the last models in ``snapshots/``, where quality is
+    Into ``run.out`` go ``state.safetensors``, ``model.safetensors``, the last models in ``snapshots/``, where quality is
     measured ``best.safetensors``, ``log.jsonl``, ``samples/`` and, where tensorboard is installed, its event files.
 
     Args:
         task: what is trained.
         training: cadence and sizes.
-        out: folder of the run.
-        fabric: from :meth:`Hardware.launch`.
-        resume: go on from the state in ``out``, if there is one.
+        run: folder, and whether to continue from the state in it.
+        fabric: from :meth:`~styleloom.core.run.Hardware.launch`.
 
     Yields:
         :class:`TrainingStep` after each step.
@@ -237,6 +186,7 @@ def fit(task: Task, training: Training, *, out: Path, fabric: Fabric, resume: bo
         StyleLoomError: a run is in ``out`` already, it had other settings, a batch that processes or parts cannot share,
             a disk that is full, or gradients that stay infinite.
     """
+    out, resume = run.folder, run.resume
     keep_memory()
     batch_size = training.batch
     sample_indices = task.sample_indices or (lambda step: range(step * batch_size, (step + 1) * batch_size))

@@ -29,13 +29,14 @@ from torch import Tensor, nn
 from styleloom.core import checkpoint
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import images
 from styleloom.data.checks import check_masks, check_styles, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
 from styleloom.data.tiles import Window, by_tiles, windows
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, Painter, at_stroke_size, check_batch, finished, groups, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
@@ -412,23 +413,17 @@ def train(
     style: str | Path | Sequence[str | Path],
     recipe: AdaINRecipe = RECIPES["default"],
     *,
-    out: str | Path,
+    run: Run,
     base: AdaIN | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train a decoder, a step at a time; the model is ``out/model.safetensors``.
+    """Train a decoder, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         content: folders or zips of photographs.
         style: folders or zips of style images; each of them is as likely as another.
         recipe: see :class:`AdaINRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         base: start from this trained decoder, and its encoder, instead of from noise.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -436,7 +431,7 @@ def train(
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     if base is None:
         model = AdaIN(load_features(recipe.encoder), source=recipe.encoder if recipe.encoder == EMBEDDED else None)
@@ -475,11 +470,11 @@ def train(
         averages={"decoder": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: _with(model, networks["decoder"]).save(path, license),
+        export=lambda networks, path: _with(model, networks["decoder"]).save(path, run.license),
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged, *(gallery.damaged for gallery in paintings)],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)
 
 
 def _with(model: AdaIN, decoder: nn.Module) -> AdaIN:

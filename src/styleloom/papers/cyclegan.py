@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, TrainingStep, fit
+from styleloom.loops.fit import Phase, TrainingStep, fit
 from styleloom.loops.translation import (
     GeneratorRecipe,
     adam,
@@ -134,22 +135,16 @@ def train(
     data: Domains | str | Path | Sequence[str | Path],
     recipe: CycleGANRecipe = RECIPES["paper"],
     *,
-    out: str | Path,
+    run: Run,
     base: Translator | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train networks between two sets of images, a step at a time; the model is ``out/model.safetensors``.
+    """Train networks between two sets of images, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         data: two sets from :func:`~styleloom.data.pairs.open_domains`, or a folder that holds both.
         recipe: see :class:`CycleGANRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         base: a trained model to start from, of the recipe's shape.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -157,7 +152,7 @@ def train(
     Raises:
         StyleLoomError: what ``open_domains`` or :func:`~styleloom.loops.fit.fit` refuses.
     """
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     domains = domains_of(data, recipe, aligned=False)
     torch.manual_seed(recipe.seed)
     x_channels, y_channels = domains.channels
@@ -191,12 +186,12 @@ def train(
         export=lambda shown, path: save(
             Translator({"B": shown["G"], "A": shown["F"]}, {"A": shown["D_X"], "B": shown["D_Y"]}, size=recipe.size),
             path,
-            license,
+            run.license,
         ),
         kind=KIND,
         base=base,
     )
-    yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, training, run, fabric)
 
 
 def save(model: Translator, path: Path, license: str = "unknown") -> None:

@@ -25,11 +25,12 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.checks import check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import MODEL, Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn import transform_net
@@ -41,6 +42,7 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features
 from . import johnson
 
 KIND = "dumoulin"
+JOINED = "joined.safetensors"
 CONTENT_LAYER = "relu3_3"
 
 
@@ -178,27 +180,22 @@ def train(
     styles: Mapping[str, Tensor],
     recipe: DumoulinRecipe = RECIPES["default"],
     *,
-    out: str | Path,
+    run: Run,
     base: StyleNet | None = None,
     objective: Callable[[Tensor, Tensor, Tensor], Losses] | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train a network for several styles, a step at a time; the model is ``out/model.safetensors``.
+    """Train a network for several styles, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         content: folders or zips of photographs.
         styles: name and image [1, 3, H, W] in [0, 1] of each.
         recipe: see :class:`DumoulinRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         base: a trained network. Other styles than its own are added to it, of which only their own scales and shifts are
-            fitted (Section 3.2); with the very styles that it has, all of it is trained further.
+            fitted (Section 3.2), and ``joined.safetensors`` has the styles of both. With the very styles that it has,
+            all of it is trained further.
         objective: the loss of what was painted, [N, 3, H, W], the photographs and the numbers of the styles, [N]; instead of the
             recipe's.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -206,7 +203,7 @@ def train(
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     terms = objective or _terms(list(styles.values()), recipe, fabric.device)
     network, learned = _begun(list(styles), recipe, base)
@@ -233,12 +230,15 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["network"], path, license),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, run.license),  # type: ignore[arg-type]
         settings=asdict(recipe)
         | dict(method=KIND, styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values()))),
         damaged=[photographs.damaged],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)
+    added = base is not None and base.styles != tuple(styles)
+    if base is not None and added and fabric.is_global_zero and (run.folder / MODEL).exists():
+        save(join(base, load(run.folder / MODEL)), run.folder / JOINED, run.license)
 
 
 def _terms(styles: Sequence[Tensor], recipe: DumoulinRecipe, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Losses]:

@@ -34,11 +34,12 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import images
 from styleloom.data.checks import check_masks, check_styles, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn import transform_net
@@ -458,25 +459,19 @@ def train(
     style: str | Path | Sequence[str | Path],
     recipe: GhiasiRecipe = RECIPES["default"],
     *,
-    out: str | Path,
+    run: Run,
     base: AnyStyle | None = None,
     features: nn.Module | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train the networks, a step at a time; the model is ``out/model.safetensors``.
+    """Train the networks, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         content: folders or zips of photographs.
         style: folders or zips of style images. Their sub-folders are as likely as one another: one an artist, say.
         recipe: see :class:`GhiasiRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         base: start from this trained model instead of from noise.
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -484,7 +479,7 @@ def train(
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     photographs, paintings = ImageFiles(content, shorter=recipe.size + 32), ImageFiles(style, shorter=recipe.size + 32)
     folders: dict[tuple[Path, Path], list[int]] = {}
@@ -539,11 +534,11 @@ def train(
         averages={"model": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: min(1, (step + 1) / 100) * cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: networks["model"].save(path, license),  # type: ignore[operator]
+        export=lambda networks, path: networks["model"].save(path, run.license),  # type: ignore[operator]
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged, paintings.damaged],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)
 
 
 def train_for_style(
@@ -552,11 +547,8 @@ def train_for_style(
     model: AnyStyle,
     recipe: johnson.JohnsonRecipe = johnson.RECIPES["predicted"],
     *,
-    out: str | Path,
+    run: Run,
     features: nn.Module | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
     """Train Johnson's network for one style, from what a model predicts on, by this paper's loss.
 
@@ -567,11 +559,8 @@ def train_for_style(
         style: [1, 3, H, W] in [0, 1]; squares of it are compared with.
         model: any style's.
         recipe: of Johnson's network; its weights are those of this loss.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -595,5 +584,4 @@ def train_for_style(
         return objective(perceptual, painted, content, square.expand_as(painted), weight, recipe)
 
     base = model.network_of(look, 2.0)
-    options: dict[str, Any] = dict(license=license, hardware=hardware, resume=resume)
-    yield from johnson.train(content, style, recipe, out=out, base=base, objective=loss, **options)
+    yield from johnson.train(content, style, recipe, run=run, base=base, objective=loss)

@@ -26,10 +26,11 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, Range, Share, Weight
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.nn.equalized import FullyConnected
 from styleloom.nn.generators import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
 from styleloom.nn.layers import placed
@@ -197,23 +198,17 @@ def train(
     generator: Generator,
     recipe: EncoderRecipe = RECIPES["default"],
     *,
-    out: str | Path,
+    run: Run,
     discriminator: nn.Module | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train an encoder for a generator, a step at a time; the model is ``out/model.safetensors``.
+    """Train an encoder for a generator, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         data: folders or zips of images of the generator's kind.
         generator: of any paper, without classes.
         recipe: see :class:`EncoderRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         discriminator: the generator's discriminator, where the recipe has an adversarial term.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -225,7 +220,7 @@ def train(
     check_classless(generator)
     if recipe.adversarial_weight and discriminator is None:
         raise StyleLoomError("adversarial_weight is not 0, and this generator's file has no discriminator; use 0")
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = placed(generator, device, frozen=True)
@@ -298,8 +293,8 @@ def train(
         averages={"encoder": warmed(0.998)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["encoder"], path, license),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["encoder"], path, run.license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, generator=generator_id(maker)),
         damaged=[dataset.damaged],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)

@@ -27,10 +27,11 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, random_crop
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, paint
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.losses import Moments, content_loss, gram_loss, moments, total_variation
@@ -173,26 +174,20 @@ def train(
     style: Tensor,
     recipe: JohnsonRecipe = RECIPES["default"],
     *,
-    out: str | Path,
+    run: Run,
     base: TransformNet | None = None,
     objective: Callable[[Tensor, Tensor], Losses] | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train a network for one style, a step at a time; the model is ``out/model.safetensors``.
+    """Train a network for one style, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         content: folders or zips of photographs.
         style: [1, 3, H, W] in [0, 1].
         recipe: see :class:`JohnsonRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         base: start from this trained network, of whatever style, instead of from noise. Nearest to the end is what a network
             of any style predicts for this one (:meth:`styleloom.papers.ghiasi.AnyStyle.network_of`).
         objective: the loss of what was painted, [N, 3, H, W], and the photographs; instead of the recipe's.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -200,7 +195,7 @@ def train(
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     terms = objective or _terms(style, recipe, fabric.device)
     network = TransformNet(width=recipe.width, upsample=recipe.upsample, padding=recipe.padding, output=recipe.output)
@@ -225,11 +220,11 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=lambda networks: images.grid([shown, networks["network"](shown)]),
-        export=lambda networks, path: save(networks["network"], path, license),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, run.license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, style=checkpoint.fingerprint(None, [style])),
         damaged=[photographs.damaged],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)
 
 
 def _terms(style: Tensor, recipe: JohnsonRecipe, device: torch.device) -> Callable[[Tensor, Tensor], Losses]:

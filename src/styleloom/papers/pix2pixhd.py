@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
-from styleloom.loops.fit import MODEL, ONE_PROCESS, Hardware, Phase, TrainingStep, fit
+from styleloom.loops.fit import MODEL, Phase, TrainingStep, fit
 from styleloom.loops.translation import TranslationRecipe, adam, begin_with, cadence, domains_of, pool_random, translation_task
 from styleloom.nn.layers import Conv
 from styleloom.nn.losses import GAN_MODES, gan_loss
@@ -437,22 +438,16 @@ def train(
     data: Domains | str | Path | Sequence[str | Path],
     recipe: Pix2PixHDRecipe = RECIPES["paper"],
     *,
-    out: str | Path,
+    run: Run,
     base: Translator | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train a network on pairs, a step at a time; the model, with its discriminators, is ``out/model.safetensors``.
+    """Train a network on pairs, a step at a time, into ``model.safetensors`` of the run's folder.
 
     Args:
         data: aligned pairs, with instance maps or without, from :func:`~styleloom.data.pairs.open_domains`.
         recipe: see :class:`Pix2PixHDRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         base: a trained model to start from; for an enhancer the global generator.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -460,7 +455,7 @@ def train(
     Raises:
         StyleLoomError: what ``open_domains`` or :func:`~styleloom.loops.fit.fit` refuses.
     """
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     domains = domains_of(data, recipe, aligned=True)
     if recipe.fix_global_epochs and (base is None or not recipe.enhancer):
         raise StyleLoomError("fix_global_epochs keeps a trained global generator as it is; give it as the base of an enhancer")
@@ -504,7 +499,7 @@ def train(
         phases,
         models={"B": "G"},
         sheet=shown_of,
-        export=lambda shown, path: save(model(shown), path, license),
+        export=lambda shown, path: save(model(shown), path, run.license),
         kind=KIND,
         base=base,
     )
@@ -512,9 +507,9 @@ def train(
         total = recipe.epochs + recipe.decay_epochs
         free_from = recipe.fix_global_epochs * cadence(recipe, len(domains))[0] // total
         task = replace(task, before_step=_kept_until(networks["G"], free_from))
-    yield from fit(task, training, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, training, run, fabric)
     if recipe.codes and fabric.is_global_zero:
-        _note_usual_codes(Path(out) / MODEL, domains, recipe, license)
+        _note_usual_codes(run.folder / MODEL, domains, recipe, run.license)
 
 
 def _note_usual_codes(path: Path, domains: Domains, recipe: Pix2PixHDRecipe, license: str) -> None:

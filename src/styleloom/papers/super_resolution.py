@@ -27,12 +27,13 @@ from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight
 from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.data.images import floats
 from styleloom.data.tiles import by_tiles
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.nn.layers import Conv, placed
 from styleloom.nn.losses import content_loss
@@ -152,20 +153,14 @@ def train(
     content: str | Path | Sequence[str | Path],
     recipe: UpscalerRecipe = RECIPES["default"],
     *,
-    out: str | Path,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
+    run: Run,
 ) -> Iterator[TrainingStep]:
-    """Train a network that enlarges four times, a step at a time; the model is ``out/model.safetensors``.
+    """Train a network that enlarges four times, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         content: folders or zips of photographs.
         recipe: see :class:`UpscalerRecipe`.
-        out: folder of the run.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
+        run: folder, license, hardware, and whether to resume.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step.
@@ -178,7 +173,7 @@ def train(
         raise StyleLoomError(f"size is {recipe.size}; it must be a multiple of {SCALE} and at least {SCALE * SMALLEST}")
     if not recipe.feature_weight and not recipe.pixel_weight:
         raise StyleLoomError("feature_weight and pixel_weight are both 0; nothing would be learned")
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     features = load_features(recipe.features).prepare(fabric.device, torch.float32)
     features.check_layers(recipe.layers)
@@ -203,11 +198,11 @@ def train(
         averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["network"], path, license),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["network"], path, run.license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND),
         damaged=[photographs.damaged],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)
 
 
 def save(network: Upscaler, path: Path, license: str = "unknown") -> None:

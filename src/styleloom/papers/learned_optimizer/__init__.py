@@ -36,11 +36,12 @@ from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
+from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, OneOf, Range, Rate, Share, Weight
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.loops.fit import ONE_PROCESS, Hardware, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
 from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id, mixed_from, mixing_layer
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
@@ -230,28 +231,22 @@ def train(
     generator: Generator,
     recipe: OptimizerRecipe = RECIPES["default"],
     *,
-    out: str | Path,
+    run: Run,
     data: str | Path | Sequence[str | Path] | None = None,
     basis: Eigenbasis | None = None,
     encoder: Encoder | None = None,
     base: Network | None = None,
-    license: str = "unknown",
-    hardware: Hardware = ONE_PROCESS,
-    resume: bool = False,
 ) -> Iterator[TrainingStep]:
-    """Train an optimizer for a generator, a step at a time; the model is ``out/model.safetensors``.
+    """Train an optimizer for a generator, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
         generator: of any paper, without classes.
         recipe: see :class:`OptimizerRecipe`.
-        out: folder of the run.
+        run: folder, license, hardware, and whether to resume.
         data: folders or zips of images of the generator's kind, unless the recipe has ``synthetic`` 1.
         basis: of the generator, for loom.
         encoder: images in [0, 1] to ws, for descents that start from it.
         base: a trained network to go on from; its sizes hold, not the recipe's, and a loom's own basis.
-        license: what the model may be used for, noted in it.
-        hardware: what it is computed on.
-        resume: go on from the state in ``out``.
 
     Yields:
         :class:`~styleloom.loops.fit.TrainingStep` after each step; ``descent`` is the mean log10 loss of a descent.
@@ -272,9 +267,9 @@ def train(
         raise StyleLoomError("descents are to start from an encoder, and there is none; train one, or use starts mean,random")
     if basis is not None:
         check_made_for("this eigenbasis", basis.generator, generator)
-    if recipe.network == "gate" and hardware.processes * hardware.nodes * recipe.accumulate > 1:
+    if recipe.network == "gate" and run.hardware.processes * run.hardware.nodes * recipe.accumulate > 1:
         raise StyleLoomError("a gate's descents go on from step to step, all at once; use processes 1 and accumulate 1")
-    fabric = hardware.launch()
+    fabric = run.hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
     maker: Any = placed(generator, device, frozen=True)
@@ -331,11 +326,11 @@ def train(
         averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
         schedule=lambda step: cosine(step, recipe.num_steps),
         sample=sheet,
-        export=lambda networks, path: save(networks["optimizer"], path, license),  # type: ignore[arg-type]
+        export=lambda networks, path: save(networks["optimizer"], path, run.license),  # type: ignore[arg-type]
         settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder)),
         damaged=[photos.damaged] if photos is not None else [],
     )
-    yield from fit(task, recipe, out=Path(out), fabric=fabric, resume=resume)
+    yield from fit(task, recipe, run, fabric)
 
 
 def _tools_id(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | None) -> str:
