@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
@@ -21,6 +20,7 @@ from styleloom.tasks.comparison import compare as compare_
 
 from .options import Common
 from .report import Report
+from .status import SomeFailed
 
 SHOWN = 192  # px, height of the images on the page
 PAGE = """<!doctype html><meta charset="utf-8"><title>StyleLoom: made and true</title>
@@ -57,13 +57,19 @@ def compare(
     colors = read_labels(labels) if labels else ()
     shown: list[Tensor] = []
 
+    names: list[str] = []
+
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
-        for index in range(len(domains)):
-            one, other = (_rgb(each)[None] for each in domains.pair(index, RandomState(index)))
+        assert domains.exact is not None  # of twins in two folders
+        for index, name in enumerate(domains.names):
+            if (pair := domains.exact(index)) is None:
+                continue
+            names.append(name)
+            one, other = (_rgb(each)[None] for each in pair)
             if page is not None:
                 height, width = one.shape[-2:]
                 size = (SHOWN, max(1, round(SHOWN * width / height)))
-                shown[:] = [torch.cat([images.resize(each, size) for each in (one, other)], 3)]
+                shown.append(torch.cat([images.resize(each, size) for each in (one, other)], 3))
             yield one, other
 
     rows: list[dict[str, object]] = []
@@ -71,22 +77,32 @@ def compare(
     last = None
     loop = compare_(pairs(), len(domains), colors=colors, features=features, device=common.torch_device())
     for last in report.watch(loop, title="compare"):
-        name = domains.names[last.index - 1]
+        name = names[last.index - 1]
         rows.append({"name": name, **_finite(last.image)})
         if page is not None:
-            encoded = base64.b64encode(images.encoded(shown[0][0])).decode()
+            encoded = base64.b64encode(images.encoded(shown.pop(0)[0])).decode()
             caption = f"{html.escape(name)}: {_told(last.image)}"
             parts.append(f'<figure><img alt="" src="data:image/png;base64,{encoded}"><figcaption>{caption}</figcaption></figure>')
-    assert last is not None  # a set has at least one image
+    damaged = {name: reason for files in domains.damaged for name, reason in files.items()}
+    if last is None:
+        raise StyleLoomError(
+            "none of the pairs can be read: " + "; ".join(f"{name}: {reason}" for name, reason in damaged.items())
+        )
+    for name, reason in damaged.items():
+        report.say(f"passed over {name}: {reason}")
     report.say("\n".join(f"{name:<12}{value:.4g}" for name, value in last.figures.items()))
-    note = f"means of {len(domains)} images; fd and kid by {last.features}"
+    note = f"means of {last.index} images; fd and kid by {last.features}"
     report.say(note)
     if page is not None:
         table = "".join(f"<tr><th>{name}</th><td>{value:.4g}</td></tr>" for name, value in last.figures.items())
         with replacing(page) as beside:
             beside.write_text(PAGE.format(figures=table, note=html.escape(note), rows="".join(parts)), encoding="utf-8")
         report.say(f"wrote {page}")
-    report.outcome(figures=_finite(last.figures), features=last.features, images=rows, page=str(page) if page else None)
+    report.outcome(
+        figures=_finite(last.figures), features=last.features, images=rows, page=str(page) if page else None, damaged=damaged
+    )
+    if damaged:
+        raise SomeFailed
 
 
 def _rgb(image: Tensor) -> Tensor:

@@ -12,12 +12,15 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 
 from . import images
+from .tiff import is_tiff, read_deep
 
 ARRAYS = {".npy", ".tif", ".tiff"}
 MOST_CHANNELS = 64  # of a file, beyond which its axes are taken to be others
 
 
-def read_channels(path: str | Path | BinaryIO, *, name: str | None = None, max_pixels: int = images.MAX_PIXELS) -> Tensor:
+def read_channels(
+    path: str | Path | BinaryIO, *, name: str | None = None, max_pixels: int = images.MAX_PIXELS, channels: int = 0
+) -> Tensor:
     """Read an image with all its channels.
 
     Args:
@@ -25,6 +28,7 @@ def read_channels(path: str | Path | BinaryIO, *, name: str | None = None, max_p
             channels, or whatever :func:`~styleloom.data.images.read` reads.
         name: what errors call it, and by whose suffix an opened file is told.
         max_pixels: refuse images of more pixels.
+        channels: number of channels that is wanted; 4 reads the opacity of PNG and WebP too.
 
     Returns:
         [1, C, H, W] in [0, 1].
@@ -34,7 +38,7 @@ def read_channels(path: str | Path | BinaryIO, *, name: str | None = None, max_p
     """
     label = name or str(path)
     suffix = Path(label).suffix.lower()
-    if suffix not in ARRAYS:
+    if suffix not in ARRAYS and channels != 4:
         return images.read(path, max_pixels=max_pixels, name=name)
     if isinstance(path, str | Path) and not Path(path).is_file():
         raise StyleLoomError(f"no such image: {path}; give the path of an image file")
@@ -42,9 +46,14 @@ def read_channels(path: str | Path | BinaryIO, *, name: str | None = None, max_p
         if suffix == ".npy":
             array = np.load(path, allow_pickle=False)
         else:
-            import tifffile
-
-            array = tifffile.imread(path)
+            deep = read_deep(path, max_pixels) if is_tiff(path) else None
+            if deep is not None:
+                _check_size(deep.array, label, max_pixels)
+                return torch.from_numpy(deep.array).permute(2, 0, 1)[None].contiguous()
+            image = images.pixels_with_channels(path, max_pixels, channels)
+            return images.read(path, max_pixels=max_pixels, name=name) if image is None else image
+    except StyleLoomError:
+        raise
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         raise StyleLoomError(f"cannot read {label}: damaged, or not an array ({error})") from error
     return _as_image(array, label, max_pixels)
@@ -52,14 +61,13 @@ def read_channels(path: str | Path | BinaryIO, *, name: str | None = None, max_p
 
 def _as_image(array: np.ndarray, label: str, max_pixels: int) -> Tensor:
     array = array[..., None] if array.ndim == 2 else array
-    if array.ndim == 3 and array.shape[0] < array.shape[2] and array.shape[2] > MOST_CHANNELS:
-        array = np.moveaxis(array, 0, 2)  # planes, one after the other
+    if array.ndim == 3 and _has_planes_first(*array.shape):
+        array = np.moveaxis(array, 0, 2)
     if array.ndim != 3 or 0 in array.shape or array.shape[2] > MOST_CHANNELS:
         raise StyleLoomError(
             f"{label} is an array {list(array.shape)}; wanted [H, W] or [H, W, C] of at most {MOST_CHANNELS} channels"
         )
-    if array.shape[0] * array.shape[1] > max_pixels:
-        raise StyleLoomError(f"{label} has {array.shape[1]} x {array.shape[0]} pixels, more than the limit of {max_pixels:,}")
+    _check_size(array, label, max_pixels)
     if array.dtype == np.uint8 or array.dtype == np.uint16:
         array = array.astype(np.float32) / np.iinfo(array.dtype).max
     elif array.dtype.kind == "f":
@@ -69,3 +77,13 @@ def _as_image(array: np.ndarray, label: str, max_pixels: int) -> Tensor:
     else:
         raise StyleLoomError(f"{label} is of {array.dtype}; wanted floats in [0, 1], or unsigned numbers of 8 or 16 bits")
     return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None].contiguous()
+
+
+def _has_planes_first(first: int, second: int, last: int) -> bool:
+    """Whether an array of these three sizes is [C, H, W]: a first axis much too small for the rows of an image."""
+    return first < last and (last > MOST_CHANNELS or first <= 4 < last or (second == last and first != second))
+
+
+def _check_size(array: np.ndarray, label: str, max_pixels: int) -> None:
+    if array.shape[0] * array.shape[1] > max_pixels:
+        raise StyleLoomError(f"{label} has {array.shape[1]} x {array.shape[0]} pixels, more than the limit of {max_pixels:,}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -66,20 +67,21 @@ class ImageFiles:
             raise StyleLoomError(f"no image in {', '.join(map(str, sources))}; wanted {', '.join(sorted(images.SUFFIXES))}")
 
     def _add(self, source: Path) -> None:
+        file, inside = split_zip(source)
         if source.is_dir():
-            for path in sorted(source.rglob("*")):
-                if self._wanted(path.relative_to(source).as_posix()) and not path.is_dir():
-                    self._readers.append((str(path), lambda path=path: self._read(path)))  # type: ignore[misc]
-                    self.locations.append((source, path.relative_to(source).as_posix()))
-        elif source.suffix.lower() == ".zip":
-            try:
-                archive = zipfile.ZipFile(source)
-            except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-                raise StyleLoomError(f"cannot read {source}: {error}") from error
-            for name in sorted(archive.namelist()):
-                if self._wanted(name):
-                    self._readers.append((f"{source}/{name}", _from_zip(archive, name, f"{source}/{name}", self._read)))
-                    self.locations.append((source, name.replace("\\", "/")))
+            names = [name for name in files_below(source) if self._wanted(name)]
+            for name in training_part(names):
+                path = source / name
+                self._readers.append((str(path), lambda path=path: self._read(path)))  # type: ignore[misc]
+                self.locations.append((source, name))
+        elif file is not None:
+            archive = open_zip(file)
+            members = {name.replace("\\", "/").removeprefix(inside): name for name in sorted(archive.namelist())}
+            wanted = [name for name, member in members.items() if member.replace("\\", "/").startswith(inside)]
+            for name in training_part([name for name in wanted if self._wanted(name)]):
+                label = f"{file}/{inside}{name}"
+                self._readers.append((label, _from_zip(archive, members[name], label, self._read)))
+                self.locations.append((source, name))
         elif source.is_file():
             self._readers.append((str(source), lambda: self._read(source)))
             self.locations.append((source.parent, source.name))
@@ -161,6 +163,55 @@ class ImageFiles:
             self._room -= image.numel()
             self._kept[index] = numbers.to(torch.uint8)
         return image
+
+
+def files_below(folder: Path) -> list[str]:
+    """Relative names of all files of a folder and of those in it, linked folders too, sorted."""
+    names: list[str] = []
+    visited: set[Path] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = Path(root).resolve()
+        if real in visited:  # a link to a folder above
+            folders.clear()
+            continue
+        visited.add(real)
+        names += [(Path(root) / name).relative_to(folder).as_posix() for name in files]
+    return sorted(names, key=PurePosixPath)
+
+
+def split_zip(source: Path) -> tuple[Path | None, str]:
+    """The zip of a source and the folder in it that is meant, as in ``horse2zebra.zip/trainA``; None where there is no zip."""
+    for file in (source, *source.parents):
+        if file.suffix.lower() == ".zip" and (file.is_file() or file == source):
+            inside = source.relative_to(file).as_posix()
+            return file, "" if inside == "." else f"{inside}/"
+    return None, ""
+
+
+def open_zip(file: Path) -> zipfile.ZipFile:
+    """Open a zip.
+
+    Raises:
+        StyleLoomError: it cannot be read.
+    """
+    try:
+        return zipfile.ZipFile(file)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise StyleLoomError(f"cannot read {file}: {error}") from error
+
+
+PARTS = ("val", "valid", "validation", "test")  # folders beside train that are kept for measuring
+
+
+def training_part(names: Sequence[str]) -> list[str]:
+    """The images of a data set that are for training: those in its folder ``train``, where val or test stand beside it."""
+    tops = [PurePosixPath(name).parts for name in names]
+    while tops and all(len(parts) > 1 for parts in tops) and len({parts[0] for parts in tops}) == 1:
+        tops = [parts[1:] for parts in tops]
+    folders = {parts[0] for parts in tops if len(parts) > 1}
+    if "train" not in folders or not folders & set(PARTS):
+        return list(names)
+    return [name for name, parts in zip(names, tops, strict=True) if len(parts) > 1 and parts[0] == "train"]
 
 
 class SquareImages:
@@ -309,9 +360,11 @@ def _table(source: Path) -> dict[str, Any] | None:
     """The labels of a source's ``dataset.json`` by name, or None where there is no such file."""
     expected = 'wanted {"labels": [[name, class], ...]}'
     try:
-        if source.suffix.lower() == ".zip":
-            with zipfile.ZipFile(source) as archive:
-                text = archive.read("dataset.json").decode() if "dataset.json" in archive.namelist() else ""
+        archived, inside = split_zip(source)
+        if archived is not None:
+            with zipfile.ZipFile(archived) as archive:
+                table = f"{inside}dataset.json"
+                text = archive.read(table).decode() if table in archive.namelist() else ""
         else:
             path = source / "dataset.json"
             text = path.read_text() if path.exists() else ""

@@ -24,6 +24,8 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent, replacing
 
+from .tiff import DeepTiff, is_tiff, read_deep
+
 MAX_PIXELS = 100_000_000
 # Only formats that Pillow decodes by itself: no PostScript, no external program.
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
@@ -72,6 +74,8 @@ def read(
             raise StyleLoomError(f"{path} is a folder; give the path of an image file")
     label = name or path
     try:
+        if is_tiff(path) and (deep := read_deep(path, max_pixels)) is not None:
+            return _deep_image(deep, as_bytes, paper)
         with opened(path) as file:
             width, height = file.size
             if width * height > max_pixels:
@@ -89,6 +93,53 @@ def read(
         raise StyleLoomError(f"cannot read {label}: {reason}; wanted {', '.join(READABLE)}") from error
     image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))[None]
     return (image * 255).round().to(torch.uint8) if as_bytes and image.is_floating_point() else image
+
+
+def _deep_image(deep: DeepTiff, as_bytes: bool, paper: float) -> Tensor:
+    """[1, 3, H, W] of a TIFF of any depth: gray expanded, transparency laid over ``paper``, a color profile applied.
+
+    Raises:
+        ValueError: other channels than gray or RGB, and opacity.
+    """
+    array, alpha = deep.array, None
+    if deep.has_alpha:
+        array, alpha = array[..., :-1], array[..., -1:]
+    if array.shape[2] not in (1, 3):
+        raise ValueError(f"{deep.array.shape[2]} channels; an image has gray or RGB, and opacity at most")
+    if deep.profile is not None and array.shape[2] == 3:  # color management has 8 bits
+        bytes_ = Image.fromarray((array * 255).round().astype(np.uint8))
+        array = np.asarray(_to_srgb(bytes_, deep.profile), dtype=np.float32) / 255
+    array = np.repeat(array, 3, 2) if array.shape[2] == 1 else array
+    array = array if alpha is None else array * alpha + paper * (1 - alpha)
+    image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))[None]
+    return (image * 255).round().to(torch.uint8) if as_bytes else image
+
+
+def pixels_with_channels(path: str | Path | BinaryIO, max_pixels: int, channels: int = 0) -> Tensor | None:
+    """An image file [1, C, H, W] in [0, 1] with its own channels: 1 for gray, 3 for colors, and one more for opacity.
+
+    Args:
+        path: file that Pillow reads right.
+        max_pixels: None is returned for an image with more.
+        channels: 4 adds full opacity where a file has none.
+    """
+    with opened(path) as file:
+        if file.size[0] * file.size[1] > max_pixels:
+            return None
+        profile = file.info.get("icc_profile")
+        ImageOps.exif_transpose(file, in_place=True)
+        image = _see_through(file) if file.mode != "P" or "transparency" in file.info else file.convert("RGB")
+        alpha = image.getchannel("A") if image.mode in TRANSPARENT else None
+        gray = image.mode in ("1", "L", "LA", "La") and profile is None
+        color = image.convert("L") if gray else _to_srgb(image.convert("RGB") if alpha is not None else image, profile)
+        planes = np.atleast_3d(np.asarray(color, dtype=np.float32) / 255)
+        if alpha is None and channels == 4:
+            alpha = Image.new("L", file.size, 255)
+        if alpha is not None:
+            planes = np.concatenate([planes, np.asarray(alpha, dtype=np.float32)[..., None] / 255], 2)
+        if channels == 4 and planes.shape[2] == 2:
+            planes = planes[..., [0, 0, 0, 1]]
+    return torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1)))[None]
 
 
 def animated(path: str | Path) -> bool:

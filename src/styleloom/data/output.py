@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.core.files import replacing
+from styleloom.core.files import check_parent, replacing
 from styleloom.core.settings import Checked, OneOf, Range
 
 from . import images
@@ -53,8 +54,11 @@ class Output(Checked):
         if self.depth == 16 and self.profile == "keep":
             raise StyleLoomError("profile keep converts images of 8 bits; use depth 8, or profile srgb")
 
-    def check(self, path: Path) -> None:
-        """Raise StyleLoomError unless an image can be written at ``path``, in a format that has what is wanted."""
+    def check(self, path: Path, *, arrays: bool = False) -> None:
+        """Raise StyleLoomError unless an image can be written at ``path``; ``arrays`` allows ``.npy``."""
+        if arrays and path.suffix.lower() == ARRAY:
+            check_parent(path)
+            return
         images.check_writable(path)
         self.check_format(path)
 
@@ -111,6 +115,64 @@ def write(image: Tensor, path: Path, output: Output = DEFAULT, *, source: str | 
             tifffile.imwrite(
                 beside, array, photometric="rgb", compression="zlib", iccprofile=profile, software=software or None, **extra
             )
+
+
+ARRAY = ".npy"
+
+
+def write_channels(
+    image: Tensor, path: Path, output: Output = DEFAULT, *, source: str | Path | None = None, software: str = ""
+) -> None:
+    """Write an image of any number of channels: gray and RGB with or without opacity as such, others as TIFF or ``.npy``.
+
+    Args:
+        image: [1, C, H, W] in [0, 1].
+        path: the suffix chooses the format; ``.npy`` holds float32 [H, W, C], or [H, W] of one channel.
+        output, source, software: see :func:`write`.
+
+    Raises:
+        StyleLoomError: as :func:`write`, or a format without that many channels.
+    """
+    suffix, channels = path.suffix.lower(), image.shape[1]
+    if suffix != ARRAY and channels == 3:
+        return write(image, path, output, source=source, software=software)
+    if not torch.isfinite(image).all():
+        raise StyleLoomError("the image holds values that are not finite numbers, so nothing was written")
+    pixels = image[0].detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()  # [H, W, C]
+    if suffix == ARRAY:
+        with replacing(path) as beside, beside.open("wb") as file:
+            np.save(file, pixels[..., 0] if channels == 1 else pixels)
+        return None
+    output.check(path)
+    kind = images.WRITABLE[suffix]
+    if channels > 4 and kind != "TIFF":
+        raise StyleLoomError(f"{path.name}: {kind} has no {channels} channels; write TIFF or .npy")
+    if channels in (2, 4) and kind not in CLEAR:
+        raise StyleLoomError(f"{path.name}: {kind} has no opacity, the last of {channels} channels; write {' or '.join(CLEAR)}")
+    whole = np.round(pixels * (2**output.depth - 1)).astype(np.uint16 if output.depth == 16 else np.uint8)
+    with replacing(path) as beside:
+        if output.depth == 8 and channels <= 4:
+            array = whole[..., 0] if channels == 1 else whole
+            _write_8(beside, array, kind, output.quality, Image.Exif(), None, software)
+        elif kind == "PNG" and channels == 1:
+            Image.fromarray(whole[..., 0]).save(beside, format="PNG")
+        elif kind == "PNG":
+            if channels == 2:
+                raise StyleLoomError(f"{path.name}: gray with opacity is written with 8 bits, or as TIFF")
+            beside.write_bytes(_png_16(whole, b"", None, software))
+        else:
+            import tifffile
+
+            photometric = "rgb" if channels == 4 else "minisblack"
+            tifffile.imwrite(
+                beside,
+                whole[..., 0] if channels == 1 else whole,
+                photometric=photometric,
+                planarconfig="contig" if channels > 1 else None,
+                compression="zlib",
+                software=software or None,
+            )
+    return None
 
 
 def _write_8(

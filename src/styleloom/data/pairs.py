@@ -16,7 +16,8 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.drawn import toonfaces
 
-from .datasets import ImageFiles, Item
+from .channels import ARRAYS
+from .datasets import ImageFiles, Item, files_below, is_image, open_zip, split_zip
 from .derive import DERIVATIONS, framed
 
 PathLike = str | Path
@@ -24,7 +25,10 @@ TOONFACES = "toonfaces:"
 TOONS = 2_000  # faces of a domain
 TOON_SIZE = 128
 LAYOUTS = ("auto", "aligned", "folders", "photos")
-FOLDERS = (("trainA", "trainB"), ("A", "B"), ("train_A", "train_B"))
+FOLDERS = (
+    ("trainA", "trainB"), ("A", "B"), ("train_A", "train_B"), ("train_label", "train_img"), ("input", "target"),
+    ("source", "target"),
+)  # fmt: skip
 """What the two domains' folders are called in others' data sets."""
 Pair = tuple[Tensor, Tensor]
 
@@ -42,6 +46,8 @@ class Domains:
         labels: colors of a's classes, [[r, g, b], ...] of 8-bit numbers, where a is a label map.
         damaged: of each set, those that could not be read so far.
         names: of the pairs, in the order of their numbers, where they have any.
+        file_channels: of A and of B, as files hold them: of label maps those of their colors.
+        exact: the pair of a number, or None where one of its files is damaged; without another pair in its place.
         instances: of a number, the instances' numbers [1, H, W], of the size of a and b; None where they are not known.
     """
 
@@ -53,6 +59,8 @@ class Domains:
     labels: tuple[tuple[int, int, int], ...] = ()
     damaged: Sequence[Mapping[str, str]] = field(default_factory=list)
     names: Sequence[str] = ()
+    file_channels: tuple[int, int] = (3, 3)
+    exact: Callable[[int], Pair | None] | None = None
     instances: Callable[[int], Tensor] | None = None
 
     @property
@@ -94,19 +102,20 @@ class Domains:
         return item
 
     def turned(self) -> Domains:
-        """The same with A and B exchanged.
+        """The same with A and B exchanged. A table of label colors then is of the other side, which is the input now.
 
         Raises:
-            StyleLoomError: a is made of b, or a label map, which is no answer of a network.
+            StyleLoomError: a is made of b, which is no answer of a network.
         """
-        if self.derive or self.labels or self.instances:
+        if self.derive or self.instances:
             raise StyleLoomError("direction BtoA needs images on both sides; what is made of them on the fly is an input only")
 
         def pair(index: int, rng: RandomState) -> Pair:
             a, b = self.pair(index, rng)
             return b, a
 
-        return replace(self, channels=self.channels[::-1], pair=pair)
+        channels = (len(self.labels), self.file_channels[0]) if self.labels else self.channels[::-1]
+        return replace(self, channels=channels, file_channels=self.file_channels[::-1], pair=pair)
 
 
 def open_domains(
@@ -156,13 +165,14 @@ def open_domains(
         wanted = " or ".join(f"{a} and {b}" for a, b in FOLDERS)
         raise StyleLoomError(f"{several[0]} holds one domain; give the other one too, or a folder that holds {wanted}")
     else:
-        made = _side_by_side(several)
+        made = _side_by_side(several, layout == "aligned")
     if table and not aligned:
         raise StyleLoomError("label maps are for aligned pairs; leave the table out")
     if instances is not None:
         if not aligned or other is None:
             raise StyleLoomError("instance maps are for aligned pairs in two folders; leave them out")
         made = replace(made, instances=_instances(instances, several))
+    made = replace(made, file_channels=made.channels)
     return replace(made, labels=table, channels=(len(table), made.channels[1])) if table else made
 
 
@@ -197,8 +207,36 @@ def _stem(name: str) -> str:
 
 
 def _both(root: Path) -> tuple[Path, Path] | None:
-    """The folders of both domains in one folder."""
-    return next(((root / a, root / b) for a, b in FOLDERS if (root / a).is_dir() and (root / b).is_dir()), None)
+    """The folders of both domains in one folder or zip, or in the only folder that it holds."""
+    archive, inside = split_zip(root)
+    if archive is not None and archive.is_file():
+        with open_zip(archive) as opened:
+            files = [name.replace("\\", "/") for name in opened.namelist()]
+        names = [name.removeprefix(inside) for name in files if name.startswith(inside)]
+    elif root.is_dir():
+        names = files_below(root)
+    else:
+        return None
+    tops = [PurePosixPath(name).parts for name in names if is_image(name, ARRAYS)]
+    while tops and all(len(parts) > 2 for parts in tops) and len({parts[0] for parts in tops}) == 1:
+        root, tops = root / tops[0][0], [parts[1:] for parts in tops]
+    folders = {parts[0] for parts in tops if len(parts) > 1}
+    return next(((root / a, root / b) for a, b in FOLDERS if a in folders and b in folders), None)
+
+
+def _check_not_twins(files: ImageFiles, data: PathLike) -> None:
+    """Raise StyleLoomError where what is to be cut into halves is two folders of images with the same names."""
+    stems: dict[str, set[str]] = {}
+    for _, name in files.locations:
+        folder, _, rest = name.partition("/")
+        stems.setdefault(folder if rest else "", set()).add(_stem(rest or name))
+    if len(stems) == 2 and "" not in stems:
+        (first, ones), (second, others) = stems.items()
+        if ones == others:
+            raise StyleLoomError(
+                f"{data} holds two folders of images with the same names, {first} and {second}; say which is A and which is B: "
+                f"{data}/{first} --other {data}/{second}, or give the layout aligned to cut each image into halves"
+            )
 
 
 def derived(data: Sequence[PathLike], derive: str) -> Domains:
@@ -214,8 +252,10 @@ def derived(data: Sequence[PathLike], derive: str) -> Domains:
     return Domains(len(images), (kind.in_channels, kind.out_channels), pair, derive=derive, damaged=[images.damaged])
 
 
-def _side_by_side(data: Sequence[PathLike]) -> Domains:
+def _side_by_side(data: Sequence[PathLike], certainly: bool) -> Domains:
     images = ImageFiles(data, channels=True)
+    if not certainly:
+        _check_not_twins(images, data[0])
 
     def halves(image: Tensor) -> Pair:
         width = image.shape[2] // 2
@@ -255,21 +295,27 @@ def _twins(a: Sequence[PathLike], b: PathLike | Sequence[PathLike]) -> Domains:
     channels = (len(one[0]), len(two[0]))
     good = list(range(len(names)))
 
+    def exact(index: int) -> Pair | None:
+        a, b = one.read(numbers[0][names[index]]), two.read(numbers[1][names[index]])
+        if a is None or b is None:
+            return None
+        if a.shape[1:] != b.shape[1:]:
+            sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in (a, b))
+            raise StyleLoomError(f"{names[index]} is {sizes} in the two folders; images of a pair have one size")
+        return a, b
+
     def pair(index: int, rng: RandomState) -> Pair:
         left, chosen = list(good), index % len(names)
         while True:
-            images = one.read(numbers[0][names[chosen]]), two.read(numbers[1][names[chosen]])
-            if images[0] is not None and images[1] is not None:
-                if images[0].shape[1:] != images[1].shape[1:]:
-                    sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in images if image is not None)
-                    raise StyleLoomError(f"{names[chosen]} is {sizes} in the two folders; images of a pair have one size")
-                return images[0], images[1]
+            images = exact(chosen)
+            if images is not None:
+                return images
             left.remove(chosen)
             if not left:
                 raise one.unreadable() if one.damaged else two.unreadable()
             chosen = left[rng.randint(len(left))]
 
-    return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged], names=names)
+    return Domains(len(names), channels, _checked(pair, channels), damaged=[one.damaged, two.damaged], names=names, exact=exact)
 
 
 def unaligned(a: PathLike | Sequence[PathLike], b: PathLike | Sequence[PathLike]) -> Domains:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from glob import glob
 from pathlib import Path
 
@@ -18,10 +18,14 @@ from styleloom.data.masks import is_shape, shape_mask
 PathLike = str | Path
 
 
-def find(source: PathLike) -> list[str]:
+def find(source: PathLike, *, more: Collection[str] = ()) -> list[str]:
     """The images that a name stands for: a file or a bundled name gives itself, a folder or glob its images.
 
     Hidden files, such as the resource forks that macOS puts beside images, and folders are no images.
+
+    Args:
+        source: file, bundled name, folder or glob.
+        more: further suffixes of files that are taken.
 
     Raises:
         StyleLoomError: nothing there.
@@ -29,22 +33,22 @@ def find(source: PathLike) -> list[str]:
     text = str(source)
     path = Path(text)
     if path.is_dir():
-        files = sorted(str(item) for item in path.iterdir() if is_image(item.name) and not item.is_dir())
+        files = sorted(str(item) for item in path.iterdir() if is_image(item.name, more) and not item.is_dir())
         if not files:
             raise StyleLoomError(f"the folder {path} holds no image ({', '.join(sorted(images.SUFFIXES))})")
         return files
     if path.exists() or text in samples.NAMES:
         return [text]
-    files = sorted(item for item in glob(text) if is_image(Path(item).name) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
+    files = sorted(item for item in glob(text) if is_image(Path(item).name, more) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
     if not files:
         raise StyleLoomError(f"no such image: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
     return files
 
 
-def find_all(sources: PathLike | Sequence[PathLike]) -> list[str]:
+def find_all(sources: PathLike | Sequence[PathLike], *, more: Collection[str] = ()) -> list[str]:
     """The images of one or several names, each once."""
     several = [sources] if isinstance(sources, str | Path) else list(sources)
-    return list(dict.fromkeys(path for source in several for path in find(source)))
+    return list(dict.fromkeys(path for source in several for path in find(source, more=more)))
 
 
 def open_image(source: PathLike, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:

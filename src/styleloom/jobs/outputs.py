@@ -13,8 +13,7 @@ from torch import Tensor
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
-from styleloom.data.output import DEFAULT, Output
-from styleloom.data.output import write as write_output
+from styleloom.data.output import DEFAULT, Output, write_channels
 
 from .events import Event, Item, ItemDone
 
@@ -65,9 +64,9 @@ def software(verb: str) -> str:
 
 
 def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
-    """Write an image and say so."""
+    """Write an image [1, C, H, W] and yield its event."""
     (target,) = item.targets
-    write_output(image, target, output, source=item.name, software=software(verb))
+    write_channels(image, target, output, source=item.name, software=software(verb))
     yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
 
 
@@ -78,7 +77,12 @@ def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict
 
 
 def targets_of(
-    contents: Sequence[str], asked: PathLike | Sequence[PathLike], out: Path, output: Output = DEFAULT
+    contents: Sequence[str],
+    asked: PathLike | Sequence[PathLike],
+    out: Path,
+    output: Output = DEFAULT,
+    *,
+    arrays: bool = False,
 ) -> tuple[list[Path], Path | None]:
     """Where each image goes, and the folder, where there are several; every name is checked, nothing is made.
 
@@ -87,20 +91,33 @@ def targets_of(
         asked: what they were asked for by: a single file goes to a file, anything else into a folder.
         out: the file, or the folder.
         output: how they are written.
+        arrays: a file may be ``.npy``.
     """
     single = isinstance(asked, str | Path) and list(contents) == [str(asked)]
     if single and not out.is_dir():
-        output.check(out)
+        output.check(out, arrays=arrays)
         return [out], None
     check_output_folder(out)
-    names = [Path(source).stem for source in contents]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise StyleLoomError(f"several photographs are called {', '.join(twice)} but for their suffix; rename them")
-    targets = [out / f"{name}.{output.suffix}" for name in names]
+    targets = [out / f"{name}.{output.suffix}" for name in distinct_names(contents)]
     for target in targets:
         output.check_format(target)
     return targets, out
+
+
+def distinct_names(contents: Sequence[str]) -> list[str]:
+    """A name for each file without its suffix; those that several share get their suffix too, or their folder.
+
+    ``p.jpg`` beside ``p.png`` become ``p-jpg`` and ``p-png``; ``a/p.jpg`` and ``b/p.jpg`` become ``a-p`` and ``b-p``.
+    """
+    paths = [Path(source) for source in contents]
+    names = [path.stem for path in paths]
+    for other in (lambda path: f"{path.stem}-{path.suffix[1:]}", lambda path: f"{path.parent.name}-{path.stem}"):
+        if len(set(names)) == len(names):
+            break
+        tried = [other(path) if names.count(path.stem) > 1 else name for path, name in zip(paths, names, strict=True)]
+        if len(set(tried)) > len(set(names)):
+            names = tried
+    return names
 
 
 def check_output_folder(out: Path) -> None:

@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.data import images, video
-from styleloom.data.bundled import is_bundled
+from styleloom.data import video
+from styleloom.data.bundled import bundled, is_bundled
 from styleloom.data.channels import read_channels
 from styleloom.data.images import floats
+from styleloom.data.output import ARRAY
 from styleloom.data.pairs import instance_numbers
 from styleloom.models import load
 from styleloom.nn.layers import placed
 from styleloom.nn.translator import Translator
-from styleloom.tasks.translation import check_channels, inputs_of
+from styleloom.tasks.translation import read_input
 from styleloom.tasks.translation import translate as translated
 
 from .engine import Job, digest, one_by_one, run, video_by_frames
 from .events import Event, Item, ItemDone
-from .inputs import PathLike, find_all, open_image, open_region
+from .inputs import PathLike, find_all, open_region
 from .outputs import LIMITS, Limits, Outputs, images_summary, targets_of, written
 
 MOST_SAMPLES = 100
@@ -84,9 +85,11 @@ def translate(
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and (samples > 1 or mask):
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
-    contents = [str(content)] if is_video else find_all(content)
+    contents = [str(content)] if is_video else find_all(content, more=(ARRAY,))
     targets, folder = (
-        ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs.path, outputs.format)
+        ([video.check_video(outputs.path)], None)
+        if is_video
+        else targets_of(contents, content, outputs.path, outputs.format, arrays=True)
     )
     region = open_region(mask, limits.max_pixels) if mask else None
     if is_video and instances:
@@ -103,7 +106,9 @@ def translate(
         if is_video:
             yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
             return
-        image = _open(item.name, network, to, limits.max_pixels).to(device)
+        named = is_bundled(item.name)
+        image = bundled(item.name) if named else read_input(item.name, network, to, limits.max_pixels)
+        image = image.to(device)
         drawn = region(image).to(device) if region else None
         numbers = instance_numbers(read_channels(maps[item.name])[0])[None].to(device) if maps else None
         mark = time.perf_counter()
@@ -111,7 +116,7 @@ def translate(
         for index, target in enumerate(item.targets):
             noise = seed + index if samples > 1 or network.draws_codes else None
             made = translated(network, image, mask=drawn, seed=noise, instances=numbers, **options)  # type: ignore[arg-type]
-            events = list(written(Item(item.name, (target,)), _as_rgb(made), 0.0, "translate", outputs.format))
+            events = list(written(Item(item.name, (target,)), made, 0.0, "translate", outputs.format))
         done = events[-1]
         assert isinstance(done, ItemDone)
         yield ItemDone(item.name, tuple(map(str, item.targets)), round(time.perf_counter() - mark, 3), done.values)
@@ -164,30 +169,8 @@ def _maps_of(contents: Sequence[str], instances: Path) -> dict[str, Path]:
 
 def _frames(network: Translator, frames: Tensor, options: dict[str, object]) -> Tensor:
     """Frames of 8-bit numbers translated: [N, 3, H, W] -> the same."""
-    made = _as_rgb(translated(network, floats(frames), **options))  # type: ignore[arg-type]
+    made = translated(network, floats(frames), **options)  # type: ignore[arg-type]
+    if made.shape[1] not in (1, 3):
+        raise StyleLoomError(f"the result has {made.shape[1]} channels, which no video holds; translate single images")
+    made = made.expand(-1, 3, -1, -1)
     return (made * 255).round().to(torch.uint8)
-
-
-def _open(name: str, network: Translator, to: str, max_pixels: int) -> Tensor:
-    """An image with as many channels as the network that makes ``to`` takes."""
-    taken = network.to_domain(to).in_channels
-    from_photo = bool(network.derive and to == "B") or bool(network.labels) or taken == 3
-    as_rgb = Path(name).suffix.lower() != ".npy" and (from_photo or is_bundled(name))
-    image = open_image(name, max_pixels) if as_rgb else read_channels(name, max_pixels=max_pixels)
-    if image.shape[1] == 3 and from_photo:
-        return image
-    if image.shape[1] == 3 and taken == 1:
-        image = images.luma(image)
-    check_channels(network.to_domain(to), inputs_of(network, image, to=to), to)
-    return image
-
-
-def _as_rgb(image: Tensor) -> Tensor:
-    """[N, C, H, W] as an image file holds it.
-
-    Raises:
-        StyleLoomError: neither one nor three channels.
-    """
-    if image.shape[1] not in (1, 3):
-        raise StyleLoomError(f"the result has {image.shape[1]} channels, which no image file holds; use styleloom.translate")
-    return image.expand(-1, 3, -1, -1)

@@ -47,7 +47,7 @@ def compare(
 
     Args:
         pairs: made and true image [1, 3, H, W] in [0, 1] of each.
-        total: how many there will be.
+        total: how many there will be, at most.
         colors: of classes, [[r, g, b], ...], where the images are label maps.
         features: for the distances of sets: ``"vgg19-lite"``, or Inception's file for FID's.
         device: where features are computed.
@@ -59,7 +59,11 @@ def compare(
     embedding = load_embedding(features, torch.device(device))
     rows: list[dict[str, float]] = []
     sets: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for index, (made, truth) in enumerate(pairs, 1):
+    following = iter(pairs)
+    index, pair = 0, next(following, None)
+    while pair is not None:
+        (made, truth), pair = pair, next(following, None)  # the last one is known by having no successor
+        index += 1
         row = {
             "l1": float((made - truth).abs().mean()),
             "psnr": psnr(made, truth),
@@ -72,7 +76,7 @@ def compare(
         for images, kept in zip((made, truth), sets, strict=True):
             kept.append(embedding.of([images]))
         figures = {name: sum(each[name] for each in rows) / len(rows) for name in row}
-        if index == total and total >= LEAST_SET:
+        if pair is None and len(rows) >= LEAST_SET:
             own, true = torch.cat(sets[0]), torch.cat(sets[1])
             figures |= {"fd": frechet_distance(true, own), "kid": kernel_distance(true, own)}
         yield Comparison(index, total, image=row, figures=figures, features=embedding.name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data import bundled, images
+from styleloom.data.channels import read_channels
 from styleloom.data.derive import DERIVATIONS
 from styleloom.data.images import floats
 from styleloom.data.pairs import one_hot
@@ -71,12 +72,12 @@ def translate(
     """
     check_choice("statistics", statistics, STATISTICS)
     model = model if isinstance(model, Translator) else load(model, Translator)
-    image = as_image(image)
+    image = as_image(image, model, to)
     model = placed(model, image.device)
     network = model.to_domain(to)
     if size and instances is not None:
         raise StyleLoomError("maps of instances are not scaled; leave size out")
-    given = _scaled(image, size) if size else image
+    given = _scaled(image, size, nearest=bool(model.labels) and to == "B") if size else image
     results = []
     for index, photo in enumerate(given.split(1)):
         x = inputs_of(model, photo, to=to, drawing=drawing)
@@ -97,13 +98,43 @@ def translate(
     return translated
 
 
-def as_image(image: Any) -> Tensor:
-    """[N, C, H, W] in [0, 1] of whatever holds an image; any number of channels, where it is a tensor."""
+def as_image(image: Any, model: Translator, to: str = "B") -> Tensor:
+    """[N, C, H, W] in [0, 1] of whatever holds an image; any number of channels where it is a tensor, or a file of them."""
     if isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] != 3:
         return floats(image)
     if isinstance(image, str) and bundled.is_bundled(image):
         return bundled.bundled(image)
+    if isinstance(image, str | Path):
+        return read_input(image, model, to)
     return floats(images.as_images(image, "image"))
+
+
+def read_input(path: str | Path, model: Translator, to: str = "B", max_pixels: int = images.MAX_PIXELS) -> Tensor:
+    """Read a file with as many channels as the network that makes ``to`` takes: [1, C, H, W] in [0, 1].
+
+    Args:
+        path: image file, TIFF of any channels, or ``.npy``.
+        model: for a model of label maps, an array of one channel holds class numbers as their gray.
+        to: domain to make.
+        max_pixels: images with more pixels are refused.
+
+    Raises:
+        StyleLoomError: a file that cannot be read, or of another number of channels.
+    """
+    taken = int(model.to_domain(to).in_channels)  # type: ignore[arg-type]
+    from_photo = bool(model.derive and to == "B") or (bool(model.labels) and to == "B") or taken == 3
+    is_array = Path(path).suffix.lower() == ".npy"
+    if from_photo and not is_array:
+        return images.read(path, max_pixels=max_pixels)
+    image = read_channels(path, max_pixels=max_pixels, channels=taken)
+    if image.shape[1] == 1 and model.labels and to == "B":
+        image = image.expand(-1, 3, -1, -1)  # numbers of classes, which are their colors' gray
+    if image.shape[1] == 3 and from_photo:
+        return image
+    if image.shape[1] == 3 and taken == 1:
+        image = images.luma(image)
+    check_channels(model.to_domain(to), inputs_of(model, image, to=to), to)
+    return image
 
 
 def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool = False) -> Tensor:
@@ -154,10 +185,12 @@ def check_channels(network: nn.Module, x: Tensor, to: str) -> None:
         raise StyleLoomError(f"the image has {x.shape[1]} channels; the network that makes {to} takes {network.in_channels}")
 
 
-def _scaled(image: Tensor, size: int) -> Tensor:
+def _scaled(image: Tensor, size: int, *, nearest: bool) -> Tensor:
+    """Images with a shorter side of ``size``; the colors of label maps are not mixed, as in training (``nearest``)."""
     height, width = image.shape[-2:]
     scale = size / min(height, width)
-    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+    sides = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return F.interpolate(image, sides, mode="nearest-exact") if nearest else images.resize(image, sides)
 
 
 def _answer(network: nn.Module, x: Tensor, statistics: str, seed: int | None, tile: int) -> Tensor:
