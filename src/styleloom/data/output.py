@@ -153,7 +153,10 @@ def write_channels(
     with replacing(path) as beside:
         if output.depth == 8 and channels <= 4:
             array = whole[..., 0] if channels == 1 else whole
-            _write_8(beside, array, kind, output.quality, Image.Exif(), None, software)
+            exif = Image.Exif()
+            if software:
+                exif[SOFTWARE] = software
+            _write_8(beside, array, kind, output.quality, exif, None, software)
         elif kind == "PNG" and channels == 1:
             Image.fromarray(whole[..., 0]).save(beside, format="PNG")
         elif kind == "PNG":
