@@ -22,7 +22,7 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.data import images
-from styleloom.data.video import Steady
+from styleloom.data.flow import Steady
 
 RESULTS = Path(__file__).parent / "results" / "flicker.json"
 SIZE, FRAMES = (320, 448), 8

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.data import flow as flow_of
 from styleloom.data import images, video
 from styleloom.data.images import floats
 
@@ -113,13 +114,13 @@ def test_colors_survive_and_are_named(tmp_path: Path) -> None:
 
 def test_motion_is_found_and_followed() -> None:
     first, second = (images.rgb_to_yiq(frame)[:, :1] for frame in frames(2))
-    flow = video.motion(second, first)
+    flow = flow_of.motion(second, first)
     inner = flow[..., 8:-8, 8:-8]
     assert (inner[:, 0] * WIDTH).mean().item() == pytest.approx(STEP, abs=0.1)
     assert (inner[:, 1] * HEIGHT).abs().mean() < 0.1
     apart = (second - first)[..., 8:-8].abs().mean()
-    assert (second - video.moved(first, flow))[..., 8:-8].abs().mean() < 0.1 * apart
-    torch.testing.assert_close(video.moved(first, torch.zeros_like(flow)), first)
+    assert (second - flow_of.warped(first, flow))[..., 8:-8].abs().mean() < 0.1 * apart
+    torch.testing.assert_close(flow_of.warped(first, torch.zeros_like(flow)), first)
 
 
 def test_flicker_is_taken_away(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_flicker_is_taken_away(tmp_path: Path) -> None:
 
 
 def test_where_the_motion_cannot_be_followed_nothing_is_mixed() -> None:
-    steady = video.Steady(0.9)
+    steady = flow_of.Steady(0.9)
     black, white = torch.zeros(1, 3, 40, 40, dtype=torch.uint8), torch.full((1, 3, 40, 40), 255, dtype=torch.uint8)
     steady(black, black)
     assert floats(steady(white, white)).min() > 0.99  # a cut

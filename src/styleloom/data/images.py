@@ -290,8 +290,15 @@ def encoded(image: Tensor) -> bytes:
     return file.getvalue()
 
 
-def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> None:
+def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: float = 24, durations: Sequence[float] | None = None) -> None:
     """Write images [1, 3, H, W] in [0, 1], or of bytes, as an endless GIF of 256 colors a frame.
+
+    Args:
+        frames: images of one size.
+        path: file to write.
+        rate: frames a second.
+        durations: seconds that each frame is shown, instead of a rate. A GIF counts hundredths of a second; the ends are
+            rounded, not the durations, so that a long one keeps its pace.
 
     Raises:
         StyleLoomError: as :func:`write`, or no images.
@@ -301,8 +308,11 @@ def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: int = 24) -> 
     if not frames:
         raise StyleLoomError(f"cannot write {path}: no images")
     first, *others = [Image.fromarray(to_uint8(frame)) for frame in frames]
+    ends = np.cumsum(durations if durations is not None else [1 / rate] * len(frames))
+    hundredths = np.maximum(2, np.diff(np.round(100 * ends).astype(int), prepend=0))  # browsers take shorter ones for ten
     with replacing(path) as beside:
-        first.save(beside, format="GIF", save_all=True, append_images=others, duration=max(20, round(100 / rate) * 10), loop=0)
+        milliseconds = [10 * int(each) for each in hundredths]
+        first.save(beside, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:

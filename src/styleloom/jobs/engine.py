@@ -23,6 +23,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_folder
 from styleloom.core.progress import Progress
 from styleloom.data import video
+from styleloom.data.video_in import notes_on
 
 from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed, Started
 from .outputs import Outputs
@@ -161,7 +162,9 @@ def video_by_frames(item: Item, paint: Callable[[Tensor], Tensor], smooth: float
     """Paint a video."""
     (target,) = item.targets
     last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
-    yield ItemDone(item.name, (str(target),), round(last.seconds, 2), dict(frames=last.index))
+    notes = notes_on(item.name)
+    values = dict(frames=last.index) | (dict(notes=notes) if notes else {})
+    yield ItemDone(item.name, (str(target),), round(last.seconds, 2), values)
 
 
 def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:

@@ -1,0 +1,77 @@
+"""Motion between the frames of a video, and painted frames that are steadied along it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleloom.core.errors import StyleLoomError
+
+from . import images
+from .images import floats, like
+
+FLOW_SIZE = 320  # longer side at which motion is looked for
+DOUBT = 0.06  # difference of brightness, along the motion, at which the motion is half trusted
+
+
+class Steady:
+    """Mixes each painted frame with the one before it, moved along the optical flow, where that is to be trusted."""
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+        self.previous: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, frame: Tensor, painted: Tensor) -> Tensor:
+        """Frame [1, 3, H, W] and what was painted of it [1, 3, H', W'], of bytes -> the same, steadied."""
+        if not self.strength or min(frame.shape[-2:]) < 32:
+            return painted
+        small = images.luma(images.resize_to_fit(floats(frame), min(FLOW_SIZE, max(frame.shape[-2:]))))
+        result = floats(painted)
+        if self.previous is not None:
+            last, last_result = self.previous
+            flow = motion(small, last)
+            trust = torch.exp(-np.log(2) * ((warped(last, flow) - small) / DOUBT).square())
+            size = tuple(result.shape[-2:])
+            along = warped(last_result, F.interpolate(flow, size, mode="bilinear"))
+            share = self.strength * F.interpolate(trust, size, mode="bilinear")
+            result = torch.lerp(result, along, share)
+        self.previous = small, result
+        return like(result, painted)
+
+
+def motion(frame: Tensor, before: Tensor) -> Tensor:
+    """Find where each pixel of a frame was in the one before: gray [1, 1, H, W] in [0, 1] each -> flow [1, 2, H, W].
+
+    The flow is (x, y) as shares of width and height. DIS: Kroeger et al., "Fast Optical Flow using Dense Inverse Search",
+    ECCV 2016, of OpenCV.
+
+    Raises:
+        StyleLoomError: OpenCV is not installed.
+    """
+    finder = _opencv().DISOpticalFlow_create(1)  # its preset "fast"
+    finder.setFinestScale(1)
+    gray = [(each[0, 0].cpu() * 255).round().to(torch.uint8).numpy() for each in (frame, before)]
+    height, width = frame.shape[-2:]
+    flow = finder.calc(*gray, None) / np.array([width, height], np.float32)
+    return torch.from_numpy(flow.astype(np.float32)).permute(2, 0, 1)[None].to(frame.device)
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise StyleLoomError("steady videos need OpenCV: pip install 'styleloom[video]', or smooth 0") from error
+    return cv2
+
+
+def warped(image: Tensor, flow: Tensor) -> Tensor:
+    """The image [1, C, H, W] that a flow [1, 2, H, W] leads to: each pixel taken from where it was; borders are repeated."""
+    height, width = image.shape[-2:]
+    y = (torch.arange(height, device=image.device) + 0.5) / height
+    x = (torch.arange(width, device=image.device) + 0.5) / width
+    grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1)[None] + flow.permute(0, 2, 3, 1)
+    return F.grid_sample(image, 2 * grid - 1, mode="bicubic", padding_mode="border", align_corners=False)
