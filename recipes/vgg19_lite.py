@@ -49,7 +49,7 @@ def read_photos(path: Path) -> tuple[list[Tensor], list[Tensor]]:
 
 def read_teachers(folder: Path) -> tuple[Features, Features]:
     """The true VGG-19 up to relu3_1 and the compressed one up to relu5_1, frozen, both reflection-padded."""
-    true = load_features(folder / "vgg19_normalized_relu3_1.safetensors")
+    true = load_features(folder / "vgg19_normalised_relu3_1.safetensors")
     small = Features(convs=(2, 2, 4, 4, 1), widths=(16, 32, 64, 128, 128), padding="reflect", mean=(0, 0, 0), std=(1, 1, 1))
     names = [f"conv{name.replace('_', '')}" for name in small.convs]
     fill(small, load_file(folder / "vgg19_compressed16x.safetensors"), names, preprocessing="conv0")

@@ -93,7 +93,7 @@ def convert(
         source: a ``.pkl`` of NVIDIA's ProGAN, StyleGAN or StyleGAN2, a checkpoint of rosinality's repositories, a style
             network of pytorch/examples, rrmina or naoto0804, or a generator of pytorch-CycleGAN-and-pix2pix or pix2pixHD.
         out: a ``.safetensors``.
-        encoder: naoto0804's ``vgg_normalized.pth``, for its decoder.
+        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
         other: the second generator of a CycleGAN, which goes back.
         resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
         license: what the file may be used for, noted in the model.

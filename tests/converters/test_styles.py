@@ -100,9 +100,9 @@ def test_naoto_adain(tmp_path: Path) -> None:
     torch.manual_seed(0)
     vgg, decoder = naoto_vgg().requires_grad_(False), naoto_decoder().requires_grad_(False)
     assert sum(parameter.numel() for parameter in decoder.parameters()) == 3_505_219
-    torch.save(vgg.state_dict(), tmp_path / "vgg_normalized.pth")
+    torch.save(vgg.state_dict(), tmp_path / "vgg_normalised.pth")
     torch.save(decoder.state_dict(), tmp_path / "decoder.pth")
-    kind, tensors, config = convert_style(tmp_path / "decoder.pth", tmp_path / "vgg_normalized.pth")
+    kind, tensors, config = convert_style(tmp_path / "decoder.pth", tmp_path / "vgg_normalised.pth")
     save_model(tmp_path / "m.safetensors", tensors, kind=kind, config=config, license="test")
     model = adain.load(tmp_path / "m.safetensors")
     content, style = torch.rand(1, 3, 64, 48), torch.rand(1, 3, 40, 56)

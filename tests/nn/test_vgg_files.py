@@ -75,8 +75,8 @@ def test_torchvision_and_timm(tmp_path: Path, convs: tuple[int, ...], layers: di
 def test_adain_layout_whole_and_cut(tmp_path: Path, depth: int) -> None:
     torch.manual_seed(0)
     vgg = adain_vgg(depth)
-    torch.save(vgg.state_dict(), tmp_path / "vgg_normalized.pth")
-    network = load_features(tmp_path / "vgg_normalized.pth")
+    torch.save(vgg.state_dict(), tmp_path / "vgg_normalised.pth")
+    network = load_features(tmp_path / "vgg_normalised.pth")
     image = torch.rand(1, 3, 64, 48)
     layers = {"relu1_1": 3, "relu3_1": 17, "relu4_1": 30, "relu5_1": 43}
     layers = {layer: index for layer, index in layers.items() if index < depth}
@@ -86,11 +86,11 @@ def test_adain_layout_whole_and_cut(tmp_path: Path, depth: int) -> None:
 
 
 def test_the_true_vgg19(shared: Path) -> None:
-    tensors = load_file(shared / "teachers" / "vgg19_normalized_relu3_1.safetensors")
+    tensors = load_file(shared / "teachers" / "vgg19_normalised_relu3_1.safetensors")
     vgg = adain_vgg(18)
     vgg.load_state_dict(tensors)
     image = torch.rand(1, 3, 64, 64)
-    found = load_features(shared / "teachers" / "vgg19_normalized_relu3_1.safetensors")(image, ("relu2_1", "relu3_1"))
+    found = load_features(shared / "teachers" / "vgg19_normalised_relu3_1.safetensors")(image, ("relu2_1", "relu3_1"))
     assert torch.allclose(found["relu3_1"], vgg(image), atol=1e-3)
 
 

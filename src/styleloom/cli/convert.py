@@ -46,7 +46,7 @@ def convert(
         to: styleloom, or nvidia: tensors under the names of stylegan2-ada-pytorch; or junyanz: state dicts of
             pytorch-CycleGAN-and-pix2pix (of pix2pixHD for its networks).
         resolution: side to which a growing network of rosinality was trained, where its name does not say.
-        encoder: vgg_normalized.pth, for a decoder of AdaIN.
+        encoder: vgg_normalised.pth, for a decoder of AdaIN.
         other: the second generator of a CycleGAN, which goes back.
         license: what the file may be used for, noted in the model.
     """

@@ -25,7 +25,7 @@ def convert_official(
             :func:`~styleloom.converters.nvidia.save_as_nvidia` writes them, a checkpoint of
             rosinality's three repositories, a style network of pytorch/examples, rrmina or naoto0804, or a generator of
             pytorch-CycleGAN-and-pix2pix or pix2pixHD.
-        encoder: naoto0804's ``vgg_normalized.pth``, for its decoder.
+        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
         other: the second generator of a CycleGAN, which goes back.
         resolution: side in pixels to which a growing network of rosinality was trained, where its name does not say.
 

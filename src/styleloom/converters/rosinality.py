@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.pth import plain_names
 from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN
 from styleloom.nn.resample import fir
@@ -58,7 +59,7 @@ def convert_checkpoint(content: Mapping[str, Any], path: Path, resolution: int |
 
 
 def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name.removeprefix("module."): value.float() for name, value in content.items() if isinstance(value, Tensor)}
+    return {name: value.float() for name, value in plain_names(content).items() if isinstance(value, Tensor)}
 
 
 def _count(state: State, pattern: str) -> int:

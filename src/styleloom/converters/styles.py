@@ -1,7 +1,7 @@
 """Style networks of other projects -> tensors and config of ours; each is told by the names of its tensors.
 
 pytorch/examples (``fast_neural_style``) and rrmina's networks become Johnson models, naoto0804's decoder with its
-``vgg_normalized.pth`` an AdaIN model. Differences of range (0 to 255) and of channel order (BGR) are folded into the
+``vgg_normalised.pth`` an AdaIN model. Differences of range (0 to 255) and of channel order (BGR) are folded into the
 first and the last convolution.
 """
 
@@ -46,12 +46,12 @@ def convert_style(path: Path, encoder: Path | None = None) -> Converted:
 
     Args:
         path: a ``.pth`` of pytorch/examples, of rrmina, or naoto0804's ``decoder.pth``.
-        encoder: naoto0804's ``vgg_normalized.pth``, for its decoder.
+        encoder: naoto0804's ``vgg_normalised.pth``, for its decoder.
 
     Raises:
         StyleLoomError: another kind of file, tensors that are missing or left over, or a decoder without its encoder.
     """
-    tensors = {name.removeprefix("module."): value.float() for name, value in read_state_dict(path).items()}
+    tensors = {name: value.float() for name, value in read_state_dict(path).items()}
     if "conv1.conv2d.weight" in tensors:
         # Statistics that old versions of torch saved and never used.
         tensors = {name: value for name, value in tensors.items() if ".running_" not in name and not name.endswith("_tracked")}
@@ -60,7 +60,7 @@ def convert_style(path: Path, encoder: Path | None = None) -> Converted:
         return _transform_net(path, tensors, RRMINA_CONVS, RRMINA_NORMS, upsample="transpose", bgr=True)
     if set(tensors) == {f"{key}.{part}" for key in NAOTO_DECODER for part in ("weight", "bias")}:
         if encoder is None:
-            raise StyleLoomError(f"{path} is an AdaIN decoder; give its vgg_normalized.pth too (--encoder)")
+            raise StyleLoomError(f"{path} is an AdaIN decoder; give its vgg_normalised.pth too (--encoder)")
         return _adain(tensors, encoder)
     if "0.weight" in tensors or "features.0.weight" in tensors:
         raise StyleLoomError(f"{path} is a VGG, not a style network; give it as --features, or as --encoder of its decoder")
@@ -101,7 +101,7 @@ def _adain(tensors: dict[str, Tensor], encoder: Path) -> Converted:
         std=whole.config["std"],  # type: ignore[arg-type]
     )
     if whole.padding != "reflect" or "4_1" not in whole.convs:
-        raise StyleLoomError(f"{encoder} is not AdaIN's vgg_normalized.pth, which has relu4_1 and normalized activations")
+        raise StyleLoomError(f"{encoder} is not AdaIN's vgg_normalised.pth, which has relu4_1 and normalized activations")
     trimmed.load_state_dict({name: value for name, value in whole.state_dict().items() if name in trimmed.state_dict()})
     converted = {f"encoder.{name}": value for name, value in trimmed.state_dict().items()}
     for index, key in enumerate(NAOTO_DECODER):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_folder, replacing
-from styleloom.core.pth import read_state_dict
+from styleloom.core.pth import plain_names, read_state_dict
 from styleloom.nn.translation import PatchGAN, ResNetGenerator, UNet
 from styleloom.nn.translator import Translator, translator_config
 from styleloom.papers.pix2pixhd import InstanceEncoder, LocalEnhancer, MultiScale, config_of
@@ -45,7 +45,7 @@ def translator_of(tensors: Mapping[str, Tensor], name: str = "state dict") -> Ne
     Raises:
         StyleLoomError: not such a network, or tensors that are missing or left over.
     """
-    tensors = {key.removeprefix("module."): value.float() for key, value in tensors.items()}
+    tensors = {key: value.float() for key, value in plain_names(tensors).items()}
     tensors = {
         key: value
         for key, value in tensors.items()
@@ -86,8 +86,7 @@ def convert_translator(path: Path, other: Path | None = None) -> Converted | Non
         StyleLoomError: a discriminator, which translates nothing, or networks that do not go together.
     """
     tensors = read_state_dict(path)
-    names = [name.removeprefix("module.") for name in tensors]
-    if not any(name.startswith(BEGINNINGS) for name in names):
+    if not any(name.startswith(BEGINNINGS) for name in tensors):
         return None
     networks = {"B": translator_of(tensors, str(path))} | ({"A": read_translator(other)} if other is not None else {})
     for name, network in networks.items():

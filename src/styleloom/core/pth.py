@@ -9,6 +9,7 @@ import tarfile
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -128,15 +129,34 @@ def _named(module: _Inert, prefix: str = "") -> dict[str, Tensor]:
     return tensors
 
 
+SUFFIXES = (".pt", ".pth", ".ckpt")
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, and of torch.compile
+WRAPPERS = ("state_dict", "model_state_dict", "model", "netG", "G", "generator", "net", "params_ema", "params")
+
+
+def plain_names(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """A dictionary whose names have lost the prefixes that wrappers of a network give them."""
+    plain = {}
+    for key, value in content.items():
+        name = str(key)
+        while prefix := next((each for each in PREFIXES if name.startswith(each)), ""):
+            name = name.removeprefix(prefix)
+        plain[name] = value
+    return plain
+
+
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a ``.pth`` file; a ``state_dict`` wrapped in a checkpoint is found.
+    """Read the named tensors of a ``.pth`` file, under the network's own names; a checkpoint around them is taken off.
 
     Raises:
         StyleLoomError: as :func:`read_checkpoint`, or no named tensors.
     """
     content = read_checkpoint(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    while isinstance(content, dict):
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise StyleLoomError(f"{path} holds no state_dict; wanted named tensors")
-    return {str(name): value for name, value in content.items()}
+    return plain_names(content)

@@ -94,6 +94,9 @@ class Frame:
         grid = torch.stack([u, v], -1)[None].to(photo)
 
         def placed(pasted: Tensor) -> Tensor:
+            if pasted.shape[-1] > self.side:  # smoothed before it is made smaller
+                smaller = max(1, math.ceil(self.side))
+                pasted = F.interpolate(pasted, (smaller, smaller), mode="bicubic", antialias=True)
             return F.grid_sample(pasted.to(photo), grid, mode="bicubic", padding_mode="border", align_corners=False)
 
         part = photo[:, :, top:bottom, left:right]

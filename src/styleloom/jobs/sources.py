@@ -31,7 +31,7 @@ from .inputs import PathLike, find_all, open_image
 NUM_STEPS = 50  # of the inversions of photographs
 # Small steps from other latents: what differs between two images of one face, and little else.
 NEAR: dict[str, Any] = dict(optimizer="adam", lr=0.03, num_steps=30, prior_weight=0.0, noise_steps=0)
-LATENTS = (".safetensors", ".npz", ".pt", ".pth", ".ckpt")
+LATENTS = (".safetensors", ".npz", ".npy", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from styleloom.core.pickles import read_joblib
 
 LEAST = 40  # px: smaller faces are not looked for
 LONGEST = 1024  # px, that larger photographs are reduced to
+LARGEST = 4096  # px, where no face is found in that
+CERTAIN = 0.99  # score of a face from which a photograph is not turned to look for a surer one
+UPRIGHT = 0.9  # radians that an upright face may be turned by
 PYRAMID = 0.709  # from one size to the next
 SURE = (0.6, 0.7, 0.8)  # of the three networks
 EDGE = 1.3  # where a mask of a face ends, as a share of its box
@@ -48,6 +51,18 @@ class Face:
     def size(self) -> float:
         """The area of its box."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether eyes and mouth lie as in a face that is turned by less than about 50 degrees."""
+        left_eye, right_eye, _, left_mouth, right_mouth = self.landmarks
+        across, down = right_eye - left_eye, (left_mouth + right_mouth - left_eye - right_eye) / 2
+        wide, tall = float(across.norm()), float(down.norm())
+        if wide == 0 or tall == 0:
+            return False
+        tilt = abs(float(torch.atan2(across[1], across[0])))
+        leaning = abs(float((across * down).sum())) / (wide * tall)
+        return tilt < UPRIGHT and float(down[1]) > 0 and leaning < 0.65 and tall / wide < 3
 
 
 def available() -> bool:
@@ -120,18 +135,54 @@ def _network(name: str, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return corrections, landmarks, dense(x).softmax(1)[:, 1]
 
 
-@torch.no_grad()
 def find(photo: Tensor, least: int = LEAST) -> list[Face]:
-    """The faces of a photograph, the surest first.
+    """Find the faces of a photograph, the surest first.
+
+    Small faces of a large photograph are looked for where there are no large ones, and photographs that lie on a side or stand
+    on their head are turned where no face is certain. The detector knows upright faces only: of others it takes something
+    else for a face, which the places of eyes and mouth tell.
 
     Args:
         photo: [1, 3, H, W] in [0, 1].
-        least: shorter side of the smallest, in pixels of a photograph reduced to a longer side of ``LONGEST``.
+        least: shorter side of the smallest face, in pixels of a photograph reduced to a longer side of ``LONGEST``.
 
     Raises:
         StyleLoomError: the detector is not installed.
     """
-    shrink = max(1.0, max(photo.shape[-2:]) / LONGEST)
+    for longest in (LONGEST, LARGEST):
+        if longest > LONGEST and max(photo.shape[-2:]) <= LONGEST:
+            break
+        best, surest, turned = 0, 0.0, list[Face]()
+        for turns in range(4):
+            upright = [face for face in _detected(photo.rot90(turns, (2, 3)), least, longest) if face.is_upright]
+            score = max((face.score for face in upright), default=0.0)
+            if score > surest:
+                best, surest, turned = turns, score, upright
+            if surest >= CERTAIN:
+                break
+        if turned:
+            return [_turned_back(face, best, photo.shape[-1], photo.shape[-2]) for face in turned]
+    return []
+
+
+def _turned_back(face: Face, turns: int, width: int, height: int) -> Face:
+    """A face of a photograph of this size that was turned counterclockwise by so many quarters, in the photograph itself."""
+
+    def point(points: Tensor) -> Tensor:
+        x, y = points[..., 0], points[..., 1]
+        return torch.stack(((x, y), (width - y, x), (width - x, height - y), (y, height - x))[turns], -1)
+
+    if not turns:
+        return face
+    corners = point(torch.tensor(face.box).view(2, 2))
+    (left, top), (right, bottom) = corners.amin(0).tolist(), corners.amax(0).tolist()
+    return Face(face.score, (left, top, right, bottom), point(face.landmarks))
+
+
+@torch.no_grad()
+def _detected(photo: Tensor, least: int, longest: int) -> list[Face]:
+    """What the three networks take for upright faces in a photograph reduced to a longer side of ``longest``."""
+    shrink = max(1.0, max(photo.shape[-2:]) / longest)
     height, width = (max(1, round(side / shrink)) for side in photo.shape[-2:])
     back = torch.tensor([photo.shape[-1] / width, photo.shape[-2] / height])
     x = photo.float().cpu()

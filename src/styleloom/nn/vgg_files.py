@@ -27,7 +27,7 @@ def load_features(source: str | Path = EMBEDDED, *, pooling: str = "max") -> Fea
     Args:
         source: ``"vgg19-lite"`` (shipped), ``"vgg19"`` or ``"vgg16"`` (fetched from the Hugging Face hub once), or a
             path: StyleLoom's or timm's ``.safetensors``, torchvision's ``vgg19-dcbb9e9d.pth`` or ``vgg16-397923af.pth``,
-            or the Oxford-normalized file of the AdaIN implementations (``vgg_normalized.pth``, ``.safetensors``).
+            or the Oxford-normalized file of the AdaIN implementations (``vgg_normalised.pth``, ``.safetensors``).
         pooling: ``"max"`` or ``"average"``.
 
     Returns:

@@ -364,7 +364,7 @@ RECIPES = {
     # Section 6 and the authors' code: 512 px, of which 256 are cut.
     "paper": AdaINRecipe(
         num_steps=160_000,
-        encoder="vgg_normalized.pth",
+        encoder="vgg_normalised.pth",
         size=256,
         style_weight=10,
         lr=1e-4,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core import checkpoint, pth
-from styleloom.core.arrays import read_arrays
+from styleloom.core.arrays import read_arrays, read_tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.frames import Frame
 from styleloom.nn.generators import Generator, generator_id
@@ -78,10 +78,13 @@ def load_latents(path: str | Path, generator: Generator) -> Latents:
         StyleLoomError: no such file, one of another kind, or of another generator.
     """
     path = Path(path)
-    if path.suffix == ".npz":
-        return Latents(_projected(path, generator))
-    if path.suffix in (".pt", ".pth", ".ckpt"):
-        raise StyleLoomError(_named_for_what_it_is(path))
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return Latents(_fitted(_projected(path), path, generator))
+    if suffix == ".npy":
+        return Latents(_fitted(read_tensor(path), path, generator))
+    if suffix in pth.SUFFIXES:
+        return Latents(_fitted(_foreign_ws(path), path, generator))
     tensors, config = checkpoint.read_model(path, KIND)
     if config["generator"] != generator_id(generator):
         raise StyleLoomError(f"{path} holds latents of another generator; invert its images again with this one")
@@ -90,23 +93,52 @@ def load_latents(path: str | Path, generator: Generator) -> Latents:
     return Latents(tensors["ws"].to(generator.device), noise, frame, config.get("photo", ""), config.get("metrics", {}))
 
 
-def _projected(path: Path, generator: Generator) -> Tensor:
-    """NVIDIA's ``projected_w.npz``: ``w`` of [1, num_ws, w_dim], or [1, 1, w_dim] for all layers."""
+def _projected(path: Path) -> Tensor:
+    """``w`` of NVIDIA's ``projected_w.npz``: [1, num_ws, w_dim], or [1, 1, w_dim] for all layers."""
     held = read_arrays(path)
     if "w" not in held:
         raise StyleLoomError(f"{path} holds {', '.join(held)}; wanted w, as NVIDIA's projector writes it")
-    ws = torch.from_numpy(held["w"]).float()
+    return torch.from_numpy(held["w"]).float()
+
+
+def _fitted(ws: Tensor, path: Path, generator: Generator) -> Tensor:
+    """Latents of one image or several as [N, num_ws, w_dim]; a single w serves all layers.
+
+    Raises:
+        StyleLoomError: latents of another shape.
+    """
+    shape = list(ws.shape)
+    if ws.ndim == 1 or (ws.ndim == 2 and ws.shape[0] != generator.num_ws):
+        ws = ws.view(-1, 1, ws.shape[-1])  # a w for each image
+    ws = ws[None] if ws.ndim == 2 else ws
     ws = ws.expand(-1, generator.num_ws, -1) if ws.ndim == 3 and ws.shape[1] == 1 else ws
     if ws.ndim != 3 or ws.shape[1:] != (generator.num_ws, generator.w_dim):
         raise StyleLoomError(
-            f"{path} holds w of shape {list(held['w'].shape)}; this generator wants [N, {generator.num_ws}, {generator.w_dim}]"
+            f"{path} holds latents of shape {shape}; this generator wants [N, {generator.num_ws}, {generator.w_dim}]"
         )
     return ws.to(generator.device).contiguous()
 
 
-def _named_for_what_it_is(path: Path) -> str:
-    """What to say of a checkpoint of another project that was given for latents."""
+def _foreign_ws(path: Path) -> Tensor:
+    """Latents of another project: a tensor (e4e, SOAT), or ``{file: {"latent": ...}}`` of rosinality's projector.
+
+    Raises:
+        StyleLoomError: no latents, with what is there instead.
+    """
     held = pth.read_checkpoint(path)
+    if isinstance(held, Tensor):
+        return held.detach().float()
+    entries = list(held.values()) if isinstance(held, dict) else []
+    found = [each["latent"] for each in entries if isinstance(each, dict) and isinstance(each.get("latent"), Tensor)]
+    if isinstance(held, dict) and isinstance(held.get("latent"), Tensor):
+        found = [held["latent"]]
+    if found and len(found) == max(1, sum(isinstance(each, dict) for each in entries)):
+        return torch.stack([each.detach().float() for each in found]) if found[0].ndim < 3 else torch.cat(found).float()
+    raise StyleLoomError(_description(path, held))
+
+
+def _description(path: Path, held: Any) -> str:
+    """An error for a checkpoint of another project that was given for latents."""
     state = held.get("state_dict", held) if isinstance(held, dict) else {}
     encodes = isinstance(state, dict) and any(str(key).startswith("encoder.") for key in state)
     if encodes and any(str(key).startswith("decoder.") for key in state):
@@ -114,4 +146,7 @@ def _named_for_what_it_is(path: Path) -> str:
             f"{path} is a checkpoint of a pSp, e4e or ReStyle encoder, which StyleLoom does not run: convert its generator with "
             "styleloom convert, and invert with the learned optimizer or an encoder of your own (styleloom train encoder)"
         )
-    return f"{path} holds no latents; wanted a .safetensors of styleloom invert, or projected_w.npz of NVIDIA's projector"
+    return (
+        f"{path} holds no latents; wanted a .safetensors of styleloom invert, projected_w.npz of NVIDIA's projector, or a tensor "
+        "(.pt, .npy)"
+    )

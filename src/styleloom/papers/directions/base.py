@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core import checkpoint
-from styleloom.core.arrays import read_arrays
+from styleloom.core.arrays import read_arrays, read_tensor
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.pth import SUFFIXES
 from styleloom.core.settings import Range
 from styleloom.nn.generators import Generator, check_made_for, generator_id
 
@@ -112,14 +113,15 @@ def load(name: str | Path, generator: Generator | None = None) -> Directions:
     """Directions from a name in the zoo, a path or ``hf://owner/repo/file``, or from another project's file.
 
     Args:
-        name: of StyleLoom's file; or a boundary of InterFaceGAN (``.npy``) or components of GANSpace (``.npz``).
+        name: of StyleLoom's file; or a boundary of InterFaceGAN or another direction (``.npy``, ``.pt``),
+            or components of GANSpace (``.npz``).
         generator: whose they must be; another project's file needs it.
 
     Raises:
         StyleLoomError: no such file, one of another kind, or directions of another generator.
     """
     path = Path(name)
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix.lower() in (".npy", ".npz", *SUFFIXES):
         return _foreign(path, generator)
     tensors, config = checkpoint.read_model(name, KIND)
     with checkpoint.rebuilding(name):
@@ -148,7 +150,7 @@ def _foreign(path: Path, generator: Generator | None) -> Directions:
     """InterFaceGAN's boundaries, and GANSpace's components."""
     if generator is None:
         raise StyleLoomError(f"{path} does not say whose directions it holds; name the generator too")
-    held = read_arrays(path)
+    held = read_arrays(path) if path.suffix.lower() == ".npz" else {}
     if "lat_comp" in held:
         components = torch.from_numpy(held["lat_comp"]).float().reshape(-1, held["lat_comp"].shape[-1])
         if components.shape[1] != generator.w_dim:
@@ -157,8 +159,8 @@ def _foreign(path: Path, generator: Generator | None) -> Directions:
             )
         stdev = torch.from_numpy(held["lat_stdev"]).float().reshape(-1, 1) if "lat_stdev" in held else 1.0
         return named_in_order(generator, "pc", components * stdev, None, "GANSpace")
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         raise StyleLoomError(f"{path} holds {', '.join(held)}; wanted GANSpace's components (lat_comp)")
-    vector = torch.from_numpy(held["array"]).float()
+    vector = read_tensor(path)
     vector = vector.reshape(-1, vector.shape[-1]) if vector.ndim else vector
     return {path.stem: Direction(path.stem, scaled(generator, vector).cpu(), generator_id(generator), "InterFaceGAN")}
