@@ -143,7 +143,7 @@ def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
             "adain paints in one pass",
         ),
         (["train", "adain", "nowhere", "--style", "nowhere", "--out", "r"], "no such folder or file: nowhere"),
-        (["train", "johnson", ".", "--style", "style.png", "--out", "r", "--recipe", "best"], "unknown preset 'best'"),
+        (["train", "johnson", ".", "--style", "style.png", "--out", "r", "--recipe", "best"], "unknown recipe 'best'"),
     ):
         assert run(*arguments) == 2
         error = capsys.readouterr().err

@@ -385,8 +385,8 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
     with pytest.raises(StyleLoomError, match="give step"):
         optimizer.step()
 
-    def begin(recipe: OptimizerRecipe, **options: Any) -> None:
-        list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "run", hardware=CPU), **options))
+    def begin(recipe: OptimizerRecipe, *, hardware: Hardware = CPU, resume: bool = False, **options: Any) -> None:
+        list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "run", hardware=hardware, resume=resume), **options))
 
     with pytest.raises(StyleLoomError, match="no images; give some"):
         begin(OptimizerRecipe())

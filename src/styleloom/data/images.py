@@ -24,6 +24,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent, replacing
 
+from .color_spaces import HDR_TRANSFERS, WIDE_PRIMARIES, to_srgb
 from .tiff import DeepTiff, is_tiff, read_deep
 
 MAX_PIXELS = 100_000_000
@@ -166,6 +167,7 @@ def opened(path: str | Path | BinaryIO) -> Image.Image:
 def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0) -> np.ndarray:
     """A float32 array [H, W, 3] in [0, 1] of an opened image; with ``as_bytes``, 8-bit numbers where it has only those."""
     profile = file.info.get("icc_profile")
+    coding = _avif_coding(file) if file.format == "AVIF" and not profile else None
     ImageOps.exif_transpose(file, in_place=True)  # of a large image a copy counts
     image = file
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
@@ -184,13 +186,33 @@ def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0)
     alpha = image.getchannel("A") if image.mode in TRANSPARENT else None
     color = image.convert({"LA": "L", "La": "L"}.get(image.mode, "RGB")) if alpha is not None else image
     color = _to_srgb(color, profile)
-    if alpha is None and as_bytes:
+    if alpha is None and as_bytes and coding is None:
         return np.asarray(color)
     array = np.asarray(color, dtype=np.float32) / 255
+    if coding is not None:
+        array = to_srgb(array, *coding).astype(np.float32)
     if alpha is None:
         return array
     opacity = np.asarray(alpha, dtype=np.float32)[..., None] / 255
     return array * opacity + paper * (1 - opacity)
+
+
+def _avif_coding(file: Image.Image) -> tuple[str, str] | None:
+    """Primaries and transfer that an AVIF names by numbers (nclx) and Pillow passes over; None for sRGB's own."""
+    stream: Any = getattr(file, "fp", None)
+    if stream is None:
+        return None
+    position = stream.tell()
+    stream.seek(0)
+    head: bytes = stream.read(4096)
+    stream.seek(position)
+    start = head.find(b"colrnclx")
+    if start < 0:
+        return None
+    numbers = np.frombuffer(head[start + 8 : start + 12], dtype=">u2")
+    primaries = WIDE_PRIMARIES.get(int(numbers[0]), "sRGB")
+    transfer = HDR_TRANSFERS.get(int(numbers[1]), "sRGB")
+    return None if (primaries, transfer) == ("sRGB", "sRGB") else (primaries, transfer)
 
 
 def transparency(image: Image.Image) -> Image.Image | None:

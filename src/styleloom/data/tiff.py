@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from styleloom.core.errors import StyleLoomError
+
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 COLOR = ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "SEPARATED", "YCBCR", "CIELAB")
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # values of the tag SampleFormat
@@ -55,7 +57,8 @@ def read_deep(file: str | Path | BinaryIO, max_pixels: int) -> DeepTiff | None:
         max_pixels: images with more pixels are refused before they are decoded.
 
     Raises:
-        ValueError: too many pixels, or numbers that are no image.
+        StyleLoomError: a camera's raw file.
+        ValueError: numbers that are no image.
         Exception: whatever tifffile raises for a damaged file.
     """
     import tifffile
@@ -66,6 +69,12 @@ def read_deep(file: str | Path | BinaryIO, max_pixels: int) -> DeepTiff | None:
     with tifffile.TiffFile(data) as opened:
         page, series = opened.pages[0], opened.series[0]
         assert isinstance(page, tifffile.TiffPage)
+        if "DNGVersion" in page.tags or (page.subifds and page.is_reduced):
+            name = str(file) if isinstance(file, str | Path) else "the file"
+            size = f"{page.imagewidth} x {page.imagelength} px"
+            raise StyleLoomError(
+                f"{name} is a camera's raw file, of which only a preview of {size} is an image; develop it into TIFF or JPEG first"
+            )
         if page.imagewidth * page.imagelength > max_pixels:
             return None  # Pillow's reader says so
         if len(series.pages) == 1 and _is_pillows(page):

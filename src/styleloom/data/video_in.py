@@ -15,14 +15,12 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 
 from . import images
+from .color_spaces import HDR_TRANSFERS, to_srgb
 from .images import floats
 
 UNSPECIFIED = (0, 2)  # FFmpeg's numbers of a matrix that is not named
 BT709, BT601, BT2020 = 1, 6, 9
-TRANSFERS = {16: "PQ", 18: "HLG"}
 HD = 720  # rows from which a video that names no matrix is BT.709 to players
-WHITE = 203.0  # cd/m2 of diffuse white in HDR (ITU-R BT.2408)
-KNEE = 0.75  # of white: brighter light is compressed
 
 
 def pyav() -> Any:
@@ -75,7 +73,7 @@ def open_video(source: str | Path) -> Any:
 def notes_on(source: str | Path) -> list[str]:
     """Remarks for users on how a video is read."""
     with open_video(source) as reader:
-        transfer = TRANSFERS.get(int(reader.streams.video[0].codec_context.color_trc or 0))
+        transfer = HDR_TRANSFERS.get(int(reader.streams.video[0].codec_context.color_trc or 0))
     return [f"HDR ({transfer}) is tone-mapped to SDR"] if transfer else []
 
 
@@ -112,7 +110,7 @@ def _rgb(frame: Any, stream: Any) -> np.ndarray:
     """A frame as bytes [H, W, 3] in sRGB, of square pixels."""
     pixel = stream.sample_aspect_ratio or Fraction(1)  # of a stored pixel, width to height, before it is turned
     width = round(frame.width * pixel)
-    transfer = TRANSFERS.get(int(frame.color_trc))
+    transfer = HDR_TRANSFERS.get(int(frame.color_trc))
     if transfer:
         return _tone_mapped(frame, width, transfer)
     matrix = int(frame.colorspace)
@@ -151,41 +149,4 @@ def _tone_mapped(frame: Any, width: int, transfer: str) -> np.ndarray:
     r, b = y + 1.4746 * red, y + 1.8814 * blue  # BT.2020, non-constant luminance
     g = (y - 0.2627 * r - 0.0593 * b) / 0.678
     coded = np.stack([r, g, b], -1).clip(0, 1)
-    light = _pq_light(coded) if transfer == "PQ" else _hlg_light(coded)
-    rgb = light @ _BT2020_TO_709.T
-    return (_srgb(_compressed(rgb)) * 255).round().astype(np.uint8)
-
-
-_BT2020_TO_709 = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
-)  # ITU-R BT.2087
-
-
-def _pq_light(coded: np.ndarray) -> np.ndarray:
-    """SMPTE ST 2084: coded values in [0, 1] to light, 1 at diffuse white."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
-    root = coded ** (1 / m2)
-    light: np.ndarray = (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1) * (10_000 / WHITE)
-    return light
-
-
-def _hlg_light(coded: np.ndarray) -> np.ndarray:
-    """ARIB STD-B67 without the display's gamma: coded values in [0, 1] to light, 1 at diffuse white (75% of the signal)."""
-    a, b, c = 0.17883277, 0.28466892, 0.55991073
-    scene = np.where(coded <= 0.5, coded**2 / 3, (np.exp((coded - c) / a) + b) / 12)
-    light: np.ndarray = scene / 0.265
-    return light
-
-
-def _compressed(rgb: np.ndarray) -> np.ndarray:
-    """Light [H, W, 3] in [0, 1]: above the knee the brightest channel is compressed, and the others with it."""
-    peak = np.maximum(rgb.max(-1, keepdims=True), 1e-6)
-    over = np.maximum(peak - KNEE, 0)
-    mapped = np.where(peak > KNEE, KNEE + (1 - KNEE) * (1 - np.exp(-over * 3 / (1 - KNEE) / 2)), peak)
-    result: np.ndarray = (rgb * mapped / peak).clip(0, 1)
-    return result
-
-
-def _srgb(light: np.ndarray) -> np.ndarray:
-    result: np.ndarray = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return result
+    return (to_srgb(coded, "BT.2020", transfer) * 255).round().astype(np.uint8)

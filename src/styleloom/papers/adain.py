@@ -271,6 +271,9 @@ def painter(
         model: network to use instead of ``config.model``.
         device: device of the network and the images.
 
+    Returns:
+        What repaints images [N, 3, H, W] in [0, 1] or of 8-bit numbers.
+
     Raises:
         StyleLoomError: tensors that are no images, weights that do not fit, or no such model.
     """

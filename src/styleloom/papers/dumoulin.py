@@ -11,6 +11,7 @@ Differs from the paper:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -238,7 +239,8 @@ def train(
     yield from fit(task, recipe, run, fabric)
     added = base is not None and base.styles != tuple(styles)
     if base is not None and added and fabric.is_global_zero and (run.folder / MODEL).exists():
-        save(join(base, load(run.folder / MODEL)), run.folder / JOINED, run.license)
+        stored = copy.deepcopy(base).half().float()  # as files hold the convolutions that both share
+        save(join(stored, load(run.folder / MODEL)), run.folder / JOINED, run.license)
 
 
 def _terms(styles: Sequence[Tensor], recipe: DumoulinRecipe, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Losses]:
@@ -389,6 +391,9 @@ def painter(
             results are laid over one another. One mask serves two styles.
         model: network to use instead of ``config.model``.
         device: device of the network and the images.
+
+    Returns:
+        What repaints images [N, 3, H, W] in [0, 1] or of 8-bit numbers.
 
     Raises:
         StyleLoomError: no such model or style, or weights that do not fit.

@@ -239,6 +239,9 @@ def painter(
         weights, masks, init, features: see :func:`steps`.
         device: device of the images.
 
+    Returns:
+        What repaints images [N, 3, H, W] in [0, 1].
+
     Raises:
         StyleLoomError: no such network.
     """
@@ -254,7 +257,7 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: GatysConf
         content: [N, 3, H, W] in [0, 1]; each image is painted by itself, so a batch changes nothing.
         style: [1, 3, h, w] in [0, 1], or several of them of any sizes.
         config: see :class:`GatysConfig`.
-        **options: ``weights``, ``masks``, ``init`` and ``features`` of :func:`steps`.
+        **options: ``weights``, ``masks``, ``content_mask``, ``init`` and ``features`` of :func:`steps`.
 
     Returns:
         [N, 3, H', W'] in [0, 1], longer side ``config.size``, or that of the content.
@@ -262,8 +265,11 @@ def stylize(content: Tensor, style: Tensor | Sequence[Tensor], config: GatysConf
     Raises:
         StyleLoomError: as :func:`steps`.
     """
-    styles = [style] if isinstance(style, Tensor) else list(style)
-    return painter(config, styles, device=content.device, **options)(content)
+    painted = []
+    for image in content.split(1):
+        *_, last = steps(image, style, config, **options)
+        painted.append(last.image)
+    return torch.cat(painted)
 
 
 def steps(

@@ -303,6 +303,9 @@ def painter(
         model: network to use instead of loading the style.
         device: device of the network and the images.
 
+    Returns:
+        What repaints images [N, 3, H, W] in [0, 1] or of 8-bit numbers.
+
     Raises:
         StyleLoomError: several styles, weights or masks, or no such model.
     """
