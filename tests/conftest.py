@@ -1,5 +1,7 @@
 """What tests share: the material that only some machines have, and a network small enough to descend through."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from styleloom.nn.vgg import Features
 
+os.environ.setdefault("STYLELOOM_CACHE", str(Path(tempfile.gettempdir()) / "styleloom-test-cache"))  # not the user's own
 SHARED = Path(__file__).parents[2] / "shared"
 
 

@@ -41,7 +41,7 @@ def test_a_seed_gives_the_same_file() -> None:
 
 
 def test_several_styles_with_weights_and_a_mask() -> None:
-    common = ("photo.png", "style.png", "mosaic", "-o")
+    common = ("photo.png", "--style", "style.png", "--style", "mosaic", "-o")
     assert run("stylize", *common, "a.png", *FAST, "--weights", "0.3,0.7", "--quiet") == 0
     assert run("stylize", *common, "b.png", *FAST, "--mask", "mask.png", "--quiet") == 0
     assert Path("a.png").read_bytes() != Path("b.png").read_bytes()

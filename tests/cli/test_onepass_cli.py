@@ -64,7 +64,7 @@ def test_train_johnson_and_dumoulin(photos: str, capsys: pytest.CaptureFixture[s
     assert run("train", "dumoulin", photos, "--style", "mask.png", *more) == 0
     assert dumoulin.load("more/joined.safetensors").styles == ("style", "photo", "mask")
     model = ["--method", "dumoulin", "--model", "more/joined.safetensors", "--device", "cpu"]
-    assert run("stylize", "photo.png", "style", "mask", *model, "--weights", "1,3", "-o", "d.png") == 0
+    assert run("stylize", "photo.png", "--style", "style", "--style", "mask", *model, "--weights", "1,3", "-o", "d.png") == 0
     capsys.readouterr()
     assert run("stylize", "photo.png", "wave", *model, "-o", "e.png") == 2
     assert "unknown styles ['wave']; this network has style, photo, mask" in capsys.readouterr().err

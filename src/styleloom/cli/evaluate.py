@@ -11,6 +11,8 @@ from .generate import numbers
 from .options import Common
 from .report import Report
 
+USUAL_SAMPLES = 50_000
+
 
 def evaluate(
     model: str,
@@ -58,6 +60,8 @@ def evaluate(
             lines.append(f"{name:32} {values['means'][name]:.4g}{spread}")
         if values.get("features"):
             real = values["images"]
+            if samples < USUAL_SAMPLES:
+                lines.append(f"distances of {samples} samples are biased upwards; published ones take {USUAL_SAMPLES:,}")
             lines.append(f"compared by {values['features']}; {samples} samples at psi {psi:g}, {real} real images")
         if values.get("perceptual"):
             lines.append(f"path lengths by {values['perceptual']}")

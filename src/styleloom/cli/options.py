@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,8 +18,6 @@ from rich.markup import escape
 from styleloom.core.errors import StyleLoomError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from styleloom.data.output import Output
@@ -30,6 +30,14 @@ ALIASES = {
     "recipe": ("--cfg",),
 }
 """Other names of options: what users of NVIDIA's StyleGAN code type."""
+
+
+class SlashedPath(type(Path())):  # type: ignore[misc]
+    """A path that was written with a slash at its end: a folder, also where none is there yet."""
+
+
+def _path(text: str) -> Path:
+    return SlashedPath(text) if text.endswith(("/", os.sep)) else Path(text)
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,14 @@ class Existing:
         overwrite: replace them, and do everything anew.
         skip_existing: keep them, whatever made them.
         resume: go on from where the same command stopped; it does so without being told, too.
+        shard: do only a part of the items, such as 3/20: for several machines on one folder. Several processes on one machine
+            need no parts; each item is done by one of them.
     """
 
     overwrite: bool = False
     skip_existing: bool = False
     resume: bool = False
+    shard: str = ""
 
     def outputs(self, out: Path, format: Output | None = None) -> Outputs:
         """Where and how a job writes.
@@ -98,7 +109,11 @@ class Existing:
         from styleloom.data.output import DEFAULT
         from styleloom.jobs import Outputs
 
-        return Outputs(out, format or DEFAULT, self.overwrite, self.skip_existing)
+        number, slash, count = (self.shard or "1/1").partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal()):
+            raise StyleLoomError(f"--shard is {self.shard!r}; write the part and how many there are, as 3/20")
+        is_folder = isinstance(out, SlashedPath)
+        return Outputs(Path(out), format or DEFAULT, self.overwrite, self.skip_existing, is_folder, (int(number), int(count)))
 
 
 def command(app: typer.Typer, function: Callable[..., None]) -> None:
@@ -218,8 +233,15 @@ def _option(
     flags = [f"{flag}/--no-{name.replace('_', '-')}"] if kind == (bool | None) else [flag]
     flags += ALIASES.get(name, ())
     required = default is inspect.Parameter.empty or default is MISSING
+    slash: Any = dict(parser=_path) if name == "out" and kind is Path else {}
+    metavar = "PATH" if slash else metavar
     declared = typer.Option(
-        *flags, help=text, metavar=metavar, show_default=not optional and default not in (None, False, ()), rich_help_panel=panel
+        *flags,
+        help=text,
+        **slash,
+        metavar=metavar,
+        show_default=not optional and default not in (None, False, ()),
+        rich_help_panel=panel,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, declared], **({} if required else {"default": default})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -11,12 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from styleloom.core.progress import Progress as LoopProgress
-from styleloom.jobs import Event, Finished, ItemDone, Progressed
+from styleloom.jobs import Event, Finished, ItemDone, Noted, Progressed
 
 from .options import Common
 from .status import SomeFailed
 
 Loop = TypeVar("Loop", bound=LoopProgress)
+QUIET = 30.0  # s between two lines about progress, where there is no terminal
 
 
 class Report:
@@ -24,6 +26,7 @@ class Report:
 
     def __init__(self, common: Common) -> None:
         self.common = common
+        self.told = time.monotonic()  # when a line about progress was last printed
         self.console = Console(stderr=True, quiet=common.quiet or common.json, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
@@ -70,6 +73,8 @@ class Report:
                         last = event
                         bar.update(task, description=event.item)
                         self._advance(bar, task, event)
+                    elif isinstance(event, Noted):
+                        self.say(f"note: {event.item}: {event.text}")
                     elif isinstance(event, ItemDone):
                         last = None
                         if text := f"{event.item}: done before" if event.skipped else tell(event):
@@ -108,4 +113,10 @@ class Report:
     def _advance(self, bar: Progress, task: Any, step: LoopProgress | Progressed, rate: float = 0.0) -> None:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
         losses = f"{rate:.3g} images/s  {losses}" if rate else losses
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self.told > QUIET and step.total:  # where there is no bar
+            self.told = now
+            left = step.seconds / max(1, step.index) * (step.total - step.index)
+            name = getattr(step, "item", "")
+            self.say(f"{name + ': ' if name else ''}{step.index} of {step.total}, {left:.0f} s left  {losses}".rstrip())
         bar.update(task, completed=step.index, total=step.total, losses=losses)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from styleloom import jobs
+from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.output import Output
 from styleloom.jobs import Finished, ItemDone
@@ -16,10 +17,11 @@ from .report import Report
 
 
 def stylize(
-    content: str,
-    style: list[str],
+    content: list[str],
     *,
     out: Path,
+    style: list[str] | None = None,
+    recursive: bool = False,
     method: str = "gatys",
     preset: str = "best",
     weights: tuple[float, ...] = (),
@@ -41,9 +43,12 @@ def stylize(
     "styleloom data styles" draws. Stopped with Ctrl-C, the best image so far is written.
 
     Args:
-        content: photograph, or a folder or glob of them; or a video, for the methods of one pass.
-        style: one or more style images; for dumoulin names of its styles, for johnson the name or file of a network.
+        content: photographs, folders or globs of them, or a video for the methods of one pass. Without --style these are one
+            photograph and one style.
         out: image or video to write; for several photographs a folder.
+        style: style image; for dumoulin the name of one of its styles, for johnson the name or file of a network. Repeat the
+            option to mix several.
+        recursive: paint the photographs of the folders in a folder too.
         method: gatys (minutes an image), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
         preset: best, draft, paper or authors: where the settings below start from.
         weights: share of each style.
@@ -56,10 +61,12 @@ def stylize(
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
         max_pixels: refuse images of more pixels.
     """
+    photos, styles = _told_apart(content, style or [])
     report, device = Report(common), common.torch_device()
     events = jobs.stylize(
-        content,
-        style,
+        photos[0] if len(photos) == 1 else photos,
+        styles,
+        recursive=recursive,
         out=existing.outputs(out, output),
         method=method,
         preset=preset,
@@ -81,6 +88,23 @@ def stylize(
         return f"wrote {event.out[0]}  ({', '.join(part for part in parts if part)})"
 
     report.follow(events, tell, images_done)
+
+
+def _told_apart(images: list[str], styles: list[str]) -> tuple[list[str], list[str]]:
+    """The photographs and the styles of a command.
+
+    Raises:
+        StyleLoomError: several images without --style, which might be either.
+    """
+    if styles:
+        return images, styles
+    if len(images) != 2:
+        what = "one image" if len(images) == 1 else f"{len(images)} images"
+        raise StyleLoomError(
+            f"{what} and no --style: name the styles by --style, as in: "
+            "styleloom stylize photos/*.jpg --style painting.jpg -o out/"
+        )
+    return images[:1], images[1:]
 
 
 def images_done(finished: Finished) -> str:

@@ -496,7 +496,7 @@ def _follow(loop: Iterator[TrainingStep], out: Path, common: Common, title: str)
     if tick.stopped:
         report.say(f"stopped at step {tick.index} of {tick.total}; --resume goes on")
     else:
-        report.say(f"{tick.total} steps done, the last in {tick.seconds:.0f} s ({tick.rate:.1f} images/s); wrote {out / MODEL}")
+        report.say(f"{tick.total} steps done, {tick.seconds:.0f} s in all ({tick.rate:.1f} images/s); wrote {out / MODEL}")
     report.outcome(
         out=str(out),
         steps=tick.index,

@@ -55,6 +55,12 @@ def lock_folder(path: Path) -> Iterator[None]:
             (path / LOCK).unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """Folder for what can be made again: ``STYLELOOM_CACHE``, or ``styleloom`` in the user's cache folder."""
+    own, users = os.environ.get("STYLELOOM_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    return Path(own) if own else (Path(users) if users else Path.home() / ".cache") / "styleloom"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to: it replaces ``path`` when the block ends well and vanishes when it does not.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import cache_folder, replacing
+from styleloom.drawn import painterly
 from styleloom.drawn.painterly import STYLES, draw
 
 from . import images
@@ -35,13 +39,27 @@ def bundled(name: str) -> Tensor:
         StyleLoomError: an unknown name.
     """
     if name in STYLES:
-        return draw(name)
+        return _drawn(name)
     if name not in PHOTOGRAPHS:
         raise StyleLoomError(f"no bundled image {name!r}; choose one of {', '.join(NAMES)}")
     from skimage import data  # takes a second, and only photographs need it
 
     array = np.array(getattr(data, PHOTOGRAPHS[name])(), dtype=np.float32)  # [H, W, 3]
     return torch.from_numpy(array / 255).permute(2, 0, 1)[None].contiguous()
+
+
+def _drawn(name: str) -> Tensor:
+    """A drawn style, from the cache where it has been drawn before: drawing takes longer than painting with it."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(painterly.__file__).parent.glob("*.py")))
+    path = cache_folder() / f"{name}-{hashlib.sha256(code).hexdigest()[:12]}.npy"
+    with contextlib.suppress(OSError, ValueError):
+        return torch.from_numpy(np.load(path, allow_pickle=False))
+    image = draw(name)
+    with contextlib.suppress(OSError, StyleLoomError):  # a cache that cannot be written costs time, and nothing else
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, image.numpy())
+    return image
 
 
 def portraits() -> Tensor:

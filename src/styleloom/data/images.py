@@ -31,8 +31,9 @@ MAX_PIXELS = 100_000_000
 # Only formats that Pillow decodes by itself: no PostScript, no external program.
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+HEIF = (".heic", ".heif")  # of phones; the extra [heic] reads them
 # Files of a folder that are taken for images.
-SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif"}
+SUFFIXES = {*WRITABLE, ".gif", ".ppm", ".pgm", ".avif", *HEIF}
 TRANSPARENT = ("RGBA", "LA", "La", "RGBa")
 KEEP_COLOR = ("none", "luminance", "matching")
 
@@ -159,9 +160,26 @@ def opened(path: str | Path | BinaryIO) -> Image.Image:
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=READABLE)
+            return Image.open(path, formats=(*READABLE, *_heif(path)))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def _heif(path: str | Path | BinaryIO) -> tuple[str, ...]:
+    """The name of HEIF's reader, where a file asks for it.
+
+    Raises:
+        StyleLoomError: the extra is not installed.
+    """
+    name = path if isinstance(path, str | Path) else getattr(path, "name", "")
+    if not isinstance(name, str | Path) or Path(name).suffix.lower() not in HEIF:
+        return ()
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise StyleLoomError(f"{name}: HEIC images need the extra: pip install 'styleloom[heic]'") from error
+    register_heif_opener()
+    return ("HEIF",)
 
 
 def _to_rgb_array(file: Image.Image, as_bytes: bool = False, paper: float = 1.0) -> np.ndarray:

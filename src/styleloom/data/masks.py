@@ -82,7 +82,8 @@ def check_mask(mask: Tensor, what: str = "the mask") -> None:
     """Raise StyleLoomError where a mask [N, 1, H, W] covers nothing, or everything."""
     least, most = (float(each) for each in mask.aminmax())
     if most < 0.5:
-        raise StyleLoomError(f"{what} covers nothing; paint what is to be changed white")
+        size = f"{mask.shape[3]} x {mask.shape[2]} px"
+        raise StyleLoomError(f"{what} covers nothing of the image of {size}; paint what is to be changed white, within it")
     if least >= 0.5:
         raise StyleLoomError(f"{what} covers everything, so that nothing is left to go by; paint what is to stay black")
 

@@ -73,7 +73,7 @@ def read_deep(file: str | Path | BinaryIO, max_pixels: int) -> DeepTiff | None:
             name = str(file) if isinstance(file, str | Path) else "the file"
             size = f"{page.imagewidth} x {page.imagelength} px"
             raise StyleLoomError(
-                f"{name} is a camera's raw file, of which only a preview of {size} is an image; develop it into TIFF or JPEG first"
+                f"{name} is a camera's raw file, of which only a preview of {size} is an image; develop it into TIFF first"
             )
         if page.imagewidth * page.imagelength > max_pixels:
             return None  # Pillow's reader says so

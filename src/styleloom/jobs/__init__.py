@@ -3,7 +3,7 @@
 from .align import align
 from .edit import PasteOptions, cross, edit, express
 from .engine import Job, run
-from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed, Started
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
 from .generate import evaluate, generate
 from .inpaint import inpaint
 from .invert import invert
@@ -15,7 +15,31 @@ from .stylize import stylize, upscale
 from .translate import translate
 
 __all__ = [
-    "Event", "Finished", "Item", "ItemDone", "ItemFailed", "Job", "Limits", "LoadOptions", "Outputs", "PasteOptions",
-    "Progressed", "Started", "align", "cross", "edit", "evaluate", "express", "generate", "inpaint", "invert", "morph",
-    "prepare", "run", "stylize", "translate", "upscale",
+    "Event",
+    "Finished",
+    "Item",
+    "ItemDone",
+    "ItemFailed",
+    "Job",
+    "Limits",
+    "LoadOptions",
+    "Noted",
+    "Outputs",
+    "PasteOptions",
+    "Progressed",
+    "Started",
+    "align",
+    "cross",
+    "edit",
+    "evaluate",
+    "express",
+    "generate",
+    "inpaint",
+    "invert",
+    "morph",
+    "prepare",
+    "run",
+    "stylize",
+    "translate",
+    "upscale",
 ]  # fmt: skip

@@ -243,7 +243,7 @@ def _edited(
     names = names_of(sources)
     if not names:
         raise StyleLoomError("nothing to edit; give photographs, files of latents or seeds")
-    one = len(names) == 1 and bool(out.suffix) and not out.is_dir()
+    one = len(names) == 1 and outputs.is_file()
     if one:
         outputs.format.check(out)
         items = [Item(names[0], (out,))]

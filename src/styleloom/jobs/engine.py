@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,8 @@ from styleloom.core.progress import Progress
 from styleloom.data import video
 from styleloom.data.video_in import notes_on
 
-from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed, Started
+from .claims import Claims
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
 from .outputs import Outputs
 
 Step = TypeVar("Step", bound=Progress)
@@ -50,6 +51,7 @@ class Job:
         sources: files that are read, which no output may overwrite.
         state: of a target, the file in which unfinished work is kept.
         summary: makes ``values`` of :class:`Finished`, of the items that are done.
+        passed_over: files that are not taken, with reasons.
     """
 
     verb: str
@@ -60,6 +62,7 @@ class Job:
     sources: Sequence[str | Path] = ()
     state: Callable[[Path], Path] | None = None
     summary: Callable[[Sequence[ItemDone]], dict[str, Any]] = lambda done: {}
+    passed_over: Mapping[str, str] = field(default_factory=dict)
 
 
 def digest(*settings: Any, tensors: Iterable[Tensor] = (), files: Iterable[str | Path] = ()) -> str:
@@ -88,6 +91,8 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
             where the only item could not be done, or none of them for one and the same reason.
     """
     began = time.perf_counter()
+    number, count = outputs.shard
+    job = replace(job, items=list(job.items)[number - 1 :: count])
     check_apart([target for item in job.items for target in item.targets], job.sources)
     manifest = _Manifest(job, outputs.overwrite)
     if outputs.overwrite and job.state is not None:
@@ -106,17 +111,21 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
     if not outputs.overwrite:
         _check_free(job, pending)
     yield Started(job.verb, len(job.items), len(pending))
+    yield from (Noted(name, f"passed over: {reason}") for name, reason in job.passed_over.items())
     yield from finished.values()
     items, outcomes = {item.name: item for item in job.items}, dict(finished)
     failed: dict[str, str] = {}
-    with _folder(job.folder if pending else None):
-        for event in job.work(pending) if pending else ():
+    with _folder(job.folder if pending else None), Claims(job.folder) as claims:
+        for event in job.work(claims.taking(pending, manifest.settled)) if pending else ():
             if isinstance(event, ItemDone):
                 outcomes[event.item] = event
                 manifest.add(event, items[event.item])
             elif isinstance(event, ItemFailed):
                 failed[event.item] = event.reason
             yield event
+            if isinstance(event, ItemDone | ItemFailed):
+                claims.release(event.item)
+        yield from (Noted(name, "another process works on it") for name in claims.others)
     if failed and not outcomes and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
         raise StyleLoomError(next(iter(failed.values())))
     summary = job.summary([outcomes[item.name] for item in job.items if item.name in outcomes])
@@ -210,7 +219,11 @@ class _Manifest:
         self.path = (job.folder or folders[0]) / MANIFEST if folders else None
         self.entries: dict[tuple[str, ...], Any] = {}
         self.keys: dict[str, str] = {}
-        if self.path is None or overwrite or not self.path.exists():
+        if not overwrite:
+            self._read()
+
+    def _read(self) -> None:
+        if self.path is None or not self.path.exists():
             return
         for line in self.path.read_text(errors="replace").splitlines():
             try:
@@ -233,6 +246,12 @@ class _Manifest:
         if entry is None or entry["job"] != self._key(item) or not all(target.exists() for target in item.targets):
             return None
         return ItemDone(item.name, tuple(map(str, item.targets)), entry["seconds"], entry["values"], skipped=True)
+
+    def settled(self, item: Item) -> bool:
+        """Whether another process has finished an item since the manifest was read."""
+        if all(target.exists() for target in item.targets):
+            self._read()
+        return self.finished(item) is not None
 
     def add(self, event: ItemDone, item: Item) -> None:
         """Write down that an item is done."""

@@ -34,6 +34,19 @@ class Started(Event):
 
 
 @dataclass(frozen=True)
+class Noted(Event):
+    """A remark that users should see, on an item or on a file that is not taken.
+
+    Attributes:
+        item: its name.
+        text: the remark, in one line.
+    """
+
+    item: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Progressed(Event):
     """Where the work on one item, or on several at once, stands.
 

@@ -73,16 +73,17 @@ def generate(
     """
     outputs = Outputs.of(out)
     psis = list(truncation_psi) if isinstance(truncation_psi, list | tuple) else [float(truncation_psi)]  # type: ignore[arg-type]
-    seeds = list(dict.fromkeys(seeds)) if not outputs.path.suffix else list(seeds)
+    is_moving = outputs.path.suffix.lower() == GIF or video.is_video(outputs.path)
+    single = outputs.is_file() or is_moving
+    seeds = list(seeds) if single else list(dict.fromkeys(seeds))
     check_choice("space", space, SPACES)
     if figure is not None:
         check_choice("figure", figure, FIGURES)
-    is_moving = outputs.path.suffix.lower() == GIF or video.is_video(outputs.path)
     if len(psis) > 1 and (is_moving or outputs.path.suffix.lower() not in images.WRITABLE):
         raise StyleLoomError(f"several truncations make a sheet; give an image to write, not {outputs.path}")
     if is_moving and outputs.path.suffix.lower() != GIF:
         video.check_video(outputs.path)
-    elif (outputs.path.suffix or figure is not None) and not is_moving:
+    elif (single or figure is not None) and not is_moving:
         images.check_writable(outputs.path)
     elif not is_moving:
         check_output_folder(outputs.path)
@@ -125,7 +126,7 @@ def generate(
             yield ItemDone(item.name, (str(item.targets[0]),), round(now - mark, 3))
             mark = now
 
-    one = bool(outputs.path.suffix) or figure is not None
+    one = single or figure is not None
     whole_settings = (seeds, psis, figure, (frames, rate, space, loop) if is_moving else columns) if one else ()
     job = Job(
         "generate",

@@ -73,10 +73,8 @@ def inpaint(
     """
     outputs = Outputs.of(out)
     _check_given(way, mask, other, shift)
-    sources = find_all(photos)
-    targets, folder = targets_of(
-        sources, photos if isinstance(photos, str | Path) else list(photos), outputs.path, outputs.format
-    )
+    sources = find_all(photos).files
+    targets, folder = targets_of(sources, photos if isinstance(photos, str | Path) else list(photos), outputs)
     session = open_session(model, loading, limits.device)
     generator = session.generator
     side = generator.resolution

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
 
@@ -18,37 +19,74 @@ from styleloom.data.masks import is_shape, shape_mask
 PathLike = str | Path
 
 
-def find(source: PathLike, *, more: Collection[str] = ()) -> list[str]:
-    """The images that a name stands for: a file or a bundled name gives itself, a folder or glob its images.
+@dataclass
+class Found:
+    """Images that names stand for.
 
-    Hidden files, such as the resource forks that macOS puts beside images, and folders are no images.
+    Attributes:
+        files: paths and bundled names, each once.
+        passed_over: names of files that were not taken, with the reason.
+    """
+
+    files: list[str] = field(default_factory=list)
+    passed_over: dict[str, str] = field(default_factory=dict)
+
+
+def find(source: PathLike, *, more: Collection[str] = ()) -> list[str]:
+    """The images that a name stands for, as :func:`find_all` finds them."""
+    return find_all(source, more=more).files
+
+
+def find_all(sources: PathLike | Sequence[PathLike], *, more: Collection[str] = (), recursive: bool = False) -> Found:
+    """Find the images of names: a file or a bundled name is itself, a folder or a glob its images.
+
+    Hidden files, such as the resource forks that macOS puts beside images, are no images.
 
     Args:
-        source: file, bundled name, folder or glob.
+        sources: files, bundled names, folders and globs.
         more: further suffixes of files that are taken.
+        recursive: take the images of the folders in a folder too.
 
     Raises:
-        StyleLoomError: nothing there.
+        StyleLoomError: a name that stands for nothing.
     """
-    text = str(source)
-    path = Path(text)
-    if path.is_dir():
-        files = sorted(str(item) for item in path.iterdir() if is_image(item.name, more) and not item.is_dir())
-        if not files:
-            raise StyleLoomError(f"the folder {path} holds no image ({', '.join(sorted(images.SUFFIXES))})")
-        return files
-    if path.exists() or text in samples.NAMES:
-        return [text]
-    files = sorted(item for item in glob(text) if is_image(Path(item).name, more) and not Path(item).is_dir())  # noqa: PTH207 (absolute ones too)
-    if not files:
-        raise StyleLoomError(f"no such image: {text}; give a file, a folder, a glob, or one of {', '.join(samples.NAMES)}")
+    found = Found()
+    for source in [sources] if isinstance(sources, str | Path) else sources:
+        path = Path(source)
+        if path.is_dir():
+            files = _images_in(path, more, recursive, found)
+            if not files:
+                inside = "; --recursive looks into its folders" if any(each.is_dir() for each in path.iterdir()) else ""
+                raise StyleLoomError(f"the folder {path} holds no image ({', '.join(sorted(images.SUFFIXES))}){inside}")
+        elif path.exists() or str(source) in samples.NAMES:
+            files = [str(source)]
+        else:
+            matches = sorted(glob(str(source)))  # noqa: PTH207 (absolute ones too)
+            files = [each for each in matches if is_image(Path(each).name, more) and not Path(each).is_dir()]
+            if not files:
+                names = ", ".join(samples.NAMES)
+                raise StyleLoomError(f"no such image: {source}; give a file, a folder, a glob, or one of {names}")
+        found.files += files
+    found.files = list(dict.fromkeys(found.files))
+    return found
+
+
+def _images_in(folder: Path, more: Collection[str], recursive: bool, found: Found) -> list[str]:
+    """The images of a folder; what is not taken is noted in ``found``."""
+    files: list[str] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__MACOSX":
+            continue
+        if path.is_dir():
+            if recursive:
+                files += _images_in(path, more, recursive, found)
+            else:
+                found.passed_over[str(path)] = "a folder; --recursive takes its images too"
+        elif is_image(path.name, more):
+            files.append(str(path))
+        elif path.suffix.lower() not in (".txt", ".json", ".csv", ".md"):
+            found.passed_over[str(path)] = f"{path.suffix or 'no suffix'} is no image that can be read"
     return files
-
-
-def find_all(sources: PathLike | Sequence[PathLike], *, more: Collection[str] = ()) -> list[str]:
-    """The images of one or several names, each once."""
-    several = [sources] if isinstance(sources, str | Path) else list(sources)
-    return list(dict.fromkeys(path for source in several for path in find(source, more=more)))
 
 
 def open_image(source: PathLike, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:

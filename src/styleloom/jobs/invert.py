@@ -78,7 +78,7 @@ def invert(
     outputs = Outputs.of(out)
     config = inversion.configure(preset, **settings)
     Range(1).check("--max-pixels", limits.max_pixels)
-    sources = find_all(photos)
+    sources = find_all(photos).files
     check_output_folder(outputs.path)
     ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
     items = [Item(source, tuple(outputs.path / f"{Path(source).stem}{end}" for end in ends)) for source in sources]

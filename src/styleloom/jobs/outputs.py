@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
-from styleloom.data.output import DEFAULT, Output, write_channels
+from styleloom.data.output import ARRAY, DEFAULT, Output, write_channels
 
 from .events import Event, Item, ItemDone
 
@@ -29,17 +30,31 @@ class Outputs:
         format: quality, depth and metadata of images.
         overwrite: do everything again and replace what exists.
         skip_existing: keep files that exist, whatever made them.
+        is_folder: the path is a folder, also where a single file is asked for.
+        shard: the part of the items to do, such as 3 of 20.
     """
 
     path: Path
     format: Output = DEFAULT
     overwrite: bool = False
     skip_existing: bool = False
+    is_folder: bool = False
+    shard: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        number, count = self.shard
+        if not 1 <= number <= count:
+            raise StyleLoomError(f"shard {number} of {count}; the parts are numbered from 1, such as 3/20")
 
     @classmethod
     def of(cls, out: PathLike | Outputs) -> Outputs:
-        """Outputs as they are, or the default ones at a path."""
-        return out if isinstance(out, Outputs) else cls(Path(out))
+        """Outputs as they are, or the default ones at a path; one that ends in a slash is a folder."""
+        return out if isinstance(out, Outputs) else cls(Path(out), is_folder=str(out).endswith(("/", os.sep)))
+
+    def is_file(self, *, arrays: bool = False) -> bool:
+        """Whether the path is meant as one file: it has a suffix of images, and is no folder."""
+        suffixes = (*images.WRITABLE, *((ARRAY,) if arrays else ()))
+        return self.path.suffix.lower() in suffixes and not self.is_folder and not self.path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,8 @@ def software(verb: str) -> str:
 def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output) -> Iterator[Event]:
     """Write an image [1, C, H, W] and yield its event."""
     (target,) = item.targets
+    if not target.parent.exists():  # a folder in the output folder
+        target.parent.mkdir(parents=True, exist_ok=True)
     write_channels(image, target, output, source=item.name, software=software(verb))
     yield ItemDone(item.name, (str(target),), round(seconds, 3), dict(size=f"{image.shape[3]} x {image.shape[2]}"))
 
@@ -79,28 +96,32 @@ def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict
 def targets_of(
     contents: Sequence[str],
     asked: PathLike | Sequence[PathLike],
-    out: Path,
-    output: Output = DEFAULT,
+    outputs: Outputs,
     *,
     arrays: bool = False,
 ) -> tuple[list[Path], Path | None]:
-    """Where each image goes, and the folder, where there are several; every name is checked, nothing is made.
+    """Output path of each image, and the folder where there are several. Every name is checked; nothing is created.
 
     Args:
         contents: the images.
-        asked: what they were asked for by: a single file goes to a file, anything else into a folder.
-        out: the file, or the folder.
-        output: how they are written.
+        asked: what they were asked for by: a single file goes to a file, anything else into a folder. Images of the folders in
+            an asked folder keep these folders.
+        outputs: the file, or the folder, and the format.
         arrays: a file may be ``.npy``.
     """
-    single = isinstance(asked, str | Path) and list(contents) == [str(asked)]
-    if single and not out.is_dir():
-        output.check(out, arrays=arrays)
+    several = [asked] if isinstance(asked, str | Path) else list(asked)
+    single = len(several) == 1 and list(contents) == [str(several[0])]
+    out = outputs.path
+    if single and not out.is_dir() and not outputs.is_folder:
+        outputs.format.check(out, arrays=arrays)
         return [out], None
     check_output_folder(out)
-    targets = [out / f"{name}.{output.suffix}" for name in distinct_names(contents)]
-    for target in targets:
-        output.check_format(target)
+    folders = [Path(each) for each in several if Path(each).is_dir()]
+    targets = []
+    for content, name in zip(contents, distinct_names(contents), strict=True):
+        below = next((Path(content).relative_to(each).parent for each in folders if Path(content).is_relative_to(each)), Path())
+        targets.append(out / below / f"{name}.{outputs.format.suffix}")
+        outputs.format.check_format(targets[-1])
     return targets, out
 
 

@@ -25,7 +25,7 @@ from styleloom.tasks.alignment import Aligned, Aligner
 from styleloom.tasks.inversion import Tools
 from styleloom.tasks.latents import load_latents
 
-from .events import Event, ItemFailed, Progressed
+from .events import Event, ItemFailed, Noted, Progressed
 from .inputs import PathLike, find_all, open_image
 
 NUM_STEPS = 50  # of the inversions of photographs
@@ -77,7 +77,7 @@ def names_of(sources: PathLike | Sequence[PathLike]) -> list[str]:
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     found: list[str] = []
     for source in several:
-        found += find_all(source) if is_photo(source) else [str(source)]
+        found += find_all(source).files if is_photo(source) else [str(source)]
     return list(dict.fromkeys(found))
 
 
@@ -149,7 +149,10 @@ class SourceLoader:
             try:
                 if is_photo(name):
                     photo = open_image(name, self.max_pixels)
-                    group.append((name, photo, self.aligner(photo)))
+                    aligned = self.aligner(photo)
+                    if aligned.nobody_chose:
+                        yield Noted(name, aligned.remark)
+                    group.append((name, photo, aligned))
                     if len(group) < self.config.batch:
                         continue
                     opened = None

@@ -24,7 +24,7 @@ from styleloom.tasks import painting
 
 from .engine import Job, digest, one_by_one, run, video_by_frames, watched
 from .events import Event, Item, ItemDone, ItemFailed
-from .inputs import PathLike, find, find_all, open_image, open_mask, open_region, open_style
+from .inputs import Found, PathLike, find, find_all, open_image, open_mask, open_region, open_style
 from .outputs import LIMITS, Limits, Outputs, images_summary, software, targets_of, written
 
 FACES = "faces"
@@ -46,6 +46,7 @@ def stylize(
     preview_every: int = 0,
     batch: int = 8,
     smooth: float = 0.7,
+    recursive: bool = False,
     limits: Limits = LIMITS,
     **settings: Any,
 ) -> Iterator[Event]:
@@ -66,6 +67,7 @@ def stylize(
         preview_every: write the image so far every so many steps, for gatys.
         batch: images of one size that are painted at once, in one pass.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
+        recursive: paint the images of the folders in a folder too.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
         settings: of the method's ``Config``.
 
@@ -86,10 +88,9 @@ def stylize(
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
-    contents = [str(content)] if is_video else find_all(content)
-    targets, folder = (
-        ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs.path, outputs.format)
-    )
+    found = Found([str(content)]) if is_video else find_all(content, recursive=recursive)
+    contents = found.files
+    targets, folder = ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs)
     several = style if isinstance(style, list | tuple) else [style]
     named = not config.style_is_image
     styles: list[Any] = [str(each) for each in several] if named else []
@@ -148,6 +149,7 @@ def stylize(
         ),
         folder=folder,
         sources=read,
+        passed_over=found.passed_over,
         state=state_of if method == "gatys" else None,
         summary=lambda done: dict(method=method) | images_summary(done, device),
     )
@@ -276,8 +278,8 @@ def upscale(
         StyleLoomError: no such model, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    contents = find_all(content)
-    targets, folder = targets_of(contents, content, outputs.path, outputs.format)
+    contents = find_all(content).files
+    targets, folder = targets_of(contents, content, outputs)
     network = placed(super_resolution.load(model), torch.device(limits.device))
 
     def enlarge(item: Item) -> Iterator[Event]:

@@ -25,7 +25,7 @@ from styleloom.tasks.translation import translate as translated
 
 from .engine import Job, digest, one_by_one, run, video_by_frames
 from .events import Event, Item, ItemDone
-from .inputs import PathLike, find_all, open_region
+from .inputs import Found, PathLike, find_all, open_region
 from .outputs import LIMITS, Limits, Outputs, images_summary, targets_of, written
 
 MOST_SAMPLES = 100
@@ -85,11 +85,10 @@ def translate(
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and (samples > 1 or mask):
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
-    contents = [str(content)] if is_video else find_all(content, more=(ARRAY,))
+    found = Found([str(content)]) if is_video else find_all(content, more=(ARRAY,))
+    contents = found.files
     targets, folder = (
-        ([video.check_video(outputs.path)], None)
-        if is_video
-        else targets_of(contents, content, outputs.path, outputs.format, arrays=True)
+        ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs, arrays=True)
     )
     region = open_region(mask, limits.max_pixels) if mask else None
     if is_video and instances:
@@ -139,6 +138,7 @@ def translate(
             files=[*([mask] if mask else []), *maps.values()],
         ),
         folder=folder,
+        passed_over=found.passed_over,
         sources=[
             *contents,
             *([model] if not isinstance(model, Translator) else []),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,10 +32,13 @@ class Aligned:
     Attributes:
         frame: where it is.
         how: "face", "landmarks", "box" or "center".
+        nobody_chose: a face was looked for and not found, so that this is the square in the middle.
     """
 
     frame: Frame
     how: str
+    nobody_chose: bool = False
+    remark: ClassVar[str] = "no face was found, so the square in the middle is taken; say where the face is by a box"
 
     def crop(self, photo: Tensor, side: int) -> Tensor:
         """The square [1, C, side, side] of a photograph or a mask; the one in the middle exactly as ``invert`` has it."""
@@ -93,7 +97,7 @@ class Aligner:
             return Aligned(landmark_frame(largest.landmarks, self.wanted(), width, height), "face")
         if self.way == "face":
             raise StyleLoomError("no face was found; say where it is with --box left,top,right,bottom or --landmarks")
-        return Aligned(center_frame(width, height), "center")
+        return Aligned(center_frame(width, height), "center", nobody_chose=True)
 
     def wanted(self) -> Tensor:
         """Where the generator has eyes, nose and mouth: [5, 2], from 0 to 1 across and down.

@@ -103,6 +103,11 @@ class Inversion:
     optimizer: str = ""
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        count, steps = self.ws.shape[0], self.losses.shape[0] - 1
+        figures = ", ".join(f"{name} {float(each.mean()):.4g}" for name, each in self.metrics.items())
+        return f"Inversion({count} images, ws {list(self.ws.shape)}, {steps} steps of {self.optimizer}, mean {figures})"
+
 
 def configure(preset: str = "default", **settings: Any) -> InversionConfig:
     """A preset of :data:`~styleloom.papers.image2stylegan.PRESETS` with some settings changed; the default one's ``optimizer``
