@@ -1,5 +1,6 @@
 """README and the documentation: code that runs, links that lead somewhere, a sentence for each file."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -58,3 +59,10 @@ def test_the_overview_names_each_file() -> None:
         assert f"`{name}`" in text or f"`{path.name}`" in text, name
     for room, name in re.findall(r"`((?:\w+/)+)(\w+\.py)`", text):
         assert room == "tests/" or name == "mine.py" or (root / room / name).exists(), room + name
+
+
+def test_no_docstring_opens_with_a_question_word() -> None:
+    for path in Path(styleloom.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and (text := ast.get_docstring(node)):
+                assert text.split()[0] not in ("What", "Of", "Where", "Those", "How"), f"{path}: {text.splitlines()[0]}"

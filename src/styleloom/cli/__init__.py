@@ -74,7 +74,7 @@ def _version(asked: bool) -> None:
 
 
 def _described(name: str, file: str) -> Callable[[], None]:
-    """What stands for a verb in a list: its name and the first line of its help, read off its file."""
+    """A placeholder for a verb in lists: its name and the first line of its help, read off its file."""
 
     def verb() -> None: ...
 

@@ -47,7 +47,7 @@ def styles(*, out: Path = Path("styles"), size: int = 512, seed: int = 0, variat
 
 
 class Square(StrEnum):
-    """How an image becomes a square."""
+    """The way in which an image becomes a square."""
 
     crop = auto()
     pad = auto()

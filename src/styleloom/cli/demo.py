@@ -233,7 +233,7 @@ def _card(painting: Painting, seconds: float) -> str:
 
 
 def _command(painting: Painting) -> str:
-    """What to type for an image like this one."""
+    """The command that makes an image like this one."""
     styles = [f"johnson-{style}" if painting.method == "johnson" else style for style in painting.styles]
     options = [] if painting.method == "gatys" else ["--method", painting.method]
     options += [part for name, value in painting.settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]

@@ -44,7 +44,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def descents(generator: Generator, targets: Tensor, gate: str | None = None) -> dict[str, list[InversionStep]]:
-    """What each of ``WAYS`` does from the mean face, step by step, and after the last one; of the gate, where there is one."""
+    """Losses of each of ``WAYS`` from the mean face, step by step, and the last images; of the gate too, where there is one."""
     tools = inversion.tools_of(generator)
     gated = inversion.tools_of(generator, learned=gate) if gate else None
     return {

@@ -26,7 +26,7 @@ class Noise(StrEnum):
 
 
 class Space(StrEnum):
-    """Where a video goes from seed to seed."""
+    """The path of a video from seed to seed."""
 
     w = "w"
     z = "z"

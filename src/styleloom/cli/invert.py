@@ -79,7 +79,7 @@ def invert(
 
 
 def _told(event: ItemDone) -> str:
-    """How near one photograph was met."""
+    """A line on how near one photograph was met."""
     metrics, losses = event.values["metrics"], event.values["losses"]
     where = " where the mask is white" if event.values["masked"] else ""
     text = (

@@ -82,7 +82,7 @@ class Common:
 
 @dataclass(frozen=True)
 class Existing:
-    """What happens to outputs that are there already; what the same command made is done, and is passed over.
+    """Options on outputs that exist already. What the same command made is done, and is passed over.
 
     Args:
         overwrite: replace them, and do everything anew.
@@ -98,7 +98,7 @@ class Existing:
     shard: str = ""
 
     def outputs(self, out: Path, format: Output | None = None) -> Outputs:
-        """Where and how a job writes.
+        """Path, format and handling of existing files, as a job takes them.
 
         Raises:
             StyleLoomError: two that exclude each other.
@@ -199,7 +199,7 @@ def _panel(sources: list[Any], name: str) -> str:
 
 
 def _documented(item: Any) -> dict[str, str]:
-    """What docstrings say of each parameter; a dataclass inherits what its base says."""
+    """Descriptions of parameters in docstrings; a dataclass inherits those of its bases."""
     bases = getattr(item, "__mro__", [item])[1:-1]
     inherited = {name: text for base in reversed(bases) for name, text in _documented(base).items()}
     own = parse(inspect.getdoc(item) or "").params

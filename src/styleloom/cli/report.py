@@ -1,4 +1,4 @@
-"""What the program says: a progress bar with losses and ETA and lines of text, or one JSON object a line."""
+"""Output of the program: a progress bar with losses and ETA and lines of text, or one JSON object a line."""
 
 from __future__ import annotations
 

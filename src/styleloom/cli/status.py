@@ -1,4 +1,4 @@
-"""How the program ends, and which of several processes speaks."""
+"""Exit of the program, and the one of several processes that speaks."""
 
 from __future__ import annotations
 

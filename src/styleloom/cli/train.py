@@ -28,7 +28,7 @@ from .status import first_process, note_command
 
 @dataclass(frozen=True)
 class Launch:
-    """How a run is started.
+    """Options that start a run.
 
     Args:
         resume: go on from where the run in that folder stopped.
@@ -51,7 +51,7 @@ class Launch:
 
 
 def license_from(asked: str | None, base: str | None) -> str:
-    """What is noted in a model: what was asked for, else what is noted in the one that it is made from, else "unknown"."""
+    """License to store: the requested one, else the base model's, else "unknown"."""
     return asked or (license_of(base) if base else "unknown")
 
 

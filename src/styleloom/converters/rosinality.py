@@ -63,7 +63,7 @@ def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _count(state: State, pattern: str) -> int:
-    """How many numbers there are for the group of a pattern."""
+    """Count the numbers that the group of a pattern matches."""
     return len({match[1] for name in state if (match := re.match(pattern, name))})
 
 

@@ -130,7 +130,7 @@ def save_as_junyanz(model: Translator, folder: str | Path) -> list[str]:
 
 
 def layer_names(network: nn.Module) -> Names:
-    """How the other project calls each layer.
+    """Names of the layers in the other project.
 
     Raises:
         StyleLoomError: a network that it has not, such as one that upsamples to the nearest pixel.
@@ -189,7 +189,7 @@ def _block_names(ours: str, theirs: str, dropout: bool) -> Names:
 
 
 def _patch_indices(network: PatchGAN) -> list[int]:
-    """Where each convolution is in a sequence of convolutions, norms and ReLUs: the first has no norm after it."""
+    """Indices of the convolutions in a sequence of convolutions, norms and ReLUs; the first has no norm after it."""
     return [0, *range(2, 3 * len(network.convs) - 3, 3)]
 
 

@@ -1,1 +1,1 @@
-"""What knows no image: errors, files, progress, settings, random numbers, precision, model files."""
+"""Foundations that know no image: errors, files, progress, settings, random numbers, precision, model files."""

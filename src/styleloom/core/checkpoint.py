@@ -258,7 +258,7 @@ def save_state(path: Path, state: Any) -> None:
 
 
 def read_state(path: Path) -> Any:
-    """What :func:`save_state` wrote, bit for bit.
+    """Read a state that :func:`save_state` wrote, bit for bit.
 
     Raises:
         StyleLoomError: the file is missing, damaged or no state.

@@ -5,7 +5,7 @@ from numbers import Integral
 
 
 class StyleLoomError(Exception):
-    """What came, what was wanted and what to do, in one line.
+    """An error in one line: the input that came, the input that was wanted, and a way to mend it.
 
     The command line prints it and exits with status 2; nothing has been written when it is raised.
     """

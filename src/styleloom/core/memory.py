@@ -1,4 +1,4 @@
-"""How the C library treats freed memory, which decides how fast networks run on a CPU."""
+"""Handling of freed memory by the C library, which decides how fast networks run on a CPU."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class _Reader(pickle.Unpickler):
         self.allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a global stands for, where it is allowed."""
+        """Return the stand-in of an allowed global."""
         if (module, name) not in self.allowed:
             raise Refused(f"{module}.{name}")
         return self.allowed[module, name]
@@ -161,7 +161,7 @@ class _JoblibReader(pickle._Unpickler):  # that of C cannot read between its ins
         self.file = file
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a global stands for, where it is allowed."""
+        """Return the stand-in of an allowed global."""
         allowed = _TENSORS | {("joblib.numpy_pickle", "NumpyArrayWrapper"): _Wrapped}
         if (module, name) not in allowed:
             raise Refused(f"{module}.{name}")

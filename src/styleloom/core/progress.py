@@ -1,4 +1,4 @@
-"""Where a loop stands."""
+"""Progress of a loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a loop stands: what progress bars, logs and web pages show.
+    """Progress of a loop, for bars, logs and web pages.
 
     Attributes:
         index: steps done, from 1.

@@ -23,7 +23,7 @@ MAGIC = {b"PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"\x89HDF": "an
 
 
 def read_checkpoint(path: Path) -> Any:
-    """What a ``.pth`` file holds: tensors, plain values and the arguments of a program, in dictionaries and lists.
+    """Read the content of a ``.pth`` file: tensors, plain values and the arguments of a program, in dictionaries and lists.
 
     Raises:
         StyleLoomError: no such file, a damaged or foreign one, or one that asks for code to be run.
@@ -80,7 +80,7 @@ class _ModuleReader(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a global stands for, where it is allowed."""
+        """Return the stand-in of an allowed global."""
         if f"{module}.{name}" in self.ALLOWED:
             return self.ALLOWED[f"{module}.{name}"]
         if f"{module}.".startswith(MODULES):
@@ -89,7 +89,7 @@ class _ModuleReader(pickle.Unpickler):
 
 
 class _Pickle:
-    """What ``torch.load`` takes for the module ``pickle``."""
+    """A stand-in for the module ``pickle`` that ``torch.load`` asks for."""
 
     Unpickler = _ModuleReader
 

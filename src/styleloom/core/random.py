@@ -106,7 +106,7 @@ def own_random_state(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator
 
 
 def _random_states() -> list[Tensor]:
-    """Of the processor, and of the GPUs where they are in use."""
+    """Random states of the processor, and of the GPUs that are in use."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else ())]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run is computed on.
+    """Hardware of a run.
 
     Args:
         device: cpu, cuda, cuda:1 (of one process), mps, or auto for the best there is.

@@ -102,7 +102,7 @@ class Checked:
 
 @functools.cache
 def _limits(kind: type) -> list[tuple[str, bool, bool, Range | OneOf]]:
-    """Of each annotated field: its name, whether it is a tuple, whether its numbers are whole, and its limit."""
+    """Name of each annotated field, whether it is a tuple, whether its numbers are whole, and its limit."""
     limits = []
     for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         several = typing.get_origin(hint) is tuple

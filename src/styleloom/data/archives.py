@@ -56,7 +56,7 @@ def write_archive(out: str | Path, examples: Iterable[tuple[Tensor, int | None]]
 
 @dataclass(frozen=True)
 class Survey(Progress):
-    """What was found out about a set of images so far.
+    """Findings on a set of images so far.
 
     Attributes:
         sizes: how many images there are of each (width, height).

@@ -1,4 +1,4 @@
-"""What style transfer is given, checked before anything is computed: images, masks and shares of several styles."""
+"""Checks of the inputs of style transfer before anything is computed: images, masks and shares of several styles."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 Which images make up batch t, and how each is cut, is a pure function of (seed, t, place in the batch). So a run resumes
 exactly from its step number alone, and however many processes share a batch, it is the same batch.
-
-It is long because folders, zips, labels, crops and batches are one chain, read from top to bottom.
 """
 
 from __future__ import annotations
@@ -125,7 +123,7 @@ class ImageFiles:
         raise self.unreadable()
 
     def unreadable(self) -> StyleLoomError:
-        """What to say where none can be read."""
+        """The error for a set of which no image can be read."""
         name, reason = next(iter(self.damaged.items()))
         return StyleLoomError(f"none of the {len(self)} images can be read, for example {name}: {reason}")
 
@@ -253,7 +251,8 @@ class SquareImages:
         return None if image is None else squared(image, self.resolution)
 
     def example(self, mirror: bool) -> Item:
-        """What makes a training example: image [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its own."""
+        """Make the function of a training example: image [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its
+        own."""
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
             place, image = self.images.find(index, rng)
@@ -268,7 +267,7 @@ class SquareImages:
         return item
 
     def examples(self, mirror: bool) -> Many:
-        """What makes the examples of :meth:`example` of a whole batch at once; sets whose images have their size are fast."""
+        """Make the function of a whole batch of the examples of :meth:`example`; sets whose images have their size are fast."""
         one = self.example(mirror)
 
         def many(indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""What one photograph gives two images of: edges, gray, a small copy, a hole, each with the photograph as its answer.
+"""Derive input images from photographs to make training pairs: edges, gray, a small copy, a hole.
 
 Pairs for pix2pix come of any folder of photographs this way; and a photograph becomes what such a network takes.
 """
@@ -25,7 +25,7 @@ Pair = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a pair is made of a photograph, and a photograph of a network's answer.
+    """A way to make a pair of a photograph, and a photograph of a network's answer.
 
     Attributes:
         in_channels, out_channels: of input and answer.

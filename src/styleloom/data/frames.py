@@ -1,4 +1,4 @@
-"""Where the square that a generator knows lies in a photograph: cut out, and put back.
+"""The square of a photograph that a generator knows: cut out, and put back.
 
 A frame is a similarity transform (a center, a side, an angle). What is cut out is smoothed before it is made smaller; what is put
 back fades out at the square's border, and where it has faded the photograph stays as it was, to the bit.

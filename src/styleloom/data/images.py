@@ -1,8 +1,6 @@
 """Images in and out, and what is done to them as images: size, color spaces, color transfer.
 
 An image is a float tensor [N, 3, H, W] in [0, 1], RGB in the sRGB encoding. Only this module and ``output`` use Pillow.
-
-It is long because every pixel format of every reader passes through here.
 """
 
 from __future__ import annotations
@@ -461,7 +459,7 @@ def match_color(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -> tuple[Tensor, list[Tensor]]:
-    """What is painted, and in what styles, so that the content's colors survive (Gatys et al. 2016, arXiv:1606.05897).
+    """The content and the styles prepared so that the content's colors survive (Gatys et al. 2016, arXiv:1606.05897).
 
     "luminance": luma by luma, of equal mean and spread; :func:`keep_luminance` gives the colors back at the end.
     "matching": the styles take the content's palette.

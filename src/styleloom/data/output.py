@@ -1,4 +1,4 @@
-"""How images are written: quality, depth, and what of the photograph's file goes along."""
+"""Written images: quality, depth, and metadata of the photograph's file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROFILES = ("none", "srgb", "keep")
 
 @dataclass(frozen=True)
 class Output(Checked):
-    """How images are written.
+    """Format of written images.
 
     Args:
         quality: of JPEG and WebP.

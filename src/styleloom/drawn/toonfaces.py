@@ -6,8 +6,6 @@ are smooth at any size, and faces are drawn many at a time.
 
     faces = render([attributes(seed) for seed in range(16)], size=256)
     smiling = render(replace(attributes(3), smile=1.0))
-
-It is long because a face has twenty-two attributes, each with its drawing.
 """
 
 from __future__ import annotations
@@ -285,7 +283,7 @@ class _Drawing:
         part.lerp_(color.expand_as(part), cover[:, None])
 
     def turned(self, x: Tensor | float, depth: float = 0.36) -> Tensor:
-        """Where a point of the face, ``depth`` in front of its axis, comes to lie when the head turns: [N, 1, 1]."""
+        """Position [N, 1, 1] of a point of the face, ``depth`` in front of its axis, when the head turns."""
         return x * self.turn.cos() + depth * self.turn.sin()
 
     # Parts, from the back to the front.

@@ -38,7 +38,7 @@ Move = Callable[[Source], Tensor]
 
 @dataclass(frozen=True)
 class PasteOptions:
-    """How what was edited is put back into a photograph.
+    """Options for putting an edited image back into a photograph.
 
     Args:
         paste: "difference" adds to the photograph what changed, so that its own detail stays; "whole" replaces the face; "none"
@@ -59,7 +59,7 @@ class PasteOptions:
 
     @property
     def prior_weight(self) -> float:
-        """Of the inversion: where only what changes is put back, edits are to be clean."""
+        """Prior weight of the inversion: where only changes are put back, edits are to be clean."""
         return PRIOR_WEIGHT if self.paste == "difference" else 0.0
 
     def __call__(self, photo: Tensor, frame: Frame, image: Tensor, before: Tensor | None, region: Region | None) -> Tensor:
@@ -302,7 +302,7 @@ def _edited(
 
 
 def _result(generator: Generator, subject: Source, ws: Tensor, pasting: PasteOptions, region: Region | None) -> Tensor:
-    """What is written of a subject and its new latents."""
+    """The image to write for a source and its new latents."""
     noise = [each.expand(len(ws), -1, -1, -1) for each in subject.noise]
     image = rendered(generator, ws, noise)
     if len(ws) > 1:

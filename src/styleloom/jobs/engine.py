@@ -190,7 +190,7 @@ def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:
 
 
 def _file(path: str | Path) -> tuple[int, int] | None:
-    """What all names of a file, hard links too, have in common; None where there is none."""
+    """Identity of a file that all its names share, hard links too; None where there is no file."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -211,7 +211,7 @@ def _check_free(job: Job, pending: Sequence[Item]) -> None:
 
 
 class _Manifest:
-    """What is done of a job: a line of JSON an item, added as it is done, in a hidden file beside the outputs."""
+    """The finished items of a job: a line of JSON an item, added when it is done, in a hidden file beside the outputs."""
 
     def __init__(self, job: Job, overwrite: bool) -> None:
         self.job = job

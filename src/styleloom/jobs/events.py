@@ -48,7 +48,7 @@ class Noted(Event):
 
 @dataclass(frozen=True)
 class Progressed(Event):
-    """Where the work on one item, or on several at once, stands.
+    """Progress of the work on one item, or on several at once.
 
     Attributes:
         item: its name, or what is worked on.

@@ -84,7 +84,7 @@ def inpaint(
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
     def target_of(photo: Tensor, aligned: Aligned) -> tuple[Target, Tensor | None]:
-        """What is asked for, and the mask in the photograph."""
+        """The target of an edit, and its mask in the photograph."""
         region = None
         if region_of is not None:
             region = region_of(photo)

@@ -166,7 +166,7 @@ def invert(
 
 
 def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[str, Any]:
-    """What metrics.json holds: of each photograph its metrics and losses."""
+    """Content of metrics.json: metrics and losses of each photograph."""
     names = {source: Path(source).stem for source in values_of}
     return dict(
         optimizer=optimizer,
@@ -223,7 +223,7 @@ def _forget(out: Path) -> None:
 
 
 def _values(result: Inversion, row: int) -> dict[str, Any]:
-    """What there is to tell of one image."""
+    """Figures of one image, for its event."""
     return dict(
         metrics={key: round(float(value[row]), 6) for key, value in result.metrics.items()},
         losses=[round(float(loss), 6) for loss in result.losses[:, row]],

@@ -1,4 +1,4 @@
-"""Where jobs write, what they refuse, and how a finished item is recorded."""
+"""Output paths, limits, and the record of a finished item."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PathLike = str | Path
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a job writes, in which format, and what it does with files that exist.
+    """Path and format of a job's outputs, and its handling of files that exist.
 
     Attributes:
         path: a file, or a folder for several files.
@@ -59,7 +59,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a job computes on, and the largest image that it reads.
+    """Device of a job, and the largest image that it reads.
 
     Attributes:
         device: device of the networks.
@@ -74,7 +74,7 @@ LIMITS = Limits()
 
 
 def software(verb: str) -> str:
-    """What is noted in an image that this program makes."""
+    """Name and version of this program, as noted in images."""
     return f"StyleLoom {__version__} {verb}"
 
 
@@ -88,7 +88,7 @@ def written(item: Item, image: Tensor, seconds: float, verb: str, output: Output
 
 
 def images_summary(done: Sequence[ItemDone], device: str | torch.device) -> dict[str, Any]:
-    """What there is to tell of all images."""
+    """Summary of all images of a job."""
     rows = [dict(content=each.item, out=each.out[0], seconds=each.seconds) | each.values for each in done]
     return dict(device=str(device), images=rows)
 
@@ -110,7 +110,7 @@ def targets_of(
         arrays: a file may be ``.npy``.
     """
     several = [asked] if isinstance(asked, str | Path) else list(asked)
-    single = len(several) == 1 and list(contents) == [str(several[0])]
+    single = isinstance(asked, str | Path) and list(contents) == [str(asked)]
     out = outputs.path
     if single and not out.is_dir() and not outputs.is_folder:
         outputs.format.check(out, arrays=arrays)

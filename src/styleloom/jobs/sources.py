@@ -1,4 +1,4 @@
-"""What is edited: photographs, which are inverted, files of latents, and seeds."""
+"""Sources of edits: photographs, which are inverted, files of latents, and seeds."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def names_of(sources: PathLike | Sequence[PathLike]) -> list[str]:
 
 
 def stem_of(name: str) -> str:
-    """What outputs of a subject are called."""
+    """Name of a source's outputs, without suffix."""
     return f"seed{int(name):04d}" if name.isdigit() else Path(name).stem
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How photographs, latents and seeds are opened.
+    """Options for opening photographs, latents and seeds.
 
     Args:
         align: find the face of a photograph ("face"), take the square in the middle ("center"), or, by default, the first where
@@ -236,7 +236,7 @@ class EditSession:
 
     @property
     def digest(self) -> tuple[Any, ...]:
-        """Of what edits depend on."""
+        """Values that edits depend on."""
         return generator_id(self.generator), asdict(self.loading), asdict(self.opener.config)
 
 

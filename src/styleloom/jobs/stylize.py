@@ -164,7 +164,7 @@ def _files(style: PathLike, named: bool) -> list[str]:
 
 
 def _keeper(content_mask: PathLike | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
-    """What tells where a photograph [1, 3, H, W] is to stay recognizable: [1, 1, H, W], or None where that is nowhere."""
+    """Make the function that masks where a photograph [1, 3, H, W] stays recognizable: [1, 1, H, W], or None for nowhere."""
     if content_mask is None:
         return lambda photo: None
     if content_mask == FACES:

@@ -38,7 +38,7 @@ PASSED = ("kimg", "measure_images")
 
 @dataclass(frozen=True)
 class GANRecipe(LoopSettings):
-    """What is the same in every recipe of a generator.
+    """Fields that every recipe of a generator has.
 
     Args:
         resolution: side of the images, a power of two.
@@ -61,7 +61,7 @@ class GANRecipe(LoopSettings):
 
 
 class RunningStatistics(nn.Module):
-    """What a training remembers between steps, in buffers: numbers, and means of what the images of a step showed.
+    """Memory of a training between steps, in buffers: numbers, and means over the images of a step.
 
     Args:
         means: ``{name: shape}`` of the means that are gathered.

@@ -196,7 +196,7 @@ class EigenAdam(torch.optim.Optimizer):
 def residuals(
     features: Features, layers: list[str], pixel_weight: float, perceptual_weight: float
 ) -> Callable[[Tensor], list[tuple[Tensor, float]]]:
-    """What the objective of an inversion compares: pixels and features of named layers, each mean weighted."""
+    """Make the function of an inversion's outputs: pixels and features of named layers, each mean weighted."""
 
     def outputs(image: Tensor) -> list[tuple[Tensor, float]]:
         pixels = [(image, pixel_weight / image[0].numel())]

@@ -4,8 +4,6 @@ One process, several, several GPUs or several nodes run the same loop, launched 
 functions of (seed, step) (see ``data``) and torch's own random numbers are seeded anew at each step, so the state of a run
 is its step number, its networks, averages and optimizers, and a resumed run ends bit for bit where an uninterrupted
 one does.
-
-It is long because one loop, its state and its signals belong together.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ PATIENCE = 20  # steps in a row without a finite gradient before a run gives up
 
 @dataclass(frozen=True)
 class LoopSettings(Checked):
-    """What is the same in every recipe, generators' included.
+    """Fields that every recipe has, generators' included.
 
     Args:
         accumulate: parts that a process works through its share of a batch in: less memory, the same update.
@@ -68,7 +66,7 @@ class LoopSettings(Checked):
 
 @dataclass(frozen=True)
 class Training(LoopSettings):
-    """What is the same in every recipe but generators'.
+    """Fields that every recipe has, except generators'.
 
     Args:
         num_steps: updates in all.
@@ -98,7 +96,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, and on what.
+    """A training task: networks, updates and examples.
 
     Attributes:
         networks: trained networks, by name, on their device.

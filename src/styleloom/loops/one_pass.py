@@ -1,4 +1,4 @@
-"""What methods that paint in one pass have in common: size, colors, strength, and tiles where an image is large."""
+"""Parts that one-pass methods share: size, colors, strength, and tiles of large images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes down while it goes on."""
+"""The log of a run."""
 
 from __future__ import annotations
 

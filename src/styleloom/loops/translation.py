@@ -51,7 +51,7 @@ GP_WEIGHT = 10.0  # of the gradient penalty (Gulrajani et al. 2017)
 
 @dataclass(frozen=True)
 class TranslationRecipe(Training):
-    """What the recipes of image translation share.
+    """Fields that the recipes of image translation share.
 
     Args:
         size: side of the squares that it is trained on.
@@ -118,7 +118,7 @@ class TranslationRecipe(Training):
 
 @dataclass(frozen=True)
 class GeneratorRecipe(TranslationRecipe):
-    """What those have in common whose generator is a U-Net or a residual one.
+    """Fields of recipes whose generator is a U-Net or a residual network.
 
     Args:
         network: generator: unet or resnet.
@@ -239,7 +239,7 @@ def adam(recipe: TranslationRecipe, *networks: nn.Module) -> torch.optim.Adam:
 
 
 def pool_random() -> random.Random:
-    """What decides on a pool's images in this step; it follows from torch's random state, which each step has anew."""
+    """Random choices of a pool's images in this step. They follow from torch's random state, which each step seeds."""
     return random.Random(int(torch.randint(2**31, ())))
 
 

@@ -1,1 +1,1 @@
-"""How good images and generators are."""
+"""Quality of images and generators."""

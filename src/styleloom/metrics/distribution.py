@@ -1,4 +1,4 @@
-"""How far made images are from real ones as sets: Fréchet and kernel distance, precision and recall.
+"""Distances between made and real images as sets: Fréchet and kernel distance, precision and recall.
 
 All of them compare features, [N, D] a set; numbers of different features must not be compared. Distances are torchmetrics' own.
 """

@@ -1,4 +1,4 @@
-"""How far an image is from the true one: PSNR, SSIM, a distance between features; and how far a label map is."""
+"""Distances between an image and the true one: PSNR, SSIM, features; and scores of label maps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layer
 
 
 def label_scores(numbers: Tensor, truth: Tensor, count: int) -> dict[str, float]:
-    """How well classes are told, as in Long et al. 2015 and Isola et al. 2017.
+    """Accuracy of classes, as in Long et al. 2015 and Isola et al. 2017.
 
     Args:
         numbers, truth: of classes, of one shape.

@@ -1,4 +1,4 @@
-"""How well a latent space is laid out: perceptual path length and linear separability.
+"""Layout of a latent space: perceptual path length and linear separability.
 
 Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019, Section 4.
 """
@@ -75,7 +75,7 @@ def separability(
     samples: int = 4_000,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """How much of each attribute a plane in latent space leaves open: bits, 0 where it tells all.
+    """Separability: bits of each attribute that a plane in latent space leaves open, 0 where it tells all.
 
     Args:
         generator: whose latent spaces are looked at.

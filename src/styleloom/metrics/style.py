@@ -1,4 +1,4 @@
-"""How near a painted image is to a style, and how far from its photograph.
+"""Distance of a painted image to a style, and to its photograph.
 
 Distributions are compared, not moments: distances of means or of Gram matrices rank images otherwise than the eye does. So does
 the full resolution, where fine texture outweighs strokes and fields of color; half and quarter of the size rank as the eye does.

@@ -1,4 +1,4 @@
-"""What generators of images from latents have in common: sizes by resolution, seeds, sampling."""
+"""Parts that generators of images share: sizes by resolution, seeds, sampling."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def check_ws(ws: Tensor, num_ws: int) -> None:
 
 
 def to_image(image: Tensor, *, clamp: bool = True) -> Tensor:
-    """What a network makes, [N, 1 or 3, H, W] in [-1, 1], as RGB images [N, 3, H, W] in [0, 1].
+    """Convert a network's output, [N, 1 or 3, H, W] in [-1, 1], to RGB images [N, 3, H, W] in [0, 1].
 
     Args:
         image: of the network.
@@ -160,7 +160,7 @@ class Generator(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its parameters are."""
+        """Device of its parameters."""
         return next(self.parameters()).device
 
     @property
@@ -263,8 +263,8 @@ class Generator(nn.Module):
 
 
 def generator_id(generator: Generator) -> str:
-    """What networks that were trained for a generator know it by: a digest of its mean w in half precision, or, where that is 0
-    because nothing maps to w, of its first matrix."""
+    """Short hash that identifies a generator: of its mean w in half precision, or, if that is zero, of its first weight
+    matrix."""
     shape = [generator.num_ws, generator.w_dim, generator.resolution]
     known = generator.w_avg if generator.w_avg.any() else next(each for each in generator.synthesis.parameters() if each.ndim > 1)
     return checkpoint.fingerprint(shape, [known.half()])[:16]

@@ -65,7 +65,7 @@ class Labeler(nn.Module):
 
     @torch.inference_mode()
     def predict(self, image: Tensor) -> dict[str, Tensor]:
-        """Of images [N, 3, H, W] in [0, 1], each attribute [N]: numbers, and the indices of choices."""
+        """Predict the attributes [N] of images [N, 3, H, W] in [0, 1]: numbers, and the indices of choices."""
         numbers, logits = self(image)
         values = dict(zip(self.numbers, numbers.unbind(1), strict=True))
         return values | {name: each.argmax(1) for name, each in logits.items()}

@@ -131,7 +131,7 @@ def _convolved_by_columns(x: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
 
 
 def strided(conv: nn.Module, x: Tensor) -> Tensor:
-    """What a convolution of stride 2 gives. Its kernel's gradient, where images are large, takes half of oneDNN's time.
+    """Convolve with stride 2. Its kernel's gradient for large images takes half of oneDNN's time.
 
     Args:
         conv: an ``nn.Conv2d`` or ``nn.ConvTranspose2d``.

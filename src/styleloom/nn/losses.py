@@ -1,4 +1,4 @@
-"""What is minimized: content, style, smoothness and what a discriminator says, as plain functions of tensors.
+"""Loss functions of tensors: content, style, smoothness and a discriminator's.
 
 Style is what is left of a feature map when positions are forgotten. Here that is a pair of moments over positions, the
 mean [N, C] and the second moment [N, C, C] (the Gram matrix divided by the number of positions), and every style loss
@@ -199,7 +199,7 @@ GAN_MODES = ("vanilla", "lsgan", "wgangp")
 
 
 def gan_loss(logits: Tensor, real: bool, mode: str = "vanilla") -> Tensor:
-    """What a discriminator's logits lack from saying "real", or "made" -> scalar.
+    """GAN loss of the logits against the label real or fake -> scalar.
 
     Args:
         logits: of any shape.

@@ -88,7 +88,7 @@ def _folder() -> Path | None:
 
 @cache
 def _weights() -> dict[str, list[Tensor]]:
-    """Of each network its tensors in order, as torch has them."""
+    """Tensors of each network in order, as torch has them."""
     import lz4.frame
 
     check_detector()
@@ -181,7 +181,7 @@ def _turned_back(face: Face, turns: int, width: int, height: int) -> Face:
 
 @torch.no_grad()
 def _detected(photo: Tensor, least: int, longest: int) -> list[Face]:
-    """What the three networks take for upright faces in a photograph reduced to a longer side of ``longest``."""
+    """Faces that the three networks detect in a photograph reduced to a longer side of ``longest``."""
     shrink = max(1.0, max(photo.shape[-2:]) / longest)
     height, width = (max(1, round(side / shrink)) for side in photo.shape[-2:])
     back = torch.tensor([photo.shape[-1] / width, photo.shape[-2] / height])
@@ -208,7 +208,7 @@ def _detected(photo: Tensor, least: int, longest: int) -> list[Face]:
 
 
 def faces_mask(photo: Tensor) -> Tensor | None:
-    """Where the faces of a photograph [1, 3, H, W] are, from brow to chin: [1, 1, H, W], soft at the border; None without a face.
+    """Mask of the faces of a photograph [1, 3, H, W], from brow to chin: [1, 1, H, W], soft at the border; None without a face.
 
     Raises:
         StyleLoomError: the detector is not installed.
@@ -225,7 +225,7 @@ def faces_mask(photo: Tensor) -> Tensor | None:
 
 
 def _proposals(x: Tensor, least: int) -> Tensor:
-    """What the first network takes for faces, on all scales: boxes [K, 4]."""
+    """Faces that the first network proposes, on all scales: boxes [K, 4]."""
     height, width = x.shape[-2:]
     found, sure = [torch.empty(0, 4)], [torch.empty(0)]
     scale = FIELD / least

@@ -116,7 +116,7 @@ def convolved(
 
 
 def _convolved_at_once(x: Tensor, weight: Tensor, kernel: Tensor, *, up: int, bias: Tensor | None) -> Tensor:
-    """What :func:`convolved` makes with ``up`` or ``down``, by one kernel that both the filter and the weights are in.
+    """Convolve as :func:`convolved` does with ``up`` or ``down``, by one kernel that holds both the filter and the weights.
 
     Four times the arithmetic, and no map in between: a GPU has the arithmetic to spare.
     """

@@ -123,7 +123,7 @@ class TransformNet(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How far a pixel of the result looks, in pixels, rounded up to a multiple of 8."""
+        """Receptive radius: pixels that a pixel of the result depends on in each direction, rounded up to a multiple of 8."""
         deep = 4 + 8 * (len(self.deep) - 1) if self.deep else 0
         # 4 of the first kernel, 3 of the strided ones, 4 of each residual convolution, 6 and 4 of those after.
         return max(64, -(-(4 + 3 + deep + 4 * len(self.residual) + 6 + 4) // 8) * 8)

@@ -2,8 +2,6 @@
 
 Isola et al. 2017 (U-Net, PatchGAN), Zhu et al. 2017 (the residual generator, after Johnson et al. 2016), Wang et al. 2018
 (discriminators at several scales). All take and give [N, C, H, W] in [-1, 1].
-
-It is long because three generators' parts, norms of two kinds at use and the pool belong together.
 """
 
 from __future__ import annotations
@@ -170,7 +168,7 @@ def checked_residual(residual: bool, in_channels: int, out_channels: int) -> boo
 
 
 def _result(image: Tensor, x: Tensor, residual: bool) -> Tensor:
-    """What a network gives of its last layer's x, beyond [-1, 1] at most where a residual adds to a bright or dark pixel."""
+    """Output of a network from its last layer's x. Only a residual added to a bright or dark pixel goes beyond [-1, 1]."""
     change = torch.tanh(x.float())
     return image + change if residual else change
 
@@ -339,7 +337,7 @@ class ResNetGenerator(nn.Module):
         self.head = Conv(width, out_channels, 7)
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last convolution sees: [N, in_channels, H, W] -> [N, width, H, W]."""
+        """Input of the last convolution: [N, in_channels, H, W] -> [N, width, H, W]."""
         x = image.contiguous(memory_format=torch.channels_last)
         x = F.relu(self.stem_norm(self.stem(x)), inplace=True)
         for conv, normalize in zip(self.down, self.down_norm, strict=True):
@@ -407,7 +405,7 @@ class PatchGAN(nn.Module):
             self.norms.append(normalization(norm if 0 < index < len(sizes) - 1 else "none", outputs))
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """What each layer gives, the logits last: [N, in_channels, H, W] -> [[N, C, h, w], ..., [N, 1, h, w]]."""
+        """Activations of each layer, the logits last: [N, in_channels, H, W] -> [[N, C, h, w], ..., [N, 1, h, w]]."""
         x = image.contiguous(memory_format=torch.channels_last)
         outputs = []
         for index, (conv, normalize) in enumerate(zip(self.convs, self.norms, strict=True), 1):

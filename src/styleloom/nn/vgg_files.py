@@ -1,4 +1,4 @@
-"""Where a perceptual network's weights come from: the zoo, the Hugging Face hub, torchvision's or AdaIN's files."""
+"""Sources of a perceptual network's weights: the zoo, the Hugging Face hub, torchvision's or AdaIN's files."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What ``F.conv2d`` gives of 3x3 kernels, and its gradients, to about 1e-5 of the largest value.
+    """Convolve 3x3 kernels as ``F.conv2d`` does, with gradients, to about 1e-5 of the largest value.
 
     Args:
         x: [N, I, H + 2, W + 2], padded already.
@@ -104,7 +104,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _gradients(x: Tensor, weight: Tensor, g: Tensor, of_x: bool, of_weight: bool) -> tuple[Tensor | None, Tensor | None]:
-    """Those of ``x`` and of the weight, where they are asked for: [N, I, H + 2, W + 2], [O, I, 3, 3]; g [N, O, H, W]."""
+    """Gradients of x and weight, where they are asked for: [N, I, H + 2, W + 2], [O, I, 3, 3]; g [N, O, H, W]."""
     (inputs, height, width), outputs = x.shape[1:], len(weight)
     x, g = _whole_squares(x, 2), _whole_squares(g, 0)
     kernel = (_KERNEL @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(36 * inputs, outputs, 1, 1)

@@ -9,8 +9,6 @@ Differs from the paper:
     - layer terms are shares of their targets (``normalize``), so that one set of weights serves every encoder;
     - the decoder also learns to give back, pixel by pixel, what was encoded (``identity_weight``; 0 is the paper): it finds
       colors and edges many times sooner.
-
-It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations
@@ -161,7 +159,7 @@ def load(name: str | Path = "adain-lite") -> AdaIN:
 
 @dataclass(frozen=True)
 class AdaINConfig(OnePass):
-    """How images are painted.
+    """Settings for painting with AdaIN.
 
     Args:
         model: adain-lite or a model file.
@@ -333,7 +331,7 @@ DECAYS = {
 
 @dataclass(frozen=True)
 class AdaINRecipe(Training):
-    """How a decoder is trained.
+    """Settings for training a decoder.
 
     Args:
         encoder: perceptual network: vgg19-lite, vgg19 or a file of weights.

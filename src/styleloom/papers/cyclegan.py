@@ -48,7 +48,7 @@ KIND = "cyclegan"
 
 @dataclass(frozen=True)
 class CycleGANRecipe(GeneratorRecipe):
-    """How two networks are trained between two sets of images.
+    """Settings for training two networks between two sets of images.
 
     Args:
         cycle_weight_x, cycle_weight_y: lambda, of x coming back as x, and of y.

@@ -80,7 +80,7 @@ class StyleNet(nn.Module):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What a network of the same convolutions is made with."""
+        """Sizes of a network with the same convolutions."""
         names = ("width", "blocks", "deep_blocks", "deep_width")
         return {name: int(self.network.config[name]) for name in names if name in self.network.config}  # type: ignore[call-overload]
 
@@ -122,7 +122,7 @@ class StyleNet(nn.Module):
 
 @dataclass(frozen=True)
 class DumoulinRecipe(Training):
-    """How a network is trained.
+    """Settings for training a network for several styles.
 
     Args:
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
@@ -313,7 +313,7 @@ def load(name: str | Path = "pastiche-16") -> StyleNet:
 
 @dataclass(frozen=True)
 class DumoulinConfig(OnePass):
-    """How images are painted.
+    """Settings for painting with a network of several styles.
 
     Args:
         model: pastiche-16 or a model file.

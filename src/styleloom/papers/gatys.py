@@ -12,8 +12,6 @@ Differs from the paper (the preset ``"paper"`` undoes all but the first two):
     - the image is painted coarse to fine, carrying Adam's state from scale to scale (the pyramid is that of
       Gatys et al. 2017, arXiv:1611.07865; the settings are in the spirit of Crowson's style-transfer-pytorch, 2021);
     - masks, several styles and color preservation follow Gatys et al. 2017 and arXiv:1606.05897.
-
-It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = 
 
 @dataclass(frozen=True)
 class GatysConfig(Checked):
-    """What an image is painted with.
+    """Settings for painting by descent.
 
     Args:
         size: longer side of the result, in pixels; 0: that of the photograph, at most 1024.

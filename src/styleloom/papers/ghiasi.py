@@ -12,8 +12,6 @@ Differs from the paper:
       (Babaeizadeh and Ghiasi, "Adjustable Real-time Style Transfer", ICLR 2020): ``style_weight`` is chosen at use;
     - the style term compares means, covariances and sliced distributions (Heitz et al., "A Sliced Wasserstein Loss for Neural
       Texture Synthesis", CVPR 2021), at two resolutions, and the content term features without their mean and deviation.
-
-It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations
@@ -212,7 +210,7 @@ def load(name: str | Path = "anystyle") -> AnyStyle:
 
 @dataclass(frozen=True)
 class GhiasiConfig(OnePass):
-    """How images are painted; ``alpha`` below 1 is a mixture with the photograph's own style.
+    """Settings for painting any style; ``alpha`` below 1 mixes in the photograph's own style.
 
     Args:
         model: by default anystyle (ghiasi), adain-lite (adain) or pastiche-16 (dumoulin), or a model file of the method.
@@ -359,7 +357,7 @@ def stylize(
 
 @dataclass(frozen=True)
 class GhiasiRecipe(Training):
-    """How the networks are trained.
+    """Settings for training the networks of any style.
 
     Args:
         encoder: features that the embedding is predicted from: vgg19-lite, vgg19 or a file of weights.
@@ -403,7 +401,7 @@ RECIPES = {"default": GhiasiRecipe()}
 
 
 def style_loss(output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
-    """How far features are from a style's, as distributions: [N, C, H, W] at each layer -> [N]."""
+    """Distance of features to a style's, as distributions: [N, C, H, W] at each layer -> [N]."""
     terms = []
     for layer in output:
         x, y = output[layer].float(), target[layer].float()

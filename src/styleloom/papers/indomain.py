@@ -147,7 +147,7 @@ def load(name: str | Path) -> Encoder:
 
 @dataclass(frozen=True)
 class EncoderRecipe(Training):
-    """How an encoder is trained.
+    """Settings for training an encoder.
 
     Args:
         channel_base, channel_max: its layers have min(channel_base / resolution, channel_max) channels.
@@ -180,7 +180,7 @@ class EncoderRecipe(Training):
 
     @property
     def weights(self) -> Weights:
-        """Of the terms that compare images."""
+        """Weights of the terms that compare images."""
         return Weights(pixel_weight=self.pixel_weight, perceptual_weight=self.perceptual_weight)
 
 
@@ -265,7 +265,7 @@ def train(
         return sums
 
     def critic_loss(image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
-        """Of the discriminator: real images against their reconstructions, with R1."""
+        """Loss of the discriminator: real images against their reconstructions, with R1."""
         real = for_critic(image).requires_grad_(True)
         with torch.no_grad():
             output = for_critic(render(maker, network.encode(maker, image)))

@@ -8,8 +8,6 @@ Differs from the paper:
     - reflection padding in every convolution and nearest-neighbor upsampling with a convolution, as pytorch/examples
       has it: no checkerboard, no border (``upsample="transpose"``, ``output="tanh"`` and ``padding="border"`` are the paper's);
     - layer terms are shares of their targets (``normalize``), so that one set of weights serves every feature network.
-
-It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations
@@ -45,19 +43,19 @@ CONTENT_LAYER = "relu2_2"
 
 
 class Weights(Protocol):
-    """What a recipe says of the loss."""
+    """Weights of the loss, as recipes hold them."""
 
     @property
     def content_weight(self) -> float:
-        """Of the content term."""
+        """Weight of the content term."""
 
     @property
     def style_weight(self) -> float:
-        """Of the style term."""
+        """Weight of the style term."""
 
     @property
     def tv_weight(self) -> float:
-        """Of the total variation."""
+        """Weight of the total variation."""
 
     @property
     def normalize(self) -> bool:
@@ -87,7 +85,7 @@ def perceptual_loss(
 
 @dataclass(frozen=True)
 class JohnsonRecipe(Training):
-    """How a network is trained.
+    """Settings for training a network for one style.
 
     Args:
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
@@ -252,7 +250,7 @@ def load(name: str | Path) -> TransformNet:
 
 @dataclass(frozen=True)
 class JohnsonConfig(OnePass):
-    """How images are painted: see :class:`~styleloom.loops.one_pass.OnePass`."""
+    """Settings for painting with a network of one style, see :class:`~styleloom.loops.one_pass.OnePass`."""
 
 
 PRESETS = {"best": JohnsonConfig()}

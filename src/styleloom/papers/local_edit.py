@@ -40,7 +40,7 @@ SEAM = 0.08  # of an image's side, on both sides of the border of two images, th
 
 @dataclass(frozen=True)
 class Target:
-    """What a local edit asks for.
+    """Target of a local edit.
 
     Attributes:
         image: [N, 3, R, R] in [0, 1], what is to be met.
@@ -69,7 +69,7 @@ class Target:
 
 
 class StyleTerm:
-    """How far the Gram matrix of conv3_3 within a mask is from that of a style image there, as a share of the latter.
+    """Distance of the Gram matrix of conv3_3 within a mask to that of a style image there, as a share of the latter.
 
     Args:
         features: perceptual network.
@@ -177,7 +177,7 @@ def scribble(image: Tensor, scribbled: Tensor) -> Target:
 
 
 def copy_paste(image: Tensor, source: Tensor, mask: Tensor, across: int = 0, down: int = 0) -> Target:
-    """What a mask marks of a source, moved to another place of an image.
+    """Target that moves the masked part of a source to another place of an image.
 
     Args:
         image, source: [N, 3, R, R] in [0, 1]; they may be one.

@@ -7,8 +7,6 @@ the truth. A U-Net carries the input's lines past the bottleneck.
 Differs from the paper:
     - other generators, norms, GAN losses and a pool are options, as in the authors' PyTorch code;
     - images are scaled by their shorter side, not squeezed to a square.
-
-It is long because what all papers of image translation share stands with the first.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ KIND = "pix2pix"
 
 @dataclass(frozen=True)
 class Pix2PixRecipe(GeneratorRecipe):
-    """How a network is trained on pairs.
+    """Settings for training a network on pairs.
 
     Args:
         l1_weight: of the mean difference to the truth.

@@ -7,8 +7,6 @@ instances keep neighbors apart, and a code for each instance gives many outputs.
 
 Differs from the paper:
     - the perceptual network is the bundled ``vgg19-lite`` unless another is named.
-
-It is long because the paper reads from top to bottom: networks, losses, training.
 """
 
 from __future__ import annotations
@@ -137,7 +135,7 @@ class MultiScale(nn.Module):
         self.scales = nn.ModuleList([PatchGAN(in_channels, **options) for _ in range(num)])
 
     def features(self, image: Tensor) -> list[list[Tensor]]:
-        """Of each scale what each layer gives, the logits last."""
+        """Activations of each layer at each scale, the logits last."""
         outputs = []
         for index, scale in enumerate(self.scales):
             image = halved(image) if index else image
@@ -237,7 +235,7 @@ class InstanceEncoder(nn.Module):
 
 
 def _insides(instances: Tensor) -> Iterator[Tensor]:
-    """Where each instance of a map [1, 1, H, W] is: [H, W] of bools."""
+    """Positions of each instance of a map [1, 1, H, W]: [H, W] of bools."""
     numbers = instances[0, 0].round().long()
     for number in numbers.unique():
         yield numbers == number
@@ -273,7 +271,7 @@ def boundaries(instances: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Pix2PixHDRecipe(TranslationRecipe):
-    """How a network is trained on pairs of a large size.
+    """Settings for training a network on pairs of a large size.
 
     Args:
         enhancer: put a local enhancer around the global generator, which is then at half the size.
@@ -335,7 +333,7 @@ def made(config: dict[str, Any]) -> nn.Module:
 
 
 def config_of(network: nn.Module) -> dict[str, Any]:
-    """What :func:`made` makes the network of."""
+    """Config from which :func:`made` makes the network."""
     for name, kind in {"enhancer": LocalEnhancer, "encoder": InstanceEncoder}.items():
         if isinstance(network, kind):
             return dict(network=name) | dict(network.config)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ G = TypeVar("G", bound=Generator)
 
 @dataclass(frozen=True)
 class PTIConfig(Checked):
-    """How a generator is tuned (Section 3.2 and 3.3, and the authors' code).
+    """Settings for tuning a generator (Section 3.2 and 3.3, and the authors' code).
 
     Args:
         num_steps: at most.

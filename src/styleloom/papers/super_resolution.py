@@ -65,7 +65,7 @@ class Upscaler(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How far, in pixels of the small image, a pixel of the large one looks."""
+        """Receptive radius of a pixel of the large image, in pixels of the small one."""
         return 4 + len(self.residual) + 4
 
     def forward(self, image: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Upscaler(nn.Module):
 
 @dataclass(frozen=True)
 class UpscalerRecipe(Training):
-    """How a network is trained.
+    """Settings for training a network that enlarges.
 
     Args:
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.

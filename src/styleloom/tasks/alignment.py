@@ -1,4 +1,4 @@
-"""Where the face of a photograph lies, and the square around it that a generator knows.
+"""The face of a photograph, and the square around it that a generator knows.
 
 A generator's own images say how it wants faces to lie: the detector is asked where it sees eyes, nose and mouth in some of them,
 and a photograph is turned, scaled and moved until its own lie there. So any generator of faces serves.
@@ -100,7 +100,7 @@ class Aligner:
         return Aligned(center_frame(width, height), "center", nobody_chose=True)
 
     def wanted(self) -> Tensor:
-        """Where the generator has eyes, nose and mouth: [5, 2], from 0 to 1 across and down.
+        """Positions of eyes, nose and mouth in the generator's images: [5, 2], from 0 to 1 across and down.
 
         Raises:
             StyleLoomError: no detector, or a generator whose images show no face that it finds.

@@ -30,7 +30,7 @@ NONE = "none"  # the choice that means that something is not there
 
 
 def attribute_labels(network: Labeler, resolution: int, names: Sequence[str]) -> tuple[list[str], Labels]:
-    """What a labeler tells of images, as numbers that have gradients.
+    """Attributes of images by a labeler, as numbers that have gradients.
 
     A number is itself. A choice between "none" and others is its log-odds of not being none, under its own name; each other
     choice is log-odds, as ``hair_color:red``.
@@ -202,8 +202,8 @@ def sheet(
 def measured(
     generator: Generator, directions: Directions, label: Labels, names: Sequence[str], *, samples: int = 100
 ) -> dict[str, Any]:
-    """What directions change, as plain values: of each and each attribute the mean change for strength 1, its mean size, and the
-    correlation of change and strength."""
+    """Effects of directions as plain values: for each direction and attribute the mean change at strength 1, its mean size,
+    and the correlation of change and strength."""
     found = papers.effects(generator, directions, label, names, samples=samples)
     tables = dict(mean=found.mean, size=found.size, correlation=found.correlation)
     rows = {

@@ -22,7 +22,7 @@ LEAST_SET = 8  # images of which a distance of sets is told
 
 @dataclass(frozen=True)
 class Comparison(Progress):
-    """What there is to tell after each image.
+    """Figures after each compared image.
 
     Attributes:
         image: figures of this one: ``l1``, ``psnr``, ``ssim``, ``features``, and of label maps ``per_pixel`` and so on.

@@ -1,4 +1,4 @@
-"""How good a generator is: its images beside real ones, and how its latent space is laid out."""
+"""Quality of a generator: its images beside real ones, and the layout of its latent space."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LABELLER = "toonfaces-attributes"
 
 @dataclass(frozen=True)
 class Evaluation(Progress):
-    """What has been measured so far.
+    """Measurements so far.
 
     Attributes:
         figures: ``fd`` (``fid`` by Inception), ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w``
@@ -140,7 +140,7 @@ def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, 
 
 
 def labels_of(network: labeler.Labeler) -> Callable[[Tensor], dict[str, tuple[Tensor, Tensor]]]:
-    """What :func:`~styleloom.metrics.latent.separability` asks, of images [N, C, H, W] in [-1, 1]."""
+    """Make the labels that :func:`~styleloom.metrics.latent.separability` asks for, of images [N, C, H, W] in [-1, 1]."""
     side = network.resolution
 
     def label(image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

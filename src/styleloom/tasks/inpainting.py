@@ -26,7 +26,7 @@ NUM_STEPS = 50
 
 @dataclass(frozen=True)
 class LocalEdit:
-    """What a local edit came to.
+    """Result of a local edit.
 
     Attributes:
         image: [N, 3, R, R] in [0, 1], blended into the original.
@@ -121,7 +121,7 @@ def run(
 
 
 def outcome(target: Target, last: InversionStep) -> LocalEdit:
-    """What a local edit came to with its last step."""
+    """Result of a local edit from its last step."""
     whole = last.image.cpu()
     blended = target.blended(whole)
     outside = (target.changed == 0).expand_as(blended)

@@ -31,7 +31,7 @@ CHOICES = ("auto", "learned", *OPTIMIZERS)
 
 @dataclass(frozen=True)
 class Tools:
-    """What was made for a generator, as far as there is.
+    """Tools that were made for a generator.
 
     Attributes:
         encoder: reads latents off images.
@@ -51,7 +51,7 @@ def tools_of(
     basis: str | Path | None = None,
     learned: str | Path | None = None,
 ) -> Tools:
-    """What is named, and else what the zoo has for this generator.
+    """Find the tools of a generator: the named ones, else the zoo's.
 
     Args:
         generator: of any paper.
@@ -248,7 +248,7 @@ def invert(
 
 
 def outcome(generator: Generator, targets: Tensor, last: InversionStep, optimizer: str, masks: Tensor | None = None) -> Inversion:
-    """What one batch came to with its last step, measured; targets and masks are framed, as :func:`steps` takes them."""
+    """Result of one batch from its last step, measured; targets and masks are framed, as :func:`steps` takes them."""
     device = generator.device
     target, image = targets.to(device, torch.float32), last.image
     shows = torch.ones_like(image[:, :1])

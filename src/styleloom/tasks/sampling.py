@@ -1,4 +1,4 @@
-"""What one does with a generator: style mixing, walks through the latent space, and figures of what it has learned."""
+"""Uses of a generator: style mixing, walks through the latent space, and figures of what it has learned."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def mean_image(generator: Generator, *, noise_mode: str = "const") -> Tensor:
 def noise_figure(
     generator: Generator, seed: int, classes: int | None = None, *, truncation_psi: float = 0.7, draws: int = 32
 ) -> Tensor:
-    """What noise decides (StyleGAN's Figures 4 and 5): [1, 3, H, W] in [0, 1].
+    """Figure of the effect of noise (StyleGAN's Figures 4 and 5): [1, 3, H, W] in [0, 1].
 
     Above, the image with noise in all layers, in none, and in those of each resolution alone, from 4 px up; below, of
     each the spread over ``draws`` noises, bright where it is large.

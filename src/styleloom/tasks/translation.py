@@ -138,7 +138,7 @@ def read_input(path: str | Path, model: Translator, to: str = "B", max_pixels: i
 
 
 def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool = False) -> Tensor:
-    """What a model takes, [1, C, H, W] in [-1, 1], of an image [1, C', H, W] in [0, 1].
+    """Input of a model, [1, C, H, W] in [-1, 1], from an image [1, C', H, W] in [0, 1].
 
     Raises:
         StyleLoomError: a drawing for a model that takes none.
@@ -158,7 +158,7 @@ def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool 
 def _of_instances(
     model: Translator, x: Tensor, instances: Tensor | None, codes_of: Tensor | None, index: slice, seed: int | None
 ) -> list[Tensor]:
-    """What a model of pix2pixHD takes besides its input x: boundaries of instances, and their codes."""
+    """Further inputs of a pix2pixHD model beside x: boundaries of instances, and their codes."""
     draws = model.draws_codes and codes_of is None and seed is not None
     wanted = {"instances": model.instances, "codes_of": CODES in model.networks and not draws}
     for name, given in (("instances", instances), ("codes_of", codes_of)):

@@ -180,7 +180,7 @@ def least_squares(
     damping: float = 0.03,
     seed: int = 0,
 ) -> Iterator[Fit]:
-    """Of each attribute the v that minimizes E |J v - e|^2 + damping |v|^2: it changes this attribute by 1, others by 0.
+    """Directions v that minimize E |J v - e|^2 + damping |v|^2: each changes its attribute by 1, others by 0.
 
     J is the Jacobian of the attributes of an image, in standard deviations, with respect to its ws, in standard deviations of w.
     Plain averages of gradients (damping without bound) leave a direction's effect to differ from image to image; here this

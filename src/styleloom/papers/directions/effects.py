@@ -1,4 +1,4 @@
-"""What directions change: the disentanglement matrix."""
+"""Effects of directions: the disentanglement matrix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Labels = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Effects:
-    """What directions change.
+    """Measured effects of directions.
 
     Attributes:
         directions: their names.
@@ -36,8 +36,8 @@ class Effects:
     correlation: Tensor
 
     def spill(self, direction: str, attribute: str) -> dict[str, float]:
-        """How much else a direction changes beside one attribute: means over the others of the mean change, and of its size, both
-        as shares of what the attribute itself changes."""
+        """Spill of a direction: mean change of the other attributes, and its mean size, both as shares of the change of its
+        own."""
         row, own = self.directions.index(direction), self.attributes.index(attribute)
         others = [index for index in range(len(self.attributes)) if index != own]
         return dict(
@@ -48,7 +48,7 @@ class Effects:
 
 @torch.no_grad()
 def labels_of(generator: Generator, label: Labels, ws: Tensor) -> Tensor:
-    """What is told of the images of ws [N, num_ws, w_dim]: [N, K], on the CPU."""
+    """Attributes of the images of ws [N, num_ws, w_dim]: [N, K], on the CPU."""
     parts = [label(to_image(generator.synthesis(part, noise_mode="const"))) for part in ws.split(BATCH)]
     return torch.cat(parts).cpu()
 

@@ -10,8 +10,6 @@ Differs from the paper:
     - many images at once: each is a parameter of its own, and leaves the batch when it is done;
     - noise maps may follow, once w has settled (Abdal et al. 2020, "Image2StyleGAN++"), if wanted with the regularizer of
       Karras et al. 2020 (StyleGAN2, Appendix D), though they are not brought back to unit variance after each step.
-
-It is long because the paper reads from top to bottom: networks, use, training.
 """
 
 from __future__ import annotations
@@ -80,7 +78,7 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True)
 class InversionConfig(Weights):
-    """How images are inverted.
+    """Settings for inverting images.
 
     Args:
         space: "w_plus" (a w for each layer), "w" (one for all of them) or "z".
@@ -193,7 +191,7 @@ def optimizer_named(config: InversionConfig, count: int = 1, basis: Eigenbasis |
 
 
 def first_latents(generator: Generator, targets: Tensor, config: InversionConfig, encoder: Encoder | None = None) -> Tensor:
-    """Where the descent begins: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in a space of one for all layers.
+    """First latents of a descent: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in a space of one for all layers.
 
     Raises:
         StyleLoomError: an encoder is asked for, and there is none.
@@ -214,7 +212,7 @@ def first_latents(generator: Generator, targets: Tensor, config: InversionConfig
 
 
 def latent_shape(generator: Generator, space: str) -> tuple[int, ...]:
-    """Of the latents of one image."""
+    """Shape of the latents of one image."""
     return {"w_plus": (generator.num_ws, generator.w_dim), "w": (generator.w_dim,), "z": (generator.z_dim,)}[space]
 
 

@@ -81,7 +81,7 @@ class Descent:
             best[active[better]] = part[better]
 
     def finished(self) -> list[bool]:
-        """Of each active image, whether it diverged or stopped improving."""
+        """Whether each active image diverged or stopped improving."""
         finished = []
         for index in self.active:
             if self.lowest[index] < (1 - self.tolerance) * self.mark[index]:

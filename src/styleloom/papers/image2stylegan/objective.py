@@ -1,4 +1,4 @@
-"""What an inversion minimizes: how far the images of latents are from their targets."""
+"""The objective of an inversion: distance of the images of latents to their targets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def render(generator: Generator, ws: Tensor, noise: Sequence[Tensor] | None = No
 
 @dataclass(frozen=True)
 class Weights(Checked):
-    """Of the terms of an objective.
+    """Weights of the terms of an objective.
 
     Args:
         pixel_weight: of the mean squared difference of pixels in [0, 1].
@@ -74,7 +74,7 @@ class Weights(Checked):
 
 @dataclass(frozen=True)
 class Observation:
-    """What an optimizer may see of a descent.
+    """Observation of a descent for an optimizer.
 
     Attributes:
         losses: [N].
@@ -87,7 +87,7 @@ class Observation:
 
 
 class Objective:
-    """How far the images of latents are from their targets; features of the targets are computed once.
+    """Distance of the images of latents to their targets; features of the targets are computed once.
 
     Args:
         generator: whose images they are.
@@ -159,7 +159,7 @@ class Objective:
         return image, terms | {term.name: term(image) for term in self.further}
 
     def observe(self, image: Tensor, losses: Tensor) -> Observation:
-        """What an optimizer sees of images [N, 3, R, R] with losses [N]."""
+        """Observation of images [N, 3, R, R] with losses [N]."""
         image, target = image.detach(), self.targets
         if self.masks is not None:
             target = image + self.masks * (target - image)
@@ -183,7 +183,7 @@ class Objective:
 
 
 def noise_regularizer(maps: Sequence[Tensor]) -> Tensor:
-    """How much neighbors in noise maps [N, 1, H, W] depend on each other, on all scales down to 8 px (StyleGAN2, Eq. 5): [N]."""
+    """Dependence of neighbors in noise maps [N, 1, H, W] on each other, on all scales down to 8 px (StyleGAN2, Eq. 5): [N]."""
     total = torch.zeros(len(maps[0]), device=maps[0].device)
     for noise in maps:
         while True:

@@ -16,8 +16,6 @@ There are two ways of training, each with its networks:
   the image's loss and by the distance to the w that made the image. It learns on generated images, and looks one step ahead.
 
 At run time each is a ``torch.optim.Optimizer`` in the same loop as Adam: :class:`Learned`.
-
-It is long because two ways of training, with their recipe, stand side by side.
 """
 
 from __future__ import annotations
@@ -76,7 +74,7 @@ EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch ha
 
 @dataclass(frozen=True)
 class OptimizerRecipe(Training):
-    """How a learned optimizer is trained.
+    """Settings for training a learned optimizer.
 
     Args:
         network: "loom" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", one step at a time.
@@ -150,7 +148,7 @@ class OptimizerRecipe(Training):
 
     @property
     def weights(self) -> Weights:
-        """Of the terms of a descent."""
+        """Weights of the terms of a descent."""
         return Weights(pixel_weight=self.pixel_weight, perceptual_weight=self.perceptual_weight)
 
     @property
@@ -171,7 +169,7 @@ class OptimizerRecipe(Training):
         return round(self.first_unroll_length * (self.unroll_length / self.first_unroll_length) ** share)
 
     def schedule(self, base: Schedule | None) -> Schedule:
-        """Of the trained network: what the recipe says, or what suits the network that it goes on from."""
+        """Schedule of the trained network: the recipe's, or the one that suits the network that it starts from."""
         given = {name: getattr(self, name) for name in ("anneal_start", "step_decay_start", "fallback_step")}
         schedule = base or Schedule(anneal_start=self.unroll_length)
         if schedule.anneal_start:
@@ -394,7 +392,7 @@ class _Losses:
         return ws.grad.float(), objective.observe(image, losses.sum(0))
 
     def pretraining(self, network: Loom, step_network: StepNetwork, z: Tensor) -> Losses:
-        """What the step network leaves of the way from one generated image to another, far or near, as a share of it."""
+        """Pretraining loss: the fraction of the distance between two latents that the predicted step does not cover."""
         generator = self.generator
         with torch.no_grad():
             ws = torch.cat([generator.mapping(each).float() for each in z.unbind(1)])

@@ -1,4 +1,4 @@
-"""What every learned optimizer is made of: its state, its schedule, and the network's interface."""
+"""Parts of every learned optimizer: its state, its schedule, and the network's interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Schedule(Checked):
-    """How the steps of a descent change with their number. 0 switches a part off.
+    """Schedule of the steps of a descent. 0 switches a part off.
 
     Args:
         anneal_start: step at which Loom's learned terms begin to fade out, linearly, over as many steps again. Adam in the

@@ -195,7 +195,7 @@ class Learned(torch.optim.Optimizer):
 
 
 def digest(network: Network) -> str:
-    """What a learned optimizer is known by: its sizes, and the first numbers of each of its tensors."""
+    """Identity of a learned optimizer: its sizes, and the first numbers of each of its tensors."""
     return checkpoint.fingerprint(network.config, [value.flatten()[:64] for value in network.state_dict().values()])[:16]
 
 

@@ -189,7 +189,7 @@ class Growth:
             step, index = step + steps, index + steps * batch
 
     def sample_indices(self, step: int) -> range:
-        """Of a step's images in the endless row of them."""
+        """Indices of the images in this step."""
         first, index, batch = self.levels[bisect.bisect_right(self.levels, step, key=lambda level: level[0]) - 1]
         before_step = index + (step - first) * batch
         return range(before_step, before_step + batch)

@@ -34,7 +34,7 @@ def stage(resolutions: Sequence[int], lod: float) -> tuple[list[int], float]:
 
 
 class Normalization(nn.Module):
-    """What this generator has in the place of a mapping network: z, and classes, of unit length."""
+    """Normalization of z, and of classes, to unit length; this generator has it instead of a mapping network."""
 
     def __init__(self, z_dim: int, c_dim: int, *, normalize_latents: bool = True, embed_classes: bool = False) -> None:
         super().__init__()

@@ -6,8 +6,6 @@ Differs from the official code:
     - inputs are scaled before one convolution that all images share, and outputs after it, instead of weights of each
       image's own in a grouped convolution: equal, and faster on a CPU;
     - plain torch operators, without compiled kernels.
-
-It is long because generator and discriminator keep the names of NVIDIA's networks, block by block.
 """
 
 from __future__ import annotations
