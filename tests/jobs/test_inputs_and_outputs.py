@@ -1,0 +1,52 @@
+"""Names of users: what they stand for, what is passed over, and where results go."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.data import images
+from styleloom.jobs.inputs import find_all
+from styleloom.jobs.outputs import Outputs, distinct_names, targets_of
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("p.jpg", "p.png", "q.png", "deep/r.png"):
+        images.write(torch.rand(1, 3, 8, 8), tmp_path / "in" / name)
+    (tmp_path / "in" / "raw.nef").write_bytes(b"raw")
+    (tmp_path / "in" / ".hidden.png").write_bytes(b"")
+    return tmp_path
+
+
+def test_what_is_passed_over_is_named(photos: Path) -> None:
+    found = find_all("in")
+    assert found.files == ["in/p.jpg", "in/p.png", "in/q.png"]
+    assert set(found.passed_over) == {"in/raw.nef", "in/deep"} and "--recursive" in found.passed_over["in/deep"]
+    deep = find_all("in", recursive=True)
+    assert deep.files == ["in/deep/r.png", "in/p.jpg", "in/p.png", "in/q.png"] and set(deep.passed_over) == {"in/raw.nef"}
+
+
+def test_folders_keep_their_folders_and_names_differ(photos: Path) -> None:
+    targets, folder = targets_of(find_all("in", recursive=True).files, "in", Outputs.of("out"))
+    assert folder == Path("out")
+    assert [str(target) for target in targets] == ["out/deep/r.png", "out/p-jpg.png", "out/p-png.png", "out/q.png"]
+
+
+def test_names_that_files_share() -> None:
+    assert distinct_names(["a/x.png", "b/x.png", "a/y.png"]) == ["a-x", "b-x", "y"]
+    assert distinct_names(["x.jpg", "x.png"]) == ["x-jpg", "x-png"]
+
+
+def test_a_slash_and_a_dot(photos: Path) -> None:
+    assert targets_of(["in/q.png"], "in/q.png", Outputs.of("new/"))[0] == [Path("new/q.png")]
+    assert targets_of(["in/q.png"], "in/q.png", Outputs.of("one.png"))[0] == [Path("one.png")]
+    assert not Outputs.of("results.v2").is_file() and Outputs.of("results.png").is_file() and not Outputs.of("a.png/").is_file()
+
+
+def test_parts_are_numbered_from_one() -> None:
+    with pytest.raises(StyleLoomError, match="shard 4 of 3"):
+        Outputs(Path("o"), shard=(4, 3))
