@@ -120,3 +120,12 @@ def test_feather_lies_inside() -> None:
     for empty, message in ((torch.zeros(1, 1, 8, 8), "covers nothing"), (torch.ones(1, 1, 8, 8), "covers everything")):
         with pytest.raises(StyleLoomError, match=message):
             masks.check_mask(empty)
+
+
+def test_what_is_pasted_smaller_is_smoothed() -> None:
+    y, x = torch.meshgrid(torch.arange(1024), torch.arange(1024), indexing="ij")
+    made = (0.55 - 0.4 * ((x * 0.9 + y * 0.35) % 9 < 1.5).float()).expand(1, 3, -1, -1)
+    frame, photo = Frame(100, 100, 128, 0.0, 200, 200), torch.full((1, 3, 200, 200), 0.5)
+    small = torch.nn.functional.interpolate(made, (128, 128), mode="bicubic", antialias=True)
+    inner = (..., slice(60, 140), slice(60, 140))
+    torch.testing.assert_close(frame.paste(photo, made)[inner], frame.paste(photo, small)[inner], rtol=0, atol=0.02)

@@ -13,6 +13,7 @@ from numpy.random import RandomState
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.channels import read_channels
+from styleloom.data.datasets import ImageFiles, SquareImages
 from styleloom.data.derive import DERIVATIONS, canny, framed, lab_to_rgb, rgb_to_lab, xdog
 from styleloom.data.pairs import classes, instance_numbers, one_hot, open_domains, toons
 from styleloom.drawn import toonfaces
@@ -170,7 +171,7 @@ def test_label_maps_become_a_channel_a_class() -> None:
     with pytest.raises(StyleLoomError, match="has a color twice"):
         open_domains("A", "B", aligned=True, labels="twice.csv")
     with pytest.raises(StyleLoomError, match="needs images on both sides"):
-        domains.turned()
+        open_domains("A", aligned=True, derive="edges").turned()
 
 
 def test_instances_come_along() -> None:
@@ -210,3 +211,76 @@ def test_cartoon_faces_with_and_without() -> None:
 def test_small_images_are_enlarged_to_the_square() -> None:
     (square,) = framed([torch.rand(3, 10, 14)], 16, 0, RandomState(0), flip=False)
     assert square.shape == (3, 16, 16)
+
+
+def zipped(name: str, folder: str) -> None:
+    with zipfile.ZipFile(name, "w") as archive:
+        for path in sorted(Path(folder).rglob("*.png")):
+            archive.write(path, path.as_posix())
+
+
+def test_val_and_test_beside_train_are_not_trained_on() -> None:
+    for part in ("train", "val", "test"):
+        fill(f"facades/{part}", 2, 32, 64)
+        for side in "AB":
+            fill(f"combined/{side}/{part}", 2)
+        for name in ("cat", "dog"):
+            fill(f"classes/{part}/{name}", 1, 16, 16)
+    assert len(open_domains("facades", aligned=True)) == 2
+    assert len(open_domains("combined", aligned=True)) == 2
+    assert SquareImages("classes", 16, conditional=True).classes == ["cat", "dog"]
+    assert len(ImageFiles("facades/test")) == 2  # to be measured on, when it is asked for
+    fill("plain/train", 2)
+    fill("plain/other", 1)
+    assert len(ImageFiles("plain")) == 3
+
+
+@pytest.mark.parametrize("names", [("train_label", "train_img"), ("input", "target"), ("source", "target"), ("A", "B")])
+def test_two_domains_in_one_folder_or_zip(names: tuple[str, str]) -> None:
+    for name in names:
+        fill(f"root/{name}", 2, 20, 24)
+    zipped("root.zip", "root")
+    for root in ("root", "root.zip"):
+        domains = open_domains(root, aligned=True)
+        a, b = domains.pair(0, RandomState(0))
+        assert len(domains) == 2
+        assert torch.equal(a, images.read(f"root/{names[0]}/0.png")[0])
+        assert torch.equal(b, images.read(f"root/{names[1]}/0.png")[0])
+
+
+def test_a_zip_of_cyclegans_as_it_is_downloaded() -> None:
+    for part, count in (("trainA", 3), ("trainB", 2), ("testA", 1), ("testB", 1)):
+        fill(f"horse2zebra/{part}", count)
+    zipped("horse2zebra.zip", "horse2zebra")
+    domains = open_domains("horse2zebra.zip", aligned=False)
+    assert len(domains) == 3
+    assert len(open_domains("horse2zebra.zip/horse2zebra/trainB", "horse2zebra/testA", aligned=False)) == 2
+
+
+def test_two_folders_of_unknown_names_are_not_cut_into_halves() -> None:
+    for name in ("maps", "photos"):
+        fill(f"root/{name}", 2, 32, 32)
+    with pytest.raises(StyleLoomError, match="holds two folders of images with the same names, maps and photos; say which is A"):
+        open_domains("root", aligned=True)
+    assert len(open_domains("root", aligned=True, layout="aligned")) == 4
+
+
+def test_labels_of_the_other_side() -> None:
+    fill("photos", 2, 16, 16)
+    Path("maps").mkdir()
+    for index in range(2):
+        images.write(torch.tensor([0.0, 1.0]).repeat_interleave(8).expand(1, 3, 16, 16), f"maps/{index}.png")
+    Path("colors.csv").write_text("dark,0,0,0\nlight,255,255,255\n")
+    domains = open_domains("photos", "maps", aligned=True, labels="colors.csv").turned()
+    assert domains.channels == (2, 3)
+    x, y = domains.example(16, flip=False)(0, RandomState(0))
+    assert torch.equal(x[1], (images.read("maps/0.png")[0, 0] * 2 - 1))
+    torch.testing.assert_close((y + 1) / 2, images.read("photos/0.png")[0])
+
+
+def test_linked_folders_are_read(tmp_path: Path) -> None:
+    fill("elsewhere/cat", 2)
+    fill("set/dog", 1)
+    Path("set/cat").symlink_to(tmp_path / "elsewhere" / "cat")
+    Path("set/cat/loop").symlink_to(tmp_path / "set")
+    assert SquareImages("set", 16, conditional=True).classes == ["cat", "dog"] and len(ImageFiles("set")) == 3

@@ -1,5 +1,6 @@
 """Videos: what goes through unchanged, the motion that is found, flicker that is taken away, and errors."""
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -215,3 +216,78 @@ def test_gifs_in_and_out(tmp_path: Path) -> None:
             assert moving.convert("RGB").getpixel((5, 5)) == (value, value, value)
     repaint(tmp_path / "a.gif", tmp_path / "c.mp4", smooth=0)
     assert len(read_film(tmp_path / "c.mp4")[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("matrix", "corners"),
+    [
+        ((-1, 0, 0, 1, 64, 0), "GRYB"),
+        ((1, 0, 0, -1, 0, 48), "BYRG"),
+        ((0, 1, 1, 0, 0, 0), "RBGY"),
+        ((0, 1, -1, 0, 48, 0), "BRYG"),
+    ],
+)
+def test_mirrored_and_turned_videos_are_upright(matrix: tuple[int, ...], corners: str, tmp_path: Path) -> None:
+    colors = {"R": (1.0, 0, 0), "G": (0, 1.0, 0), "B": (0, 0, 1.0), "Y": (1.0, 1.0, 0)}
+    image = torch.full((1, 3, 48, 64), 0.2)
+    for name, rows, columns in (("R", 0, 0), ("G", 0, 48), ("B", 32, 0), ("Y", 32, 48)):
+        image[0, :, rows : rows + 16, columns : columns + 16] = torch.tensor(colors[name])[:, None, None]
+    list(video.write_video([image] * 3, tmp_path / "a.mp4"))
+    raw = (tmp_path / "a.mp4").read_bytes()
+    start = raw.index(b"tkhd") + 4
+    place = start + 4 + (32 if raw[start] else 20) + 16  # of the matrix in the track's header
+    a, b, c, d, x, y = (struct.pack(">i", value * 65536) for value in matrix)
+    header = a + b + b"\0" * 4 + c + d + b"\0" * 4 + x + y + struct.pack(">I", 0x40000000)
+    (tmp_path / "b.mp4").write_bytes(raw[:place] + header + raw[place + 36 :])
+    seen: list[Tensor] = []
+    repaint(tmp_path / "b.mp4", tmp_path / "c.mp4", lambda part: seen.append(part) or part, smooth=0)  # type: ignore[func-returns-value]
+    frame = seen[0][0].float() / 255
+    found = ""
+    for row, column in ((6, 6), (6, -6), (-6, 6), (-6, -6)):
+        pixel = frame[:, row, column]
+        found += min(colors, key=lambda name: float((pixel - torch.tensor(colors[name])).square().sum()))
+    assert found == corners
+
+
+def test_a_slow_gif_keeps_its_times(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (64, 48), color) for color in ("red", "green", "blue")]
+    pictures[0].save(tmp_path / "slides.gif", save_all=True, append_images=pictures[1:], duration=[3000, 500, 1230], loop=0)
+    repaint(tmp_path / "slides.gif", tmp_path / "out.gif", smooth=0)
+    with Image.open(tmp_path / "out.gif") as gif:
+        durations = []
+        for index in range(3):
+            gif.seek(index)
+            durations.append(gif.info["duration"])
+    assert durations == [3000, 500, 1230]
+
+
+def test_hd_that_names_no_matrix_is_bt709(tmp_path: Path) -> None:
+    red = np.array([200, 30, 30])
+    y = 16 + 219 / 255 * (red @ (0.2126, 0.7152, 0.0722))
+    u, v = (128 + 224 / 255 * (red[i] - red @ (0.2126, 0.7152, 0.0722)) / s for i, s in ((2, 1.8556), (0, 1.5748)))
+    with av.open(str(tmp_path / "hd.mp4"), "w") as out:
+        stream = out.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        frame = av.VideoFrame(1280, 720, "yuv420p")
+        for plane, value in zip(frame.planes, (y, u, v), strict=True):
+            plane.update(bytes([round(value)]) * plane.buffer_size)
+        for index in range(2):
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    seen: list[Tensor] = []
+    repaint(tmp_path / "hd.mp4", tmp_path / "o.mp4", lambda part: seen.append(part) or part, smooth=0)  # type: ignore[func-returns-value]
+    assert np.abs(seen[0][0, :, 300, 600].numpy().astype(int) - red).max() <= 3
+
+
+def test_decoding_and_encoding_errors_reach_the_caller(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", frames(30), sound=False)
+
+    def paint(part: Tensor) -> Tensor:
+        raise StyleLoomError("no such style")
+
+    with pytest.raises(StyleLoomError, match="no such style"):
+        repaint(source, tmp_path / "b.mp4", paint)
+    with pytest.raises(StyleLoomError, match="cannot be written"):  # in the thread that writes
+        repaint(source, tmp_path / "c.mp4", lambda part: part[:, :1].float(), smooth=0, batch=1)
+    assert not (tmp_path / "b.mp4").exists() and not (tmp_path / "c.mp4").exists()

@@ -57,3 +57,24 @@ def test_without_the_detector_it_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(mtcnn, "available", lambda: False)
     with pytest.raises(StyleLoomError, match=r"styleloom\[faces\].*or a mask"):
         mtcnn.faces_mask(torch.rand(1, 3, 64, 64))
+
+
+@pytest.mark.skipif(not mtcnn.available(), reason="needs the extra [faces]")
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_photograph_on_its_side(turns: int) -> None:
+    photo = sl.bundled("astronaut")
+    (upright,) = mtcnn.find(photo)
+    (turned,) = mtcnn.find(photo.rot90(turns, (2, 3)))
+    x, y = upright.landmarks.unbind(1)
+    width, height = photo.shape[3], photo.shape[2]
+    wanted = {1: (y, width - x), 2: (width - x, height - y), 3: (height - y, x)}[turns]
+    torch.testing.assert_close(turned.landmarks, torch.stack(wanted, 1), rtol=0, atol=3.0)
+
+
+@pytest.mark.skipif(not mtcnn.available(), reason="needs the extra [faces]")
+def test_a_small_face_in_a_large_photograph() -> None:
+    small = images.resize(sl.bundled("astronaut"), (360, 360))
+    photo = torch.full((1, 3, 2000, 3000), 0.4)
+    photo[..., 600:960, 1500:1860] = small
+    (face,) = mtcnn.find(photo)
+    assert 1500 < face.box[0] < face.box[2] < 1860 and 600 < face.box[1] < face.box[3] < 960

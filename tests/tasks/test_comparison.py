@@ -1,5 +1,6 @@
 """Figures of made images beside true ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,19 @@ def test_labels_are_told_of_their_colors() -> None:
     (step,) = compare([(made, truth)], 1, colors=colors)
     assert step.image["per_pixel"] == 0.75 and step.image["per_class"] == 0.75
     assert step.image["iou"] == pytest.approx((0.5 + 32 / 48) / 2)
+
+
+def test_damaged_images_are_named_and_have_no_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("made", "truth"):
+        Path(name).mkdir()
+        for index in range(3):
+            images.write(torch.full((1, 3, 40, 40), 0.1 * index + (0.2 if name == "made" else 0.1)), f"{name}/{index}.png")
+    whole = Path("made/1.png").read_bytes()
+    Path("made/1.png").write_bytes(whole[: len(whole) // 2])
+    assert run("compare", "made", "truth", "--json") == 3
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [row["name"] for row in report["images"]] == ["0", "2"] and list(report["damaged"]) == ["made/1.png"]
+    assert report["figures"]["l1"] == pytest.approx(sum(row["l1"] for row in report["images"]) / 2)

@@ -267,3 +267,55 @@ def test_a_mask_needs_the_same_channels() -> None:
     model = Translator({"B": network(out_channels=1)})
     with pytest.raises(StyleLoomError, match="a mask needs a result with the channels of the image"):
         translate(model, torch.rand(1, 3, 64, 64), mask=torch.ones(1, 1, 64, 64))
+
+
+def test_colors_of_label_maps_are_not_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    colors = [(index, index, index) for index in range(34)]
+    model = Translator({"B": network(in_channels=34)}, size=64, labels=colors)
+    labels = torch.zeros(1, 3, 128, 128)
+    labels[..., 64:] = 20 / 255
+    labels[..., 40:80, 30:100] = 7 / 255
+    seen: list[torch.Tensor] = []
+    network_ = model.networks["B"]
+    network_.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    translate(model, labels, size=64)
+    assert seen[0].argmax(1).unique().tolist() == [0, 7, 20]
+
+
+def test_arrays_are_taken_at_use_as_in_training() -> None:
+    pix2pix.save(Translator({"B": network(in_channels=1, out_channels=1)}, size=32), Path("gray.safetensors"))
+    Path("arrays").mkdir()
+    for index in range(2):
+        np.save(f"arrays/{index}.npy", np.random.RandomState(index).rand(32, 40).astype(np.float32))
+    assert run("translate", "gray.safetensors", "arrays", "-o", "made", "--quiet") == 0
+    assert Image.open("made/0.png").mode == "L" and Image.open("made/0.png").size == (40, 32)
+    assert run("translate", "gray.safetensors", "arrays/0.npy", "-o", "made.npy", "--quiet") == 0
+    model = sl.load("gray.safetensors", Translator)
+    wanted = sl.translate(model, torch.from_numpy(np.load("arrays/0.npy"))[None, None])
+    torch.testing.assert_close(torch.from_numpy(np.load("made.npy"))[None, None], wanted)
+    torch.testing.assert_close(sl.translate(model, "arrays/0.npy"), wanted)
+    colors = [(index, index, index) for index in range(4)]
+    pix2pix.save(Translator({"B": network(in_channels=4)}, size=32, labels=colors), Path("labels.safetensors"))
+    np.save("ids.npy", np.random.RandomState(0).randint(0, 4, (32, 32)).astype(np.uint8))
+    assert run("translate", "labels.safetensors", "ids.npy", "-o", "from-ids.png", "--quiet") == 0
+
+
+@pytest.mark.parametrize(("channels", "name", "mode"), [(4, "made.png", "RGBA"), (2, "made.png", "LA")])
+def test_opacity_goes_in_and_out(channels: int, name: str, mode: str) -> None:
+    pix2pix.save(Translator({"B": network(in_channels=4, out_channels=channels)}, size=32), Path("alpha.safetensors"))
+    pixels = np.random.RandomState(0).randint(0, 255, (32, 32, 4), np.uint8)
+    Image.fromarray(pixels).save("in.png")
+    assert run("translate", "alpha.safetensors", "in.png", "-o", name, "--quiet") == 0
+    model = sl.load("alpha.safetensors", Translator)
+    wanted = sl.translate(model, torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
+    found = torch.from_numpy(np.array(Image.open(name))).permute(2, 0, 1)[None].float() / 255
+    assert Image.open(name).mode == mode
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.003)
+
+
+def test_many_channels_are_tiff_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    pix2pix.save(Translator({"B": network(out_channels=5)}, size=32), Path("five.safetensors"))
+    assert run("translate", "five.safetensors", "photos/0.png", "-o", "made.tif", "--quiet") == 0
+    assert read_channels("made.tif").shape == (1, 5, 50, 70)
+    assert run("translate", "five.safetensors", "photos/0.png", "-o", "made.png", "--quiet") == 2
+    assert "PNG has no 5 channels; write TIFF or .npy" in capsys.readouterr().err

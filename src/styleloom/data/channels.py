@@ -12,10 +12,9 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 
 from . import images
-from .tiff import is_tiff, read_deep
+from .tiff import MOST_CHANNELS, has_planes_first, is_tiff, read_deep
 
 ARRAYS = {".npy", ".tif", ".tiff"}
-MOST_CHANNELS = 64  # of a file, beyond which its axes are taken to be others
 
 
 def read_channels(
@@ -61,7 +60,7 @@ def read_channels(
 
 def _as_image(array: np.ndarray, label: str, max_pixels: int) -> Tensor:
     array = array[..., None] if array.ndim == 2 else array
-    if array.ndim == 3 and _has_planes_first(*array.shape):
+    if array.ndim == 3 and has_planes_first(*array.shape):
         array = np.moveaxis(array, 0, 2)
     if array.ndim != 3 or 0 in array.shape or array.shape[2] > MOST_CHANNELS:
         raise StyleLoomError(
@@ -77,11 +76,6 @@ def _as_image(array: np.ndarray, label: str, max_pixels: int) -> Tensor:
     else:
         raise StyleLoomError(f"{label} is of {array.dtype}; wanted floats in [0, 1], or unsigned numbers of 8 or 16 bits")
     return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None].contiguous()
-
-
-def _has_planes_first(first: int, second: int, last: int) -> bool:
-    """Whether an array of these three sizes is [C, H, W]: a first axis much too small for the rows of an image."""
-    return first < last and (last > MOST_CHANNELS or first <= 4 < last or (second == last and first != second))
 
 
 def _check_size(array: np.ndarray, label: str, max_pixels: int) -> None:

@@ -17,7 +17,8 @@ from styleloom.core.errors import StyleLoomError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 COLOR = ("MINISWHITE", "MINISBLACK", "RGB", "PALETTE", "SEPARATED", "YCBCR", "CIELAB")
-UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # values of the tag SampleFormat
+UNSIGNED = 1  # value of the tag SampleFormat
+MOST_CHANNELS = 64  # of a file, beyond which its axes are taken to be others
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,15 @@ def _is_pillows(page: Any) -> bool:
     return known and page.bitspersample <= 8 and page.sampleformat == UNSIGNED and page.samplesperpixel <= 4
 
 
+def has_planes_first(first: int, second: int, last: int) -> bool:
+    """Whether an array of these three sizes is [C, H, W]: a first axis much too small for the rows of an image."""
+    return first < last and (last > MOST_CHANNELS or first <= 4 < last or (second == last and first != second))
+
+
 def _channels_last(array: np.ndarray, axes: str) -> np.ndarray:
-    """[H, W, C] of an array whose axes are named as tifffile names them."""
+    """[H, W, C] of an array whose axes are named as tifffile names them; pages may be channels, or rows."""
+    if array.ndim == 3 and "S" not in axes:
+        return np.moveaxis(array, 0, 2) if has_planes_first(*array.shape) else array
     others = [index for index, axis in enumerate(axes) if axis not in "YX"]
     array = array.transpose([axes.index("Y"), axes.index("X"), *others])
     return array.reshape(*array.shape[:2], -1)
