@@ -194,10 +194,10 @@ def morphs(data: Path, pairs: int = 6) -> dict[str, Any]:
     ratio: dict[str, list[float]] = {"even": [], "straight": []}
     for pair in range(pairs):
         for title in ratio:
-            way = torch.cat(
+            mode = torch.cat(
                 [w for w, _ in sl.morph(generator, ws[2 * pair, None], ws[2 * pair + 1, None], frames=24, even=title == "even")]
             )
-            made = torch.cat(list(generator.render(way)))
+            made = torch.cat(list(generator.render(mode)))
             steps = perceptual_distances(features, made[:-1], made[1:], LAYERS).sqrt()
             ratio[title].append(round(float(steps.max() / steps.median()), 3))
     return ratio

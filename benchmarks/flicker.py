@@ -86,7 +86,7 @@ def main() -> None:
             figures["frame by frame"].append(flicker(painted))
             figures["steadied"].append(flicker(steadied))
             print(photo.stem, name, *(round(each[-1], 4) for each in figures.values()), flush=True)
-    means = {name: {way: round(statistics.mean(each), 4) for way, each in ways.items()} for name, ways in found.items()}
+    means = {name: {mode: round(statistics.mean(each), 4) for mode, each in ways.items()} for name, ways in found.items()}
     RESULTS.write_text(json.dumps(means, indent=1) + "\n")
 
 

@@ -92,12 +92,12 @@ def seconds_a_step(variant: str, resolution: int, batch: int) -> tuple[float, li
     """Median seconds of a step, the first one left out, and the losses that it began with, in a process of its own."""
     if variant != "public":
         keep_memory()
-    generator, way = generator_of(resolution), public if variant.startswith("public") else ours
+    generator, mode = generator_of(resolution), public if variant.startswith("public") else ours
     targets = generator.generate(range(batch))
     if variant.endswith("bf16"):
         stylegan2.reduce_precision(generator.synthesis)
     precision = "bf16" if variant.endswith("bf16") else "fp32"
-    loop, times = way(generator, load_features(), targets, InversionConfig(num_steps=1000, precision=precision)), []
+    loop, times = mode(generator, load_features(), targets, InversionConfig(num_steps=1000, precision=precision)), []
     losses = next(loop).tolist()
     for _ in range(STEPS):
         began = time.perf_counter()

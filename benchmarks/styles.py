@@ -125,9 +125,9 @@ def alone(contents: Path, models: list[str]) -> None:
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for model in models:
         name = Path(model).stem.removeprefix("johnson-")
-        for way, figures in _beside_others(model, name, photographs).items():
-            results.setdefault(name, {})[way] = figures
-            print(name, way, figures, flush=True)
+        for mode, figures in _beside_others(model, name, photographs).items():
+            results.setdefault(name, {})[mode] = figures
+            print(name, mode, figures, flush=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 
@@ -142,11 +142,11 @@ def _beside_others(model: str, name: str, photographs: list[Tensor]) -> dict[str
         model: lambda photo: johnson.stylize(photo, model),
     }
     features, found = sl.load_features("vgg19-lite"), {}
-    for way, paint in ways.items():
+    for mode, paint in ways.items():
         painted: list[Tensor] = [paint(photo) for photo in photographs]
         woven = [weave(image, photo, style) for image, photo in zip(painted, photographs, strict=True)]
         figures = measure(list(painted), [(photo, style) for photo in photographs], features)
-        found[way] = figures | {"woven": round(statistics.median(woven), 2)}
+        found[mode] = figures | {"woven": round(statistics.median(woven), 2)}
     return found
 
 

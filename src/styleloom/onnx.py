@@ -194,11 +194,11 @@ def export(network: nn.Module, path: str | Path, *, to: str = "B", statistics: s
         raise StyleLoomError("ONNX export needs onnx and onnxscript: pip install 'styleloom[export]'") from error
     inputs = EXPORTS[type(network)](network)
     wrapped = _Clipped(network.cpu().float().eval())
-    with replacing(path) as beside, _quiet():
+    with replacing(path) as temporary, _quiet():
         torch.onnx.export(
             wrapped,
             tuple(example for example, _ in inputs.values()),
-            beside,
+            temporary,
             input_names=list(inputs),
             output_names=["image" if isinstance(network, _Sampled) else "painted"],
             dynamic_shapes=(tuple(sides or None for _, sides in inputs.values()),),

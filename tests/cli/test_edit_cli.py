@@ -165,16 +165,16 @@ def test_inpaint_leaves_the_rest(home: Path, tmp_path: Path) -> None:
         "copy": ["--mask", "box:40,20,50,30", "--shift", "8,8"],
         "style": ["--mask", "box:40,20,60,40", "--other", second],
     }
-    for way, more in ways.items():
-        assert run(*common, "-o", tmp_path / f"way-{way}.png", "--way", way, *more) == 0, way
-        made = images.read(tmp_path / f"way-{way}.png")
-        assert made.shape[-1] == (32 if way == "shift" else 100)
-        if way in ("crossover", "copy"):
+    for mode, more in ways.items():
+        assert run(*common, "-o", tmp_path / f"way-{mode}.png", "--mode", mode, *more) == 0, mode
+        made = images.read(tmp_path / f"way-{mode}.png")
+        assert made.shape[-1] == (32 if mode == "shift" else 100)
+        if mode in ("crossover", "copy"):
             assert torch.equal(made[..., :20], before[..., :20])
     drawn = before.clone()
     drawn[:, :, 28:32, 45:55] = 1
     images.write(drawn, tmp_path / "drawn.png")
-    assert run(*common, "-o", tmp_path / "scribble.png", "--way", "scribble", "--other", tmp_path / "drawn.png") == 0
+    assert run(*common, "-o", tmp_path / "scribble.png", "--mode", "scribble", "--other", tmp_path / "drawn.png") == 0
     made = images.read(tmp_path / "scribble.png")
     assert torch.equal(made[:, :, :15], before[:, :, :15]) and not torch.equal(made[:, :, 28:32], before[:, :, 28:32])
 
@@ -256,15 +256,15 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
             ("inpaint", model, photo, "-o", out, "--mask", "box:0,0,10,60"),
             "the mask, within the square that is edited, covers nothing",
         ),
-        (("inpaint", model, photo, "-o", out), "way fill needs --mask"),
+        (("inpaint", model, photo, "-o", out), "mode fill needs --mask"),
         (
-            ("inpaint", model, photo, "-o", out, "--way", "shift", "--shift", "4,0", "--mask", "box:0,0,9,9"),
-            "way shift does not use --mask",
+            ("inpaint", model, photo, "-o", out, "--mode", "shift", "--shift", "4,0", "--mask", "box:0,0,9,9"),
+            "mode shift does not use --mask",
         ),
         (("morph", model, "1", "-o", out), "1 image to morph; give two or more"),
         (("morph", model, "1", "2", "-o", out, "--easing", "smooth"), "even steps have no easing"),
         (("cross", model, "1", "--style", "2", "-o", out, "--layers", "9"), "layers 9 are not there; this generator has 0-7"),
-        (("align", model, photo, "-o", tmp_path / "a", "--way", "sideways"), "unknown align 'sideways'"),
+        (("align", model, photo, "-o", tmp_path / "a", "--mode", "sideways"), "unknown align 'sideways'"),
         (("directions", "fit", model, "-o", tmp_path / "d.safetensors"), "interfacegan needs --labels or --labeler"),
         (
             ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labels", tmp_path / "one"),
@@ -333,7 +333,7 @@ def test_a_face_is_inverted_where_it_is(tmp_path: Path, capsys: pytest.CaptureFi
 
 @needs_faces
 def test_no_face(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("align", "portraits-128", home / "photo.png", "-o", tmp_path / "a", "--way", "face", "--device", "cpu") == 2
+    assert run("align", "portraits-128", home / "photo.png", "-o", tmp_path / "a", "--mode", "face", "--device", "cpu") == 2
     assert "no face was found; say where it is with --box" in capsys.readouterr().err
     assert run("align", home / "g.safetensors", home / "photo.png", "-o", tmp_path / "b", "--landmarks", "1,2,3,4,5,6,7,8,9,9",
                "--device", "cpu") == 2  # fmt: skip

@@ -76,9 +76,9 @@ def test_express_and_cross(generator: stylegan2.Generator) -> None:
 
 def test_morph(generator: stylegan2.Generator) -> None:
     a, b = generator.map([1]), generator.map([7])
-    way = [ws for ws, _ in sl.morph(generator, a, b, frames=4, even=False)]
-    assert len(way) == 5
-    for frame, ws in enumerate(way):
+    mode = [ws for ws, _ in sl.morph(generator, a, b, frames=4, even=False)]
+    assert len(mode) == 5
+    for frame, ws in enumerate(mode):
         torch.testing.assert_close(ws, a.lerp(b, frame / 4))
     smooth = [ws for ws, _ in sl.morph(generator, a, b, frames=4, even=False, easing="smooth")]
     torch.testing.assert_close(smooth[1], a.lerp(b, 3 / 16 - 2 / 64))

@@ -95,8 +95,8 @@ def compare(
     report.say(note)
     if page is not None:
         table = "".join(f"<tr><th>{name}</th><td>{value:.4g}</td></tr>" for name, value in last.figures.items())
-        with replacing(page) as beside:
-            beside.write_text(PAGE.format(figures=table, note=html.escape(note), rows="".join(parts)), encoding="utf-8")
+        with replacing(page) as temporary:
+            temporary.write_text(PAGE.format(figures=table, note=html.escape(note), rows="".join(parts)), encoding="utf-8")
         report.say(f"wrote {page}")
     report.outcome(
         figures=_finite(last.figures), features=last.features, images=rows, page=str(page) if page else None, damaged=damaged

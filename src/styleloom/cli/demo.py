@@ -121,8 +121,8 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
     def show(done: bool = False) -> float:
         """Write the page with what there is so far; the seconds that it took."""
         seconds = time.perf_counter() - began
-        with replacing(folder / "index.html") as beside:
-            beside.write_text(_page(folder, cards, faces, inverted, config, seconds, device, done), encoding="utf-8")
+        with replacing(folder / "index.html") as temporary:
+            temporary.write_text(_page(folder, cards, faces, inverted, config, seconds, device, done), encoding="utf-8")
         return seconds
 
     show()

@@ -51,8 +51,8 @@ def edited(folder: Path, device: torch.device) -> str:
     images.write(images.grid([people * (1 - hole) + 0.5 * hole, filled.image, people]), folder / "filled.png")
 
     *_, found = inversion.steps(generator, people[:4].to(device), inversion.configure(num_steps=STEPS), tools)
-    way = editing.morph(generator, *found.ws.split(1), frames=FRAMES, loop=True)
-    images.write_gif([images.resize(rendered(generator, ws), (256, 256)) for ws, _ in way], folder / "morph.gif", rate=14)
+    mode = editing.morph(generator, *found.ws.split(1), frames=FRAMES, loop=True)
+    images.write_gif([images.resize(rendered(generator, ws), (256, 256)) for ws, _ in mode], folder / "morph.gif", rate=14)
 
     cartoons = stylegan2.load("toonfaces-64").to(device)
     chosen = finding.named(editing.directions_of(cartoons), TOON)

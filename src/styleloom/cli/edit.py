@@ -223,7 +223,7 @@ def align(
     photo: list[str],
     *,
     out: Path,
-    way: str = "auto",
+    mode: str = "auto",
     box: tuple[float, ...] = (),
     landmarks: tuple[float, ...] = (),
     size: int = 0,
@@ -240,7 +240,7 @@ def align(
         model: a name from "styleloom zoo", or a model file; its images say how faces lie.
         photo: photographs, folders or globs of them.
         out: folder to write to.
-        way: face finds the largest face, center takes the square in the middle, auto the first where it can.
+        mode: face finds the largest face, center takes the square in the middle, auto the first where it can.
         box: left, top, right, bottom of the square, in pixels, instead.
         landmarks: x,y of the eyes, nose and corners of the mouth, from the left of the photograph, instead.
         size: side in pixels; 0: the generator's.
@@ -251,7 +251,7 @@ def align(
         model,
         photo,
         out=existing.outputs(out, output),
-        way=way,
+        mode=mode,
         box=box,
         landmarks=landmarks,
         size=size,
@@ -266,7 +266,7 @@ def inpaint(
     *,
     out: Path,
     mask: str | None = None,
-    way: str = "fill",
+    mode: str = "fill",
     other: str | None = None,
     shift: tuple[float, ...] = (),
     style_weight: float = 1.0,
@@ -284,7 +284,7 @@ def inpaint(
         out: image to write for one photograph, or a folder.
         mask: white where the photograph changes: an image, or box:left,top,right,bottom, ellipse:x,y,half-width,half-height or
             polygon:x,y,x,y,..., in pixels of the photograph, several joined with +.
-        way: fill makes what the mask covers anew; shift moves the image and paints what comes into view; crossover takes
+        mode: fill makes what the mask covers anew; shift moves the image and paints what comes into view; crossover takes
             --other where the mask is; scribble follows what was drawn on --other, a copy of the photograph; copy moves what the
             mask covers; style gives it the style of --other.
         other: a second image.
@@ -299,7 +299,7 @@ def inpaint(
         sources,
         out=existing.outputs(out, output),
         mask=mask,
-        way=way,
+        mode=mode,
         other=other,
         shift=shift,
         style_weight=style_weight,

@@ -28,8 +28,9 @@ ALIASES = {
     "psi": ("--trunc",),
     "label": ("--class",),
     "recipe": ("--cfg",),
+    "mode": ("--way",),
 }
-"""Other names of options: what users of NVIDIA's StyleGAN code type."""
+"""Other names of options: what users of NVIDIA's StyleGAN code, and of earlier versions, type."""
 
 
 class SlashedPath(type(Path())):  # type: ignore[misc]

@@ -26,7 +26,7 @@ class Report:
 
     def __init__(self, common: Common) -> None:
         self.common = common
-        self.told = time.monotonic()  # when a line about progress was last printed
+        self.last_line = time.monotonic()  # when a line about progress was last printed
         self.console = Console(stderr=True, quiet=common.quiet or common.json, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
@@ -114,8 +114,8 @@ class Report:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in step.losses.items())
         losses = f"{rate:.3g} images/s  {losses}" if rate else losses
         now = time.monotonic()
-        if not self.console.is_terminal and now - self.told > QUIET and step.total:  # where there is no bar
-            self.told = now
+        if not self.console.is_terminal and now - self.last_line > QUIET and step.total:  # where there is no bar
+            self.last_line = now
             left = step.seconds / max(1, step.index) * (step.total - step.index)
             name = getattr(step, "item", "")
             self.say(f"{name + ': ' if name else ''}{step.index} of {step.total}, {left:.0f} s left  {losses}".rstrip())

@@ -28,8 +28,8 @@ def note_command(out: Path) -> None:
     if arguments[:1] == ["train"]:
         words = [word for word in arguments if word != "--resume"]
         whole = [str(Path(word).absolute()) if not word.startswith("-") and Path(word).exists() else word for word in words]
-        with replacing(out / COMMAND) as beside:
-            beside.write_text(json.dumps(whole, indent=1) + "\n")
+        with replacing(out / COMMAND) as temporary:
+            temporary.write_text(json.dumps(whole, indent=1) + "\n")
 
 
 arguments: list[str] = []

@@ -195,8 +195,8 @@ def save_as_nvidia(name: str | Path, path: Path) -> list[str]:
     renamed = {f"{theirs[index[0]]}{index[1:]}": t.float() for index, t in tensors.items() if index[:2] in ("G.", "D.")}
     if path.resolve() == checkpoint.resolve(name).resolve():
         raise StyleLoomError(f"{path} is the model itself; give another file to write")
-    with replacing(path) as beside:
-        save_file(renamed, beside, metadata={"init_kwargs": json.dumps(arguments)})
+    with replacing(path) as temporary:
+        save_file(renamed, temporary, metadata={"init_kwargs": json.dumps(arguments)})
     return list(arguments)
 
 

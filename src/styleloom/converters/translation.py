@@ -124,8 +124,8 @@ def save_as_junyanz(model: Translator, folder: str | Path) -> list[str]:
     if there := [name for name in states if (folder / name).exists()]:
         raise StyleLoomError(f"{folder / there[0]} exists already; give another folder")
     for name, state in states.items():
-        with replacing(folder / name) as beside:
-            torch.save(state, beside)
+        with replacing(folder / name) as temporary:
+            torch.save(state, temporary)
     return list(states)
 
 

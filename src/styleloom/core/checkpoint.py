@@ -290,10 +290,10 @@ def read_run(path: Path, job: str) -> dict[str, Any]:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         try:
-            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside, metadata=metadata)
-            _sort_header(beside)
+            save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+            _sort_header(temporary)
         except SafetensorError as error:  # it wraps the operating system's own errors
             raise StyleLoomError(f"cannot write {path}: {error}") from error
 

@@ -40,8 +40,8 @@ def write_archive(out: str | Path, examples: Iterable[tuple[Tensor, int | None]]
     check_parent(out)
     labels: list[list[str | int]] = []
     count = 0
-    with replacing(out) as beside:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+    with replacing(out) as temporary:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for image, label in examples:
                 name = f"{count // 1000:05d}/img{count:08d}.png"
                 archive.writestr(name, images.encoded(image))

@@ -292,20 +292,20 @@ def stacked(examples: Iterable[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return tuple(torch.stack(parts) for parts in zip(*examples, strict=True))
 
 
-def squared(image: Tensor, side: int, way: str = "crop") -> Tensor:
+def squared(image: Tensor, side: int, mode: str = "crop") -> Tensor:
     """An image [3, H, W] as a square [3, side, side].
 
     Args:
         image: in [0, 1].
         side: in pixels.
-        way: ``"crop"`` keeps the middle, ``"pad"`` repeats the border, ``"stretch"`` squeezes the longer side.
+        mode: ``"crop"`` keeps the middle, ``"pad"`` repeats the border, ``"stretch"`` squeezes the longer side.
     """
     height, width = image.shape[-2:]
-    if way == "crop":
+    if mode == "crop":
         short = min(height, width)
         top, left = (height - short) // 2, (width - short) // 2
         image = image[:, top : top + short, left : left + short]
-    elif way == "pad":
+    elif mode == "pad":
         high, wide = max(0, width - height), max(0, height - width)
         around = (wide // 2, wide - wide // 2, high // 2, high - high // 2)
         image = F.pad(image[None], around, mode="replicate")[0]

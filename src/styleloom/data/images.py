@@ -317,8 +317,8 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
     """
     path = check_writable(path)
     encoded_image = Image.fromarray(to_uint8(image))
-    with replacing(path) as beside:
-        encoded_image.save(beside, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
+    with replacing(path) as temporary:
+        encoded_image.save(temporary, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
 
 
 def encoded(image: Tensor) -> bytes:
@@ -348,9 +348,9 @@ def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: float = 24, d
     first, *others = [Image.fromarray(to_uint8(frame)) for frame in frames]
     ends = np.cumsum(durations if durations is not None else [1 / rate] * len(frames))
     hundredths = np.maximum(2, np.diff(np.round(100 * ends).astype(int), prepend=0))  # browsers take shorter ones for ten
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         milliseconds = [10 * int(each) for each in hundredths]
-        first.save(beside, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+        first.save(temporary, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:

@@ -103,17 +103,17 @@ def write(image: Tensor, path: Path, output: Output = DEFAULT, *, source: str | 
         array, profile = np.array(converted), own_profile
     if alpha is not None:
         array = np.concatenate([array, alpha.astype(array.dtype) * (257 if deep else 1)], 2)
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         if not deep:
-            _write_8(beside, array, kind, output.quality, exif, profile, software)
+            _write_8(temporary, array, kind, output.quality, exif, profile, software)
         elif kind == "PNG":
-            beside.write_bytes(_png_16(array, exif.tobytes() if output.keep_exif else b"", profile, software))
+            temporary.write_bytes(_png_16(array, exif.tobytes() if output.keep_exif else b"", profile, software))
         else:
             import tifffile
 
             extra: dict[str, Any] = dict(extrasamples=["unassalpha"]) if alpha is not None else {}
             tifffile.imwrite(
-                beside, array, photometric="rgb", compression="zlib", iccprofile=profile, software=software or None, **extra
+                temporary, array, photometric="rgb", compression="zlib", iccprofile=profile, software=software or None, **extra
             )
 
 
@@ -140,7 +140,7 @@ def write_channels(
         raise StyleLoomError("the image holds values that are not finite numbers, so nothing was written")
     pixels = image[0].detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()  # [H, W, C]
     if suffix == ARRAY:
-        with replacing(path) as beside, beside.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, pixels[..., 0] if channels == 1 else pixels)
         return None
     output.check(path)
@@ -150,25 +150,25 @@ def write_channels(
     if channels in (2, 4) and kind not in CLEAR:
         raise StyleLoomError(f"{path.name}: {kind} has no opacity, the last of {channels} channels; write {' or '.join(CLEAR)}")
     whole = np.round(pixels * (2**output.depth - 1)).astype(np.uint16 if output.depth == 16 else np.uint8)
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         if output.depth == 8 and channels <= 4:
             array = whole[..., 0] if channels == 1 else whole
             exif = Image.Exif()
             if software:
                 exif[SOFTWARE] = software
-            _write_8(beside, array, kind, output.quality, exif, None, software)
+            _write_8(temporary, array, kind, output.quality, exif, None, software)
         elif kind == "PNG" and channels == 1:
-            Image.fromarray(whole[..., 0]).save(beside, format="PNG")
+            Image.fromarray(whole[..., 0]).save(temporary, format="PNG")
         elif kind == "PNG":
             if channels == 2:
                 raise StyleLoomError(f"{path.name}: gray with opacity is written with 8 bits, or as TIFF")
-            beside.write_bytes(_png_16(whole, b"", None, software))
+            temporary.write_bytes(_png_16(whole, b"", None, software))
         else:
             import tifffile
 
             photometric = "rgb" if channels == 4 else "minisblack"
             tifffile.imwrite(
-                beside,
+                temporary,
                 whole[..., 0] if channels == 1 else whole,
                 photometric=photometric,
                 planarconfig="contig" if channels > 1 else None,

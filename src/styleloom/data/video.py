@@ -80,14 +80,14 @@ def repaint(
     stopped: BaseException | None = None
     with ExitStack() as stack:
         reader = stack.enter_context(open_video(source))
-        beside = stack.enter_context(replacing(out))
+        temporary = stack.enter_context(replacing(out))
         stream = reader.streams.video[0]
         total = stream.frames
         writer: VideoWriter | GifWriter
         if out.suffix.lower() == GIF:
-            writer = GifWriter(beside, max(SLOWEST, float(stream.average_rate or 24)), stream.time_base)
+            writer = GifWriter(temporary, max(SLOWEST, float(stream.average_rate or 24)), stream.time_base)
         else:
-            writer = VideoWriter(beside, FORMATS[out.suffix.lower()], reader, source)
+            writer = VideoWriter(temporary, FORMATS[out.suffix.lower()], reader, source)
         stack.enter_context(writer)
         # Decoding is ahead of painting by a few batches, and steadying and encoding follow behind, each in its own thread.
         frames = stack.enter_context(_Ahead(frames_of(reader, source), 2 * batch))
@@ -141,8 +141,8 @@ def write_video(frames: Iterable[Tensor], out: str | Path, *, rate: int = 24) ->
     out = check_video(out)
     gif = out.suffix.lower() == GIF
     with (
-        replacing(out) as beside,
-        GifWriter(beside, rate) if gif else VideoWriter(beside, FORMATS[out.suffix.lower()], rate=rate) as writer,
+        replacing(out) as temporary,
+        GifWriter(temporary, rate) if gif else VideoWriter(temporary, FORMATS[out.suffix.lower()], rate=rate) as writer,
     ):
         for count, frame in enumerate(frames, 1):
             writer.write(frame, None)

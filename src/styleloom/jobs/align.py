@@ -27,7 +27,7 @@ def align(
     photos: PathLike | Sequence[PathLike],
     *,
     out: PathLike | Outputs,
-    way: str = "auto",
+    mode: str = "auto",
     box: Sequence[float] = (),
     landmarks: Sequence[float] = (),
     size: int = 0,
@@ -54,7 +54,7 @@ def align(
     Range(0, 8192).check("--size", size, whole=True)
     sources = find_all(photos).files
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
-    aligner = Aligner(generator, way, box, landmarks)
+    aligner = Aligner(generator, mode, box, landmarks)
     side = size or generator.resolution
 
     def work(pending: Sequence[Item]) -> Iterator[Event]:
@@ -77,7 +77,7 @@ def align(
         Item(name, tuple(outputs.path / f"{stem_of(name)}{end}" for end in (f".{outputs.format.suffix}", ".json")))
         for name in sources
     ]
-    settings = digest(generator_id(generator), way, list(box), list(landmarks), side, asdict(outputs.format))
+    settings = digest(generator_id(generator), mode, list(box), list(landmarks), side, asdict(outputs.format))
     read = [*sources, *([] if isinstance(model, Generator) else [model])]
     job = Job("align", items, work, settings=settings, folder=outputs.path, sources=read)
     yield from run(job, outputs)

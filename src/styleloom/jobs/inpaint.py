@@ -27,7 +27,7 @@ from .inputs import PathLike, find_all, open_image, open_region
 from .outputs import LIMITS, Limits, Outputs, software, targets_of
 from .sources import LOADING, LoadOptions, open_session
 
-WAYS = ("fill", "shift", "crossover", "scribble", "copy", "style")
+MODES = ("fill", "shift", "crossover", "scribble", "copy", "style")
 NEEDS_OTHER = ("crossover", "scribble", "style")
 NEEDS_MASK = ("fill", "crossover", "copy", "style")
 NEEDS_SHIFT = ("shift", "copy")
@@ -39,7 +39,7 @@ def inpaint(
     *,
     out: PathLike | Outputs,
     mask: PathLike | None = None,
-    way: str = "fill",
+    mode: str = "fill",
     other: PathLike | None = None,
     shift: Sequence[float] = (),
     style_weight: float = 1.0,
@@ -55,7 +55,7 @@ def inpaint(
         out: an image for one photograph, or a folder.
         mask: white where the photograph changes: an image, or a shape: box:left,top,right,bottom, ellipse:x,y,width,height
             (halves) or polygon:x,y,x,y,..., in pixels of the photograph, several joined with +.
-        way: "fill" makes what the mask covers anew; "shift" moves the image and paints what comes into view; "crossover" takes
+        mode: "fill" makes what the mask covers anew; "shift" moves the image and paints what comes into view; "crossover" takes
             ``other`` where the mask is; "scribble" follows what was drawn on ``other``, a copy of the photograph; "copy" moves
             what the mask covers; "style" gives it the style of ``other``.
         other: a second image.
@@ -72,7 +72,7 @@ def inpaint(
         StyleLoomError: no such model, a mask or second image that is missing or does nothing, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    _check_given(way, mask, other, shift)
+    _check_given(mode, mask, other, shift)
     sources = find_all(photos).files
     targets, folder = targets_of(sources, photos if isinstance(photos, str | Path) else list(photos), outputs)
     session = open_session(model, loading, limits.device)
@@ -94,21 +94,21 @@ def inpaint(
         beside = None
         if second is not None:
             beside = aligned.crop(second, side) if second.shape[-2:] == photo.shape[-2:] else framed(second, side)
-        if way == "shift":
+        if mode == "shift":
             return local_edit.outpainting(crop, across, down), None
-        if way == "scribble":
+        if mode == "scribble":
             assert beside is not None and second is not None
             if second.shape != photo.shape:
                 raise StyleLoomError("what was drawn on is of another size than the photograph; draw on a copy of it")
             return local_edit.scribble(crop, beside), None
         assert inside is not None
         check_mask(inside, "the mask, within the square that is edited,")
-        if way == "fill":
+        if mode == "fill":
             return local_edit.inpainting(crop, inside), region
-        if way == "copy":
+        if mode == "copy":
             return local_edit.copy_paste(crop, crop, inside, across, down), None
         assert beside is not None
-        if way == "style":
+        if mode == "style":
             return local_edit.local_style(crop, beside, inside), region
         return local_edit.crossover(crop, beside, inside), None
 
@@ -122,7 +122,9 @@ def inpaint(
                 steps = editing.steps(generator, target, config, session.tools, style_weight=style_weight)
                 last = yield from watched(item.name, steps)
                 result = editing.outcome(target, last)
-                image = result.image if whole or way == "shift" else _put_back(photo, aligned.frame, target, result.image, region)
+                image = (
+                    result.image if whole or mode == "shift" else _put_back(photo, aligned.frame, target, result.image, region)
+                )
                 write_output(image, item.targets[0], outputs.format, source=item.name, software=software("inpaint"))
             except StyleLoomError as error:
                 yield ItemFailed(item.name, str(error))
@@ -131,16 +133,16 @@ def inpaint(
             yield ItemDone(item.name, (str(item.targets[0]),), round(time.perf_counter() - mark, 3), values)
 
     files = [each for each in (other, mask) if each is not None]
-    settings = digest(way, str(mask), list(shift), style_weight, whole, asdict(outputs.format), session.digest, files=files)
+    settings = digest(mode, str(mask), list(shift), style_weight, whole, asdict(outputs.format), session.digest, files=files)
     read = [*sources, *files, *session.read]
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]
     job = Job("inpaint", items, work, settings=settings, folder=folder, sources=read)
     yield from run(job, outputs)
 
 
-def _check_given(way: str, mask: PathLike | None, other: PathLike | None, shift: Sequence[float]) -> None:
+def _check_given(mode: str, mask: PathLike | None, other: PathLike | None, shift: Sequence[float]) -> None:
     """Raise StyleLoomError where a way lacks what it needs, or is given what it does not use."""
-    check_choice("way", way, WAYS)
+    check_choice("mode", mode, MODES)
     shifted = bool(shift)
     uses = (
         ("--mask", mask is not None, NEEDS_MASK),
@@ -148,10 +150,10 @@ def _check_given(way: str, mask: PathLike | None, other: PathLike | None, shift:
         ("--shift", shifted, NEEDS_SHIFT),
     )
     for flag, given, ways in uses:
-        if given and way not in ways:
-            raise StyleLoomError(f"way {way} does not use {flag}; leave it out")
-        if way in ways and not given:
-            raise StyleLoomError(f"way {way} needs {flag}; give it, or choose another of {', '.join(WAYS)}")
+        if given and mode not in ways:
+            raise StyleLoomError(f"mode {mode} does not use {flag}; leave it out")
+        if mode in ways and not given:
+            raise StyleLoomError(f"mode {mode} needs {flag}; give it, or choose another of {', '.join(MODES)}")
     if shift and len(shift) != 2:
         raise StyleLoomError(f"the shift has {len(shift)} numbers; write it as right,down, in pixels")
 

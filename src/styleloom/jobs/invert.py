@@ -236,11 +236,11 @@ def _beside(target: Tensor, image: Tensor) -> Tensor:
 
 
 def _write(item: Item, generator: Generator, result: Inversion, row: int, aligned: Aligned, metrics: dict[str, float]) -> None:
-    latents, image, beside = item.targets[:3]
+    latents, image, temporary = item.targets[:3]
     noise = [each[row : row + 1] for each in result.noise]
     save_latents(latents, result.ws[row : row + 1], generator, noise, frame=aligned.frame, photo=item.name, metrics=metrics)
     images.write(result.image[row : row + 1], image)
-    images.write(_beside(result.target[row], result.image[row]), beside)
+    images.write(_beside(result.target[row], result.image[row]), temporary)
 
 
 def _write_video(path: Path, target: Tensor, frames: Sequence[Tensor]) -> None:
@@ -269,6 +269,6 @@ def _draw(plot: Any, losses: Mapping[str, Sequence[float]], path: Path) -> None:
     axes.set(xlabel="step", ylabel="loss")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
     plot.close(figure)

@@ -85,10 +85,10 @@ def morph(
                 yield each
         chosen = [stations[name] for name in names]
         noise = [each.noise for each in chosen]
-        way = editing.morph(
+        mode = editing.morph(
             session.generator, *(each.ws for each in chosen), frames=frames, even=even, easing=easing, loop=loop, noise=noise
         )
-        drawn = (rendered(session.generator, ws, maps) for ws, maps in way)
+        drawn = (rendered(session.generator, ws, maps) for ws, maps in mode)
         if moving:
             last = yield from watched("frames", video.write_video(drawn, outputs.path, rate=rate))
             count = last.index

@@ -279,8 +279,8 @@ def _keep_snapshot(out: Path, step: int, count: int) -> None:
     folder = out / SNAPSHOTS
     if count:
         check_folder(folder)
-        with replacing(folder / f"{step:06d}.safetensors") as beside:
-            shutil.copyfile(out / MODEL, beside)
+        with replacing(folder / f"{step:06d}.safetensors") as temporary:
+            shutil.copyfile(out / MODEL, temporary)
     for old in sorted(folder.glob("[0-9]*.safetensors"))[: -count or None]:
         old.unlink()
 

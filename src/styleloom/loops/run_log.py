@@ -33,8 +33,8 @@ class RunLog:
         self.samples = out / "samples"
         if self.path.exists():  # lines of steps that will be taken again
             lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= done]
-            with replacing(self.path) as beside:
-                beside.write_text("".join(f"{line}\n" for line in lines))
+            with replacing(self.path) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in lines))
         try:
             from torch.utils.tensorboard import SummaryWriter
 

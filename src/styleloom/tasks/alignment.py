@@ -20,7 +20,7 @@ from styleloom.nn.generators import Generator
 
 from .inversion import framed
 
-WAYS = ("auto", "face", "center")
+MODES = ("auto", "face", "center")
 SAMPLES = 24  # of the generator's own images, that say how faces lie
 LEAST = 0.5  # of these must show a face
 
@@ -51,20 +51,20 @@ class Aligner:
 
     Args:
         generator: whose images say how faces lie.
-        way: "face" finds the largest face, "center" takes the square in the middle; "auto" finds a face where there are a
+        mode: "face" finds the largest face, "center" takes the square in the middle; "auto" finds a face where there are a
             detector, a generator of faces, and one in the photograph.
         box: left, top, right, bottom of the square, in pixels, instead.
         landmarks: x, y of eyes, nose and corners of the mouth (from the left of the image), in pixels, instead.
     """
 
     generator: Generator
-    way: str = "auto"
+    mode: str = "auto"
     box: Sequence[float] = ()
     landmarks: Sequence[float] = ()
     _landmarks: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        check_choice("align", self.way, WAYS)
+        check_choice("align", self.mode, MODES)
         if self.box and len(self.box) != 4:
             raise StyleLoomError(f"the box has {len(self.box)} numbers; write it as left,top,right,bottom")
         if self.landmarks and len(self.landmarks) != 10:
@@ -74,7 +74,7 @@ class Aligner:
             )
         if self.box and self.landmarks:
             raise StyleLoomError("a box and landmarks are two ways to say where the face is; give one of them")
-        if self.way == "face":
+        if self.mode == "face":
             mtcnn.check_detector()
 
     def __call__(self, photo: Tensor) -> Aligned:
@@ -89,13 +89,13 @@ class Aligner:
         if self.landmarks:
             points = torch.tensor(self.landmarks).view(-1, 2)
             return Aligned(landmark_frame(points, self.wanted(), width, height), "landmarks")
-        if self.way == "center" or (self.way == "auto" and not (mtcnn.available() and self._knows_faces())):
+        if self.mode == "center" or (self.mode == "auto" and not (mtcnn.available() and self._knows_faces())):
             return Aligned(center_frame(width, height), "center")
         detected = mtcnn.find(photo)
         if detected:
             largest = max(detected, key=lambda each: each.size)
             return Aligned(landmark_frame(largest.landmarks, self.wanted(), width, height), "face")
-        if self.way == "face":
+        if self.mode == "face":
             raise StyleLoomError("no face was found; say where it is with --box left,top,right,bottom or --landmarks")
         return Aligned(center_frame(width, height), "center", nobody_chose=True)
 

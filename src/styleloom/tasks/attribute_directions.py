@@ -218,5 +218,5 @@ def measured(
 
 def write_table(values: dict[str, Any], path: Path) -> None:
     """Write :func:`measured`'s values as JSON."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(values, indent=1) + "\n")
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n")

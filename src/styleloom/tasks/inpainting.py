@@ -93,9 +93,9 @@ def steps(
     start = first_latents(generator, target, tools) if config.init == "mean" and config.space == "w_plus" else None
     device = generator.device
     network = (options.get("features") or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
-    further = target.terms(network, style_weight)
+    extra_terms = target.terms(network, style_weight)
     yield from inversion.steps(
-        generator, target.image, config, tools, masks=target.compared, init=start, further=further, **options
+        generator, target.image, config, tools, masks=target.compared, init=start, extra_terms=extra_terms, **options
     )
 
 

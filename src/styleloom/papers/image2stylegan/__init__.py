@@ -227,7 +227,7 @@ def steps(
     encoder: Encoder | None = None,
     masks: Tensor | None = None,
     init: Tensor | None = None,
-    further: Callable[[], Sequence[Term]] = tuple,
+    extra_terms: Callable[[], Sequence[Term]] = tuple,
     state: Path | None = None,
     state_every: int = 25,
 ) -> Iterator[InversionStep]:
@@ -244,7 +244,7 @@ def steps(
         masks: [N or 1, 1, H, W] in [0, 1]: where images are compared; everywhere by default.
         init: latents to start from, instead of ``config.init``: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in the spaces w
             and z.
-        further: makes terms of the loss beside those that ``config`` has weights for.
+        extra_terms: makes terms of the loss beside those that ``config`` has weights for.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
         state_every: steps between two savings of the state.
 
@@ -277,7 +277,7 @@ def steps(
     job = ""
     if state is not None:
         given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
-        given += [each for term in further() for each in term.tensors]
+        given += [each for term in extra_terms() for each in term.tensors]
         given += [] if features is None else [value.float() for value in features.state_dict().values()]
         if config.in_domain_weight and encoder is not None:
             with torch.no_grad():
@@ -296,7 +296,7 @@ def steps(
         return latent[:, None].expand(-1, generator.num_ws, -1) if config.space == "w" else latent
 
     def objective() -> Objective:
-        return Objective(generator, targets, network, config, masks=masks, encoder=encoder, further=further())
+        return Objective(generator, targets, network, config, masks=masks, encoder=encoder, extra_terms=extra_terms())
 
     def images_of(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         with torch.no_grad():

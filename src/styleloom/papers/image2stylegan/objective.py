@@ -96,7 +96,7 @@ class Objective:
         weights: of the terms.
         masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere without any.
         encoder: for the in-domain term.
-        further: terms beside those of the weights.
+        extra_terms: terms beside those of the weights.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Objective:
         *,
         masks: Tensor | None = None,
         encoder: Encoder | None = None,
-        further: Sequence[Term] = (),
+        extra_terms: Sequence[Term] = (),
     ) -> None:
         self.generator, self.features, self.weights, self.encoder = generator, features, weights, encoder
-        self.further = further
+        self.extra_terms = extra_terms
         self.targets = targets
         with torch.no_grad():
             self.target_features = self._features(targets)
@@ -144,7 +144,7 @@ class Objective:
         self.target_features = {layer: each[rows] for layer, each in self.target_features.items()}
         self.position_weights = {side: each[rows] for side, each in self.position_weights.items()}
         self.masks = None if self.masks is None else self.masks[rows]
-        for term in self.further:
+        for term in self.extra_terms:
             term.keep(rows)
 
     def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> tuple[Tensor, Losses]:
@@ -156,7 +156,7 @@ class Objective:
             terms["in_domain"] = weights.in_domain_weight * (ws - self.encoder(image)).square().mean((1, 2))
         if weights.prior_weight:
             terms["prior"] = weights.prior_weight * (ws - self.generator.w_avg).square().mean((1, 2))
-        return image, terms | {term.name: term(image) for term in self.further}
+        return image, terms | {term.name: term(image) for term in self.extra_terms}
 
     def observe(self, image: Tensor, losses: Tensor) -> Observation:
         """Observation of images [N, 3, R, R] with losses [N]."""
