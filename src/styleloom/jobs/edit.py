@@ -238,6 +238,7 @@ def _edited(
 ) -> Iterator[Event]:
     """The job of a change of latents that is the same for each source."""
     out = outputs.path
+    # Resolve sources and outputs.
     region = open_region(pasting.mask, session.loading.max_pixels) if pasting.mask is not None else None
     masks = [pasting.mask] if pasting.mask is not None else []
     names = names_of(sources)
@@ -254,6 +255,7 @@ def _edited(
             for name in names
         ]
 
+    # Edit each source as it is opened.
     def work(pending: Sequence[Item]) -> Iterator[Event]:
         move = yield from prepare()
         items_of = {item.name: item for item in pending}
@@ -284,6 +286,7 @@ def _edited(
             yield ItemDone(each.name, tuple(map(str, item.targets)), round(now - mark, 3), values)
             mark = now
 
+    # Run the job.
     job = Job(
         verb,
         items,

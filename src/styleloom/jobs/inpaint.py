@@ -73,8 +73,10 @@ def inpaint(
     """
     outputs = Outputs.of(out)
     _check_given(mode, mask, other, shift)
+    # Resolve inputs and outputs.
     sources = find_all(photos).files
     targets, folder = targets_of(sources, photos if isinstance(photos, str | Path) else list(photos), outputs)
+    # Open the generator and what edits need.
     session = open_session(model, loading, limits.device)
     generator = session.generator
     side = generator.resolution
@@ -83,6 +85,7 @@ def inpaint(
     second = open_image(other, loading.max_pixels) if other is not None else None
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
+    # The target of each mode.
     def target_of(photo: Tensor, aligned: Aligned) -> tuple[Target, Tensor | None]:
         """The target of an edit, and its mask in the photograph."""
         region = None
@@ -136,6 +139,7 @@ def inpaint(
     settings = digest(mode, str(mask), list(shift), style_weight, whole, asdict(outputs.format), session.digest, files=files)
     read = [*sources, *files, *session.read]
     items = [Item(source, (path,)) for source, path in zip(sources, targets, strict=True)]
+    # Run the job.
     job = Job("inpaint", items, work, settings=settings, folder=folder, sources=read)
     yield from run(job, outputs)
 

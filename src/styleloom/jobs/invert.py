@@ -82,6 +82,7 @@ def invert(
     check_output_folder(outputs.path)
     ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
     items = [Item(source, tuple(outputs.path / f"{Path(source).stem}{end}" for end in ends)) for source in sources]
+    # Refuse outputs that would overwrite what is read.
     read = [*sources, *(each for each in (encoder, basis, learned, mask) if each)]
     read += [] if isinstance(model, Generator) else [model]
     of_all = [outputs.path / "metrics.json", *([outputs.path / "curves.png"] if curves else [])]
@@ -89,6 +90,7 @@ def invert(
     if video:
         video_.pyav()
     plot = _pyplot() if curves else None
+    # Load the generator and its tools, and check the options against them.
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, config.precision)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
@@ -97,12 +99,14 @@ def invert(
     aligner = Aligner(generator, align)
     if mask is not None and align != "center":
         raise StyleLoomError(f"a mask is of the middle of each photograph, and align is {align}; leave one out")
+    # Frame the mask as photographs are framed.
     shown = None
     if mask is not None:
         shown = inversion.framed(open_mask(mask, limits.max_pixels), generator.resolution).to(generator.device)
     settings_digest = digest(asdict(config), generator_id(generator), align, video, tensors=_tensors(tools, shown))
     order = {source: index for index, source in enumerate(sources)}
 
+    # Invert photographs that follow one another at once.
     def work(pending: Sequence[Item]) -> Iterator[Event]:
         group: list[tuple[Item, Tensor, Aligned]] = []
         for item in pending:
@@ -135,6 +139,7 @@ def invert(
                     frames.append((step.image * 255).round().byte().cpu())
                 title = f"{optimizer}, {len(targets)} at once"
                 yield Progressed(title, step.index, step.total, dict(step.losses), round(step.seconds, 3))
+            # Write what was found of each photograph.
             result = inversion.outcome(generator, targets, step, optimizer, shown)
             for row, (item, _, aligned) in enumerate(group):
                 values = _values(result, row)
@@ -148,6 +153,7 @@ def invert(
         except StyleLoomError as error:
             yield from (ItemFailed(item.name, str(error)) for item, *_ in group)
 
+    # Run the job, and write figures of all photographs at its end.
     job = Job("invert", items, work, settings=settings_digest, folder=outputs.path, sources=read)
     values_of: dict[str, dict[str, Any]] = {}
     with _kept_states(outputs.path, settings_digest, outputs.overwrite):

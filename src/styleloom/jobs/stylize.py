@@ -84,6 +84,7 @@ def stylize(
         raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
     if method != "gatys" and (start or preview_every or content_mask):
         raise StyleLoomError(f"--start, --content-mask and --preview-every are for gatys; {method} paints in one pass")
+    # Resolve inputs and outputs.
     config = module.configure(preset, **settings)
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and method == "gatys":
@@ -91,6 +92,7 @@ def stylize(
     found = Found([str(content)]) if is_video else find_all(content, recursive=recursive)
     contents = found.files
     targets, folder = ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs)
+    # Open styles, masks and the first image.
     several = style if isinstance(style, list | tuple) else [style]
     named = not config.style_is_image
     styles: list[Any] = [str(each) for each in several] if named else []
@@ -105,6 +107,7 @@ def stylize(
         *(path for each in several if isinstance(each, str | Path) for path in _files(each, named)),
     ]
     read += [*(mask or ()), *(each for each in (start, content_mask) if each and Path(each).is_file())]
+    # Paint: gatys by a descent for each image, all others in one pass.
     if method == "gatys":
         options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
 
@@ -128,6 +131,7 @@ def stylize(
             else:
                 yield from _passes(items, paint, batch, device, limits.max_pixels, outputs.format)
 
+    # Run the job.
     job = Job(
         "stylize",
         [Item(source, (target,)) for source, target in zip(contents, targets, strict=True)],

@@ -76,6 +76,7 @@ def translate(
     """
     outputs = Outputs.of(out)
     device = torch.device(limits.device)
+    # Load the model and check the options against it.
     network = placed(model if isinstance(model, Translator) else load(model, Translator), device)
     network.to_domain(to)
     if not 1 <= samples <= MOST_SAMPLES:
@@ -86,6 +87,7 @@ def translate(
     if is_video and (samples > 1 or mask):
         raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
     found = Found([str(content)]) if is_video else find_all(content, more=(ARRAY,))
+    # Resolve inputs and outputs.
     contents = found.files
     targets, folder = (
         ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs, arrays=True)
@@ -101,6 +103,7 @@ def translate(
             return (target,)
         return tuple(target.with_name(f"{target.stem}-{index}{target.suffix}") for index in range(1, samples + 1))
 
+    # Translate one item, once or several times with other noise.
     def one(item: Item) -> Iterator[Event]:
         if is_video:
             yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
@@ -124,6 +127,7 @@ def translate(
         for item in items:
             yield from one_by_one(item, one)
 
+    # Run the job.
     job = Job(
         "translate",
         [Item(source, targets_of_samples(target)) for source, target in zip(contents, targets, strict=True)],

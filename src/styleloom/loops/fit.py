@@ -184,6 +184,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
         StyleLoomError: a run is in ``out`` already, it had other settings, a batch that processes or parts cannot share,
             a disk that is full, or gradients that stay infinite.
     """
+    # Restore the run, or begin it.
     out, resume = run.folder, run.resume
     keep_memory()
     batch_size = training.batch
@@ -193,10 +194,12 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
     done, earlier, best = _restore(task, averages, settings, out, resume)
     shown = {**task.networks, **averages}
+    # The first process alone writes.
     chief = fabric.is_global_zero
     log = RunLog(out, done, training.log_every) if chief else None
     rank, world = fabric.global_rank, fabric.world_size
     gpu = fabric.device.type == "cuda"
+    # Load batches ahead of the steps.
     source = data.batches(
         task.item,
         task.count,
@@ -209,6 +212,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
         workers=8 if gpu else 1,
         pin=gpu,
     )
+    # Take steps until the end, or until a signal asks to stop.
     start, skipped = time.perf_counter(), 0
     released = lock_folder(out) if chief else nullcontext()
     misses = dict.fromkeys(task.phases, 0)
@@ -219,6 +223,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
             stats = task.before_step(step)
             torch.manual_seed(mixed_seed(training.seed, step, rank))
             batch = tuple(part.to(fabric.device, non_blocking=True) for part in batch)
+            # Update each network in turn.
             losses: dict[str, float] = {}
             for name, phase in task.phases.items():
                 if step % phase.every:
@@ -233,16 +238,19 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
                 else:
                     misses[name] += 1
                     skipped += 1
+            # Give up where no gradient stays finite.
             if lost := [name for name, count in misses.items() if count >= PATIENCE]:
                 raise StyleLoomError(
                     f"no finite gradient in {PATIENCE} updates of {lost[0]} in a row, at step {step + 1}; the last checkpoint is "
                     f"in {out}: use a smaller learning rate, clip gradients, or precision fp32"
                 )
+            # Agree on buffers, average weights, and learn whether to stop.
             _share_buffers(task.networks.values(), fabric)
             for name, decay in task.averages.items():
                 _average(averages[name], task.networks[name], decay(step))
             stopped = _anyone(asked_to_stop(), fabric)
             last = stopped or step + 1 == training.num_steps
+            # Report.
             seconds = time.perf_counter() - start
             images = sample_indices(step).stop
             rate = (images - first_index) / seconds
@@ -250,6 +258,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
             tick = TrainingStep(
                 step + 1, training.num_steps, losses | stats, earlier + seconds, rate, images, skipped, damaged, stopped
             )
+            # Measure, sample and save.
             if log is not None:
                 log.write(tick, last)
                 if task.measure is not None and task.measure_every and ((step + 1) % task.measure_every == 0 or last):

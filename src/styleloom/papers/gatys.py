@@ -306,6 +306,7 @@ def steps(
         StyleLoomError: tensors that are no images, images too small for the layers, layers that the network lacks,
             masks that do not fit, weights that are all zero, or a state of another run.
     """
+    # Check the images, masks and weights.
     styles = [style] if isinstance(style, Tensor) else list(style)
     check_images(content, styles, init)
     regions = check_masks(masks, len(styles), content)
@@ -313,6 +314,7 @@ def steps(
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
     network = network.prepare(content.device, precision_on(content.device, config.precision))
+    # Prepare colors and scales.
     original = content
     if not config.size:
         config = replace(config, size=min(LARGEST, max(content.shape[-2:])))
@@ -320,6 +322,7 @@ def steps(
     sizes = _scales(content, styles, config, network)
     ends = [config.first_steps + config.steps * index for index in range(len(sizes))]
 
+    # Go on from a saved state, where there is one of the same run.
     inputs = [content, *styles, *(regions or []), *(each for each in (init, kept) if each is not None)]
     job = fingerprint([asdict(config), shares, init is not None], inputs)
     saved = read_run(state, job) if state is not None and state.exists() else None
@@ -335,6 +338,7 @@ def steps(
     for index, (size, end) in list(enumerate(zip(sizes, ends, strict=True)))[current:]:
         first = ends[index - 1] if index else 0
         resumed = saved if index == current else None
+        # Begin a scale from the image of the one before, or from the saved one.
         objective = _objective(content, styles, regions, kept, shares, config, network, size)
         previous, previous_optimizer = image, optimizer
         if resumed:
@@ -354,6 +358,7 @@ def steps(
             painted = cut(best).clamp(0, 1)
             return keep_luminance(painted, resize(original, size)) if config.keep_color == "luminance" else painted.clone()
 
+        # Descend at this scale.
         if done == ends[-1]:  # a finished run, asked for again
             yield GatysStep(done, done, {}, time.perf_counter() - start, size, render)
         for progress in descend(lambda canvas=canvas, objective=objective: objective(canvas), optimizer, end, first=done):  # type: ignore[misc]
@@ -393,6 +398,7 @@ def _objective(
     style_loss = STYLE_LOSSES[config.style_loss]
     read = torch.compile(network) if config.compile else network
     with torch.no_grad():
+        # Content targets, and how much each position counts.
         padded = _with_margin(resize(content, size), config.margin)
         outputs = network(padded, config.content_layers if regions is None else layers)
         contents = {layer: outputs[layer].float() for layer in config.content_layers}
@@ -414,6 +420,7 @@ def _objective(
             }
             for region in parts
         ]
+        # Style targets.
         targets: list[dict[str, Moments]] = []
         for style in styles:
             height, width = fitted_size(style, round(max(size) * config.style_scale))
@@ -442,6 +449,7 @@ def _objective(
             terms["style"] = layer_share * torch.stack(parts).sum()
         return terms
 
+    # The objective itself.
     def objective(image: Tensor) -> Losses:
         if config.compile:
             outputs = {layer: measure(layer, features) for layer, features in read(image, layers).items()}

@@ -480,6 +480,7 @@ def train(
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
+    # Photographs, and paintings by folder.
     fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     photographs, paintings = ImageFiles(content, shorter=recipe.size + 32), ImageFiles(style, shorter=recipe.size + 32)
@@ -488,6 +489,7 @@ def train(
         folders.setdefault((source, Path(name).parent), []).append(index)
     galleries = list(folders.values())
 
+    # Examples: a photograph, a style, and the weight of the style term.
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         photograph = photographs.find(index, rng)[1]
         cut = random_crop(photograph, recipe.size, rng)
@@ -500,6 +502,7 @@ def train(
             look = recolored(look, rng) if rng.uniform() < recipe.recolor else look
         return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
 
+    # Make the networks, or copy those of the base.
     if base is None:
         model = AnyStyle(
             load_features(recipe.encoder),
@@ -513,6 +516,7 @@ def train(
         model.requires_grad_(True)
         model.predictor.encoder.requires_grad_(False)
     model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # The loss, and a sheet for the log.
     perceptual = placed(features if features is not None else load_features(recipe.features), fabric.device)
     examples = [item(i, RandomState([recipe.seed, i]))[:2] for i in range(8)]
     shown = [torch.stack(parts).to(fabric.device) for parts in zip(*examples, strict=True)]
@@ -527,6 +531,7 @@ def train(
         painted = [networks["model"](*shown, weight) for weight in (1 / WEIGHTS, 1.0, WEIGHTS)]
         return images.grid([*shown, *painted])
 
+    # Train.
     task = Task(
         networks={"model": model},
         phases={"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)},

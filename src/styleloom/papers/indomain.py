@@ -220,6 +220,7 @@ def train(
     check_classless(generator)
     if recipe.adversarial_weight and discriminator is None:
         raise StyleLoomError("adversarial_weight is not 0, and this generator's file has no discriminator; use 0")
+    # Prepare the generator, the discriminator and the data.
     fabric = run.hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
@@ -228,12 +229,14 @@ def train(
     if critic is not None:
         critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
     dataset = SquareImages(data, maker.resolution)
+    # Make the encoder.
     sizes = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, iterations=recipe.iterations)
     network = Encoder(maker.resolution, maker.num_ws, maker.w_dim, **sizes, generator=generator_id(maker))
     network.w_avg.copy_(maker.w_avg)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     features = load_features().prepare(device, torch.float32)
 
+    # Examples: a photograph, two z, and whether to use a generated image instead.
     def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
         z = torch.from_numpy(rng.randn(2, maker.z_dim)).float()
         is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
@@ -244,12 +247,14 @@ def train(
         return (image if critic.config["img_channels"] == 3 else image.mean(1, keepdim=True)) * 2 - 1
 
     def loss(image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+        # Replace some photographs by generated images, whose w is known.
         target = image.clone()
         with torch.no_grad():
             first, second = (maker.mapping(each[is_synthetic]) for each in z.unbind(1))
             target_ws = mixed_from(first, second, cutoff[is_synthetic])
             if len(target_ws):
                 target[is_synthetic] = render(maker, target_ws).float()
+        # Compare images, latents and what the discriminator says at each iteration.
         objective = Objective(maker, target, features, recipe.weights)
         sums: Losses = {}
         for ws in network.iterate(maker, target * 2 - 1):
@@ -273,6 +278,7 @@ def train(
         penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
         return {"D": discriminator_loss(logits, critic(output)).mean(), "r1": penalty}
 
+    # Updates of a step.
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
     phases = {"encoder": Phase(optimizer, loss)}
     networks: dict[str, nn.Module] = {"encoder": network}
@@ -285,6 +291,7 @@ def train(
         ws = networks["encoder"].encode(maker, shown_images)  # type: ignore[operator]
         return images.grid([shown_images, to_image(maker.synthesis(ws, noise_mode="const"))])
 
+    # Train.
     task = Task(
         networks=networks,
         phases=phases,

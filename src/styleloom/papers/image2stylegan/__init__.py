@@ -260,6 +260,7 @@ def steps(
     if tuple(targets.shape[-2:]) != (side, side):
         height, width = targets.shape[-2:]
         raise StyleLoomError(f"targets are {width} x {height} px; this generator's images are {side} x {side}: frame them first")
+    # Check the targets, and prepare the networks that compare them.
     targets = targets.detach().to(device, torch.float32)
     if config.noise_steps and not generator.noise_sides:
         raise StyleLoomError("this generator has no noise maps to descend on; use noise_steps 0")
@@ -270,10 +271,12 @@ def steps(
     generator = placed(generator, device, frozen=True)
     network = (features or load_features(EMBEDDED)).prepare(device, precision_on(device, config.precision))
     masks = _checked(masks, targets)
+    # Choose the first latents.
     first = first_latents(generator, targets, config, encoder) if init is None else init.detach().to(device, torch.float32)
     shape = latent_shape(generator, config.space)
     if first.shape != (len(targets), *shape):
         raise StyleLoomError(f"init has shape {list(first.shape)}; wanted {[len(targets), *shape]} in the space {config.space}")
+    # Go on from a saved state, where there is one of the same run.
     job = ""
     if state is not None:
         given = [each for each in (targets, first, masks, basis.values if basis is not None else None) if each is not None]
@@ -289,6 +292,7 @@ def steps(
     history: list[Tensor] = list(saved["history"].to(device)) if saved else []
     stopping: dict[str, Any] = dict(patience=config.patience, tolerance=config.tolerance)
 
+    # Maps between the optimized latents, ws and images.
     def ws_of(latent: Tensor) -> Tensor:
         if config.space == "z":
             mapped: Tensor = generator.mapping(latent)
@@ -306,6 +310,7 @@ def steps(
         if not descent.losses.isfinite().all():
             raise StyleLoomError("the loss of an image is not finite at the first step; check the images and the weights")
 
+    # One loop for both descents: on latents, then on noise maps.
     def run(
         descent: Descent, make: Callable[[], torch.optim.Optimizer], before: int, steps: int, ws: Tensor | None
     ) -> Iterator[InversionStep]:
@@ -321,6 +326,7 @@ def steps(
                 before + index, total, dict(losses), seconds, history[-1], active, best_ws, noise, past, images_of
             )
 
+        # Restore the descent that the state was saved in.
         here = saved if saved and (saved["ws"] is not None) == (ws is not None) else None
         if here:
             descent.restore(here)
@@ -328,6 +334,7 @@ def steps(
         if here:
             inner.load_state_dict(here["optimizer"])
         done, losses = (here["done"] if here else 0), {}
+        # Descend; images that are finished are dropped.
         for progress in descend(descent, inner, steps, first=done):
             descent.keep_best()
             done, losses = progress.index, progress.losses

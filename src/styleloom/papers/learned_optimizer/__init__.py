@@ -253,6 +253,7 @@ def train(
         StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
     check_classless(generator)
+    # Check that basis, encoder, data and recipe go together.
     if isinstance(base, Loom):
         if basis is not None and not torch.equal(basis.vectors.to(base.vectors), base.vectors):
             raise StyleLoomError("base was trained in another eigenbasis; leave basis out to go on in its own, or train anew")
@@ -267,6 +268,7 @@ def train(
         check_made_for("this eigenbasis", basis.generator, generator)
     if recipe.network == "gate" and run.hardware.processes * run.hardware.nodes * recipe.accumulate > 1:
         raise StyleLoomError("a gate's descents go on from step to step, all at once; use processes 1 and accumulate 1")
+    # Prepare the generator, the data and the network.
     fabric = run.hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
@@ -282,6 +284,7 @@ def train(
     features = load_features().prepare(device, torch.float32)
     losses = _Losses(maker, features, recipe, encoder, network)
 
+    # Examples: a photograph, three z, and whether to use a generated image instead.
     side = maker.resolution
     blank = torch.zeros(3, side, side)
 
@@ -290,11 +293,13 @@ def train(
         is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
         return (blank if photos is None else photos[index]), z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
+    # Updates of a step; a gate's descents go on from step to step.
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
     networks: dict[str, nn.Module] = {"optimizer": network}
     if isinstance(network, Gate):
         losses.open_descents = networks["descents"] = _OpenDescents(network, recipe.batch, (3, side, side)).to(device)
 
+    # A sheet of descents, for the log.
     if photos is None:
         shown = maker.generate(range(SHOWN))
     else:
@@ -314,6 +319,7 @@ def train(
         first = step // recipe.batch_steps * recipe.batch
         return range(first, first + recipe.batch)
 
+    # Train.
     task = Task(
         networks=networks,
         phases={"optimizer": Phase(optimizer, losses.next_step if isinstance(network, Gate) else losses.whole_descent)},

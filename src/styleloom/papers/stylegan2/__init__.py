@@ -171,6 +171,7 @@ def setup(recipe: StyleGAN2Recipe, generator: Generator, discriminator: Discrimi
     statistics = RunningStatistics({"w": (generator.w_dim,), "lengths": (), "signs": ()}, {"pl_mean": 0.0, "p": 0.0}).to(device)
     pl_mean, p = statistics.get_buffer("pl_mean"), statistics.get_buffer("p")
 
+    # Fake images, with style mixing and noise of each sample's own.
     def made(c: Tensor, seeds: Tensor, purpose: int) -> tuple[Tensor, Tensor, SampleRandom]:
         random = SampleRandom(seeds, purpose, device)
         z = random.normal(2, recipe.z_dim)
@@ -186,6 +187,7 @@ def setup(recipe: StyleGAN2Recipe, generator: Generator, discriminator: Discrimi
         logits: Tensor = discriminator(image, c)
         return logits
 
+    # Losses: generator, path length, discriminator, R1.
     def of_generator(real: Tensor, c: Tensor, seeds: Tensor) -> dict[str, Tensor]:
         only(generator.parameters(), generator, discriminator)
         image, _, random = made(c, seeds, 0)
@@ -215,6 +217,7 @@ def setup(recipe: StyleGAN2Recipe, generator: Generator, discriminator: Discrimi
         logits = discriminate(real, c, SampleRandom(seeds, 5, device))
         return {"r1": r1_penalty(logits, real).mean() * (recipe.gamma / 2) * r1_interval}
 
+    # Running statistics, and the strength of augmentation.
     def before_step(step: int) -> dict[str, float]:
         follow_mean(generator, statistics, recipe.w_avg_beta)
         if (length := statistics.take("lengths")) is not None:
@@ -231,6 +234,7 @@ def setup(recipe: StyleGAN2Recipe, generator: Generator, discriminator: Discrimi
             half = min(half, recipe.batch * step * recipe.ema_rampup)
         return 0.5 ** (recipe.batch / max(half, 1e-8))
 
+    # Updates of a step; penalties are lazy.
     pl_interval, r1_interval = (recipe.pl_interval, recipe.r1_interval) if recipe.lazy else (1, 1)
     learning = trained(discriminator, recipe.freeze)
     of_g = _adam(recipe, generator.parameters(), pl_interval if recipe.lazy and recipe.pl_weight else 0)
