@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleloom.core.memory import keep_memory
-from styleloom.loops.fit import Phase
+from styleloom.loops.task import Phase
 from styleloom.nn.translation import ImagePool, PatchGAN, ResNetGenerator, UNet
 from styleloom.papers import cyclegan, pix2pix
 

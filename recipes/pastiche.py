@@ -22,7 +22,7 @@ from torch import Tensor
 import styleloom as sl
 from styleloom.core.progress import Losses
 from styleloom.core.run import Hardware, Run
-from styleloom.loops.fit import TrainingStep
+from styleloom.loops.task import TrainingStep
 from styleloom.papers import dumoulin, ghiasi, johnson
 
 SIZE = 256  # of the squares

@@ -20,7 +20,8 @@ from torch import Tensor
 from styleloom.core.run import Hardware, Run
 from styleloom.data import images
 from styleloom.drawn import toonfaces
-from styleloom.loops.fit import Phase, Task, Training, cosine, fit, warmed
+from styleloom.loops.fit import fit
+from styleloom.loops.task import Phase, Task, Training, cosine, warmed
 from styleloom.nn import labeler as labeler
 from styleloom.nn.labeler import Labeler
 

@@ -24,7 +24,8 @@ from styleloom import models
 from styleloom.core import checkpoint
 from styleloom.core.run import Hardware, Run
 from styleloom.data.pairs import open_domains
-from styleloom.loops.fit import MODEL, TrainingStep
+from styleloom.loops.fit import MODEL
+from styleloom.loops.task import TrainingStep
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix
 

@@ -5,7 +5,8 @@ from .core.checkpoint import average
 from .core.errors import StyleLoomError
 from .core.run import Hardware, Run
 from .data.bundled import bundled
-from .data.images import match_color, read, resize, resize_to_fit, write
+from .data.color import match_color
+from .data.images import read, resize, resize_to_fit, write
 from .data.pairs import open_domains
 from .drawn import toonfaces
 from .drawn.painterly import STYLES, draw

@@ -10,7 +10,7 @@ import pytest
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import Checked, Count, Decay, OneOf, Rate, Share, configured
-from styleloom.loops.fit import Training
+from styleloom.loops.task import Training
 from styleloom.papers import MODULES
 
 PAPERS = [importlib.import_module(f"styleloom.papers.{name}") for name in MODULES]

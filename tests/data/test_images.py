@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.data import images
+from styleloom.data import color, images
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -188,17 +188,17 @@ def test_resize_keeps_constants_and_stays_in_range() -> None:
 
 def test_yiq_agrees_with_colorsys_and_inverts() -> None:
     image = torch.from_numpy(PIXELS).permute(2, 0, 1)[None].double() / 255
-    yiq = images.rgb_to_yiq(image)
+    yiq = color.rgb_to_yiq(image)
     wanted = np.array([[colorsys.rgb_to_yiq(*pixel) for pixel in row] for row in PIXELS / 255])
     assert np.allclose(yiq[0].permute(1, 2, 0), wanted, atol=0.02)  # colorsys rounds its constants to two digits
-    assert torch.allclose(images.yiq_to_rgb(yiq), image, atol=1e-6)
+    assert torch.allclose(color.yiq_to_rgb(yiq), image, atol=1e-6)
 
 
 def test_keep_luminance_takes_luma_from_one_and_colors_from_the_other() -> None:
     painted, content = 0.4 + 0.2 * torch.rand(1, 3, 6, 6), 0.4 + 0.2 * torch.rand(1, 3, 6, 6)
-    mixed = images.rgb_to_yiq(images.keep_luminance(painted, content))
-    assert torch.allclose(mixed[:, 0], images.rgb_to_yiq(painted)[:, 0], atol=1e-5)
-    assert torch.allclose(mixed[:, 1:], images.rgb_to_yiq(content)[:, 1:], atol=1e-5)
+    mixed = color.rgb_to_yiq(color.keep_luminance(painted, content))
+    assert torch.allclose(mixed[:, 0], color.rgb_to_yiq(painted)[:, 0], atol=1e-5)
+    assert torch.allclose(mixed[:, 1:], color.rgb_to_yiq(content)[:, 1:], atol=1e-5)
 
 
 def test_match_color_gives_mean_and_covariance() -> None:
@@ -206,11 +206,11 @@ def test_match_color_gives_mean_and_covariance() -> None:
     mix = torch.tensor([[0.08, 0.02, 0.0], [0.0, 0.05, 0.03], [0.01, 0.0, 0.06]]).double()
     image = 0.5 + 0.05 * torch.randn(1, 3, 40, 40, generator=generator).double()
     reference = 0.4 + torch.einsum("ij,njhw->nihw", mix, torch.randn(1, 3, 30, 50, generator=generator).double())
-    matched = images.match_color(image, reference)[0].flatten(1).numpy()
+    matched = color.match_color(image, reference)[0].flatten(1).numpy()
     wanted = reference[0].flatten(1).numpy()
     assert np.allclose(matched.mean(1), wanted.mean(1), atol=1e-3)
     assert np.allclose(np.cov(matched), np.cov(wanted), atol=1e-4)
-    assert torch.allclose(images.match_color(image, image), image, atol=1e-6)
+    assert torch.allclose(color.match_color(image, image), image, atol=1e-6)
 
 
 def test_depths_and_transparency(tmp_path: Path) -> None:

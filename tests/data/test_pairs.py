@@ -15,7 +15,8 @@ from styleloom.data import images
 from styleloom.data.channels import read_channels
 from styleloom.data.datasets import ImageFiles, SquareImages
 from styleloom.data.derive import DERIVATIONS, canny, framed, lab_to_rgb, rgb_to_lab, xdog
-from styleloom.data.pairs import classes, instance_numbers, one_hot, open_domains, toons
+from styleloom.data.labels import classes, instance_numbers, one_hot
+from styleloom.data.pairs import open_domains, toons
 from styleloom.drawn import toonfaces
 
 

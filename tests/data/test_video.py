@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.data import color, images, video
 from styleloom.data import flow as flow_of
-from styleloom.data import images, video
 from styleloom.data.images import floats
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'styleloom[video]'")
@@ -114,7 +114,7 @@ def test_colors_survive_and_are_named(tmp_path: Path) -> None:
 
 
 def test_motion_is_found_and_followed() -> None:
-    first, second = (images.rgb_to_yiq(frame)[:, :1] for frame in frames(2))
+    first, second = (color.rgb_to_yiq(frame)[:, :1] for frame in frames(2))
     flow = flow_of.motion(second, first)
     inner = flow[..., 8:-8, 8:-8]
     assert (inner[:, 0] * WIDTH).mean().item() == pytest.approx(STEP, abs=0.1)

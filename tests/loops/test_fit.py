@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.run import Hardware, Run
-from styleloom.loops.fit import STATE, Phase, Task, Training, TrainingStep, _share_buffers, fit, warmed
+from styleloom.loops.fit import STATE, _share_buffers, fit
 from styleloom.loops.run_log import LOG
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, warmed
 
 TOY = Training(num_steps=10, batch=4, log_every=1, sample_every=100, save_every=5, seed=3)
 

@@ -22,8 +22,9 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.drawn import toonfaces
 from styleloom.loops.adversarial import begin_with, steps_of, transfer
-from styleloom.loops.fit import MODEL, STATE, TrainingStep
+from styleloom.loops.fit import MODEL, STATE
 from styleloom.loops.run_log import LOG
+from styleloom.loops.task import TrainingStep
 from styleloom.nn.resample import fir, upsampled
 from styleloom.papers import progan, stylegan, stylegan2
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
-from styleloom.data.images import resize, rgb_to_yiq
+from styleloom.data.color import rgb_to_yiq
+from styleloom.data.images import resize
 from styleloom.nn.vgg import Features
 from styleloom.papers import gatys
 

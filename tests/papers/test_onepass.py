@@ -15,9 +15,9 @@ from styleloom.core import precision
 from styleloom.core.checkpoint import read_tensors
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.run import Run
-from styleloom.data import images
+from styleloom.data import color, images
 from styleloom.data.tiles import by_tiles
-from styleloom.loops.fit import TrainingStep
+from styleloom.loops.task import TrainingStep
 from styleloom.nn import transform_net
 from styleloom.nn.vgg import Features
 from styleloom.papers import adain, dumoulin, ghiasi, johnson
@@ -241,7 +241,7 @@ def test_styles_of_a_network_cannot_be_recolored(method: Any) -> None:
 def test_keep_color_and_alpha(network: transform_net.TransformNet, photo: Tensor) -> None:
     kept = johnson.stylize(photo, network, johnson.JohnsonConfig(keep_color="luminance"))
     inside = ((kept > 0.01) & (kept < 0.99)).all(1, keepdim=True)
-    chroma = lambda image: images.rgb_to_yiq(image)[:, 1:]  # noqa: E731
+    chroma = lambda image: color.rgb_to_yiq(image)[:, 1:]  # noqa: E731
     assert ((chroma(kept) - chroma(photo)).abs() * inside).max() < 1e-4
     torch.testing.assert_close(johnson.stylize(photo, network, johnson.JohnsonConfig(alpha=0)), photo)
 

@@ -14,7 +14,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.channels import read_channels
 from styleloom.data.derive import canny, rgb_to_lab
-from styleloom.data.pairs import instance_numbers
+from styleloom.data.labels import instance_numbers
 from styleloom.nn.translation import ResNetGenerator, UNet, initialize
 from styleloom.nn.translator import Translator
 from styleloom.papers import cyclegan, pix2pix

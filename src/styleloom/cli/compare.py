@@ -14,7 +14,8 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent, replacing
 from styleloom.data import images
-from styleloom.data.pairs import open_domains, read_labels
+from styleloom.data.labels import read_labels
+from styleloom.data.pairs import open_domains
 from styleloom.nn.vgg_files import EMBEDDED
 from styleloom.tasks.comparison import compare as compare_
 

@@ -16,7 +16,8 @@ from styleloom.core.files import check_folder
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data.archives import survey, write_archive
-from styleloom.data.datasets import ImageFiles, labels_of, squared
+from styleloom.data.classes import labels_of
+from styleloom.data.datasets import ImageFiles, squared
 from styleloom.drawn import painterly
 from styleloom.drawn import toonfaces as toonfaces_
 from styleloom.jobs import ItemDone
@@ -118,7 +119,7 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
         report.say(f"    damaged: {name}: {reason}")
     classes: dict[str, int] = {}
     if conditional:
-        labels, names = labels_of(every)
+        labels, names = labels_of(every.locations)
         counted = Counter(labels)
         classes = {name: counted[place] for place, name in enumerate(names)}
         for name, number in classes.items():

@@ -15,7 +15,8 @@ from styleloom.core.settings import configured
 from styleloom.data.pairs import Domains, open_domains
 from styleloom.jobs.engine import check_apart
 from styleloom.jobs.inputs import find, open_image
-from styleloom.loops.fit import MODEL, TrainingStep
+from styleloom.loops.fit import MODEL
+from styleloom.loops.task import TrainingStep
 from styleloom.models import load_generator
 from styleloom.papers.image2stylegan.objective import Weights
 from styleloom.papers.learned_optimizer.basis import estimate_basis

@@ -7,13 +7,11 @@ exactly from its step number alone, and however many processes share a batch, it
 from __future__ import annotations
 
 import io
-import json
-import os
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,9 @@ from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.data import color
+from styleloom.data.classes import labels_of
+from styleloom.data.sources import files_below, is_image, open_zip, split_zip, training_part
 
 from . import images
 from .channels import ARRAYS, read_channels
@@ -30,7 +31,6 @@ from .channels import ARRAYS, read_channels
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
 Many = Callable[[Sequence[int], Sequence[RandomState]], tuple[Tensor, ...]]
-CLASSES = 10_000  # that any set may have; larger ones as many as images
 KEPT = 2**32  # bytes of reduced images that a set keeps in memory
 
 
@@ -163,55 +163,6 @@ class ImageFiles:
         return image
 
 
-def files_below(folder: Path) -> list[str]:
-    """Relative names of all files of a folder and of those in it, linked folders too, sorted."""
-    names: list[str] = []
-    visited: set[Path] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        real = Path(root).resolve()
-        if real in visited:  # a link to a folder above
-            folders.clear()
-            continue
-        visited.add(real)
-        names += [(Path(root) / name).relative_to(folder).as_posix() for name in files]
-    return sorted(names, key=PurePosixPath)
-
-
-def split_zip(source: Path) -> tuple[Path | None, str]:
-    """The zip of a source and the folder in it that is meant, as in ``horse2zebra.zip/trainA``; None where there is no zip."""
-    for file in (source, *source.parents):
-        if file.suffix.lower() == ".zip" and (file.is_file() or file == source):
-            inside = source.relative_to(file).as_posix()
-            return file, "" if inside == "." else f"{inside}/"
-    return None, ""
-
-
-def open_zip(file: Path) -> zipfile.ZipFile:
-    """Open a zip.
-
-    Raises:
-        StyleLoomError: it cannot be read.
-    """
-    try:
-        return zipfile.ZipFile(file)
-    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise StyleLoomError(f"cannot read {file}: {error}") from error
-
-
-PARTS = ("val", "valid", "validation", "test")  # folders beside train that are kept for measuring
-
-
-def training_part(names: Sequence[str]) -> list[str]:
-    """The images of a data set that are for training: those in its folder ``train``, where val or test stand beside it."""
-    tops = [PurePosixPath(name).parts for name in names]
-    while tops and all(len(parts) > 1 for parts in tops) and len({parts[0] for parts in tops}) == 1:
-        tops = [parts[1:] for parts in tops]
-    folders = {parts[0] for parts in tops if len(parts) > 1}
-    if "train" not in folders or not folders & set(PARTS):
-        return list(names)
-    return [name for name, parts in zip(names, tops, strict=True) if len(parts) > 1 and parts[0] == "train"]
-
-
 class SquareImages:
     """Square images of one size, and the class of each.
 
@@ -236,7 +187,7 @@ class SquareImages:
         self.classes: list[str] = []
         self.labels: list[int] = []
         if conditional:
-            self.labels, self.classes = labels_of(self.images)
+            self.labels, self.classes = labels_of(self.images.locations)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -312,69 +263,6 @@ def squared(image: Tensor, side: int, mode: str = "crop") -> Tensor:
     return images.resize(image[None], (side, side))[0] if image.shape[1:] != (side, side) else image
 
 
-def labels_of(dataset: ImageFiles) -> tuple[list[int], list[str]]:
-    """Each image's class by number, and the classes' names; see :class:`SquareImages`, also for what is refused."""
-    tables = {source: _table(source) for source, _ in dataset.locations}
-    folders = {source: _class_folders([name for other, name in dataset.locations if other == source]) for source in tables}
-    labels: list[str | int] = []
-    for source, name in dataset.locations:
-        table = tables[source]
-        label = _whole(table.get(name)) if table is not None else folders[source].get(name)
-        if not isinstance(label, str | int):
-            reason = (
-                f"dataset.json has {label!r}" if table is not None else "it is in no sub-folder, and there is no dataset.json"
-            )
-            raise StyleLoomError(f"{source}: no class for {name}: {reason}; give each image one whole number, or a sub-folder")
-        labels.append(label)
-    if all(isinstance(label, int) for label in labels):
-        numbers = [int(label) for label in labels]
-        most = max(len(numbers), CLASSES) - 1
-        if wrong := [number for number in numbers if not 0 <= number <= most]:
-            raise StyleLoomError(f"class {wrong[0]} in dataset.json; classes are numbered from 0, here to {most} at most")
-        return numbers, [str(number) for number in range(max(numbers) + 1)]
-    names = sorted({str(label) for label in labels})
-    if all(name.isdecimal() for name in names):
-        names.sort(key=int)  # folder 10 comes after folder 2
-    return [names.index(str(label)) for label in labels], names
-
-
-def _class_folders(names: Sequence[str]) -> dict[str, str]:
-    """The folder that says an image's class: the highest, below those that all images of the source share."""
-    parts = {name: PurePosixPath(name).parts for name in names}
-    while parts and min(map(len, parts.values())) > 2 and len({each[0] for each in parts.values()}) == 1:
-        parts = {name: each[1:] for name, each in parts.items()}
-    return {name: each[0] for name, each in parts.items() if len(each) > 1}
-
-
-def _whole(label: Any) -> Any:
-    """A class of ``dataset.json`` as a whole number, where it is one: written as 2.0, or as a vector with a single 1."""
-    if isinstance(label, float) and label.is_integer():
-        return int(label)
-    if isinstance(label, list) and label and sorted(label) == [0] * (len(label) - 1) + [1]:
-        return label.index(1)
-    return label
-
-
-def _table(source: Path) -> dict[str, Any] | None:
-    """The labels of a source's ``dataset.json`` by name, or None where there is no such file."""
-    expected = 'wanted {"labels": [[name, class], ...]}'
-    try:
-        archived, inside = split_zip(source)
-        if archived is not None:
-            with zipfile.ZipFile(archived) as archive:
-                table = f"{inside}dataset.json"
-                text = archive.read(table).decode() if table in archive.namelist() else ""
-        else:
-            path = source / "dataset.json"
-            text = path.read_text() if path.exists() else ""
-        whole = json.loads(text) if text else None
-        if whole is not None and not isinstance(whole, dict):
-            raise StyleLoomError(f"{source}: dataset.json is a {type(whole).__name__}; {expected}")
-        return None if whole is None else dict(whole.get("labels") or {})
-    except (OSError, ValueError, TypeError) as error:
-        raise StyleLoomError(f"{source}: dataset.json cannot be read: {error}; {expected}") from error
-
-
 def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_image: Callable[..., Tensor]) -> Read:
     def read() -> Tensor:
         try:
@@ -390,14 +278,6 @@ def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_image: Callab
         return read_image(io.BytesIO(data), name=file)
 
     return read
-
-
-def is_image(name: str, more: Collection[str] = ()) -> bool:
-    """Whether a file is an image by its name, or has one of ``more`` suffixes; hidden files and what macOS puts beside images
-    are none."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in (*images.SUFFIXES, *more)
 
 
 def order(count: int, seed: int, first: int, many: int) -> list[int]:
@@ -430,12 +310,12 @@ def random_crop(
 def recolored(image: Tensor, rng: RandomState) -> Tensor:
     """The same image in other colors: hues turned, saturation and contrast changed, at times inverted. [3, H, W]."""
     angle, saturation, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.6), rng.uniform(0.7, 1.3)
-    yiq = images.rgb_to_yiq(image[None])
+    yiq = color.rgb_to_yiq(image[None])
     turn = torch.tensor([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], dtype=image.dtype) * saturation
     luma = yiq[:, :1] if rng.uniform() < 0.85 else 1 - yiq[:, :1]
     luma = (luma - 0.5) * contrast + 0.5
     colors = torch.einsum("ij,njhw->nihw", turn, yiq[:, 1:])
-    return images.yiq_to_rgb(torch.cat([luma, colors], 1)).clamp(0, 1)[0]
+    return color.yiq_to_rgb(torch.cat([luma, colors], 1)).clamp(0, 1)[0]
 
 
 def batches(

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor
 
+from styleloom.data import color
+
 from . import images
 
 AB_RANGE = 110.0  # of Lab's a and b, which sRGB stays within
@@ -47,7 +49,7 @@ def canny(image: Tensor, sigma: float = 1.0) -> Tensor:
     """Black lines on white where brightness changes most (Canny 1986): [3, H, W] in [0, 1] -> [1, H, W]."""
     from skimage.feature import canny as edges
 
-    gray = images.luma(image[None])[0, 0].double().numpy()
+    gray = color.luma(image[None])[0, 0].double().numpy()
     return 1 - torch.from_numpy(edges(gray, sigma=sigma, low_threshold=0.04, high_threshold=0.12).astype(np.float32))[None]
 
 
@@ -58,7 +60,7 @@ def xdog(image: Tensor, sigma: float = 0.8, sharpness: float = 18.0, threshold: 
     """
     from scipy.ndimage import gaussian_filter
 
-    gray = images.luma(image[None])[0, 0].numpy()
+    gray = color.luma(image[None])[0, 0].numpy()
     near, far = gaussian_filter(gray, sigma), gaussian_filter(gray, 1.6 * sigma)
     sharpened = torch.from_numpy((1 + sharpness) * near - sharpness * far)
     soft = 1 + torch.tanh(steepness * (sharpened - threshold))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.data import color
 
 from . import images
 from .images import floats, like
@@ -29,7 +30,7 @@ class Steady:
         """Frame [1, 3, H, W] and what was painted of it [1, 3, H', W'], of bytes -> the same, steadied."""
         if not self.strength or min(frame.shape[-2:]) < 32:
             return painted
-        small = images.luma(images.resize_to_fit(floats(frame), min(FLOW_SIZE, max(frame.shape[-2:]))))
+        small = color.luma(images.resize_to_fit(floats(frame), min(FLOW_SIZE, max(frame.shape[-2:]))))
         result = floats(painted)
         if self.previous is not None:
             last, last_result = self.previous

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-import torch
 from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.data.labels import instance_numbers, one_hot, read_labels
+from styleloom.data.sources import files_below, is_image, open_zip, split_zip
 from styleloom.drawn import toonfaces
 
 from .channels import ARRAYS
-from .datasets import ImageFiles, Item, files_below, is_image, open_zip, split_zip
+from .datasets import ImageFiles, Item
 from .derive import DERIVATIONS, framed
 
 PathLike = str | Path
@@ -193,13 +192,6 @@ def _instances(source: PathLike, a: Sequence[PathLike]) -> Callable[[int], Tenso
         return instance_numbers(image)
 
     return numbers
-
-
-def instance_numbers(image: Tensor) -> Tensor:
-    """A map of instances [C, H, W] in [0, 1], another gray or color of 8 or 16 bits for each, as numbers from 0 on: [1, H, W]."""
-    levels = (image[:3].double() * 65535).round().long()
-    colors = (levels * 65536 ** torch.arange(len(levels))[:, None, None]).sum(0, keepdim=True)
-    return colors.unique(return_inverse=True)[1].to(image)
 
 
 def _stem(name: str) -> str:
@@ -400,34 +392,3 @@ def toon_values(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     for value in pair:
         replace(toonfaces.attributes(0), **{name: value})  # which refuses others
     return {name: pair[0]}, {name: pair[1]}
-
-
-def read_labels(path: PathLike) -> tuple[tuple[int, int, int], ...]:
-    """A table of colors: ``r,g,b`` or ``name,r,g,b`` a line, in the order of the classes.
-
-    Raises:
-        StyleLoomError: no such file, no table, or a color twice.
-    """
-    try:
-        rows = [row for row in csv.reader(Path(path).read_text().splitlines()) if row and not row[0].startswith("#")]
-        colors = [tuple(int(cell) for cell in row[-3:]) for row in rows]
-    except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise StyleLoomError(f"cannot read the color table {path}: {error}; wanted lines of name,r,g,b") from error
-    wrong = next((color for color in colors if len(color) != 3 or not all(0 <= each <= 255 for each in color)), None)
-    if not colors or wrong:
-        raise StyleLoomError(f"the color table {path} holds {wrong or 'nothing'}; wanted lines of name,r,g,b from 0 to 255")
-    if len(set(colors)) < len(colors):
-        raise StyleLoomError(f"the color table {path} has a color twice; each class has its own")
-    return tuple((red, green, blue) for red, green, blue in colors)
-
-
-def one_hot(image: Tensor, colors: Sequence[Sequence[int]]) -> Tensor:
-    """A channel a class, 1 where its color is nearest: [N, 3, H, W] in [0, 1] -> [N, K, H, W]."""
-    return torch.nn.functional.one_hot(classes(image, colors), len(colors)).permute(0, 3, 1, 2).float()
-
-
-def classes(image: Tensor, colors: Sequence[Sequence[int]]) -> Tensor:
-    """The number of the nearest color: [N, 3, H, W] in [0, 1] -> [N, H, W]."""
-    table = torch.from_numpy(np.array(colors, dtype=np.float32)) / 255
-    distances = torch.stack([(image - color.view(1, 3, 1, 1)).square().sum(1) for color in table])
-    return distances.argmin(0)

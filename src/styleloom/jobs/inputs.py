@@ -12,9 +12,9 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import bundled as samples
-from styleloom.data import images
-from styleloom.data.datasets import is_image
+from styleloom.data import color, images
 from styleloom.data.masks import is_shape, shape_mask
+from styleloom.data.sources import is_image
 
 PathLike = str | Path
 
@@ -99,7 +99,7 @@ def open_image(source: PathLike, max_pixels: int = images.MAX_PIXELS, as_bytes: 
 
 def open_mask(source: PathLike, max_pixels: int = images.MAX_PIXELS) -> Tensor:
     """A mask [1, 1, H, W] from the brightness of an image: white is 1, black and transparent are 0."""
-    return images.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
+    return color.rgb_to_yiq(images.read(source, max_pixels=max_pixels, paper=0.0))[:, :1].clamp(0, 1)
 
 
 Region = Callable[[Tensor], Tensor]

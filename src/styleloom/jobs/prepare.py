@@ -11,7 +11,8 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import Range
 from styleloom.data.archives import write_archive
-from styleloom.data.datasets import ImageFiles, labels_of, squared
+from styleloom.data.classes import labels_of
+from styleloom.data.datasets import ImageFiles, squared
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
@@ -52,7 +53,7 @@ def prepare(
     for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
         Range(least).check(name, number)
     every = ImageFiles(several)
-    labels, names = labels_of(every) if conditional else ([], [])
+    labels, names = labels_of(every.locations) if conditional else ([], [])
     chosen = range(len(every))[skip:]
     if not chosen:
         raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} images")

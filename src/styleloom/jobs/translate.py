@@ -15,8 +15,8 @@ from styleloom.data import video
 from styleloom.data.bundled import bundled, is_bundled
 from styleloom.data.channels import read_channels
 from styleloom.data.images import floats
+from styleloom.data.labels import instance_numbers
 from styleloom.data.output import ARRAY
-from styleloom.data.pairs import instance_numbers
 from styleloom.models import load
 from styleloom.nn.layers import placed
 from styleloom.nn.translator import Translator

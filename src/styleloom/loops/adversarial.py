@@ -24,10 +24,11 @@ from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Range
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
+from styleloom.loops.task import LoopSettings, Phase, Task, Training, TrainingStep
 from styleloom.metrics.distribution import Distance, Embedding
 from styleloom.nn.generators import Generator, ModelFiles
 
-from .fit import LoopSettings, Phase, Task, Training, TrainingStep, fit
+from .fit import fit
 
 SHOWN, COLUMNS = 32, 8  # samples of a sheet, and of a row
 SWEEP = (0.7, 0.4, 0.0)  # truncations of its last rows
@@ -100,9 +101,9 @@ class GANSetup:
         statistics: what is remembered between steps.
         phases: the updates of a step; their losses take real images [N, C, H, W] in [-1, 1], classes [N, c_dim] and seeds [N].
         average: decay of the generator's running mean at a step.
-        before_step: see :class:`~styleloom.loops.fit.Task`.
+        before_step: see :class:`~styleloom.loops.task.Task`.
         batch: real images a step, the fewest where that changes ...
-        sample_indices: ... as it says, see :class:`~styleloom.loops.fit.Task`.
+        sample_indices: ... as it says, see :class:`~styleloom.loops.task.Task`.
         schedule: likewise.
     """
 
@@ -178,7 +179,7 @@ def trainer(
             base: begin with this model's weights, wherever names and shapes are the same, instead of random ones.
 
         Yields:
-            :class:`~styleloom.loops.fit.TrainingStep` after each step.
+            :class:`~styleloom.loops.task.TrainingStep` after each step.
 
         Raises:
             StyleLoomError: folders without images, classes that do not fit, or what :func:`~styleloom.loops.fit.fit` refuses.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.settings import Checked, CountOrNone, OneOf, Share
-from styleloom.data import images
+from styleloom.data import color, images
 from styleloom.data.images import floats, like
 from styleloom.data.tiles import MULTIPLE, Window, by_tiles
 from styleloom.nn.layers import placed
@@ -41,7 +41,7 @@ class OnePass(Checked):
 
     size: CountOrNone = 0
     alpha: Share = 1.0
-    keep_color: Annotated[str, OneOf(images.KEEP_COLOR)] = "none"
+    keep_color: Annotated[str, OneOf(color.KEEP_COLOR)] = "none"
     precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
     tile: int = 1024
     stroke_size: CountOrNone = 640
@@ -144,9 +144,9 @@ def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tens
         reduced = images.reduce(image, images.fitted_size(image, config.stroke_size))
         painted = floats(paint_small(like(reduced, image)))
         # What the photograph has of detail is what its reduced copy has not.
-        coarse = torch.cat([painted, images.luma(reduced)], 1)
+        coarse = torch.cat([painted, color.luma(reduced)], 1)
         for rows, band in images.enlarged(coarse, image.shape[-2:]):
-            detail = images.luma(image[..., rows, :]) - band[:, 3:]
+            detail = color.luma(image[..., rows, :]) - band[:, 3:]
             into[..., rows, :] = like(band[:, :3].add_(detail, alpha=DETAIL), image)
     return result
 
@@ -155,7 +155,7 @@ def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1
     """Colors and strength as asked for: painted and content [N, 3, H, W] in [0, 1] -> the same."""
     painted = painted.clamp(0, 1)
     if keep_color == "luminance":
-        painted = images.keep_luminance(painted, content)
+        painted = color.keep_luminance(painted, content)
     return torch.lerp(content, painted, alpha) if alpha < 1 else painted
 
 
@@ -204,11 +204,11 @@ def paint(
             painted.append(at_stroke_size(image, config, paint_small))
             continue
         whole = config.fits(image)
-        run = network if whole else prepared(images.content_colors(thumbnail(image), config.keep_color))
+        run = network if whole else prepared(color.content_colors(thumbnail(image), config.keep_color))
 
         def part(window: Window, image: Tensor = image, run: Callable[[Tensor], Tensor] = run) -> Tensor:
             source = floats(window.cut(image))
-            result = run(images.content_colors(source, config.keep_color))
+            result = run(color.content_colors(source, config.keep_color))
             return finished(result, source, config.keep_color, config.alpha)
 
         painted.append(by_tiles(part, image, 0 if whole else config.tile, margin))

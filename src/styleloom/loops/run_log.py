@@ -14,7 +14,7 @@ from styleloom.core.files import check_folder, replacing
 from styleloom.data import images
 
 if TYPE_CHECKING:
-    from .fit import TrainingStep
+    from styleloom.loops.task import TrainingStep
 
 LOG = "log.jsonl"
 

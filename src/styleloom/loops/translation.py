@@ -20,7 +20,7 @@ from styleloom.data import images
 from styleloom.data.datasets import stacked
 from styleloom.data.derive import DERIVATIONS
 from styleloom.data.pairs import Domains, open_domains
-from styleloom.loops.fit import Phase, Task, Training, warmed
+from styleloom.loops.task import Phase, Task, Training, warmed
 from styleloom.nn.losses import GAN_MODES, gan_loss, gradient_penalty
 from styleloom.nn.translation import (
     GENERATORS,

@@ -29,14 +29,15 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
-from styleloom.data import images
+from styleloom.data import color, images
 from styleloom.data.checks import check_masks, check_styles, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
 from styleloom.data.images import floats
 from styleloom.data.tiles import Window, by_tiles, windows
-from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import fit
 from styleloom.loops.one_pass import OnePass, Painter, at_stroke_size, check_batch, finished, groups, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn.layers import Conv, Moment, channel_moments, instance_norm
 from styleloom.nn.losses import content_loss
 from styleloom.nn.vgg import Features
@@ -230,11 +231,11 @@ class AdaINPainter(Painter):
         """Images [N, 3, H, W] painted as a whole, or tile by tile with the statistics of all tiles."""
         styles = self.statistics
         if styles is None:
-            _, looks = images.prepare_colors(thumbnail(image), self.styles, config.keep_color)
+            _, looks = color.prepare_colors(thumbnail(image), self.styles, config.keep_color)
             styles = [self._style(look) for look in looks]
 
         def encoded(window: Window) -> Tensor:
-            return self.network.encode(_padded(images.content_colors(floats(window.cut(image)), config.keep_color)))
+            return self.network.encode(_padded(color.content_colors(floats(window.cut(image)), config.keep_color)))
 
         tile, statistics = 0, None  # one window, with statistics of its own
         if not config.fits(image):
@@ -427,7 +428,7 @@ def train(
         base: start from this trained decoder, and its encoder, instead of from noise.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.

@@ -27,7 +27,8 @@ from styleloom.core.run import Run
 from styleloom.core.settings import CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
-from styleloom.loops.fit import Phase, TrainingStep, fit
+from styleloom.loops.fit import fit
+from styleloom.loops.task import Phase, TrainingStep
 from styleloom.loops.translation import (
     GeneratorRecipe,
     adam,
@@ -147,7 +148,7 @@ def train(
         base: a trained model to start from, of the recipe's shape.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: what ``open_domains`` or :func:`~styleloom.loops.fit.fit` refuses.

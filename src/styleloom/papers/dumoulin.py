@@ -31,9 +31,10 @@ from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, One
 from styleloom.data import images
 from styleloom.data.checks import check_masks, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop
-from styleloom.loops.fit import MODEL, Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import MODEL, fit
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn import transform_net
 from styleloom.nn.layers import Moment
 from styleloom.nn.losses import Moments
@@ -199,7 +200,7 @@ def train(
             recipe's.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.

@@ -33,7 +33,8 @@ from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.progress import Losses, Progress
 from styleloom.core.settings import Checked, Count, CountOrNone, Decay, OneOf, Rate, Seed, Weight, configured
 from styleloom.data.checks import check_images, check_masks, shares_of
-from styleloom.data.images import KEEP_COLOR, fitted_size, keep_luminance, prepare_colors, resize
+from styleloom.data.color import KEEP_COLOR, keep_luminance, prepare_colors
+from styleloom.data.images import fitted_size, resize
 from styleloom.loops.descend import carry_over, descend
 from styleloom.loops.one_pass import Painter
 from styleloom.nn.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss

@@ -34,12 +34,13 @@ from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
 from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
-from styleloom.data import images
+from styleloom.data import color, images
 from styleloom.data.checks import check_masks, check_styles, shares_of
 from styleloom.data.datasets import ImageFiles, random_crop, recolored
-from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import fit
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn import transform_net
 from styleloom.nn.layers import Moment, placed
 from styleloom.nn.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
@@ -274,7 +275,7 @@ class GhiasiPainter(Painter):
         embeddings = self.embeddings
         if embeddings is not None and self.config.alpha == 1:
             return embeddings
-        small, looks = images.prepare_colors(thumbnail(image), self.styles, self.config.keep_color)
+        small, looks = color.prepare_colors(thumbnail(image), self.styles, self.config.keep_color)
         if embeddings is None:
             embeddings = [self._embedded(look) for look in looks]
         if self.config.alpha < 1:
@@ -475,7 +476,7 @@ def train(
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
@@ -569,7 +570,7 @@ def train_for_style(
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: squares that are too small, or what :func:`styleloom.papers.johnson.train` refuses.

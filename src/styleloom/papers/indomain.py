@@ -30,7 +30,8 @@ from styleloom.core.run import Run
 from styleloom.core.settings import Count, Range, Share, Weight
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
-from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import fit
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn.equalized import FullyConnected
 from styleloom.nn.generators import Generator, check_classless, generator_id, mixed_from, mixing_layer, to_image, widths
 from styleloom.nn.layers import placed
@@ -211,7 +212,7 @@ def train(
         discriminator: the generator's discriminator, where the recipe has an adversarial term.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: a generator of classes, no discriminator where one is needed, folders without images, or what

@@ -29,9 +29,10 @@ from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, random_crop
-from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import fit
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, paint
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn.losses import Moments, content_loss, gram_loss, moments, total_variation
 from styleloom.nn.transform_net import OUTPUTS, PADDINGS, UPSAMPLES, TransformNet
 from styleloom.nn.vgg import Features
@@ -188,7 +189,7 @@ def train(
         objective: the loss of what was painted, [N, 3, H, W], and the photographs; instead of the recipe's.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.

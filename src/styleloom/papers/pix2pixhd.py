@@ -28,7 +28,8 @@ from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, OneOf, Weight
 from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
-from styleloom.loops.fit import MODEL, Phase, TrainingStep, fit
+from styleloom.loops.fit import MODEL, fit
+from styleloom.loops.task import Phase, TrainingStep
 from styleloom.loops.translation import TranslationRecipe, adam, begin_with, cadence, domains_of, pool_random, translation_task
 from styleloom.nn.layers import Conv
 from styleloom.nn.losses import GAN_MODES, gan_loss
@@ -448,7 +449,7 @@ def train(
         base: a trained model to start from; for an enhancer the global generator.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: what ``open_domains`` or :func:`~styleloom.loops.fit.fit` refuses.

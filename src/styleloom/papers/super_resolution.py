@@ -33,8 +33,9 @@ from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.data.images import floats
 from styleloom.data.tiles import by_tiles
-from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import fit
 from styleloom.loops.optimizers import OPTIMIZERS
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn.layers import Conv, placed
 from styleloom.nn.losses import content_loss
 from styleloom.nn.vgg import Features
@@ -163,7 +164,7 @@ def train(
         run: folder, license, hardware, and whether to resume.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step.
+        :class:`~styleloom.loops.task.TrainingStep` after each step.
 
     Raises:
         StyleLoomError: folders without images, a recipe that measures nothing or a size that is no multiple of 4, or

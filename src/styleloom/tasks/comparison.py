@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.progress import Progress
-from styleloom.data.pairs import classes
+from styleloom.data.labels import classes
 from styleloom.metrics.distribution import frechet_distance, kernel_distance
 from styleloom.metrics.image import label_scores, perceptual_distances, psnr, ssim
 from styleloom.metrics.inception import load_embedding

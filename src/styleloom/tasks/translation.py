@@ -13,11 +13,11 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.data import bundled, images
+from styleloom.data import bundled, color, images
 from styleloom.data.channels import read_channels
 from styleloom.data.derive import DERIVATIONS
 from styleloom.data.images import floats
-from styleloom.data.pairs import one_hot
+from styleloom.data.labels import one_hot
 from styleloom.data.tiles import MULTIPLE, by_tiles
 from styleloom.models import load
 from styleloom.nn.layers import placed
@@ -132,7 +132,7 @@ def read_input(path: str | Path, model: Translator, to: str = "B", max_pixels: i
     if image.shape[1] == 3 and from_photo:
         return image
     if image.shape[1] == 3 and taken == 1:
-        image = images.luma(image)
+        image = color.luma(image)
     check_channels(model.to_domain(to), inputs_of(model, image, to=to), to)
     return image
 
@@ -147,7 +147,7 @@ def inputs_of(model: Translator, photo: Tensor, *, to: str = "B", drawing: bool 
     if drawing and (kind is None or not kind.drawn):
         raise StyleLoomError("this model takes no drawings; leave that out")
     if kind is not None and drawing:
-        photo = images.luma(photo) if photo.shape[1] == 3 else photo
+        photo = color.luma(photo) if photo.shape[1] == 3 else photo
     elif kind is not None and kind.at_use and photo.shape[1] == 3:
         photo = kind.pair(photo[0], RandomState(0))[0][None].to(photo.device)
     elif model.labels and to == "B" and photo.shape[1] == 3:

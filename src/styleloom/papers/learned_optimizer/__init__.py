@@ -39,7 +39,8 @@ from styleloom.core.settings import Count, CountOrNone, OneOf, Range, Rate, Shar
 from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.loops.fit import Phase, Task, Training, TrainingStep, cosine, fit, warmed
+from styleloom.loops.fit import fit
+from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
 from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id, mixed_from, mixing_layer
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
@@ -247,7 +248,7 @@ def train(
         base: a trained network to go on from; its sizes hold, not the recipe's, and a loom's own basis.
 
     Yields:
-        :class:`~styleloom.loops.fit.TrainingStep` after each step; ``descent`` is the mean log10 loss of a descent.
+        :class:`~styleloom.loops.task.TrainingStep` after each step; ``descent`` is the mean log10 loss of a descent.
 
     Raises:
         StyleLoomError: something that the recipe needs is missing, or what :func:`~styleloom.loops.fit.fit` refuses.

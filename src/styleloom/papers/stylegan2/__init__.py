@@ -27,7 +27,7 @@ from styleloom.core.random import SampleRandom
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight
 from styleloom.loops import adversarial
 from styleloom.loops.adversarial import GANRecipe, GANSetup, Kimg, RunningStatistics, only, trained
-from styleloom.loops.fit import Phase
+from styleloom.loops.task import Phase
 from styleloom.metrics.inception import load_embedding
 from styleloom.nn import generators
 from styleloom.nn.losses import r1_penalty
