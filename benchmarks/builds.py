@@ -44,7 +44,7 @@ COMMANDS: dict[str, list[str]] = {
         "--first-steps",
         "3",
     ],
-    "gatys, two styles": [
+    "gatys, colors matched": "stylize cat.png a.png -o out.png --preset draft --size 96 --steps 2 --first-steps 2 --keep-color matching".split(),
         "stylize",
         "cat.png",
         "a.png",

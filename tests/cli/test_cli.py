@@ -89,7 +89,7 @@ def test_previews_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
 MISTAKES = {
     "missing content": (["nothing.png", "style.png"], "no such image: nothing.png"),
     "missing style": (["photo.png", "nothing.png"], "no such image: nothing.png"),
-    "no style at all": (["photo.png"], "Missing argument"),
+    "no style at all": (["photo.png"], "one image and no --style"),
     "unreadable content": (["broken.png", "style.png"], "cannot read broken.png"),
     "bomb": (["photo.png", "style.png", "--max-pixels", "100"], "64 x 48 pixels, more than the limit of 100"),
     "unknown method": (["photo.png", "style.png", "--method", "magic"], "unknown method 'magic'; choose one of gatys"),

@@ -115,7 +115,7 @@ def test_naoto_adain(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     torch.save(naoto_decoder().state_dict(), tmp_path / "decoder.pth")
-    with pytest.raises(StyleLoomError, match=r"vgg_normalized\.pth too"):
+    with pytest.raises(StyleLoomError, match=r"vgg_normalised\.pth too"):
         convert_style(tmp_path / "decoder.pth")
     torch.save(naoto_vgg().state_dict(), tmp_path / "vgg.pth")
     with pytest.raises(StyleLoomError, match="is a VGG, not a style network"):

@@ -46,3 +46,9 @@ def test_a_claim_of_a_process_that_is_gone_is_taken_over(tmp_path: Path) -> None
 def test_a_single_output_is_not_claimed(tmp_path: Path) -> None:
     with Claims(None) as one, Claims(None) as two:
         assert one.take(ITEMS[0]) and two.take(ITEMS[0])
+
+
+def test_items_may_be_listed_twice(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        items = claims.taking(ITEMS, lambda item: False)
+        assert list(items) == list(items) == ITEMS

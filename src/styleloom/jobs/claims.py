@@ -79,16 +79,23 @@ class Claims:
 class _Taking(Sequence[Item]):
     def __init__(self, items: Sequence[Item], claims: Claims, settled: Callable[[Item], bool]) -> None:
         self.items, self.claims, self.settled = items, claims, settled
+        self.taken: dict[str, bool] = {}  # decided once, however often the items are listed
 
     def __iter__(self) -> Iterator[Item]:
         for item in self.items:
-            if not self.claims.take(item):
-                self.claims.others.append(item.name)
-            elif self.settled(item):
-                self.claims.release(item.name)
-                self.claims.others.append(item.name)
-            else:
+            if item.name not in self.taken:
+                self.taken[item.name] = self._take(item)
+            if self.taken[item.name]:
                 yield item
+
+    def _take(self, item: Item) -> bool:
+        taken = self.claims.take(item)
+        if taken and self.settled(item):
+            self.claims.release(item.name)
+            taken = False
+        if not taken:
+            self.claims.others.append(item.name)
+        return taken
 
     def __getitem__(self, index: int) -> Item:  # type: ignore[override]
         return self.items[index]

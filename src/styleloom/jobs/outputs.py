@@ -52,9 +52,9 @@ class Outputs:
         return out if isinstance(out, Outputs) else cls(Path(out), is_folder=str(out).endswith(("/", os.sep)))
 
     def is_file(self, *, arrays: bool = False) -> bool:
-        """Whether the path is meant as one file: it has a suffix of images, and is no folder."""
-        suffixes = (*images.WRITABLE, *((ARRAY,) if arrays else ()))
-        return self.path.suffix.lower() in suffixes and not self.is_folder and not self.path.is_dir()
+        """Whether the path is meant as one file: it has a suffix of letters, known or not, and is no folder."""
+        known = self.path.suffix.lower() in (*images.WRITABLE, *((ARRAY,) if arrays else ()))
+        return (known or self.path.suffix[1:].isalpha()) and not self.is_folder and not self.path.is_dir()
 
 
 @dataclass(frozen=True)
