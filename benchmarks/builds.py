@@ -28,74 +28,28 @@ from styleloom.data.bundled import bundled
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "builds.json"
-COMMANDS: dict[str, list[str]] = {
-    "gatys": [
-        "stylize",
-        "cat.png",
-        "swirls",
-        "-o",
-        "out.png",
-        "--preset",
-        "draft",
-        "--size",
-        "128",
-        "--steps",
-        "3",
-        "--first-steps",
-        "3",
-    ],
-    "gatys, colors matched": "stylize cat.png a.png -o out.png --preset draft --size 96 --steps 2 --first-steps 2 --keep-color matching".split(),
-        "stylize",
-        "cat.png",
-        "a.png",
-        "b.png",
-        "-o",
-        "out.png",
-        "--preset",
-        "draft",
-        "--size",
-        "96",
-        "--steps",
-        "2",
-        "--first-steps",
-        "2",
-    ],
-    "ghiasi": ["stylize", "cat.png", "a.png", "-o", "out.png", "--method", "ghiasi"],
-    "ghiasi, strength": ["stylize", "cat.png", "a.png", "-o", "out.png", "--method", "ghiasi", "--alpha", "0.5"],
-    "ghiasi, colors kept": ["stylize", "cat.png", "a.png", "-o", "out.png", "--method", "ghiasi", "--keep-color", "luminance"],
-    "ghiasi, a folder": ["stylize", "photos", "a.png", "-o", "out", "--method", "ghiasi"],
-    "adain": ["stylize", "cat.png", "a.png", "-o", "out.png", "--method", "adain"],
-    "adain, colors matched": ["stylize", "cat.png", "a.png", "-o", "out.png", "--method", "adain", "--keep-color", "matching"],
-    "dumoulin": ["stylize", "cat.png", "wave", "-o", "out.png", "--method", "dumoulin"],
-    "johnson": ["stylize", "cat.png", "johnson-mosaic", "-o", "out.png", "--method", "johnson"],
-    "a mask": ["stylize", "cat.png", "a.png", "-o", "out.png", "--method", "ghiasi", "--mask", "mask.png"],
-    "upscale": ["upscale", "small.png", "-o", "out.png"],
-    "generate": ["generate", "toonfaces-64", "--seeds", "0-3", "-o", "out"],
-    "mix": ["mix", "toonfaces-64", "--rows", "2,5", "--cols", "1,3", "-o", "out.png"],
-    "invert": ["invert", "toonfaces-64", "face.png", "-o", "out", "--num-steps", "3"],
-    "edit": ["edit", "toonfaces-64", "7", "-o", "out.png", "--direction", "smile=2"],
-    "inpaint": ["inpaint", "toonfaces-64", "face.png", "-o", "out.png", "--mask", "box:20,20,40,40", "--num-steps", "3"],
-    "translate": ["translate", "colorize-portrait", "face.png", "-o", "out.png"],
-    "data styles": ["data", "styles", "--size", "64", "-o", "out"],
-    "train johnson": [
-        "train",
-        "johnson",
-        "photos",
-        "--style",
-        "a.png",
-        "--out",
-        "out",
-        "--num-steps",
-        "2",
-        "--size",
-        "64",
-        "--width",
-        "4",
-        "--batch",
-        "2",
-        "--device",
-        "cpu",
-    ],
+DRAFT = "--preset draft --size 96 --steps 3 --first-steps 3"
+COMMANDS = {
+    "gatys": f"stylize cat.png swirls -o out.png {DRAFT}",
+    "gatys, colors matched": f"stylize cat.png a.png -o out.png {DRAFT} --keep-color matching",
+    "ghiasi": "stylize cat.png a.png -o out.png --method ghiasi",
+    "ghiasi, strength": "stylize cat.png a.png -o out.png --method ghiasi --alpha 0.5",
+    "ghiasi, colors kept": "stylize cat.png a.png -o out.png --method ghiasi --keep-color luminance",
+    "ghiasi, a folder": "stylize photos a.png -o out --method ghiasi",
+    "adain": "stylize cat.png a.png -o out.png --method adain",
+    "adain, colors matched": "stylize cat.png a.png -o out.png --method adain --keep-color matching",
+    "dumoulin": "stylize cat.png wave -o out.png --method dumoulin",
+    "johnson": "stylize cat.png johnson-mosaic -o out.png --method johnson",
+    "a mask": "stylize cat.png a.png -o out.png --method ghiasi --mask mask.png",
+    "upscale": "upscale small.png -o out.png",
+    "generate": "generate toonfaces-64 --seeds 0-3 -o out",
+    "mix": "mix toonfaces-64 --rows 2,5 --cols 1,3 -o out.png",
+    "invert": "invert toonfaces-64 face.png -o out --num-steps 3",
+    "edit": "edit toonfaces-64 7 -o out.png --direction smile=2",
+    "inpaint": "inpaint toonfaces-64 face.png -o out.png --mask box:20,20,40,40 --num-steps 3",
+    "translate": "translate colorize-portrait face.png -o out.png",
+    "data styles": "data styles --size 64 -o out",
+    "train johnson": "train johnson photos --style a.png --out out --num-steps 2 --size 64 --width 4 --batch 2 --device cpu",
 }
 
 
@@ -154,10 +108,10 @@ def identical(other: Path) -> dict[str, Any]:
                 folder = Path(base) / f"{number}-{label}"
                 prepared(folder)
                 before = digests(folder)
-                program(checkout, command, folder)
+                program(checkout, command.split(), folder)
                 written.append({key: value for key, value in digests(folder).items() if key not in before})
             same = bool(written[0]) and written[0] == written[1]
-            report[name] = dict(command=" ".join(command), files=len(written[0]), identical=same)
+            report[name] = dict(command=command, files=len(written[0]), identical=same)
             print("same     " if same else "DIFFERENT", name, "" if same else written, flush=True)
     return report
 
@@ -166,9 +120,9 @@ def speed(other: Path, photos: Path, video: Path, runs: int) -> dict[str, Any]:
     """Medians of seconds, the two checkouts in turn."""
     count = sum(1 for _ in photos.iterdir())
     kinds = {
-        f"folder of {count} photographs": [*f"stylize {photos.resolve()} swirls -o out --method ghiasi --overwrite".split()],
-        "video, steadied": [*f"stylize {video.resolve()} swirls -o out.mp4 --method ghiasi --overwrite".split()],
-        "first picture": ["stylize", "cat.png", "swirls", "-o", "out.png", "--method", "ghiasi", "--overwrite"],
+        f"folder of {count} photographs": f"stylize {photos.resolve()} swirls -o out --method ghiasi --overwrite",
+        "video, steadied": f"stylize {video.resolve()} swirls -o out.mp4 --method ghiasi --overwrite",
+        "first picture": "stylize cat.png swirls -o out.png --method ghiasi --overwrite",
     }
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as base:
@@ -178,7 +132,7 @@ def speed(other: Path, photos: Path, video: Path, runs: int) -> dict[str, Any]:
             seconds: dict[str, list[float]] = {"this": [], "other": []}
             for run in range(runs + 1):
                 for label, checkout in (("this", ROOT), ("other", other)):
-                    taken = program(checkout, command, folder)
+                    taken = program(checkout, command.split(), folder)
                     if run:  # the first one warms caches
                         seconds[label].append(round(taken, 3))
             medians = {label: statistics.median(each) for label, each in seconds.items()}

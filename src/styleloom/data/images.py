@@ -267,8 +267,9 @@ def check_writable(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in WRITABLE:
+        known = ", ".join(WRITABLE)
         raise StyleLoomError(
-            f"cannot write {path}: unknown image format {path.suffix!r}; use one of {', '.join(WRITABLE)}, or end a folder's name in a slash"
+            f"cannot write {path}: unknown image format {path.suffix!r}; use one of {known}, or end a folder's name in a slash"
         )
     if path.is_dir():
         raise StyleLoomError(f"cannot write {path}: a folder of that name is in the way")
