@@ -1,4 +1,4 @@
-"""The four methods beside one another: seconds and memory, losses, tiles.
+"""The methods beside one another: seconds and memory, losses, tiles.
 
     python -m benchmarks.methods table                             # 256, 512, 1024 px: seconds and peak memory, two pairs
     python -m benchmarks.methods tiles --contents content/         # 8,192 px in bounded memory; thumbnail statistics

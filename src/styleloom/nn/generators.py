@@ -277,7 +277,7 @@ def check_classless(generator: Generator) -> None:
 
 
 def check_made_for(what: str, made_for: str, generator: Generator) -> None:
-    """Raise StyleLoomError unless ``made_for`` is the :func:`identity` of this generator, or empty: of any."""
+    """Raise StyleLoomError unless ``made_for`` is the :func:`generator_id` of this generator, or empty: of any."""
     if made_for not in ("", generator_id(generator)):
         raise StyleLoomError(f"{what} was made for another generator, whose latents mean something else; make one for this")
 

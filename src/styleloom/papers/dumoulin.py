@@ -53,7 +53,7 @@ class StyleNet(nn.Module):
 
     Args:
         styles: names of the styles.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.nn.transform_net.TransformNet`.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class DumoulinRecipe(Training):
         optimizer: "muon" or "adam".
         lr: step size at the start; it falls by a cosine to 2%.
         normalize: measure each layer's term as a share of its target.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.nn.transform_net.TransformNet`.
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 

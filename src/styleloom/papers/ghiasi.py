@@ -123,7 +123,7 @@ class AnyStyle(nn.Module):
         encoder: frozen features, see :class:`~styleloom.Features`.
         source: where the encoder came from, when it is not to be saved with the model.
         embedding, hidden: sizes of a style's embedding and of the layers before and after it.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.nn.transform_net.TransformNet`.
     """
 
     def __init__(
@@ -372,7 +372,7 @@ class GhiasiRecipe(Training):
         optimizer: "muon" or "adam".
         lr: step size at the start, a quarter of it for the networks of the style; it falls by a cosine to 2%.
         embedding, hidden: see :class:`AnyStyle`.
-        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.papers.transform_net.TransformNet`.
+        width, blocks, deep_blocks, deep_width: see :class:`~styleloom.nn.transform_net.TransformNet`.
         ema_decay: decay of the moving average of the weights, which is what is kept; 0: none.
     """
 
