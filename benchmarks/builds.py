@@ -46,7 +46,7 @@ COMMANDS = {
     "mix": "mix toonfaces-64 --rows 2,5 --cols 1,3 -o out.png",
     "invert": "invert toonfaces-64 face.png -o out --num-steps 3",
     "edit": "edit toonfaces-64 7 -o out.png --direction smile=2",
-    "inpaint": "inpaint toonfaces-64 face.png -o out.png --mask box:20,20,40,40 --num-steps 3",
+    "inpaint": "inpaint toonfaces-64 face.png -o out.png --mask box:20,20,40,40 --num-steps 3 --align center",
     "translate": "translate colorize-portrait face.png -o out.png",
     "data styles": "data styles --size 64 -o out",
     "train johnson": "train johnson photos --style a.png --out out --num-steps 2 --size 64 --width 4 --batch 2 --device cpu",
@@ -98,11 +98,13 @@ def digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def identical(other: Path) -> dict[str, Any]:
-    """Run every command with both checkouts and compare what they write."""
+def identical(other: Path, only: str) -> dict[str, Any]:
+    """Run every command, or ``only`` one, with both checkouts and compare what they write."""
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as base:
         for number, (name, command) in enumerate(COMMANDS.items()):
+            if only not in ("", name):
+                continue
             written = []
             for label, checkout in (("this", ROOT), ("other", other)):
                 folder = Path(base) / f"{number}-{label}"
@@ -116,7 +118,7 @@ def identical(other: Path) -> dict[str, Any]:
     return report
 
 
-def speed(other: Path, photos: Path, video: Path, runs: int) -> dict[str, Any]:
+def speed(other: Path, photos: Path, video: Path, runs: int, only: str) -> dict[str, Any]:
     """Medians of seconds, the two checkouts in turn."""
     count = sum(1 for _ in photos.iterdir())
     kinds = {
@@ -129,6 +131,8 @@ def speed(other: Path, photos: Path, video: Path, runs: int) -> dict[str, Any]:
         folder = Path(base) / "work"
         prepared(folder)
         for name, command in kinds.items():
+            if only not in name:
+                continue
             seconds: dict[str, list[float]] = {"this": [], "other": []}
             for run in range(runs + 1):
                 for label, checkout in (("this", ROOT), ("other", other)):
@@ -147,14 +151,15 @@ def main() -> None:
     parser.add_argument("--other", type=Path, required=True, help="the checkout to compare with")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--video", type=Path)
+    parser.add_argument("--only", default="", help="the one command to run, by its name; of ``speed`` by a part of it")
     parser.add_argument("--runs", type=int, default=5)
     given = parser.parse_args()
     if given.what == "identical":
-        report = identical(given.other.resolve())
+        report = identical(given.other.resolve(), given.only)
     else:
-        report = speed(given.other.resolve(), given.photos, given.video, given.runs)
+        report = speed(given.other.resolve(), given.photos, given.video, given.runs, given.only)
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(kept | {given.what: report}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(kept | {given.what: kept.get(given.what, {}) | report}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

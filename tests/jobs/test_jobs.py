@@ -18,6 +18,7 @@ from styleloom.jobs import Finished, ItemDone, ItemFailed, Started
 from styleloom.jobs.engine import MANIFEST, Item, Job, check_apart
 from styleloom.jobs.engine import run as run_job
 from styleloom.jobs.inputs import open_mask
+from styleloom.jobs.outputs import Outputs
 from styleloom.papers import stylegan2
 
 ADAIN = ["--method", "adain", "--device", "cpu"]
@@ -193,6 +194,20 @@ def test_stopped_and_gone_on_with() -> None:
     assert isinstance(last, Finished) and (last.done, last.skipped) == (2, 1)
     assert last.values == dict(names=["a", "b", "c"])
     assert seen == ["a", "b", "b", "c"]
+
+
+def test_overwriting_does_everything_again() -> None:
+    done: list[str] = []
+
+    def work(items: Any) -> Any:
+        for item in items:
+            item.targets[0].write_text(item.name)
+            done.append(item.name)
+            yield ItemDone(item.name, (str(item.targets[0]),))
+
+    for overwrite in (False, False, True):
+        list(run_job(job(work), Outputs(Path("o"), overwrite=overwrite)))
+    assert done == ["a", "b", "c"] * 2
 
 
 def test_a_mistake_of_the_whole_job_is_its_error() -> None:

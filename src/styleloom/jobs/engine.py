@@ -219,11 +219,11 @@ class _Manifest:
         self.path = (job.folder or folders[0]) / MANIFEST if folders else None
         self.entries: dict[tuple[str, ...], Any] = {}
         self.keys: dict[str, str] = {}
-        if not overwrite:
-            self._read()
+        self.overwrite = overwrite
+        self._read()
 
     def _read(self) -> None:
-        if self.path is None or not self.path.exists():
+        if self.path is None or self.overwrite or not self.path.exists():
             return
         for line in self.path.read_text(errors="replace").splitlines():
             try:

@@ -7,7 +7,7 @@ w to its mean gives less variety and better images.
 
 The rest is ProGAN's: growing, equalized learning rates, and the discriminator, which has now a low-pass filter.
 
-Differs from the official code: as ProGAN here (``papers.progan``). The mean of w is updated once a step, by all images made in it.
+Differs from the official code: as ProGAN here (``papers.progan``). The mean of w is updated once a step by all its images.
 """
 
 from __future__ import annotations
