@@ -160,7 +160,7 @@ def test_data_styles_and_zoo(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
-    assert capsys.readouterr().out.strip() == "0.2.0"
+    assert capsys.readouterr().out.strip() == "0.3.0"
     assert run("stylize", "--help") == 0
     text = capsys.readouterr().out
     for option in ("--style-weight", "--keep-color", "--resume", "--device", "--json", "--seed"):

@@ -288,7 +288,8 @@ def test_arrays_are_taken_at_use_as_in_training() -> None:
     for index in range(2):
         np.save(f"arrays/{index}.npy", np.random.RandomState(index).rand(32, 40).astype(np.float32))
     assert run("translate", "gray.safetensors", "arrays", "-o", "made", "--quiet") == 0
-    assert Image.open("made/0.png").mode == "L" and Image.open("made/0.png").size == (40, 32)
+    with Image.open("made/0.png") as made:
+        assert made.mode == "L" and made.size == (40, 32)
     assert run("translate", "gray.safetensors", "arrays/0.npy", "-o", "made.npy", "--quiet") == 0
     model = sl.load("gray.safetensors", Translator)
     wanted = sl.translate(model, torch.from_numpy(np.load("arrays/0.npy"))[None, None])
@@ -308,8 +309,9 @@ def test_opacity_goes_in_and_out(channels: int, name: str, mode: str) -> None:
     assert run("translate", "alpha.safetensors", "in.png", "-o", name, "--quiet") == 0
     model = sl.load("alpha.safetensors", Translator)
     wanted = sl.translate(model, torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
-    found = torch.from_numpy(np.array(Image.open(name))).permute(2, 0, 1)[None].float() / 255
-    assert Image.open(name).mode == mode
+    with Image.open(name) as made:
+        assert made.mode == mode
+        found = torch.from_numpy(np.array(made)).permute(2, 0, 1)[None].float() / 255
     torch.testing.assert_close(found, wanted, rtol=0, atol=0.003)
 
 
