@@ -141,3 +141,9 @@ def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_evaluated(arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", *arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("data", "styles", "--size", "16", "--quiet") == 0
+    assert len(list((tmp_path / "styles").glob("*.png"))) == 16

@@ -37,7 +37,8 @@ class SlashedPath(type(Path())):  # type: ignore[misc]
     """A path that was written with a slash at its end: a folder, also where none is there yet."""
 
 
-def _path(text: str) -> Path:
+def _path(given: str | Path) -> Path:
+    text = str(given)  # a default is a path already
     return SlashedPath(text) if text.endswith(("/", os.sep)) else Path(text)
 
 
