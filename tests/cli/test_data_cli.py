@@ -145,5 +145,5 @@ def test_what_cannot_be_evaluated(arguments: tuple[str, ...], message: str, caps
 
 def test_a_folder_that_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("data", "styles", "--size", "16", "--quiet") == 0
+    assert run("data", "styles", "--size", "64", "--quiet") == 0
     assert len(list((tmp_path / "styles").glob("*.png"))) == 16

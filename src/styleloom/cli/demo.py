@@ -239,7 +239,8 @@ def _command(painting: Painting) -> str:
     options += [part for name, value in painting.settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     options += ["--weights", ",".join(f"{weight:g}" for weight in painting.weights)] if painting.weights else []
     options += ["--mask", "mask.png"] if painting.masks else []
-    return " ".join(["styleloom stylize", painting.content, *styles, "-o", "out.png", *options])
+    named = styles if len(styles) == 1 else [part for style in styles for part in ("--style", style)]
+    return " ".join(["styleloom stylize", painting.content, *named, "-o", "out.png", *options])
 
 
 def _duration(seconds: float) -> str:
