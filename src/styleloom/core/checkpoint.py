@@ -146,7 +146,8 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
 @contextmanager
 def rebuilding(name: str | Path) -> Iterator[None]:
     """Tell in one line where the tensors or the config of a model file do not make the network that they should. The random
-    numbers that its layers draw before they are loaded are none of the caller's."""
+    numbers that its layers draw before they are loaded are none of the caller's.
+    """
     try:
         with torch.random.fork_rng(devices=[]):
             yield

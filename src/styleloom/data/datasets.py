@@ -203,7 +203,8 @@ class SquareImages:
 
     def example(self, mirror: bool) -> Item:
         """Make the function of a training example: image [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its
-        own."""
+        own.
+        """
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
             place, image = self.images.find(index, rng)

@@ -54,7 +54,7 @@ def motion(frame: Tensor, before: Tensor) -> Tensor:
         StyleLoomError: OpenCV is not installed.
     """
     finder = _opencv().DISOpticalFlow_create(1)  # its preset "fast"
-    finder.setFinestScale(1)
+    finder.setFinestScale(0)
     gray = [(each[0, 0].cpu() * 255).round().to(torch.uint8).numpy() for each in (frame, before)]
     height, width = frame.shape[-2:]
     flow = finder.calc(*gray, None) / np.array([width, height], np.float32)

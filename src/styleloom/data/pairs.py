@@ -72,7 +72,8 @@ class Domains:
 
     def example(self, size: int, load_size: int = 0, *, flip: bool = True) -> Item:
         """Make the function of a training example: a [A, size, size] and b [B, size, size], in [-1, 1], see
-        :func:`~.derive.framed`, and instances' numbers [1, size, size] where they are known."""
+        :func:`~.derive.framed`, and instances' numbers [1, size, size] where they are known.
+        """
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
             a, b = self.pair(index, rng)

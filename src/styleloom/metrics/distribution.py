@@ -88,7 +88,7 @@ def made_images(generator: Generator, count: int, *, truncation_psi: float = 1.0
 
 
 def latent_batches(generator: Generator, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:
-    """z [n, z_dim], classes [n, c_dim] in turn and a source of noise, until there were ``count`` of them."""
+    """Z [n, z_dim], classes [n, c_dim] in turn and a source of noise, until there were ``count`` of them."""
     draw, noise = RandomState(seed), torch.Generator(generator.device).manual_seed(seed)
     for start in range(0, count, BATCH):
         many = min(BATCH, count - start)

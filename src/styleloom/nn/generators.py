@@ -56,7 +56,7 @@ def channel_options(channels: dict[int, int]) -> dict[str, Any]:
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> Tensor:
-    """z of each seed, as all StyleGAN code draws it: [N, z_dim].
+    """Z of each seed, as all StyleGAN code draws it: [N, z_dim].
 
     Raises:
         StyleLoomError: a seed below 0 or above 2^32 - 1.
@@ -124,7 +124,7 @@ def mixing_layer(rng: np.random.RandomState, num_ws: int, mixing: float) -> int:
 
 
 def sample_ws(generator: Generator, seeds: Sequence[int], *, mixing: float = 0.0) -> Tensor:
-    """ws [N, num_ws, w_dim] of seeds; a share ``mixing`` of them takes a second w from a random layer on."""
+    """Ws [N, num_ws, w_dim] of seeds; a share ``mixing`` of them takes a second w from a random layer on."""
     ws = generator.map(seeds)
     if not mixing:
         return ws
@@ -200,7 +200,7 @@ class Generator(nn.Module):
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Tensor:
-        """ws [N, num_ws, w_dim] of seeds.
+        """Ws [N, num_ws, w_dim] of seeds.
 
         Args:
             seeds: z is ``numpy.random.RandomState(seed).randn(1, z_dim)``.
@@ -264,7 +264,8 @@ class Generator(nn.Module):
 
 def generator_id(generator: Generator) -> str:
     """Short hash that identifies a generator: of its mean w in half precision, or, if that is zero, of its first weight
-    matrix."""
+    matrix.
+    """
     shape = [generator.num_ws, generator.w_dim, generator.resolution]
     known = generator.w_avg if generator.w_avg.any() else next(each for each in generator.synthesis.parameters() if each.ndim > 1)
     return checkpoint.fingerprint(shape, [known.half()])[:16]

@@ -20,7 +20,7 @@ Moment = tuple[Tensor, Tensor]
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor, moment: Moment | None = None, *, eps: float = 1e-5) -> Tensor:
-    """scale (x - mean) / sqrt(variance + eps) + shift over each image's own positions (Ulyanov et al. 2016).
+    """Scale (x - mean) / sqrt(variance + eps) + shift over each image's own positions (Ulyanov et al. 2016).
 
     Args:
         x: [N, C, H, W].

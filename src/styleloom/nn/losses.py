@@ -154,7 +154,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: int) -> Tensor:
 
 
 def _trace_of_root(matrix: Tensor) -> Tensor:
-    """tr A^1/2 of symmetric positive semi-definite matrices: [N, C, C] -> [N].
+    """Tr A^1/2 of symmetric positive semi-definite matrices: [N, C, C] -> [N].
 
     Its gradient is A^-1/2 / 2, which the same eigenvalues give; those below a share of the largest count as that share.
     """

@@ -99,7 +99,7 @@ class Encoder(nn.Module):
         return ws.view(-1, self.num_ws, self.w_dim)
 
     def iterate(self, generator: Generator, image: Tensor) -> Iterator[Tensor]:
-        """ws [N, num_ws, w_dim] after each pass over images [N, 3, R, R] in [-1, 1]."""
+        """Ws [N, num_ws, w_dim] after each pass over images [N, 3, R, R] in [-1, 1]."""
         ws = self.w_avg.expand(len(image), self.num_ws, -1)
         for _ in range(self.iterations):
             inputs = image
@@ -111,7 +111,7 @@ class Encoder(nn.Module):
             yield ws
 
     def encode(self, generator: Generator, image: Tensor) -> Tensor:
-        """ws [N, num_ws, w_dim] of images [N, 3, R, R] in [0, 1]."""
+        """Ws [N, num_ws, w_dim] of images [N, 3, R, R] in [0, 1]."""
         *_, ws = self.iterate(generator, image * 2 - 1)
         return ws
 

@@ -388,7 +388,7 @@ def perceptual_loss(features: Features, made: Tensor, real: Tensor) -> Tensor:
 
 
 def outputs_of(networks: Mapping[str, nn.Module], x: Tensor, y: Tensor, instances: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """x with the boundaries of instances, where they are known, and what G makes of it, with codes of y where there is E."""
+    """X with the boundaries of instances, where they are known, and what G makes of it, with codes of y where there is E."""
     x = torch.cat([x, boundaries(instances[0])], 1) if instances else x
     codes = [networks["E"](y, instances[0])] if "E" in networks else []
     return x, networks["G"](torch.cat([x, *codes], 1))

@@ -184,6 +184,7 @@ def sample(field: Array, at: Array) -> Array:
 
 
 def sheet(rng: RandomState, size: int, color: str, grain: float = 0.03) -> Array:
+    """Draw a sheet of paper of one color with fibers: [size, size, 3]."""
     fibres = noise(rng, size, 64, octaves=3, roughness=0.8) + 0.7 * rng.uniform(-1, 1, (size, size))
     return np.clip(colors(color)[0] * (1 + grain * fibres[..., None]), 0, 1).astype(np.float32)
 
@@ -203,4 +204,5 @@ def dry_brush(rng: RandomState, target: Array, count: int, width: float, opacity
 
 
 def unit(angle: float) -> Array:
+    """Vector of length 1 at an angle in radians: [2]."""
     return np.array([np.cos(angle), np.sin(angle)])

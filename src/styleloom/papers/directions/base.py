@@ -52,7 +52,7 @@ Directions = dict[str, Direction]
 
 
 def edited(ws: Tensor, changes: Iterable[tuple[Direction, float]]) -> Tensor:
-    """ws [N, num_ws, w_dim] moved along directions, each by a strength.
+    """Ws [N, num_ws, w_dim] moved along directions, each by a strength.
 
     Raises:
         StyleLoomError: latents of another shape, or a strength that is no number.
@@ -138,6 +138,7 @@ def load(name: str | Path, generator: Generator | None = None) -> Directions:
 
 
 def named_in_order(generator: Generator, prefix: str, vectors: Tensor, layers: range | None, method: str) -> Directions:
+    """Name vectors [K, w_dim] by their order, such as pc0, and restrict them to layers."""
     made = {}
     for index, vector in enumerate(vectors):
         rows = vector.float().expand(generator.num_ws, -1).cpu()

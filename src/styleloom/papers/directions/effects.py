@@ -37,7 +37,8 @@ class Effects:
 
     def spill(self, direction: str, attribute: str) -> dict[str, float]:
         """Spill of a direction: mean change of the other attributes, and its mean size, both as shares of the change of its
-        own."""
+        own.
+        """
         row, own = self.directions.index(direction), self.attributes.index(attribute)
         others = [index for index in range(len(self.attributes)) if index != own]
         return dict(

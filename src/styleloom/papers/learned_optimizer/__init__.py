@@ -389,7 +389,7 @@ class _Losses:
         return Objective(generator, targets, self.features, recipe.weights), ws.clone(), target_ws
 
     def gradient(self, objective: Objective, ws: Tensor) -> tuple[Tensor, Observation]:
-        """d L / d ws, and what the network sees."""
+        """D L / d ws, and what the network sees."""
         ws = ws.detach().requires_grad_(True)
         with torch.enable_grad():
             image, terms = objective(ws)

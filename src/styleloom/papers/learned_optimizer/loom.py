@@ -202,7 +202,7 @@ class Loom(Network):
         return (update * self.prior_std @ self.vectors.T).view_as(ws), state
 
     def whiten(self, ws: Tensor) -> Tensor:
-        """ws [N, num_ws, w_dim] along the eigenvectors, in standard deviations of the prior from its mean: [N, K]."""
+        """Ws [N, num_ws, w_dim] along the eigenvectors, in standard deviations of the prior from its mean: [N, K]."""
         return (ws - self.w_avg).flatten(1) @ self.vectors / self.prior_std
 
     def whitened_update(self, w: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
