@@ -85,7 +85,8 @@ def stylize(
         values = event.values
         parts = [f"{values['size']}" if "size" in values else "", f"{values['steps']} steps" if "steps" in values else ""]
         parts += [f"{values['frames']} frames" if "frames" in values else "", f"{event.seconds:.2f} s on {device}"]
-        return f"wrote {event.out[0]}  ({', '.join(part for part in parts if part)})"
+        notes = "".join(f"\nnote: {note}" for note in values.get("notes", ()))
+        return f"wrote {event.out[0]}  ({', '.join(part for part in parts if part)}){notes}"
 
     report.follow(events, tell, images_done)
 
