@@ -4,9 +4,9 @@ from . import jobs
 from .core.checkpoint import average
 from .core.errors import StyleLoomError
 from .core.run import Hardware, Run
-from .data.bundled import bundled
+from .data.bundled import bundled, read
 from .data.color import match_color
-from .data.images import read, resize, resize_to_fit, write
+from .data.images import resize, resize_to_fit, write
 from .data.pairs import open_domains
 from .drawn import toonfaces
 from .drawn.painterly import STYLES, draw

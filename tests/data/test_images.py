@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import color, images
 
@@ -250,3 +251,13 @@ def test_bands_of_rows_make_up_the_whole(size: tuple[int, int]) -> None:
     for rows, band in images.enlarged(image, large):
         whole[..., rows, :] = band
     torch.testing.assert_close(whole, images.resize(image, large), atol=2e-6, rtol=0)
+
+
+def test_read_takes_the_names_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert torch.equal(sl.read("astronaut"), sl.bundled("astronaut"))
+    monkeypatch.chdir(tmp_path)
+    images.write(torch.rand(1, 3, 5, 6), "wave.png")
+    (tmp_path / "wave.png").rename(tmp_path / "wave")
+    assert sl.read("wave").shape == (1, 3, 5, 6)  # a file of that name wins
+    with pytest.raises(StyleLoomError, match="no such image: nothing"):
+        sl.read("nothing")

@@ -23,7 +23,7 @@ from styleloom.core.memory import keep_memory
 
 from . import status as state
 from .options import ALIASES, command
-from .status import SOME_FAILED, SomeFailed, first_process
+from .status import SOME_FAILED, SomeFailed, first_process, with_options
 
 VERBS = {
     "demo": "demo",
@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(SOME_FAILED)
     except (StyleLoomError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
-        message = " ".join(message.split())
+        message = with_options(message)
         if first_process():
             print("error:", message, file=sys.stderr)
             if json_asked:

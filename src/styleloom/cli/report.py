@@ -15,7 +15,7 @@ from styleloom.core.progress import Progress as LoopProgress
 from styleloom.jobs import Event, Finished, ItemDone, Noted, Progressed
 
 from .options import Common
-from .status import SomeFailed
+from .status import SomeFailed, with_options
 
 Loop = TypeVar("Loop", bound=LoopProgress)
 QUIET = 30.0  # s between two lines about progress, where there is no terminal
@@ -74,7 +74,7 @@ class Report:
                         bar.update(task, description=event.item)
                         self._advance(bar, task, event)
                     elif isinstance(event, Noted):
-                        self.say(f"note: {event.item}: {event.text}")
+                        self.say(f"note: {event.item}: {with_options(event.text)}")
                     elif isinstance(event, ItemDone):
                         last = None
                         if text := f"{event.item}: done before" if event.skipped else tell(event):
@@ -94,7 +94,7 @@ class Report:
         if finished.failed:
             total = finished.done + finished.skipped + len(finished.failed)
             for name, reason in finished.failed.items():
-                print(f"failed: {name}: {' '.join(reason.split())}", file=sys.stderr)
+                print(f"failed: {name}: {with_options(reason)}", file=sys.stderr)
             print(f"error: {len(finished.failed)} of {total} could not be done", file=sys.stderr)
             raise SomeFailed
         return finished

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from styleloom.core.files import replacing
@@ -13,6 +14,11 @@ SOME_FAILED = 3  # exit status where some or all of several items could not be d
 
 class SomeFailed(Exception):
     """Some of several items could not be done, which was said already."""
+
+
+def with_options(message: str) -> str:
+    """A message in which the names of parameters, in backquotes as the library writes them, are options."""
+    return re.sub("`([a-z][a-z_]*)`", lambda match: "--" + match[1].replace("_", "-"), " ".join(message.split()))
 
 
 def first_process() -> bool:

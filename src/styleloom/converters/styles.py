@@ -60,10 +60,10 @@ def convert_style(path: Path, encoder: Path | None = None) -> Converted:
         return _transform_net(path, tensors, RRMINA_CONVS, RRMINA_NORMS, upsample="transpose", bgr=True)
     if set(tensors) == {f"{key}.{part}" for key in NAOTO_DECODER for part in ("weight", "bias")}:
         if encoder is None:
-            raise StyleLoomError(f"{path} is an AdaIN decoder; give its vgg_normalised.pth too (--encoder)")
+            raise StyleLoomError(f"{path} is an AdaIN decoder; give its vgg_normalised.pth too (`encoder`)")
         return _adain(tensors, encoder)
     if "0.weight" in tensors or "features.0.weight" in tensors:
-        raise StyleLoomError(f"{path} is a VGG, not a style network; give it as --features, or as --encoder of its decoder")
+        raise StyleLoomError(f"{path} is a VGG, not a style network; give it as `features`, or as `encoder` of its decoder")
     raise StyleLoomError(
         f"{path} is no style network of pytorch/examples, rrmina or naoto0804: its first tensor is {next(iter(tensors), None)!r}"
     )

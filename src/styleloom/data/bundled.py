@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -19,6 +20,22 @@ from . import images
 
 PHOTOGRAPHS = {"astronaut": "astronaut", "cat": "chelsea", "coffee": "coffee", "rocket": "rocket"}
 NAMES = (*PHOTOGRAPHS, *STYLES)
+
+
+def read(path: str | Path | BinaryIO, *, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
+    """Read an image file, or a bundled image by its name; a file of that name wins.
+
+    Args:
+        path: see :func:`styleloom.data.images.read`, also for errors; or one of ``NAMES``.
+        max_pixels: images with more pixels are refused before they are decoded.
+        as_bytes: keep 8-bit numbers, a quarter of the memory; a bundled image is one of floats.
+
+    Returns:
+        [1, 3, H, W] in [0, 1], or uint8 with ``as_bytes``.
+    """
+    if isinstance(path, str) and is_bundled(path):
+        return bundled(path)
+    return images.read(path, max_pixels=max_pixels, as_bytes=as_bytes)
 
 
 def is_bundled(name: str) -> bool:

@@ -78,7 +78,7 @@ def read(
             if width * height > max_pixels:
                 raise StyleLoomError(
                     f"{label} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
-                    f"raise the limit if you trust the file (max_pixels, --max-pixels where a command has it), or reduce it"
+                    f"raise the limit if you trust the file (`max_pixels`, where a command has it), or reduce it"
                 )
             array = _to_rgb_array(file, as_bytes, paper)
     except StyleLoomError:

@@ -228,7 +228,7 @@ def _check_not_twins(files: ImageFiles, data: PathLike) -> None:
         if ones == others:
             raise StyleLoomError(
                 f"{data} holds two folders of images with the same names, {first} and {second}; say which is A and which is B: "
-                f"{data}/{first} --other {data}/{second}, or give the layout aligned to cut each image into halves"
+                f"{data}/{first} `other` {data}/{second}, or give the layout aligned to cut each image into halves"
             )
 
 

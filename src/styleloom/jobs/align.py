@@ -51,7 +51,7 @@ def align(
     """
     outputs = Outputs.of(out)
     check_output_folder(outputs.path)
-    Range(0, 8192).check("--size", size, whole=True)
+    Range(0, 8192).check("`size`", size, whole=True)
     sources = find_all(photos).files
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
     aligner = Aligner(generator, mode, box, landmarks)

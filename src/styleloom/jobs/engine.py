@@ -205,8 +205,8 @@ def _check_free(job: Job, pending: Sequence[Item]) -> None:
     if taken:
         others = f", and {len(taken) - 1} more," if len(taken) > 1 else ""
         raise StyleLoomError(
-            f"{taken[0]}{others} exists already; write to another place, replace it with --overwrite, or keep it with "
-            "--skip-existing"
+            f"{taken[0]}{others} exists already; write to another place, replace it with `overwrite`, or keep it with "
+            "`skip_existing`"
         )
 
 

@@ -88,7 +88,7 @@ def generate(
     elif not is_moving:
         check_output_folder(outputs.path)
     if columns is not None:
-        Range(1).check("--columns", columns)
+        Range(1).check("`columns`", columns)
     # Load the generator.
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, precision)
     options: dict[str, Any] = dict(truncation_psi=psis[0], truncation_cutoff=truncation_cutoff)

@@ -149,9 +149,9 @@ def _check_given(mode: str, mask: PathLike | None, other: PathLike | None, shift
     check_choice("mode", mode, MODES)
     shifted = bool(shift)
     uses = (
-        ("--mask", mask is not None, NEEDS_MASK),
-        ("--other", other is not None, NEEDS_OTHER),
-        ("--shift", shifted, NEEDS_SHIFT),
+        ("`mask`", mask is not None, NEEDS_MASK),
+        ("`other`", other is not None, NEEDS_OTHER),
+        ("`shift`", shifted, NEEDS_SHIFT),
     )
     for flag, given, ways in uses:
         if given and mode not in ways:

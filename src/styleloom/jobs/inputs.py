@@ -56,7 +56,7 @@ def find_all(sources: PathLike | Sequence[PathLike], *, more: Collection[str] = 
         if path.is_dir():
             files = _images_in(path, more, recursive, found)
             if not files:
-                inside = "; --recursive looks into its folders" if any(each.is_dir() for each in path.iterdir()) else ""
+                inside = "; `recursive` looks into its folders" if any(each.is_dir() for each in path.iterdir()) else ""
                 raise StyleLoomError(f"the folder {path} holds no image ({', '.join(sorted(images.SUFFIXES))}){inside}")
         elif path.exists() or str(source) in samples.NAMES:
             files = [str(source)]
@@ -81,7 +81,7 @@ def _images_in(folder: Path, more: Collection[str], recursive: bool, found: Foun
             if recursive:
                 files += _images_in(path, more, recursive, found)
             else:
-                found.passed_over[str(path)] = "a folder; --recursive takes its images too"
+                found.passed_over[str(path)] = "a folder; `recursive` takes its images too"
         elif is_image(path.name, more):
             files.append(str(path))
         elif path.suffix.lower() not in (".txt", ".json", ".csv", ".md"):
@@ -91,10 +91,7 @@ def _images_in(folder: Path, more: Collection[str], recursive: bool, found: Foun
 
 def open_image(source: PathLike, max_pixels: int = images.MAX_PIXELS, as_bytes: bool = False) -> Tensor:
     """The image [1, 3, H, W] behind a file name or a bundled name; a file wins."""
-    text = str(source)
-    if samples.is_bundled(text):
-        return samples.bundled(text)
-    return images.read(text, max_pixels=max_pixels, as_bytes=as_bytes)
+    return samples.read(str(source), max_pixels=max_pixels, as_bytes=as_bytes)
 
 
 def open_mask(source: PathLike, max_pixels: int = images.MAX_PIXELS) -> Tensor:

@@ -77,7 +77,7 @@ def invert(
     """
     outputs = Outputs.of(out)
     config = inversion.configure(preset, **settings)
-    Range(1).check("--max-pixels", limits.max_pixels)
+    Range(1).check("`max_pixels`", limits.max_pixels)
     sources = find_all(photos).files
     check_output_folder(outputs.path)
     ends = (".safetensors", ".png", "-beside.png", *([".mp4"] if video else []))
@@ -209,7 +209,7 @@ def _kept_states(out: Path, settings: str, overwrite: bool) -> Iterator[None]:
         _forget(out)
     if any(out.glob(STATES)) and (not mark.exists() or mark.read_text() != settings):
         raise StyleLoomError(
-            f"{out} has the beginning of a run of other settings; use the same ones, another folder, or --overwrite to begin anew"
+            f"{out} has the beginning of a run of other settings; use the same ones, another folder, or `overwrite` to begin anew"
         )
     fresh = not out.exists()
     check_folder(out)

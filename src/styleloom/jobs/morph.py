@@ -63,9 +63,9 @@ def morph(
         video.check_video(outputs.path)
     elif not moving:
         images.check_writable(outputs.path)
-    Range(1).check("--columns", columns, whole=True)
-    Range(1).check("--frames", frames, whole=True)
-    Range(1, 240).check("--rate", rate, whole=True)
+    Range(1).check("`columns`", columns, whole=True)
+    Range(1).check("`frames`", frames, whole=True)
+    Range(1, 240).check("`rate`", rate, whole=True)
     names = [str(each) for each in ([sources] if isinstance(sources, str | Path) else sources)]
     names = [one for each in names for one in names_of(each)]
     if len(names) < 2:

@@ -50,13 +50,13 @@ def prepare(
     """
     outputs = Outputs.of(out)
     several = [sources] if isinstance(sources, str | Path) else list(sources)
-    for name, number, least in (("--size", size, 4), ("--skip", skip, 0), ("--count", 1 if count is None else count, 1)):
+    for name, number, least in (("`size`", size, 4), ("`skip`", skip, 0), ("`count`", 1 if count is None else count, 1)):
         Range(least).check(name, number)
     every = ImageFiles(several)
     labels, names = labels_of(every.locations) if conditional else ([], [])
     chosen = range(len(every))[skip:]
     if not chosen:
-        raise StyleLoomError(f"--skip {skip} leaves none of {len(every)} images")
+        raise StyleLoomError(f"`skip` {skip} leaves none of {len(every)} images")
     most = len(chosen) if count is None else min(count, len(chosen))
 
     def squares() -> Iterator[tuple[Tensor, int | None]]:

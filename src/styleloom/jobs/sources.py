@@ -252,7 +252,7 @@ def open_session(
     generator = placed(generator, generator.device, frozen=True)
     if loading.tuning:
         generator = pti.tuned_by(generator, loading.tuning)
-    Range(1).check("--max-pixels", loading.max_pixels)
+    Range(1).check("`max_pixels`", loading.max_pixels)
     Range(-10, 10).check("truncation_psi", loading.truncation_psi)
     tools = inversion.tools_of(generator)
     config = inversion.configure(

@@ -81,14 +81,14 @@ def stylize(
     module = painting.method_named(method)
     device = torch.device(limits.device)
     if preview_every < 0:
-        raise StyleLoomError(f"--preview-every is {preview_every}; give a number of steps, or 0 for none")
+        raise StyleLoomError(f"`preview_every` is {preview_every}; give a number of steps, or 0 for none")
     if method != "gatys" and (start or preview_every or content_mask):
-        raise StyleLoomError(f"--start, --content-mask and --preview-every are for gatys; {method} paints in one pass")
+        raise StyleLoomError(f"`start`, `content_mask` and `preview_every` are for gatys; {method} paints in one pass")
     # Resolve inputs and outputs.
     config = module.configure(preset, **settings)
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and method == "gatys":
-        raise StyleLoomError("gatys paints no videos; use --method ghiasi, adain, dumoulin or johnson")
+        raise StyleLoomError("gatys paints no videos; use `method` ghiasi, adain, dumoulin or johnson")
     found = Found([str(content)]) if is_video else find_all(content, recursive=recursive)
     contents = found.files
     targets, folder = ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs)

@@ -82,10 +82,10 @@ def translate(
     if not 1 <= samples <= MOST_SAMPLES:
         raise StyleLoomError(f"samples is {samples}; it must be from 1 to {MOST_SAMPLES}")
     if samples > 1 and not network.stochastic:
-        raise StyleLoomError("this model has neither dropout nor codes, so it makes one image of each; leave --samples out")
+        raise StyleLoomError("this model has neither dropout nor codes, so it makes one image of each; leave `samples` out")
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and (samples > 1 or mask):
-        raise StyleLoomError("a video is translated once, and whole; leave --samples and --mask out")
+        raise StyleLoomError("a video is translated once, and whole; leave `samples` and `mask` out")
     found = Found([str(content)]) if is_video else find_all(content, more=(ARRAY,))
     # Resolve inputs and outputs.
     contents = found.files
@@ -94,7 +94,7 @@ def translate(
     )
     region = open_region(mask, limits.max_pixels) if mask else None
     if is_video and instances:
-        raise StyleLoomError("a map of instances is of one image; leave --instances out")
+        raise StyleLoomError("a map of instances is of one image; leave `instances` out")
     maps = _maps_of(contents, Path(instances)) if instances else {}
     options = dict(to=to, statistics=statistics, drawing=drawing, size=size, tile=tile)
 

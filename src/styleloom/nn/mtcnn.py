@@ -74,7 +74,7 @@ def check_detector() -> None:
     """Raise StyleLoomError unless there is a detector."""
     if not available():
         raise StyleLoomError(
-            "finding faces needs the extra: pip install 'styleloom[faces]'; or give --box, --align center or a mask"
+            "finding faces needs the extra: pip install 'styleloom[faces]'; or give `box`, `align` center or a mask"
         )
 
 

@@ -96,7 +96,7 @@ class Aligner:
             largest = max(detected, key=lambda each: each.size)
             return Aligned(landmark_frame(largest.landmarks, self.wanted(), width, height), "face")
         if self.mode == "face":
-            raise StyleLoomError("no face was found; say where it is with --box left,top,right,bottom or --landmarks")
+            raise StyleLoomError("no face was found; say where it is with `box` left,top,right,bottom or `landmarks`")
         return Aligned(center_frame(width, height), "center", nobody_chose=True)
 
     def wanted(self) -> Tensor:
