@@ -25,7 +25,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_passed_over_is_named(photos: Path) -> None:
     found = find_all("in")
     assert found.files == ["in/p.jpg", "in/p.png", "in/q.png"]
-    assert set(found.passed_over) == {"in/raw.nef", "in/deep"} and "--recursive" in found.passed_over["in/deep"]
+    assert set(found.passed_over) == {"in/raw.nef", "in/deep"} and "`recursive`" in found.passed_over["in/deep"]
     deep = find_all("in", recursive=True)
     assert deep.files == ["in/deep/r.png", "in/p.jpg", "in/p.png", "in/q.png"] and set(deep.passed_over) == {"in/raw.nef"}
 
