@@ -39,4 +39,4 @@ def note_command(out: Path) -> None:
 
 
 arguments: list[str] = []
-"""What the program was called with, for a run to note in its folder."""
+"""Arguments of the program, for a run to note in its folder."""

@@ -57,7 +57,7 @@ def read_checkpoint(path: Path) -> Any:
 
 
 MODULES = ("model.", "torch.nn.modules.")
-"""Where the classes of modules are from that were saved whole, as old programs did: they become inert objects."""
+"""Homes of the classes of modules that old programs saved whole; they become inert objects."""
 
 
 class _Inert(Object):

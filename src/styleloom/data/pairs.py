@@ -28,7 +28,7 @@ FOLDERS = (
     ("trainA", "trainB"), ("A", "B"), ("train_A", "train_B"), ("train_label", "train_img"), ("input", "target"),
     ("source", "target"),
 )  # fmt: skip
-"""What the two domains' folders are called in others' data sets."""
+"""Names of the two domains' folders in others' data sets."""
 Pair = tuple[Tensor, Tensor]
 
 

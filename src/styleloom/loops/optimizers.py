@@ -81,4 +81,4 @@ def _adam(vector: Tensor, gradient: Tensor, state: dict[str, Tensor], lr: float,
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": torch.optim.Adam}
-"""What the recipes choose from, by name; arguments are parameters and a learning rate."""
+"""Optimizers of recipes, by name; arguments are parameters and a learning rate."""
