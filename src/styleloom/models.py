@@ -43,7 +43,7 @@ LOADERS: dict[str, Callable[[Path], nn.Module]] = {
     indomain.KIND: indomain.load,
     learned_optimizer.KIND: learned_optimizer.load,
 }
-"""What rebuilds a network from its model file, by the kind that is noted in it."""
+"""Loaders of model files, by the kind that each file notes."""
 
 
 GeneratorName = Literal["portraits-128", "toonfaces-64"]

@@ -147,7 +147,7 @@ EXPORTS: dict[type[nn.Module], Callable[[Any], dict[str, tuple[Tensor, dict[int,
     _Sampled: _of_latents,
     _Translated: _of_channels,
 }
-"""What each network takes: by name an example and which of its sides may vary."""
+"""Inputs of each network: by name, an example and which of its sides may vary."""
 
 
 def export(network: nn.Module, path: str | Path, *, to: str = "B", statistics: str = "saved") -> dict[str, list[Any]]:

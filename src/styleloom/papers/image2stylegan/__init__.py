@@ -73,7 +73,7 @@ OPTIMIZERS = {
     "adam-eigenbasis": Optimizer(EigenAdam, dict(lr=0.3), dict(lr=0.61, betas=(0.9, 0.9))),
     "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=1.3, max_iter=1), alone=True),
 }
-"""Those of torch; :func:`steps` takes any other that is made of parameters."""
+"""Optimizers of torch; :func:`steps` takes any other that is made of parameters."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from styleloom.core.settings import Checked, Range
 from styleloom.papers.image2stylegan.objective import Observation
 
 State = dict[str, Tensor]
-"""What an optimizer remembers between steps, [N, ...] each. ``step`` counts the steps taken."""
+"""The memory of an optimizer between steps, [N, ...] each. ``step`` counts the steps taken."""
 
 
 @dataclass(frozen=True)
