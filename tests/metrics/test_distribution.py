@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.linalg import sqrtm
 
 from styleloom import load_features
@@ -145,13 +146,30 @@ def test_inception_enlarges_as_tensorflow_1_does() -> None:
 def test_inception_is_loaded_from_its_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = inception.Inception().eval()
-    path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
+    path = tmp_path / "weights-inception-2015-12-05-6726825d.pth"
     torch.save(network.state_dict(), path)
     embedding = inception.load_embedding(path)
     image = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(embedding.network(image), network(image))
-    assert embedding.num_features == 2048 and "inception" in embedding.name
+    assert embedding.num_features == 2048 and "as torch-fidelity" in embedding.name
+    # pytorch-fid's file holds the same weights, and its code resizes by PyTorch's rule, to -1 to 1.
+    other = path.rename(tmp_path / "pt_inception-2015-12-05-6726825d.pth")
+    embedding = inception.load_embedding(other)
+    enlarged = F.interpolate(image, (299, 299), mode="bilinear", align_corners=False)
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inception, "_enlarged", lambda x: enlarged * 255)
+        torch.testing.assert_close(embedding.network(image), network((image * 255).round()), atol=2e-4, rtol=1e-3)
+    assert "as pytorch-fid" in embedding.name
     torch.save({"conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(StyleLoomError, match="is not torch-fidelity's Inception network"):
+    with pytest.raises(StyleLoomError, match="is not the Inception network"):
         inception.load_embedding(path)
+
+
+def test_a_torchvision_for_another_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> object:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(StyleLoomError, match=r"torchvision does not fit torch .*uninstall torchvision"):
+        frechet_distance(torch.rand(5, 2), torch.rand(5, 2))

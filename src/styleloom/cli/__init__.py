@@ -22,6 +22,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
 
 from . import status as state
+from .given import configured, piped
 from .options import ALIASES, command
 from .status import SOME_FAILED, SomeFailed, first_process, with_options
 
@@ -160,10 +161,10 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [str(each) for each in (sys.argv[1:] if arguments is None else arguments)]
     json_asked = "--json" in arguments
     try:
-        with _sigterm_interrupts():
-            arguments = resumed(arguments)
-            state.arguments = arguments
-            status = typer.main.get_command(_program(arguments)).main(arguments, prog_name="styleloom", standalone_mode=False)
+        with _sigterm_interrupts(), piped(resumed(arguments)) as words:
+            program = typer.main.get_command(_program(words))
+            state.arguments = configured(words, program)
+            status = program.main(state.arguments, prog_name="styleloom", standalone_mode=False)
     except SomeFailed:
         sys.exit(SOME_FAILED)
     except (StyleLoomError, TyperException) as error:
@@ -171,6 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
         message = with_options(message)
         if first_process():
             print("error:", message, file=sys.stderr)
+            state.log(f"error: {message}")
             if json_asked:
                 print(json.dumps(dict(event="error", reason=message)))
         sys.exit(2)

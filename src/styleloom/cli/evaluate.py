@@ -24,20 +24,24 @@ def evaluate(
     seeds: str = "0",
     features: str = EMBEDDED,
     attributes: str = LABELLER,
+    resolution: int = 0,
     common: Common,
 ) -> None:
     """Measure a generator: how near its images are to real ones, and how its latent space is laid out.
 
+    A folder of made images is measured like a generator, by the distances of the two sets.
+
     Args:
-        model: a name from "styleloom zoo", or a model file.
+        model: a name from "styleloom zoo", a model file, or a folder or zip of made images.
         data: folders or zips of real images that it was not trained on.
         metrics: some of fd (Fréchet distance), fid (the same, by Inception alone), kid, pr (precision and recall), ppl
             (path length) and separability, with commas.
         samples: images made, and real ones at most.
         psi: truncation of the images that are compared with real ones.
         seeds: repeat all with other latents: 0-2 gives means of three, and their ranges.
-        features: vgg19-lite, or torch-fidelity's Inception file, by path or hf:// address.
+        features: vgg19-lite, or Inception's file of torch-fidelity or pytorch-fid, by path or hf:// address.
         attributes: the network that tells attributes, for separability.
+        resolution: side that folders of images are compared at; 0: that of the first made image.
     """
     report = Report(common)
     events = jobs.evaluate(
@@ -49,6 +53,7 @@ def evaluate(
         seeds=numbers(seeds),
         features=features,
         attributes=attributes,
+        resolution=resolution,
         limits=common.limits(),
     )
 

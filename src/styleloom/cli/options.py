@@ -50,11 +50,17 @@ class Common:
         device: cpu, cuda, cuda:1, mps, or auto for the first of cuda, mps and cpu that is there.
         quiet: print nothing but errors.
         json: print one JSON object about the outcome instead of text.
+        csv: write a table of the items to this file, a row each, with all that was measured of them.
+        log_file: add all lines of text to this file, with times.
+        config: take options from this file, as YAML or JSON; options of the command line win.
     """
 
     device: str = "auto"
     quiet: bool = False
     json: bool = False
+    csv: Path | None = None
+    log_file: Path | None = None
+    config: Path | None = None
 
     def limits(self, max_pixels: int | None = None) -> Limits:
         """The device asked for, and the largest image to read."""

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from styleloom import __version__
+from styleloom.core.files import check_parent, replacing
 from styleloom.core.progress import Progress as LoopProgress
-from styleloom.jobs import Event, Finished, ItemDone, Noted, Progressed
+from styleloom.jobs import Event, Finished, ItemDone, ItemFailed, Noted, Progressed
 
+from . import status
 from .options import Common
 from .status import SomeFailed, with_options
 
 Loop = TypeVar("Loop", bound=LoopProgress)
 QUIET = 30.0  # s between two lines about progress, where there is no terminal
+
+
+def made_with() -> dict[str, Any]:
+    """Versions and settings that results were made with: packages, and the command with all its options."""
+    packages = ("torch", "numpy", "pillow", "scipy", "torchmetrics")
+    return dict(
+        versions=dict(styleloom=__version__, python=platform.python_version()) | {name: version(name) for name in packages},
+        command=["styleloom", *status.arguments],
+    )
+
+
+def _columns(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of a table's columns: tables within a row one by one, lists with spaces."""
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _columns(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 class Report:
@@ -27,11 +51,15 @@ class Report:
     def __init__(self, common: Common) -> None:
         self.common = common
         self.last_line = time.monotonic()  # when a line about progress was last printed
+        status.log_to(common.log_file)
+        if common.csv is not None:
+            check_parent(common.csv)
         self.console = Console(stderr=True, quiet=common.quiet or common.json, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a line of text."""
         self.console.print(text, markup=False)
+        status.log(text)
 
     def json(self, values: dict[str, Any]) -> None:
         """Print a JSON object on a line, when that was asked for."""
@@ -39,8 +67,20 @@ class Report:
             print(json.dumps(values), flush=True)
 
     def outcome(self, **values: Any) -> None:
-        """Print the JSON object about the outcome, when it was asked for."""
+        """Print the JSON object about the outcome and write the table, where they were asked for."""
         self.json(values)
+        self.table([values])
+
+    def table(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows of values to the CSV file, where one was asked for; tables within a row become columns ``a.b``."""
+        if self.common.csv is None:
+            return
+        flat = [dict(_columns(row)) for row in rows]
+        names = list(dict.fromkeys(name for row in flat for name in row))
+        with replacing(self.common.csv) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(flat)
 
     def watch(self, loop: Iterable[Loop], title: str) -> Iterator[Loop]:
         """Pass a loop's items on and show how far it is, its losses and its ETA."""
@@ -63,6 +103,7 @@ class Report:
         """
         last: Progressed | None = None
         finished = Finished(0, 0, {}, 0.0)
+        rows: list[dict[str, Any]] = []
         try:
             with self._bar() as bar:
                 task = bar.add_task("", total=None, losses="")
@@ -75,8 +116,12 @@ class Report:
                         self._advance(bar, task, event)
                     elif isinstance(event, Noted):
                         self.say(f"note: {event.item}: {with_options(event.text)}")
+                    elif isinstance(event, ItemFailed):
+                        rows.append(dict(item=event.item, failed=event.reason))
                     elif isinstance(event, ItemDone):
                         last = None
+                        row = dict(item=event.item, out=" ".join(event.out), seconds=event.seconds, skipped=event.skipped)
+                        rows.append(row | event.values)
                         if text := f"{event.item}: done before" if event.skipped else tell(event):
                             self.say(text)
                     elif isinstance(event, Finished):
@@ -85,16 +130,20 @@ class Report:
             where = f" at step {last.index} of {last.total}" if last is not None else ""
             self.say(f"stopped{where}; the same command goes on")
             raise
+        finally:
+            if rows:
+                self.table(rows)
         return self._conclude(finished, outcome)
 
     def _conclude(self, finished: Finished, outcome: Callable[[Finished], str]) -> Finished:
         if text := outcome(finished):
             self.say(text)
-        self.json(finished.as_dict())
+        self.json(finished.as_dict() | made_with())
         if finished.failed:
             total = finished.done + finished.skipped + len(finished.failed)
             for name, reason in finished.failed.items():
                 print(f"failed: {name}: {with_options(reason)}", file=sys.stderr)
+                status.log(f"failed: {name}: {with_options(reason)}")
             print(f"error: {len(finished.failed)} of {total} could not be done", file=sys.stderr)
             raise SomeFailed
         return finished

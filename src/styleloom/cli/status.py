@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from pathlib import Path
 
-from styleloom.core.files import replacing
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_parent, replacing
 
 SOME_FAILED = 3  # exit status where some or all of several items could not be done
 
@@ -24,6 +26,38 @@ def with_options(message: str) -> str:
 def first_process() -> bool:
     """Whether this is the one of several processes on a machine that speaks for all."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+log_path: Path | None = None
+"""The file that lines of text are added to."""
+
+
+def log_to(path: Path | None) -> None:
+    """Set the file that lines of text are added to.
+
+    Raises:
+        StyleLoomError: it cannot be written.
+    """
+    global log_path
+    log_path = path
+    if path is not None:
+        check_parent(path)
+        log(" ".join(["styleloom", *arguments]))
+
+
+def log(text: str) -> None:
+    """Add a line to the log file, where there is one.
+
+    Raises:
+        StyleLoomError: it cannot be written.
+    """
+    if log_path is None:
+        return
+    try:
+        with log_path.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    except OSError as error:
+        raise StyleLoomError(f"cannot write {log_path}: {error.strerror}") from error
 
 
 COMMAND = "command.json"  # in the folder of a run

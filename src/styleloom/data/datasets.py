@@ -27,6 +27,7 @@ from styleloom.data.sources import files_below, is_image, open_zip, split_zip, t
 
 from . import images
 from .channels import ARRAYS, read_channels
+from .records import holds_records, open_records
 
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
@@ -38,7 +39,8 @@ class ImageFiles:
     """Images [3, H, W] in [0, 1] of folders and zips, by number; damaged ones are counted, named and passed over.
 
     Args:
-        sources: folders (searched in depth), ``.zip`` files or image files.
+        sources: folders (searched in depth), ``.zip`` files, image files, StyleGAN's TFRecords (files or their folder) or folders
+            of rosinality's LMDB.
         shorter: reduce larger images to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
         channels: take ``.npy`` arrays and all channels and bits of TIFF files: images are [C, H, W].
 
@@ -66,7 +68,12 @@ class ImageFiles:
 
     def _add(self, source: Path) -> None:
         file, inside = split_zip(source)
-        if source.is_dir():
+        if holds_records(source):
+            for name, record in open_records(source).items():
+                label = f"{source}/{name}"
+                self._readers.append((label, _from_record(record, label, self._read)))
+                self.locations.append((source, name))
+        elif source.is_dir():
             names = [name for name in files_below(source) if self._wanted(name)]
             for name in training_part(names):
                 path = source / name
@@ -277,6 +284,17 @@ def _from_zip(archive: zipfile.ZipFile, name: str, file: str, read_image: Callab
         ) as error:  # damaged, encrypted, or packed otherwise
             raise StyleLoomError(f"cannot read {file}: {error}") from error
         return read_image(io.BytesIO(data), name=file)
+
+    return read
+
+
+def _from_record(record: Callable[[], Tensor | io.BytesIO], name: str, read_image: Callable[..., Tensor]) -> Read:
+    def read() -> Tensor:
+        content = record()
+        if isinstance(content, io.BytesIO):
+            return read_image(content, name=name)
+        image = content.float() / 255
+        return image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image
 
     return read
 

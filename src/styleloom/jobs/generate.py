@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,8 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.settings import Range
 from styleloom.data import images, video
+from styleloom.data.records import holds_records
+from styleloom.data.sources import split_zip
 from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.nn.vgg_files import EMBEDDED
@@ -155,12 +158,13 @@ def evaluate(
     seeds: Sequence[int] = (0,),
     features: PathLike = EMBEDDED,
     attributes: PathLike = LABELLER,
+    resolution: int = 0,
     limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Measure a generator, once for each seed; the last event's ``values`` hold all figures, and their means.
 
     Args:
-        model: a generator, or the name or file of one.
+        model: a generator, or the name or file of one; or a folder or zip of made images.
         data: folders or zips of real images that it was not trained on.
         metrics: see :func:`styleloom.evaluate`, as all the others but ``seeds``.
         samples: images made, and real ones at most.
@@ -168,6 +172,7 @@ def evaluate(
         seeds: repeat all with other latents.
         features: network that images are compared by.
         attributes: network that tells attributes, for separability.
+        resolution: side that images are compared at, where made images are given; 0: their own.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
@@ -178,8 +183,15 @@ def evaluate(
     """
     if not metrics:
         raise StyleLoomError(f"no metric; choose some of {', '.join(METRICS)}")
-    generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
-    options: dict[str, Any] = dict(samples=samples, truncation_psi=truncation_psi, features=features, attributes=attributes)
+    generator: Generator | PathLike
+    if isinstance(model, str | Path) and (Path(model).is_dir() or split_zip(Path(model))[0] or holds_records(Path(model))):
+        generator = model
+    else:
+        generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
+        if resolution:
+            raise StyleLoomError("`resolution` is for folders of made images; a generator's images have its own")
+    options: dict[str, Any] = dict(samples=samples, truncation_psi=truncation_psi, features=features)
+    options |= dict(attributes=attributes, resolution=resolution)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         for item in items:

@@ -5,10 +5,12 @@ All of them compare features, [N, D] a set; numbers of different features must n
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import torch
 from numpy.random import RandomState
@@ -108,15 +110,28 @@ class _Given(nn.Module):
         return x
 
 
+def _torchmetric(module: str, name: str) -> Any:
+    """A metric's class of torchmetrics, which takes seconds to import and imports torchvision where that is installed.
+
+    Raises:
+        StyleLoomError: the installed torchvision was built for another torch.
+    """
+    try:
+        return getattr(importlib.import_module(f"torchmetrics.image.{module}"), name)
+    except (RuntimeError, OSError, AttributeError) as error:
+        raise StyleLoomError(
+            f"the installed torchvision does not fit torch {torch.__version__}, and torchmetrics imports it "
+            f"({' '.join(str(error).split())[:80]}); uninstall torchvision, or install the build for this torch"
+        ) from error
+
+
 def frechet_distance(real: Tensor, made: Tensor) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two sets of features, [N, D] each.
 
     Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017: FID.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
-
     _check(real, made, 2)
-    metric = FrechetInceptionDistance(_Given(real.shape[1])).set_dtype(torch.float64)
+    metric = _torchmetric("fid", "FrechetInceptionDistance")(_Given(real.shape[1])).set_dtype(torch.float64)
     metric.update(real.double(), real=True)
     metric.update(made.double(), real=False)
     return max(0.0, float(metric.compute()))
@@ -127,13 +142,11 @@ def kernel_distance(real: Tensor, made: Tensor, *, subsets: int = 100, subset_si
 
     Binkowski et al., "Demystifying MMD GANs", ICLR 2018: KID. It has no bias, and may be below 0.
     """
-    from torchmetrics.image.kid import KernelInceptionDistance
-
     _check(real, made, 2)
     size = min(subset_size, len(real), len(made))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it keeps all features, which are there already
-        metric = KernelInceptionDistance(_Given(real.shape[1]), subsets=subsets, subset_size=size)
+        metric = _torchmetric("kid", "KernelInceptionDistance")(_Given(real.shape[1]), subsets=subsets, subset_size=size)
     metric.update(real, real=True)
     metric.update(made, real=False)
     with torch.random.fork_rng(devices=[]):

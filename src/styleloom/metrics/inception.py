@@ -1,8 +1,10 @@
-"""The Inception network of published FIDs, from the file that torch-fidelity distributes, and which features are compared.
+"""The Inception network of published FIDs, from the files of torch-fidelity and pytorch-fid, and which features are compared.
 
 Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, as it was trained for TensorFlow's 2015
-release: its average pooling leaves the padding out, its last block takes a maximum, and images are enlarged to 299 px by
-TensorFlow 1's bilinear rule. ``pt_inception-2015-12-05-6726825d.pth`` holds it; its names are those of the layers here.
+release: its average pooling leaves the padding out and its last block takes a maximum. torch-fidelity's
+``weights-inception-2015-12-05-6726825d.pth`` and pytorch-fid's ``pt_inception-2015-12-05-6726825d.pth`` hold the same weights
+under the names of the layers here. The two projects resize differently, so that their FIDs differ a little: torch-fidelity by
+TensorFlow 1's bilinear rule, as the first FIDs, pytorch-fid by PyTorch's.
 """
 
 from __future__ import annotations
@@ -138,10 +140,15 @@ class BlockE(nn.Module):
 
 
 class Inception(nn.Module):
-    """Images [N, 3, H, W] in [0, 1] to the 2,048 features of FID."""
+    """Images [N, 3, H, W] in [0, 1] to the 2,048 features of FID.
 
-    def __init__(self) -> None:
+    Args:
+        half_pixels: resize as pytorch-fid does, by PyTorch's bilinear rule; else as torch-fidelity, by TensorFlow 1's.
+    """
+
+    def __init__(self, half_pixels: bool = False) -> None:
         super().__init__()
+        self.half_pixels = half_pixels
         self.Conv2d_1a_3x3 = Convolution(3, 32, 3, 2)
         self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
         self.Conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)
@@ -155,7 +162,10 @@ class Inception(nn.Module):
         self.fc = nn.Linear(FEATURES, CLASSES)  # in the file; FID ends before it
 
     def forward(self, image: Tensor) -> Tensor:
-        x = (_enlarged((image * 255).round()) - 128) / 128
+        if self.half_pixels:
+            x = 2 * F.interpolate(image, (SIDE, SIDE), mode="bilinear", align_corners=False) - 1
+        else:
+            x = (_enlarged((image * 255).round()) - 128) / 128
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, stride=2)))
         x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(F.max_pool2d(x, 3, stride=2))))
@@ -179,7 +189,8 @@ def load_embedding(name: str | Path = EMBEDDED, device: torch.device = CPU) -> E
 
     Args:
         name: ``"vgg19-lite"``, another perceptual network that :func:`~styleloom.nn.vgg_files.load_features` takes, or
-            torch-fidelity's ``pt_inception-2015-12-05-6726825d.pth``, by path or ``hf://owner/repo/file``.
+            Inception's file, by path or ``hf://owner/repo/file``: torch-fidelity's, or pytorch-fid's, whose name begins with
+            ``pt_inception``.
         device: where it computes.
 
     Raises:
@@ -188,11 +199,13 @@ def load_embedding(name: str | Path = EMBEDDED, device: torch.device = CPU) -> E
     if "inception" not in Path(str(name)).name.lower():
         return layer_means(load_features(name).to(device), str(name) if str(name) == EMBEDDED else Path(str(name)).stem)
     path = resolve(name)
-    network = Inception()
+    by_pytorch_fid = path.name.lower().startswith("pt_inception")
+    network = Inception(half_pixels=by_pytorch_fid)
     try:
         network.load_state_dict(read_state_dict(path))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:160]
-        raise StyleLoomError(f"{path} is not torch-fidelity's Inception network: {reason}") from error
+        raise StyleLoomError(f"{path} is not the Inception network of torch-fidelity or pytorch-fid: {reason}") from error
     network.eval().requires_grad_(False).to(device)
-    return Embedding("inception-2015-12-05 (pool3)", network, FEATURES, device)
+    resized_as = "pytorch-fid" if by_pytorch_fid else "torch-fidelity"
+    return Embedding(f"inception-2015-12-05 (pool3, resized as {resized_as} does)", network, FEATURES, device)

@@ -1,4 +1,4 @@
-"""Quality of a generator: its images beside real ones, and the layout of its latent space."""
+"""Quality of a generator: its images, or any made images, beside real ones, and the layout of its latent space."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.core.settings import Range
-from styleloom.data.datasets import SquareImages
+from styleloom.data.datasets import ImageFiles, SquareImages
 from styleloom.data.images import resize
 from styleloom.metrics.distribution import (
+    CPU,
     Embedding,
     frechet_distance,
     kernel_distance,
@@ -53,7 +54,7 @@ class Evaluation(Progress):
 
 
 def evaluate(
-    generator: Generator,
+    generator: Generator | str | Path | Sequence[str | Path],
     data: str | Path | Sequence[str | Path] | None = None,
     metrics: Sequence[str] = ("fd", "kid", "pr"),
     *,
@@ -62,11 +63,12 @@ def evaluate(
     features: str | Path = EMBEDDED,
     attributes: str | Path = LABELLER,
     seed: int = 0,
+    resolution: int = 0,
 ) -> Iterator[Evaluation]:
-    """Measure a generator; the last of what is yielded holds all figures.
+    """Measure a generator, or images that were made; the last of what is yielded holds all figures.
 
     Args:
-        generator: of any paper.
+        generator: of any paper; or folders or zips of made images, for ``fd``, ``fid``, ``kid`` and ``pr``.
         data: folders or zips of real images, for ``fd``, ``fid``, ``kid`` and ``pr``.
         metrics: some of ``"fd"`` (Fréchet distance), ``"fid"`` (the same, by Inception alone), ``"kid"``, ``"pr"`` (precision and
             recall), ``"ppl"`` (path length, full and at the ends, in z and w) and ``"separability"`` (of
@@ -74,10 +76,12 @@ def evaluate(
         samples: images made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
             16 for each number of a latent.
         truncation_psi: of the images that are compared with real ones.
-        features: ``"vgg19-lite"``, or a path or ``hf://`` address of torch-fidelity's Inception file. Figures of different
+        features: ``"vgg19-lite"``, or a path or ``hf://`` address of Inception's file. Figures of different
             networks must not be compared.
         attributes: a labeler's model, for ``separability``.
-        seed: of latents, noise and the choice of real images.
+        seed: of latents, noise and the choice of images.
+        resolution: side of the squares that made and real images are cut and resized to, where made images are given; 0: the
+            shorter side of the first made one.
 
     Yields:
         :class:`Evaluation` after each metric.
@@ -92,27 +96,37 @@ def evaluate(
         raise StyleLoomError("fid is the Fréchet distance of Inception's features; use fd, or give features, Inception's file")
     if data is None and (needy := [name for name in metrics if name in COMPARING]):
         raise StyleLoomError(f"{needy[0]} compares with real images; give a folder or zip of them")
-    if not isinstance(generator, Generator):
-        raise StyleLoomError(f"generator is {generator!r:.60}; load it first: styleloom.load(name)")
+    given = None if isinstance(generator, Generator) else _made_images(generator, metrics, resolution)
     Range(LEAST).check("samples", samples)
     Range(-10, 10).check("truncation_psi", truncation_psi)
     figures: dict[str, float] = {}
     sets: tuple[Tensor, Tensor] | None = None
     embedding: Embedding | None = None
-    perceptual = load_features().to(generator.device) if "ppl" in metrics else None
-    if perceptual is not None and generator.resolution < (side := perceptual.minimum_size(LAYERS)):
+    device = generator.device if isinstance(generator, Generator) else CPU
+    perceptual = load_features().to(device) if "ppl" in metrics else None
+    if (
+        perceptual is not None
+        and isinstance(generator, Generator)
+        and generator.resolution < (side := perceptual.minimum_size(LAYERS))
+    ):
         raise StyleLoomError(f"path lengths (ppl) need images of {side} px, and this generator's have {generator.resolution}")
     count = 0
     for index, name in enumerate(metrics, 1):
         if name in COMPARING:
             if sets is None or embedding is None:
-                embedding = load_embedding(features, generator.device)
-                images = SquareImages(data, generator.resolution)  # type: ignore[arg-type]
+                embedding = load_embedding(features, device)
+                side = given.resolution if given is not None else generator.resolution  # type: ignore[union-attr]
+                images = SquareImages(data, side)  # type: ignore[arg-type]
                 count = min(samples, len(images))
                 Range(LEAST).check("the number of real images", count)
-                made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)
+                if given is not None:
+                    made = real_images(given, samples, seed)
+                else:
+                    made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)  # type: ignore[arg-type]
                 sets = embedding.of(real_images(images, samples, seed)), embedding.of(made)
             figures |= compared(*sets, "fid" if name == "fd" and features != EMBEDDED else name, seed)
+        elif not isinstance(generator, Generator):
+            raise AssertionError(f"{name} of images was refused above")
         elif perceptual is not None and name == "ppl":
             for space in ("z", "w"):
                 for sampling in ("full", "end"):
@@ -128,6 +142,24 @@ def evaluate(
         network = embedding.name if embedding is not None else ""
         measured = EMBEDDED if perceptual else ""
         yield Evaluation(index, len(metrics), figures=dict(figures), images=count, features=network, perceptual=measured)
+
+
+def _made_images(sources: str | Path | Sequence[str | Path], metrics: Sequence[str], resolution: int) -> SquareImages:
+    """Made images as squares of one size.
+
+    Raises:
+        StyleLoomError: they are none, too few, or a metric needs their generator.
+    """
+    if not isinstance(sources, str | Path | list | tuple):
+        raise StyleLoomError(f"generator is {sources!r:.60}; load it first: styleloom.load(name)")
+    if needy := [name for name in metrics if name not in COMPARING]:
+        raise StyleLoomError(
+            f"{needy[0]} is measured in a generator's latent space; of images, choose some of {', '.join(COMPARING)}"
+        )
+    Range(0, 4096).check("resolution", resolution)
+    made = SquareImages(sources, resolution or min(ImageFiles(sources)[0].shape[1:]))
+    Range(LEAST).check("the number of made images", len(made))
+    return made
 
 
 def compared(real: Tensor, made: Tensor, name: str, seed: int = 0) -> dict[str, float]:
