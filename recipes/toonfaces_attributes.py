@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -106,6 +106,28 @@ def example(faces_seen: Tensor, numbers: Tensor, choices: Tensor, noise: float) 
     return item
 
 
+@final
+class LabelerTask(Task):
+    """Training of a labeler on drawn faces."""
+
+    def __init__(self, recipe: Recipe, network: Labeler) -> None:
+        self.recipe = recipe
+        self.example = example(*rendered(range(recipe.faces)), recipe.noise)
+        optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.decay)
+        self.networks = {"network": network}
+        self.phases = {"all": Phase(optimizer, lambda *fields: losses(network, *fields))}
+        self.count, self.averages, self.settings = recipe.faces, {"network": warmed(0.998)}, asdict(recipe)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        return self.example(index, rng)
+
+    def schedule(self, step: int) -> float:
+        return cosine(step, self.recipe.num_steps)
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        labeler.save(networks["network"], path, "Apache-2.0")
+
+
 def main() -> None:
     """Train, resuming where the folder has a run, and write the quality on held-out faces beside the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,18 +138,7 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     network = Labeler(SIDE, list(toonfaces.RANGES), {name: list(each) for name, each in toonfaces.CHOICES.items()})
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    faces_seen, numbers, choices = rendered(range(recipe.faces))
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.decay)
-    task = Task(
-        networks={"network": network},
-        phases={"all": Phase(optimizer, lambda *fields: losses(network, *fields))},
-        item=example(faces_seen, numbers, choices, recipe.noise),
-        count=recipe.faces,
-        averages={"network": warmed(0.998)},
-        schedule=lambda step: cosine(step, recipe.num_steps),
-        export=lambda networks, path: labeler.save(networks["network"], path, "Apache-2.0"),  # type: ignore[arg-type]
-        settings=asdict(recipe),
-    )
+    task = LabelerTask(recipe, network)
     for tick in fit(task, recipe, run=Run(options.out, resume=True), fabric=Hardware(precision=options.precision).launch()):
         if tick.stopped:
             return

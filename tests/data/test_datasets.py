@@ -3,6 +3,7 @@
 import json
 import struct
 import zipfile
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.random import RandomState
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.archives import survey, write_archive
-from styleloom.data.datasets import ImageFiles, SquareImages, batches, order, random_crop, recolored, squared
+from styleloom.data.datasets import ImageFiles, SquareImages, batches, order, random_crop, recolored, squared, stacked
 
 
 @pytest.fixture
@@ -68,11 +69,11 @@ def test_order_is_shuffled_epochs() -> None:
 
 
 def test_batches_resume_and_are_shared() -> None:
-    def item(index: int, rng: RandomState) -> tuple[torch.Tensor, ...]:
-        return torch.tensor(float(index)), torch.tensor(rng.uniform())
+    def many(indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[torch.Tensor, ...]:
+        return torch.tensor([float(index) for index in indices]), torch.tensor([rng.uniform() for rng in rngs])
 
     def take(**options: Any) -> list[tuple[torch.Tensor, ...]]:
-        return list(islice(batches(item, 5, lambda step: range(4 * step, 4 * step + 4), seed=2, **options), 3))
+        return list(islice(batches(many, 5, lambda step: range(4 * step, 4 * step + 4), seed=2, **options), 3))
 
     whole = take()
     for later, wanted in zip(take(first=1), whole[1:], strict=False):
@@ -270,10 +271,14 @@ def test_a_batch_at_once_is_its_examples(tmp_path: Path, mirror: bool) -> None:
         for index in range(5):
             images.write(torch.rand(1, 3, 16, 16), tmp_path / label / f"{index}.png")
     found = SquareImages(tmp_path, 16, conditional=True)
-    options: dict[str, Any] = dict(seed=3)
+    item = found.example(mirror)
+
+    def one_by_one(indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[torch.Tensor, ...]:
+        return stacked(map(item, indices, rngs))
+
     alone, at_once = (
-        list(islice(batches(found.example(mirror), 10, lambda step: range(8 * step, 8 * step + 8), many=many, **options), 4))
-        for many in (None, found.examples(mirror))
+        list(islice(batches(many, 10, lambda step: range(8 * step, 8 * step + 8), seed=3), 4))
+        for many in (one_by_one, found.examples(mirror))
     )
     assert found.images.kept(0) is not None
     for one, other in zip(alone, at_once, strict=True):

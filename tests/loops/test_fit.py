@@ -43,19 +43,16 @@ def toy(
     def loss(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         return {"square": (network(x) - y).square().mean() * scale}
 
-    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
-        x = torch.from_numpy(rng.randn(6)).float()
-        x[5] = index
-        return x, 2 * x[:1] + index
+    class Toy(Task):
+        def item(self, index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+            x = torch.from_numpy(rng.randn(6)).float()
+            x[5] = index
+            return x, 2 * x[:1] + index
 
-    task = Task(
-        networks={"network": network},
-        phases={"all": Phase(torch.optim.Adam(network.parameters(), lr=lr), loss)},
-        item=item,
-        count=count,
-        averages={"network": warmed(0.9)},
-        settings=dict(lr=lr),
-    )
+    task = Toy()
+    task.networks, task.count = {"network": network}, count
+    task.phases = {"all": Phase(torch.optim.Adam(network.parameters(), lr=lr), loss)}
+    task.averages, task.settings = {"network": warmed(0.9)}, dict(lr=lr)
     return fit(task, training, run=Run(out, resume=resume), fabric=fabric)
 
 

@@ -338,7 +338,7 @@ def recolored(image: Tensor, rng: RandomState) -> Tensor:
 
 
 def batches(
-    item: Item,
+    many: Many,
     count: int,
     sample_indices: Callable[[int], range],
     *,
@@ -346,20 +346,18 @@ def batches(
     first: int = 0,
     rank: int = 0,
     world: int = 1,
-    many: Many | None = None,
     workers: int = 1,
     pin: bool = False,
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Batches first, first + 1, ... without end: stacked fields of ``item(index, rng)``, this process's share of each.
+    """Batches first, first + 1, ... without end: this process's share of each.
 
     A process takes every ``world``-th example, so that groups of a discriminator's minibatch spread are the same however
     many processes there are.
 
     Args:
-        item: makes one example, a tuple of tensors, of image ``index``, with a random state of its own.
+        many: makes stacked examples of images, by number, each with a random state of its own.
         count: how many images there are.
         sample_indices: of the examples of a batch, in the endless row of them.
-        many: makes the very examples that ``item`` makes, a whole batch of them at once.
         workers: threads that make batches beforehand, each its own.
         pin: put them where a GPU copies from without waiting.
     """
@@ -370,7 +368,7 @@ def batches(
         own = list(zip(chosen, row, strict=True))[rank::world]
         rngs = [RandomState([seed, place % 2**32]) for _, place in own]
         indices = [index for index, _ in own]
-        batch = many(indices, rngs) if many is not None else stacked(map(item, indices, rngs))
+        batch = many(indices, rngs)
         return tuple(part.pin_memory() for part in batch) if pin else batch
 
     ahead = 2 * workers

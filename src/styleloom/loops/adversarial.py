@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast, final
 
 import torch
+from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
@@ -203,62 +204,86 @@ def trainer(
         setup = rules(recipe, generator, discriminator)
         _check_groups(discriminator, setup.batch, fabric.world_size * recipe.accumulate)
         settings = asdict(recipe) | dict(method=files.kind, base=str(base or ""), classes=dataset.classes)
-        task, training = _task(recipe, files, setup, dataset, embedding, run.license, settings)
+        task = GANTask(recipe, files, setup, dataset, embedding, run.license, settings)
+        cadence = {field.name: getattr(recipe, field.name) for field in fields(LoopSettings)}
+        training = Training(num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **cadence)
         yield from fit(task, training, run, fabric)
 
     return train
 
 
-def _task(
-    recipe: Any,
-    files: ModelFiles[Any, Any],
-    setup: GANSetup,
-    dataset: SquareImages,
-    embedding: Callable[..., Embedding],
-    license: str,
-    settings: Mapping[str, Any],
-) -> tuple[Task, Training]:
-    """A setup as the loop over networks takes it."""
-    generator: Any = setup.generator
-    discriminator: Any = setup.discriminator
+@final
+class GANTask(Task):
+    """Training of a generator against a discriminator, of whatever paper.
 
-    def current(networks: Mapping[str, nn.Module]) -> Generator:
+    Args:
+        recipe: the paper's.
+        files: the paper's model files.
+        setup: networks, updates and schedules.
+        dataset: real images.
+        embedding: loads the features that quality is measured by.
+        license: noted in the model file.
+        settings: see :class:`~styleloom.loops.task.Task`.
+    """
+
+    free = PASSED
+
+    def __init__(
+        self,
+        recipe: Any,
+        files: ModelFiles[Any, Any],
+        setup: GANSetup,
+        dataset: SquareImages,
+        embedding: Callable[..., Embedding],
+        license: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.recipe, self.files, self.setup, self.license = recipe, files, setup, license
+        self.dataset, self.embedding, self.settings = dataset, embedding, settings
+        self.networks = {"G": setup.generator, "D": setup.discriminator, "statistics": setup.statistics}
+        self.phases, self.averages, self.measure_every = setup.phases, {"G": setup.average}, recipe.measure_every
+        self.count, self.damaged = len(dataset), [dataset.damaged]
+        self.example, self.examples = dataset.example(recipe.mirror), dataset.examples(recipe.mirror)
+        self.distance: Distance | None = None
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        return self.example(index, rng)
+
+    def items(self, indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:
+        return self.examples(indices, rngs)
+
+    def sample_indices(self, step: int, batch: int) -> range:
+        own = self.setup.sample_indices
+        return super().sample_indices(step, batch) if own is None else own(step)
+
+    def schedule(self, step: int) -> float:
+        return self.setup.schedule(step)
+
+    def before_step(self, step: int) -> dict[str, float]:
+        return self.setup.before_step(step)
+
+    def measure(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
+        if self.distance is None:  # read the images when they are first compared with
+            embedding = self.embedding(device=self.setup.generator.device)
+            self.distance = Distance(self.dataset, self.recipe.measure_images, embedding)
+        return {"fd": self.distance(self._current(networks))}
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        return sheet(self._current(networks))
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        self.files.save(self._current(networks), path, self.setup.discriminator, self.license)
+
+    def _current(self, networks: Mapping[str, nn.Module]) -> Generator:
         """The averaged generator, grown as far as the one that learns."""
         average: Any = networks["G"]
+        generator: Any = self.setup.generator
+        discriminator: Any = self.setup.discriminator
         for network in (average.synthesis, discriminator):
             if hasattr(network, "lod"):
                 network.lod = generator.synthesis.lod
                 average.config["synthesis_kwargs"]["lod"] = discriminator.config["lod"] = network.lod
         return cast(Generator, average)
-
-    distance: list[Any] = []
-
-    def measure(networks: Mapping[str, nn.Module]) -> dict[str, float]:
-        if not distance:  # read the images when they are first compared with
-            distance.append(Distance(dataset, recipe.measure_images, embedding(device=generator.device)))
-        return {"fd": distance[0](current(networks))}
-
-    task = Task(
-        networks={"G": generator, "D": discriminator, "statistics": setup.statistics},
-        phases=setup.phases,
-        item=dataset.example(recipe.mirror),
-        count=len(dataset),
-        many=dataset.examples(recipe.mirror),
-        averages={"G": setup.average},
-        schedule=setup.schedule,
-        before_step=setup.before_step,
-        sample_indices=setup.sample_indices,
-        measure=measure,
-        measure_every=recipe.measure_every,
-        sample=lambda networks: sheet(current(networks)),
-        export=lambda networks, path: files.save(current(networks), path, discriminator, license),
-        settings=settings,
-        free=PASSED,
-        damaged=[dataset.damaged],
-    )
-    cadence = {field.name: getattr(recipe, field.name) for field in fields(LoopSettings)}
-    training = Training(num_steps=steps_of(setup, recipe.kimg), batch=setup.batch, **cadence)
-    return task, training
 
 
 def _check_groups(discriminator: nn.Module, batch: int, parts: int) -> None:

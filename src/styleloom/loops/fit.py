@@ -65,7 +65,6 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
     out, resume = run.folder, run.resume
     keep_memory()
     batch_size = training.batch
-    sample_indices = task.sample_indices or (lambda step: range(step * batch_size, (step + 1) * batch_size))
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
@@ -78,14 +77,13 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
     gpu = fabric.device.type == "cuda"
     # Load batches ahead of the steps.
     source = data.batches(
-        task.item,
+        task.items,
         task.count,
-        sample_indices,
+        lambda step: task.sample_indices(step, batch_size),
         seed=training.seed,
         first=done,
         rank=rank,
         world=world,
-        many=task.many,
         workers=8 if gpu else 1,
         pin=gpu,
     )
@@ -93,10 +91,10 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
     start, skipped = time.perf_counter(), 0
     released = lock_folder(out) if chief else nullcontext()
     misses = dict.fromkeys(task.phases, 0)
-    first_index = sample_indices(done).start
+    first_index = task.sample_indices(done, batch_size).start
     with released, _stop_signals() as asked_to_stop:
         for step, batch in zip(range(done, training.num_steps), source, strict=False):
-            _check_shares(len(sample_indices(step)), world, training.accumulate)
+            _check_shares(len(task.sample_indices(step, batch_size)), world, training.accumulate)
             stats = task.before_step(step)
             torch.manual_seed(mixed_seed(training.seed, step, rank))
             batch = tuple(part.to(fabric.device, non_blocking=True) for part in batch)
@@ -129,7 +127,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
             last = stopped or step + 1 == training.num_steps
             # Report.
             seconds = time.perf_counter() - start
-            images = sample_indices(step).stop
+            images = task.sample_indices(step, batch_size).stop
             rate = (images - first_index) / seconds
             damaged = tuple(dict.fromkeys(name for names in task.damaged for name in names))
             tick = TrainingStep(
@@ -138,22 +136,23 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
             # Measure, sample and save.
             if log is not None:
                 log.write(tick, last)
-                if task.measure is not None and task.measure_every and ((step + 1) % task.measure_every == 0 or last):
+                if task.measure_every and ((step + 1) % task.measure_every == 0 or last):
                     with _evaluating(shown.values()), torch.no_grad():
                         figures = task.measure(shown)
                     log.measured(step + 1, figures)
-                    if (figure := next(iter(figures.values()))) < best and task.export is not None:
+                    if (figure := next(iter(figures.values()))) < best:
                         best = figure
                         task.export(shown, out / BEST)
-                if task.sample is not None and ((step + 1) % training.sample_every == 0 or last):
+                if (step + 1) % training.sample_every == 0 or last:
                     with _evaluating(shown.values()), torch.no_grad():
-                        log.image(task.sample(shown), step + 1)
+                        sheet = task.sheet(shown)
+                    if sheet is not None:
+                        log.image(sheet, step + 1)
                 if (step + 1) % training.save_every == 0 or last:
                     state = dict(step=step + 1, seconds=earlier + seconds, settings=settings, best=best)
                     save_state(out / STATE, state | _states(task, averages))
-                    if task.export is not None:
-                        task.export(shown, out / MODEL)
-                        _keep_snapshot(out, step + 1, training.keep_snapshots)
+                    task.export(shown, out / MODEL)
+                    _keep_snapshot(out, step + 1, training.keep_snapshots)
             yield tick
             if stopped:
                 break
@@ -163,7 +162,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
 def _keep_snapshot(out: Path, step: int, count: int) -> None:
     """Copy the latest model into ``snapshots/``, and keep the last ``count`` of them."""
     folder = out / SNAPSHOTS
-    if count:
+    if count and (out / MODEL).exists():
         check_folder(folder)
         with replacing(folder / f"{step:06d}.safetensors") as temporary:
             shutil.copyfile(out / MODEL, temporary)

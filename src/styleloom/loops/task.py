@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core.progress import Losses, Progress
@@ -67,25 +70,15 @@ class Phase:
     every: int = 1
 
 
-@dataclass(frozen=True)
-class Task:
-    """A training task: networks, updates and examples.
+class Task(ABC):
+    """A training task: networks, updates, examples, and what is shown and written of them. Each paper has a class of its own.
 
     Attributes:
         networks: trained networks, by name, on their device.
         phases: the updates of a step, by name, in their order.
-        item: makes one example, a tuple of tensors, of the number of an image and a random state of its own.
         count: how many images there are.
-        many: makes the very examples that ``item`` makes, a whole batch of them at once.
         averages: ``{name of a network: decay at a step}`` of exponential moving averages of weights, see :func:`warmed`.
-        schedule: factor of every learning rate at a step, counted from 0.
-        before_step: called with each step before it is taken; what it decides on must be in the networks' buffers, which are
-            saved and, of several processes, averaged after each step. Returns figures for the log.
-        sample_indices: of a step's examples in the endless row of them; step * batch and so on by default.
-        measure: of the networks, averaged where they are, named figures of quality; the first decides which are best, the lower.
-        measure_every: steps between two measurements; 0: none.
-        sample: makes a sheet [1, 3, H, W] in [0, 1] of the networks, averaged where they are.
-        export: writes a model file of the networks, averaged where they are.
+        measure_every: steps between two calls of :meth:`measure`; 0: none.
         settings: plain values that a resumed run must share.
         free: names of settings that it need not share.
         damaged: of each set of images, those that could not be read so far, with reasons.
@@ -93,20 +86,47 @@ class Task:
 
     networks: Mapping[str, nn.Module]
     phases: Mapping[str, Phase]
-    item: data.Item
     count: int
-    many: data.Many | None = None
-    averages: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
-    schedule: Callable[[int], float] = lambda step: 1.0
-    before_step: Callable[[int], dict[str, float]] = lambda step: {}
-    sample_indices: Callable[[int], range] | None = None
-    measure: Callable[[Mapping[str, nn.Module]], dict[str, float]] | None = None
+    averages: Mapping[str, Callable[[int], float]] = MappingProxyType({})
     measure_every: int = 0
-    sample: Callable[[Mapping[str, nn.Module]], Tensor] | None = None
-    export: Callable[[Mapping[str, nn.Module], Path], None] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = MappingProxyType({})
     free: Sequence[str] = ()
     damaged: Sequence[Mapping[str, str]] = ()
+
+    @abstractmethod
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        """Make an example of image ``index``, with a random state of its own."""
+
+    def items(self, indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:
+        """Make a batch of the very examples that :meth:`item` makes: their fields, stacked."""
+        return data.stacked(map(self.item, indices, rngs))
+
+    def sample_indices(self, step: int, batch: int) -> range:
+        """Numbers of a step's examples in the endless row of them."""
+        return range(step * batch, (step + 1) * batch)
+
+    def schedule(self, step: int) -> float:
+        """Factor of every learning rate at a step, counted from 0."""
+        return 1.0
+
+    def before_step(self, step: int) -> dict[str, float]:
+        """Prepare a step, and return figures for the log.
+
+        What it decides must be in the networks' buffers, which are saved and, of several processes, averaged after each step.
+        """
+        return {}
+
+    def measure(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
+        """Named figures of quality of the networks, averaged where they are; the first decides which are best, the lower."""
+        return {}
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor | None:
+        """Samples [1, 3, H, W] in [0, 1] of the networks, averaged where they are, for the log."""
+        return None
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        """Write a model file of the networks, averaged where they are."""
+        return None
 
 
 @dataclass(frozen=True)

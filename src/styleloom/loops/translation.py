@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -243,48 +244,62 @@ def pool_random() -> random.Random:
     return random.Random(int(torch.randint(2**31, ())))
 
 
-def translation_task(
-    recipe: TranslationRecipe,
-    domains: Domains,
-    networks: Mapping[str, nn.Module],
-    phases: Mapping[str, Phase],
-    *,
-    models: Mapping[str, str],
-    sheet: Callable[..., list[Tensor]],
-    export: Callable[[Mapping[str, nn.Module], Path], None],
-    kind: str,
-    base: Translator | None,
-) -> tuple[Task, Training]:
-    """A training of networks between two domains as the loop over networks takes it.
+class TranslationTask(Task):
+    """Training of networks between two domains.
 
     Args:
+        recipe: the paper's.
+        domains: the images.
+        networks: trained ones, by name, on their device.
+        phases: the updates of a step.
         models: by domain, which of the networks makes its images; these are averaged.
-        sheet: rows of images of the networks and a few examples' x and y, of their own number of channels.
+        kind: of the model file.
+        base: the model that was started from.
+        license: noted in the model file.
     """
-    device = next(next(iter(networks.values())).parameters()).device
-    item = domains.example(recipe.size, recipe.load_size, flip=recipe.flip)
-    still = domains.example(recipe.size, recipe.size, flip=False)
-    steps, factor = cadence(recipe, len(domains))
 
-    def sample(shown: Mapping[str, nn.Module]) -> Tensor:
-        x, y, *more = (part.to(device) for part in stacked(still(index, RandomState([index])) for index in range(SHOWN)))
-        with _own_statistics(shown):
-            rows = sheet(shown, x, y, *more)
-        return images.grid([visible(row, y, domains.derive) for row in rows])
+    def __init__(
+        self,
+        recipe: TranslationRecipe,
+        domains: Domains,
+        networks: Mapping[str, nn.Module],
+        phases: Mapping[str, Phase],
+        *,
+        models: Mapping[str, str],
+        kind: str,
+        base: Translator | None,
+        license: str,
+    ) -> None:
+        self.recipe, self.domains, self.license = recipe, domains, license
+        self.networks, self.phases = networks, phases
+        self.example = domains.example(recipe.size, recipe.load_size, flip=recipe.flip)
+        self.count, self.damaged = len(domains), domains.damaged
+        self.averages = {name: warmed(recipe.ema_decay) for name in models.values()} if recipe.ema_decay else {}
+        identity = dict(method=kind, derive=domains.derive, labels=len(domains.labels), base=base is not None)
+        self.settings = asdict(recipe) | identity
+        self.num_steps, self.factor = cadence(recipe, len(domains))
 
-    task = Task(
-        networks=networks,
-        phases=phases,
-        item=item,
-        count=len(domains),
-        averages={name: warmed(recipe.ema_decay) for name in models.values()} if recipe.ema_decay else {},
-        schedule=factor,
-        sample=sample,
-        export=export,
-        settings=asdict(recipe) | dict(method=kind, derive=domains.derive, labels=len(domains.labels), base=base is not None),
-        damaged=domains.damaged,
-    )
-    return task, replace(recipe, num_steps=steps)
+    @abstractmethod
+    def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
+        """Rows of a sheet, of a few examples: given, made and true images, of their own number of channels, in [-1, 1]."""
+
+    def training(self) -> Training:
+        """The recipe with the number of steps that its epochs make."""
+        return replace(self.recipe, num_steps=self.num_steps)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        return self.example(index, rng)
+
+    def schedule(self, step: int) -> float:
+        return self.factor(step)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        still = self.domains.example(self.recipe.size, self.recipe.size, flip=False)
+        device = next(next(iter(self.networks.values())).parameters()).device
+        x, y, *instances = (part.to(device) for part in stacked(still(index, RandomState([index])) for index in range(SHOWN)))
+        with _own_statistics(networks):
+            rows = self.rows(networks, x, y, *instances)
+        return images.grid([visible(row, y, self.domains.derive) for row in rows])
 
 
 def visible(image: Tensor, answer: Tensor, derive: str = "") -> Tensor:

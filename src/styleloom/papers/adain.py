@@ -17,7 +17,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Share, Weight, configured
 from styleloom.data import color, images
 from styleloom.data.checks import check_masks, check_styles, shares_of
-from styleloom.data.datasets import ImageFiles, random_crop, recolored
+from styleloom.data.datasets import ImageFiles, random_crop, recolored, stacked
 from styleloom.data.images import floats
 from styleloom.data.tiles import Window, by_tiles, windows
 from styleloom.loops.fit import fit
@@ -44,6 +44,7 @@ from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features, with_encoder
 
 KIND = "adain"
+SHOWN = 6  # examples on a sheet of the log
 CONTENT_LAYER = "relu4_1"
 REACH = 72  # pixels: 37 of the encoder and 30 of the decoder, rounded up
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -441,42 +442,57 @@ def train(
         model = AdaIN(copy.deepcopy(base.encoder), source=base.source)
         model.decoder.load_state_dict(base.decoder.state_dict())
     model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = ImageFiles(content, shorter=round(1.6 * recipe.size))
-    sources = [style] if isinstance(style, str | Path) else style
-    paintings = [ImageFiles(source, shorter=round(1.6 * recipe.size)) for source in sources]
+    yield from fit(AdaINTask(content, style, recipe, model, run.license), recipe, run, fabric)
 
-    def item(index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
-        gallery = paintings[rng.randint(len(paintings))]
-        painting = random_crop(gallery.find(rng.randint(len(gallery)), rng)[1], recipe.size, rng)
-        painting = recolored(painting, rng) if rng.uniform() < recipe.recolor else painting
-        return random_crop(photographs.find(index, rng)[1], recipe.size, rng), painting
 
-    shown = [
-        torch.stack(parts).to(fabric.device)
-        for parts in zip(*(item(i, RandomState([recipe.seed, i])) for i in range(6)), strict=True)
-    ]
+@final
+class AdaINTask(Task):
+    """Training of a decoder: a photograph and a style in, the loss of what it paints out.
 
-    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
-        return images.grid([*shown, _with(model, networks["decoder"])(*shown)])
+    Args:
+        content: folders or zips of photographs.
+        style: folders or zips of style images; each is as likely as another.
+        recipe: see :class:`AdaINRecipe`.
+        model: encoder, and the decoder to train.
+        license: noted in the model file.
+    """
 
-    task = Task(
-        networks={"decoder": model.decoder},
-        phases={
-            "decoder": Phase(
-                OPTIMIZERS[recipe.optimizer](model.decoder.parameters(), recipe.lr),
-                lambda content, style: loss(model, content, style, recipe),
-            )
-        },
-        item=item,
-        count=len(photographs),
-        averages={"decoder": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
-        schedule=lambda step: DECAYS[recipe.decay](step, recipe.num_steps),
-        sample=sheet,
-        export=lambda networks, path: _with(model, networks["decoder"]).save(path, run.license),
-        settings=asdict(recipe) | dict(method=KIND),
-        damaged=[photographs.damaged, *(gallery.damaged for gallery in paintings)],
-    )
-    yield from fit(task, recipe, run, fabric)
+    def __init__(
+        self,
+        content: str | Path | Sequence[str | Path],
+        style: str | Path | Sequence[str | Path],
+        recipe: AdaINRecipe,
+        model: AdaIN,
+        license: str,
+    ) -> None:
+        self.recipe, self.model, self.license = recipe, model, license
+        self.photographs = ImageFiles(content, shorter=round(1.6 * recipe.size))
+        sources = [style] if isinstance(style, str | Path) else style
+        self.paintings = [ImageFiles(source, shorter=round(1.6 * recipe.size)) for source in sources]
+        optimizer = OPTIMIZERS[recipe.optimizer](model.decoder.parameters(), recipe.lr)
+        self.networks = {"decoder": model.decoder}
+        self.phases = {"decoder": Phase(optimizer, lambda content, style: loss(model, content, style, recipe))}
+        self.count = len(self.photographs)
+        self.damaged = [self.photographs.damaged, *(gallery.damaged for gallery in self.paintings)]
+        self.averages = {"decoder": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
+        self.settings = asdict(recipe) | dict(method=KIND)
+        examples = [self.item(index, RandomState([recipe.seed, index])) for index in range(SHOWN)]
+        self.shown = [part.to(next(model.parameters()).device) for part in stacked(examples)]
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+        gallery = self.paintings[rng.randint(len(self.paintings))]
+        painting = random_crop(gallery.find(rng.randint(len(gallery)), rng)[1], self.recipe.size, rng)
+        painting = recolored(painting, rng) if rng.uniform() < self.recipe.recolor else painting
+        return random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng), painting
+
+    def schedule(self, step: int) -> float:
+        return DECAYS[self.recipe.decay](step, self.recipe.num_steps)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        return images.grid([*self.shown, _with(self.model, networks["decoder"])(*self.shown)])
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        _with(self.model, networks["decoder"]).save(path, self.license)
 
 
 def _with(model: AdaIN, decoder: nn.Module) -> AdaIN:

@@ -11,10 +11,10 @@ Differs from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, final
 
 import torch
 import torch.nn.functional as F_
@@ -31,6 +31,7 @@ from styleloom.loops.fit import fit
 from styleloom.loops.task import Phase, TrainingStep
 from styleloom.loops.translation import (
     GeneratorRecipe,
+    TranslationTask,
     adam,
     begin_with,
     discriminator_losses,
@@ -38,7 +39,6 @@ from styleloom.loops.translation import (
     made_discriminator,
     made_network,
     pool_random,
-    translation_task,
 )
 from styleloom.nn.losses import GAN_MODES, gan_loss
 from styleloom.nn.translation import GENERATORS, NORMS, ImagePool
@@ -177,22 +177,24 @@ def train(
     )
     for network in networks.values():
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task, training = translation_task(
-        recipe,
-        domains,
-        networks,
-        phases_of(**networks, recipe=recipe),  # type: ignore[arg-type]
-        models={"B": "G", "A": "F"},
-        sheet=lambda shown, x, y: [x, made := shown["G"](x), shown["F"](made), y, back := shown["F"](y), shown["G"](back)],
-        export=lambda shown, path: save(
-            Translator({"B": shown["G"], "A": shown["F"]}, {"A": shown["D_X"], "B": shown["D_Y"]}, size=recipe.size),
-            path,
-            run.license,
-        ),
-        kind=KIND,
-        base=base,
-    )
-    yield from fit(task, training, run, fabric)
+    phases = phases_of(**networks, recipe=recipe)  # type: ignore[arg-type]
+    models = {"B": "G", "A": "F"}
+    task = CycleGANTask(recipe, domains, networks, phases, models=models, kind=KIND, base=base, license=run.license)
+    yield from fit(task, task.training(), run, fabric)
+
+
+@final
+class CycleGANTask(TranslationTask):
+    """Training of a generator each way."""
+
+    def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
+        made, back = networks["G"](x), networks["F"](y)
+        return [x, made, networks["F"](made), y, back, networks["G"](back)]
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        generators = {"B": networks["G"], "A": networks["F"]}
+        discriminators = {"A": networks["D_X"], "B": networks["D_Y"]}
+        save(Translator(generators, discriminators, size=self.recipe.size), path, self.license)
 
 
 def save(model: Translator, path: Path, license: str = "unknown") -> None:

@@ -15,7 +15,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,7 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features
 from . import johnson
 
 KIND = "dumoulin"
+SHOWN = 4  # examples on a sheet of the log
 JOINED = "joined.safetensors"
 CONTENT_LAYER = "relu3_3"
 
@@ -210,38 +211,65 @@ def train(
     terms = objective or _terms(list(styles.values()), recipe, fabric.device)
     network, learned = _begun(list(styles), recipe, base)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
-    examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(4)])
-    shown = examples.to(fabric.device)
-
-    def loss(content: Tensor, style: Tensor) -> Losses:
-        return terms(network(content, F.one_hot(style, len(styles)).to(content)), content, style)
-
-    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
-        rows = [networks["network"](shown, row.expand(len(shown), -1)) for row in torch.eye(len(styles), device=fabric.device)]
-        return images.grid([shown, *rows])
-
-    task = Task(
-        networks={"network": network},
-        phases={"network": Phase(OPTIMIZERS[recipe.optimizer](learned, recipe.lr), loss)},
-        item=lambda index, rng: (
-            random_crop(photographs.find(index, rng)[1], recipe.size, rng),
-            torch.tensor(rng.randint(len(styles))),
-        ),
-        count=len(photographs),
-        averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
-        schedule=lambda step: cosine(step, recipe.num_steps),
-        sample=sheet,
-        export=lambda networks, path: save(networks["network"], path, run.license),  # type: ignore[arg-type]
-        settings=asdict(recipe)
-        | dict(method=KIND, styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values()))),
-        damaged=[photographs.damaged],
-    )
+    task = DumoulinTask(content, styles, recipe, network, learned, terms, run.license)
     yield from fit(task, recipe, run, fabric)
     added = base is not None and base.styles != tuple(styles)
     if base is not None and added and fabric.is_global_zero and (run.folder / MODEL).exists():
         stored = copy.deepcopy(base).half().float()  # as files hold the convolutions that both share
         save(join(stored, load(run.folder / MODEL)), run.folder / JOINED, run.license)
+
+
+@final
+class DumoulinTask(Task):
+    """Training of a network for several styles: a photograph and the number of a style in, the loss of what it paints out.
+
+    Args:
+        content: folders or zips of photographs.
+        styles: images [1, 3, H, W] in [0, 1], by name.
+        recipe: see :class:`DumoulinRecipe`.
+        network: the one to train.
+        learned: its parameters that are trained.
+        terms: the loss of what was painted, the photographs and the numbers of the styles.
+        license: noted in the model file.
+    """
+
+    def __init__(
+        self,
+        content: str | Path | Sequence[str | Path],
+        styles: Mapping[str, Tensor],
+        recipe: DumoulinRecipe,
+        network: StyleNet,
+        learned: list[nn.Parameter],
+        terms: Callable[[Tensor, Tensor, Tensor], Losses],
+        license: str,
+    ) -> None:
+        def loss(content: Tensor, style: Tensor) -> Losses:
+            return terms(network(content, F.one_hot(style, len(styles)).to(content)), content, style)
+
+        self.recipe, self.license, self.num_styles = recipe, license, len(styles)
+        self.photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
+        self.networks = {"network": network}
+        self.phases = {"network": Phase(OPTIMIZERS[recipe.optimizer](learned, recipe.lr), loss)}
+        self.count, self.damaged = len(self.photographs), [self.photographs.damaged]
+        self.averages = {"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
+        identity = dict(styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values())))
+        self.settings = asdict(recipe) | dict(method=KIND) | identity
+        examples = [self.item(index, RandomState([index]))[0] for index in range(SHOWN)]
+        self.shown = torch.stack(examples).to(next(network.parameters()).device)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
+        cut = random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng)
+        return cut, torch.tensor(rng.randint(self.num_styles))
+
+    def schedule(self, step: int) -> float:
+        return cosine(step, self.recipe.num_steps)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        rows = torch.eye(self.num_styles, device=self.shown.device)
+        return images.grid([self.shown, *(networks["network"](self.shown, row.expand(len(self.shown), -1)) for row in rows)])
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        save(networks["network"], path, self.license)
 
 
 def _terms(styles: Sequence[Tensor], recipe: DumoulinRecipe, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Losses]:

@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +36,7 @@ from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Range, Share, Weight, configured
 from styleloom.data import color, images
 from styleloom.data.checks import check_masks, check_styles, shares_of
-from styleloom.data.datasets import ImageFiles, random_crop, recolored
+from styleloom.data.datasets import ImageFiles, random_crop, recolored, stacked
 from styleloom.loops.fit import fit
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, overlaid, paint, thumbnail
 from styleloom.loops.optimizers import OPTIMIZERS
@@ -50,6 +50,7 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features, with_encoder
 from . import johnson
 
 KIND = "ghiasi"
+SHOWN = 8  # examples on a sheet of the log
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_LAYERS = LAYERS
 CONTENT_LAYERS = {"relu3_1": 0.25, "relu4_1": 0.75}  # and their shares
@@ -481,28 +482,9 @@ def train(
     Raises:
         StyleLoomError: folders without images, or what :func:`~styleloom.loops.fit.fit` refuses.
     """
-    # Photographs, and paintings by folder.
     fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
-    photographs, paintings = ImageFiles(content, shorter=recipe.size + 32), ImageFiles(style, shorter=recipe.size + 32)
-    folders: dict[tuple[Path, Path], list[int]] = {}
-    for index, (source, name) in enumerate(paintings.locations):
-        folders.setdefault((source, Path(name).parent), []).append(index)
-    galleries = list(folders.values())
-
-    # Examples: a photograph, a style, and the weight of the style term.
-    def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
-        photograph = photographs.find(index, rng)[1]
-        cut = random_crop(photograph, recipe.size, rng)
-        if rng.uniform() < recipe.own_style:
-            look = random_crop(photograph, recipe.size, rng)
-        else:
-            gallery = galleries[rng.randint(len(galleries))]
-            painting = paintings.find(gallery[rng.randint(len(gallery))], rng, gallery)[1]
-            look = random_crop(painting, recipe.size, rng, smallest=0.6, enlarge=True)
-            look = recolored(look, rng) if rng.uniform() < recipe.recolor else look
-        return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
-
+    examples = Examples(content, style, recipe)
     # Make the networks, or copy those of the base.
     if base is None:
         model = AnyStyle(
@@ -510,42 +492,94 @@ def train(
             source=recipe.encoder if recipe.encoder == EMBEDDED else None,
             **{name: getattr(recipe, name) for name in ("embedding", "hidden", "width", "blocks", "deep_blocks", "deep_width")},
         )
-        model.predictor.standardize([item(0, RandomState([recipe.seed, place]))[1][None] for place in range(200)])
+        model.predictor.standardize([examples(0, RandomState([recipe.seed, place]))[1][None] for place in range(200)])
     else:
         model = AnyStyle(copy.deepcopy(base.predictor.encoder), source=base.source, **base.config)
         model.load_state_dict(base.state_dict())
         model.requires_grad_(True)
         model.predictor.encoder.requires_grad_(False)
     model = model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # The loss, and a sheet for the log.
+    # Train them.
     perceptual = placed(features if features is not None else load_features(recipe.features), fabric.device)
-    examples = [item(i, RandomState([recipe.seed, i]))[:2] for i in range(8)]
-    shown = [torch.stack(parts).to(fabric.device) for parts in zip(*examples, strict=True)]
-    of_style = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]
-    of_style += model.norms_of.parameters()
-    groups = [dict(params=list(model.network.parameters()), lr=recipe.lr), dict(params=of_style, lr=recipe.lr / 4)]
+    yield from fit(GhiasiTask(examples, recipe, model, perceptual, run.license), recipe, run, fabric)
 
-    def loss(content: Tensor, style: Tensor, weight: Tensor) -> Losses:
-        return objective(perceptual, model(content, style, weight), content, style, weight, recipe)
 
-    def sheet(networks: Mapping[str, Any]) -> Tensor:
-        painted = [networks["model"](*shown, weight) for weight in (1 / WEIGHTS, 1.0, WEIGHTS)]
-        return images.grid([*shown, *painted])
+class Examples:
+    """Photographs and style images, from which training examples are cut.
 
-    # Train.
-    task = Task(
-        networks={"model": model},
-        phases={"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)},
-        item=item,
-        count=len(photographs),
-        averages={"model": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
-        schedule=lambda step: min(1, (step + 1) / 100) * cosine(step, recipe.num_steps),
-        sample=sheet,
-        export=lambda networks, path: networks["model"].save(path, run.license),  # type: ignore[operator]
-        settings=asdict(recipe) | dict(method=KIND),
-        damaged=[photographs.damaged, paintings.damaged],
-    )
-    yield from fit(task, recipe, run, fabric)
+    Args:
+        content: folders or zips of photographs.
+        style: folders or zips of style images; their sub-folders are as likely as one another.
+        recipe: see :class:`GhiasiRecipe`.
+    """
+
+    def __init__(
+        self, content: str | Path | Sequence[str | Path], style: str | Path | Sequence[str | Path], recipe: GhiasiRecipe
+    ) -> None:
+        self.recipe = recipe
+        self.photographs = ImageFiles(content, shorter=recipe.size + 32)
+        self.paintings = ImageFiles(style, shorter=recipe.size + 32)
+        folders: dict[tuple[Path, Path], list[int]] = {}
+        for index, (source, name) in enumerate(self.paintings.locations):
+            folders.setdefault((source, Path(name).parent), []).append(index)
+        self.galleries = list(folders.values())
+
+    def __call__(self, index: int, rng: RandomState) -> tuple[Tensor, Tensor, Tensor]:
+        """A photograph [3, S, S], a style [3, S, S], and the weight of the style term []."""
+        recipe = self.recipe
+        photograph = self.photographs.find(index, rng)[1]
+        cut = random_crop(photograph, recipe.size, rng)
+        if rng.uniform() < recipe.own_style:
+            look = random_crop(photograph, recipe.size, rng)
+        else:
+            gallery = self.galleries[rng.randint(len(self.galleries))]
+            painting = self.paintings.find(gallery[rng.randint(len(gallery))], rng, gallery)[1]
+            look = random_crop(painting, recipe.size, rng, smallest=0.6, enlarge=True)
+            look = recolored(look, rng) if rng.uniform() < recipe.recolor else look
+        return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
+
+
+@final
+class GhiasiTask(Task):
+    """Training of predictor and painting network: a photograph, a style and a weight in, the loss of what is painted out.
+
+    Args:
+        examples: photographs and style images.
+        recipe: see :class:`GhiasiRecipe`.
+        model: the networks to train.
+        perceptual: network of the loss.
+        license: noted in the model file.
+    """
+
+    def __init__(self, examples: Examples, recipe: GhiasiRecipe, model: AnyStyle, perceptual: nn.Module, license: str) -> None:
+        def loss(content: Tensor, style: Tensor, weight: Tensor) -> Losses:
+            return objective(perceptual, model(content, style, weight), content, style, weight, recipe)
+
+        self.recipe, self.license, self.examples = recipe, license, examples
+        predicting = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]
+        predicting += model.norms_of.parameters()
+        groups = [dict(params=list(model.network.parameters()), lr=recipe.lr), dict(params=predicting, lr=recipe.lr / 4)]
+        self.networks = {"model": model}
+        self.phases = {"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)}
+        self.count = len(examples.photographs)
+        self.damaged = [examples.photographs.damaged, examples.paintings.damaged]
+        self.averages = {"model": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
+        self.settings = asdict(recipe) | dict(method=KIND)
+        shown = stacked(self.item(index, RandomState([recipe.seed, index]))[:2] for index in range(SHOWN))
+        self.shown = [part.to(next(model.parameters()).device) for part in shown]
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        return self.examples(index, rng)
+
+    def schedule(self, step: int) -> float:
+        return min(1, (step + 1) / 100) * cosine(step, self.recipe.num_steps)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        painted = [networks["model"](*self.shown, weight) for weight in (1 / WEIGHTS, 1.0, WEIGHTS)]
+        return images.grid([*self.shown, *painted])
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        networks["model"].save(path, self.license)
 
 
 def train_for_style(

@@ -16,7 +16,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 import torch
 from numpy.random import RandomState
@@ -44,6 +44,7 @@ from .stylegan import discriminator_loss, generator_loss
 
 KIND = "encoder"
 MIXING = 0.9  # share of the generated images that mix two w
+SHOWN = 8  # images of a sheet
 
 
 class Encoder(nn.Module):
@@ -229,80 +230,100 @@ def train(
     critic: Any = copy.deepcopy(discriminator) if recipe.adversarial_weight else None
     if critic is not None:
         critic.to(device, memory_format=torch.channels_last).requires_grad_(True)
-    dataset = SquareImages(data, maker.resolution)
-    # Make the encoder.
+    # Make the encoder, and train it.
     sizes = dict(channel_base=recipe.channel_base, channel_max=recipe.channel_max, iterations=recipe.iterations)
     network = Encoder(maker.resolution, maker.num_ws, maker.w_dim, **sizes, generator=generator_id(maker))
     network.w_avg.copy_(maker.w_avg)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    features = load_features().prepare(device, torch.float32)
+    yield from fit(EncoderTask(data, maker, recipe, network, critic, run.license), recipe, run, fabric)
 
-    # Examples: a photograph, two z, and whether to use a generated image instead.
-    def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
-        z = torch.from_numpy(rng.randn(2, maker.z_dim)).float()
-        is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
-        return dataset[index], z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
-    def for_critic(image: Tensor) -> Tensor:
+@final
+class EncoderTask(Task):
+    """Training of an encoder: a photograph in, the loss of its reconstruction out.
+
+    Args:
+        data: folders or zips of images of the generator's kind.
+        generator: frozen, on its device.
+        recipe: see :class:`EncoderRecipe`.
+        network: the one to train.
+        discriminator: trained along, where the recipe has an adversarial term.
+        license: noted in the model file.
+    """
+
+    def __init__(
+        self,
+        data: str | Path | Sequence[str | Path],
+        generator: Any,
+        recipe: EncoderRecipe,
+        network: Encoder,
+        discriminator: Any,
+        license: str,
+    ) -> None:
+        self.generator, self.recipe, self.network, self.license = generator, recipe, network, license
+        self.discriminator, self.dataset = discriminator, SquareImages(data, generator.resolution)
+        self.features = load_features().prepare(generator.device, torch.float32)
+        self.networks: dict[str, nn.Module] = {"encoder": network}
+        self.phases = {"encoder": Phase(torch.optim.Adam(network.parameters(), recipe.lr), self.loss)}
+        if discriminator is not None:
+            self.networks["D"] = discriminator
+            self.phases["D"] = Phase(torch.optim.Adam(discriminator.parameters(), 1e-4, (0.0, 0.99)), self.discriminator_loss)
+        self.count, self.damaged = len(self.dataset), [self.dataset.damaged]
+        self.averages = {"encoder": warmed(0.998)}
+        self.settings = asdict(recipe) | dict(method=KIND, generator=generator_id(generator))
+        self.shown = torch.stack([self.dataset[index] for index in range(SHOWN)]).to(generator.device)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        """A photograph, two z, whether to use a generated image instead, and the layer where its two w change."""
+        z = torch.from_numpy(rng.randn(2, self.generator.z_dim)).float()
+        is_synthetic, cutoff = rng.rand() < self.recipe.synthetic, mixing_layer(rng, self.generator.num_ws, MIXING)
+        return self.dataset[index], z, torch.tensor(is_synthetic), torch.tensor(cutoff)
+
+    def _for_discriminator(self, image: Tensor) -> Tensor:
         """Images in [0, 1] as the discriminator takes them."""
-        return (image if critic.config["img_channels"] == 3 else image.mean(1, keepdim=True)) * 2 - 1
+        return (image if self.discriminator.config["img_channels"] == 3 else image.mean(1, keepdim=True)) * 2 - 1
 
-    def loss(image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+    def loss(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+        """Loss of the encoder: of images, of latents that are known, and what the discriminator says."""
+        generator, network, recipe = self.generator, self.network, self.recipe
         # Replace some photographs by generated images, whose w is known.
         target = image.clone()
         with torch.no_grad():
-            first, second = (maker.mapping(each[is_synthetic]) for each in z.unbind(1))
+            first, second = (generator.mapping(each[is_synthetic]) for each in z.unbind(1))
             target_ws = mixed_from(first, second, cutoff[is_synthetic])
             if len(target_ws):
-                target[is_synthetic] = render(maker, target_ws).float()
+                target[is_synthetic] = render(generator, target_ws).float()
         # Compare images, latents and what the discriminator says at each iteration.
-        objective = Objective(maker, target, features, recipe.weights)
+        objective = Objective(generator, target, self.features, recipe.weights)
         sums: Losses = {}
-        for ws in network.iterate(maker, target * 2 - 1):
-            output = render(maker, ws)
+        for ws in network.iterate(generator, target * 2 - 1):
+            output = render(generator, ws)
             terms = {name: term.mean() for name, term in objective.compare(output).items()}
             if recipe.synthetic and recipe.latent_weight:
                 difference = (ws[is_synthetic] - target_ws).square().mean((1, 2))
                 terms["latent"] = recipe.latent_weight * difference.sum() / (recipe.synthetic * len(image))
-            if critic is not None:
-                terms["adversarial"] = recipe.adversarial_weight * generator_loss(critic(for_critic(output))).mean()
+            if self.discriminator is not None:
+                logits = self.discriminator(self._for_discriminator(output))
+                terms["adversarial"] = recipe.adversarial_weight * generator_loss(logits).mean()
             for name, term in terms.items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + term / network.iterations
+                sums[name] = sums.get(name, torch.zeros((), device=image.device)) + term / network.iterations
         return sums
 
-    def critic_loss(image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
+    def discriminator_loss(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:
         """Loss of the discriminator: real images against their reconstructions, with R1."""
-        real = for_critic(image).requires_grad_(True)
+        real = self._for_discriminator(image).requires_grad_(True)
         with torch.no_grad():
-            output = for_critic(render(maker, network.encode(maker, image)))
-        logits = critic(real)
-        penalty = recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
-        return {"D": discriminator_loss(logits, critic(output)).mean(), "r1": penalty}
+            output = self._for_discriminator(render(self.generator, self.network.encode(self.generator, image)))
+        logits = self.discriminator(real)
+        penalty = self.recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
+        return {"D": discriminator_loss(logits, self.discriminator(output)).mean(), "r1": penalty}
 
-    # Updates of a step.
-    optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
-    phases = {"encoder": Phase(optimizer, loss)}
-    networks: dict[str, nn.Module] = {"encoder": network}
-    if critic is not None:
-        networks["D"] = critic
-        phases["D"] = Phase(torch.optim.Adam(critic.parameters(), 1e-4, (0.0, 0.99)), critic_loss)
-    shown_images = torch.stack([dataset[index] for index in range(8)]).to(device)
+    def schedule(self, step: int) -> float:
+        return cosine(step, self.recipe.num_steps)
 
-    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
-        ws = networks["encoder"].encode(maker, shown_images)  # type: ignore[operator]
-        return images.grid([shown_images, to_image(maker.synthesis(ws, noise_mode="const"))])
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        ws = networks["encoder"].encode(self.generator, self.shown)
+        return images.grid([self.shown, to_image(self.generator.synthesis(ws, noise_mode="const"))])
 
-    # Train.
-    task = Task(
-        networks=networks,
-        phases=phases,
-        item=item,
-        count=len(dataset),
-        averages={"encoder": warmed(0.998)},
-        schedule=lambda step: cosine(step, recipe.num_steps),
-        sample=sheet,
-        export=lambda networks, path: save(networks["encoder"], path, run.license),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, generator=generator_id(maker)),
-        damaged=[dataset.damaged],
-    )
-    yield from fit(task, recipe, run, fabric)
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        save(networks["encoder"], path, self.license)

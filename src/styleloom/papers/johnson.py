@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, final
 
 import torch
 from numpy.random import RandomState
@@ -39,6 +39,7 @@ from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 KIND = "johnson"
+SHOWN = 6  # examples on a sheet of the log
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu2_2"
 
@@ -197,33 +198,65 @@ def train(
     fabric = run.hardware.launch()
     torch.manual_seed(recipe.seed)
     terms = objective or _terms(style, recipe, fabric.device)
+    network = _begun(recipe, base).to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    task = JohnsonTask(content, style, recipe, network, terms, run.license)
+    yield from fit(task, recipe, run, fabric)
+
+
+@final
+class JohnsonTask(Task):
+    """Training of a network for one style: photographs in, the loss of what it paints out.
+
+    Args:
+        content: folders or zips of photographs.
+        style: [1, 3, H, W] in [0, 1].
+        recipe: see :class:`JohnsonRecipe`.
+        network: the one to train.
+        terms: the loss of what was painted and the photographs.
+        license: noted in the model file.
+    """
+
+    def __init__(
+        self,
+        content: str | Path | Sequence[str | Path],
+        style: Tensor,
+        recipe: JohnsonRecipe,
+        network: TransformNet,
+        terms: Callable[[Tensor, Tensor], Losses],
+        license: str,
+    ) -> None:
+        self.recipe, self.license = recipe, license
+        self.photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
+        optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr)
+        self.networks = {"network": network}
+        self.phases = {"network": Phase(optimizer, lambda content: terms(network(content), content))}
+        self.count, self.damaged = len(self.photographs), [self.photographs.damaged]
+        self.averages = {"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
+        self.settings = asdict(recipe) | dict(method=KIND, style=checkpoint.fingerprint(None, [style]))
+        examples = [self.item(index, RandomState([index]))[0] for index in range(SHOWN)]
+        self.shown = torch.stack(examples).to(next(network.parameters()).device)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor]:
+        return (random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng),)
+
+    def schedule(self, step: int) -> float:
+        return cosine(step, self.recipe.num_steps)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        return images.grid([self.shown, networks["network"](self.shown)])
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        save(networks["network"], path, self.license)
+
+
+def _begun(recipe: JohnsonRecipe, base: TransformNet | None) -> TransformNet:
+    """A network of the recipe's sizes, or a copy of the base."""
     network = TransformNet(width=recipe.width, upsample=recipe.upsample, padding=recipe.padding, output=recipe.output)
     if base is not None:
         check_shape(recipe, RECIPES["default"], base.config)
         network = TransformNet(**base.config)  # type: ignore[arg-type]
         network.load_state_dict(base.state_dict())
-    network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
-    examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
-    shown = examples.to(fabric.device)
-
-    task = Task(
-        networks={"network": network},
-        phases={
-            "network": Phase(
-                OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), lambda content: terms(network(content), content)
-            )
-        },
-        item=lambda index, rng: (random_crop(photographs.find(index, rng)[1], recipe.size, rng),),
-        count=len(photographs),
-        averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
-        schedule=lambda step: cosine(step, recipe.num_steps),
-        sample=lambda networks: images.grid([shown, networks["network"](shown)]),
-        export=lambda networks, path: save(networks["network"], path, run.license),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, style=checkpoint.fingerprint(None, [style])),
-        damaged=[photographs.damaged],
-    )
-    yield from fit(task, recipe, run, fabric)
+    return network
 
 
 def _terms(style: Tensor, recipe: JohnsonRecipe, device: torch.device) -> Callable[[Tensor, Tensor], Losses]:

@@ -11,9 +11,10 @@ Differs from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,7 @@ from styleloom.loops.fit import fit
 from styleloom.loops.task import Phase, TrainingStep
 from styleloom.loops.translation import (
     GeneratorRecipe,
+    TranslationTask,
     adam,
     begin_with,
     discriminator_losses,
@@ -37,7 +39,6 @@ from styleloom.loops.translation import (
     made_discriminator,
     made_network,
     pool_random,
-    translation_task,
 )
 from styleloom.nn.losses import gan_loss
 from styleloom.nn.translation import (
@@ -149,22 +150,22 @@ def train(
     begin_with(networks, base, {"G": ("networks", "B"), "D": ("discriminators", "B")})
     for network in networks.values():
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    task, training = translation_task(
-        recipe,
-        domains,
-        networks,
-        phases_of(networks["G"], networks["D"], networks["pool"], recipe),  # type: ignore[arg-type]
-        models={"B": "G"},
-        sheet=lambda shown, x, y: [x, shown["G"](x), y],
-        export=lambda shown, path: save(
-            Translator({"B": shown["G"]}, {"B": shown["D"]}, derive=domains.derive, labels=domains.labels, size=recipe.size),
-            path,
-            run.license,
-        ),
-        kind=KIND,
-        base=base,
-    )
-    yield from fit(task, training, run, fabric)
+    phases = phases_of(networks["G"], networks["D"], networks["pool"], recipe)  # type: ignore[arg-type]
+    task = Pix2PixTask(recipe, domains, networks, phases, models={"B": "G"}, kind=KIND, base=base, license=run.license)
+    yield from fit(task, task.training(), run, fabric)
+
+
+@final
+class Pix2PixTask(TranslationTask):
+    """Training of a generator from A to B."""
+
+    def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
+        return [x, networks["G"](x), y]
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        domains = self.domains
+        described: dict[str, Any] = dict(derive=domains.derive, labels=domains.labels, size=self.recipe.size)
+        save(Translator({"B": networks["G"]}, {"B": networks["D"]}, **described), path, self.license)
 
 
 def save(model: Translator, path: Path, license: str = "unknown") -> None:

@@ -11,10 +11,10 @@ Differs from the paper:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ from styleloom.data.pairs import Domains
 from styleloom.loops.adversarial import only
 from styleloom.loops.fit import MODEL, fit
 from styleloom.loops.task import Phase, TrainingStep
-from styleloom.loops.translation import TranslationRecipe, adam, begin_with, cadence, domains_of, pool_random, translation_task
+from styleloom.loops.translation import TranslationRecipe, TranslationTask, adam, begin_with, domains_of, pool_random
 from styleloom.nn.layers import Conv
 from styleloom.nn.losses import GAN_MODES, gan_loss
 from styleloom.nn.translation import (
@@ -477,38 +477,37 @@ def train(
     pool.to(fabric.device)
     phases = phases_of(networks, pool, features, recipe)
 
-    def shown_of(shown: Mapping[str, nn.Module], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
-        return [x, outputs_of(shown, x, y, instances)[1], y]
-
-    def model(shown: Mapping[str, nn.Module]) -> Translator:
-        parts = {"B": shown["G"]} | ({CODES: shown["E"]} if "E" in shown else {})
-        return Translator(
-            parts,
-            {"B": shown["D"]},
-            labels=domains.labels,
-            derive=domains.derive,
-            size=recipe.size,
-            instances=domains.has_instances,
-        )
-
-    task, training = translation_task(
-        recipe,
-        domains,
-        networks | {"pool": pool},
-        phases,
-        models={"B": "G"},
-        sheet=shown_of,
-        export=lambda shown, path: save(model(shown), path, run.license),
-        kind=KIND,
-        base=base,
-    )
-    if recipe.fix_global_epochs:
-        total = recipe.epochs + recipe.decay_epochs
-        free_from = recipe.fix_global_epochs * cadence(recipe, len(domains))[0] // total
-        task = replace(task, before_step=_kept_until(networks["G"], free_from))
-    yield from fit(task, training, run, fabric)
+    networks |= {"pool": pool}
+    task = Pix2PixHDTask(recipe, domains, networks, phases, models={"B": "G"}, kind=KIND, base=base, license=run.license)
+    yield from fit(task, task.training(), run, fabric)
     if recipe.codes and fabric.is_global_zero:
         _note_usual_codes(run.folder / MODEL, domains, recipe, run.license)
+
+
+@final
+class Pix2PixHDTask(TranslationTask):
+    """Training of a generator from label maps or images, with its encoder of instances where it has one."""
+
+    recipe: Pix2PixHDRecipe
+
+    def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
+        return [x, outputs_of(networks, x, y, instances)[1], y]
+
+    def before_step(self, step: int) -> dict[str, float]:
+        """Leave the inner generator of an enhancer as it is in the recipe's first epochs."""
+        recipe = self.recipe
+        if recipe.fix_global_epochs:
+            enhancer: Any = self.networks["G"]
+            epochs = recipe.epochs + recipe.decay_epochs
+            enhancer.inner.requires_grad_(step >= recipe.fix_global_epochs * self.num_steps // epochs)
+        return {}
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        domains = self.domains
+        parts = {"B": networks["G"]} | ({CODES: networks["E"]} if "E" in networks else {})
+        described: dict[str, Any] = dict(labels=domains.labels, derive=domains.derive, size=self.recipe.size)
+        model = Translator(parts, {"B": networks["D"]}, **described, instances=domains.has_instances)
+        save(model, path, self.license)
 
 
 def _note_usual_codes(path: Path, domains: Domains, recipe: Pix2PixHDRecipe, license: str) -> None:
@@ -530,16 +529,6 @@ def _surround(enhancer: nn.Module, inner: nn.Module) -> None:
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in theirs.items()}:
         raise StyleLoomError("the global generator has another shape: an enhancer of width n goes around one of width 2 n")
     enhancer.inner.load_state_dict(theirs)  # type: ignore[union-attr]
-
-
-def _kept_until(enhancer: nn.Module, step_of_freedom: int) -> Callable[[int], dict[str, float]]:
-    """Leave the inner generator as it is until a step."""
-
-    def before_step(step: int) -> dict[str, float]:
-        enhancer.inner.requires_grad_(step >= step_of_freedom)
-        return {}
-
-    return before_step
 
 
 def save(model: Translator, path: Path, license: str = "unknown") -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
 KIND = "super-resolution"
+SHOWN = 6  # examples on a sheet of the log
 SCALE = 4
 SMALLEST = 8  # pixels a side: the first convolution reflects four of them
 
@@ -180,30 +181,53 @@ def train(
     features.check_layers(recipe.layers)
     network = Upscaler(width=recipe.width, blocks=recipe.blocks)
     network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    photographs = ImageFiles(content, shorter=2 * recipe.size)
-    examples = torch.stack([random_crop(photographs[index], recipe.size, RandomState([index])) for index in range(6)])
-    shown = examples.to(fabric.device)
+    yield from fit(UpscalerTask(content, recipe, network, features, run.license), recipe, run, fabric)
 
-    def loss(truth: Tensor) -> Losses:
-        return objective(features, network(reduced(truth)), truth, recipe)
 
-    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
-        small = reduced(shown)
-        return images.grid([images.resize(small, (recipe.size, recipe.size)), networks["network"](small), shown])
+@final
+class UpscalerTask(Task):
+    """Training of an upscaler: photographs and their reductions.
 
-    task = Task(
-        networks={"network": network},
-        phases={"network": Phase(OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr), loss)},
-        item=lambda index, rng: (random_crop(photographs.find(index, rng)[1], recipe.size, rng),),
-        count=len(photographs),
-        averages={"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {},
-        schedule=lambda step: cosine(step, recipe.num_steps),
-        sample=sheet,
-        export=lambda networks, path: save(networks["network"], path, run.license),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND),
-        damaged=[photographs.damaged],
-    )
-    yield from fit(task, recipe, run, fabric)
+    Args:
+        content: folders or zips of photographs.
+        recipe: see :class:`UpscalerRecipe`.
+        network: the one to train.
+        features: perceptual network of the loss.
+        license: noted in the model file.
+    """
+
+    def __init__(
+        self,
+        content: str | Path | Sequence[str | Path],
+        recipe: UpscalerRecipe,
+        network: Upscaler,
+        features: Features,
+        license: str,
+    ) -> None:
+        self.recipe, self.license = recipe, license
+        self.photographs = ImageFiles(content, shorter=2 * recipe.size)
+        optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr)
+        self.networks = {"network": network}
+        self.phases = {"network": Phase(optimizer, lambda truth: objective(features, network(reduced(truth)), truth, recipe))}
+        self.count, self.damaged = len(self.photographs), [self.photographs.damaged]
+        self.averages = {"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
+        self.settings = asdict(recipe) | dict(method=KIND)
+        examples = [self.item(index, RandomState([index]))[0] for index in range(SHOWN)]
+        self.shown = torch.stack(examples).to(next(network.parameters()).device)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor]:
+        return (random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng),)
+
+    def schedule(self, step: int) -> float:
+        return cosine(step, self.recipe.num_steps)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        small = reduced(self.shown)
+        enlarged = images.resize(small, (self.recipe.size, self.recipe.size))
+        return images.grid([enlarged, networks["network"](small), self.shown])
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        save(networks["network"], path, self.license)
 
 
 def save(network: Upscaler, path: Path, license: str = "unknown") -> None:

@@ -24,7 +24,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 import torch
 from numpy.random import RandomState
@@ -285,57 +285,81 @@ def train(
     features = load_features().prepare(device, torch.float32)
     losses = _Losses(maker, features, recipe, encoder, network)
 
-    # Examples: a photograph, three z, and whether to use a generated image instead.
-    side = maker.resolution
-    blank = torch.zeros(3, side, side)
-
-    def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:
-        z = torch.from_numpy(rng.randn(3, maker.z_dim)).float()
-        is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, maker.num_ws, MIXING)
-        return (blank if photos is None else photos[index]), z, torch.tensor(is_synthetic), torch.tensor(cutoff)
-
-    # Updates of a step; a gate's descents go on from step to step.
-    optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
-    networks: dict[str, nn.Module] = {"optimizer": network}
-    if isinstance(network, Gate):
-        losses.open_descents = networks["descents"] = _OpenDescents(network, recipe.batch, (3, side, side)).to(device)
-
-    # A sheet of descents, for the log.
-    if photos is None:
-        shown = maker.generate(range(SHOWN))
-    else:
-        shown = torch.stack([photos[index] for index in range(min(SHOWN, len(photos)))]).to(device)
-
-    def sheet(networks: Mapping[str, nn.Module]) -> Tensor:
-        """Targets, and the images of descents from the mean w."""
-        optimizer: Any = networks["optimizer"]
-        objective = Objective(maker, shown, features, recipe.weights)
-        ws, state = maker.w_avg.expand(len(shown), maker.num_ws, -1), optimizer.init_state(len(shown))
-        for _ in range(recipe.unroll_length):
-            update, state = optimizer(ws, *losses.gradient(objective, ws), state)
-            ws = ws + update
-        return images.grid([shown, render(maker, ws)])
-
-    def sample_indices(step: int) -> range:
-        first = step // recipe.batch_steps * recipe.batch
-        return range(first, first + recipe.batch)
-
-    # Train.
-    task = Task(
-        networks=networks,
-        phases={"optimizer": Phase(optimizer, losses.next_step if isinstance(network, Gate) else losses.whole_descent)},
-        item=item,
-        count=len(photos) if photos is not None else EPOCH,
-        sample_indices=sample_indices,
-        before_step=losses.before_step,
-        averages={} if isinstance(network, Gate) else {"optimizer": warmed(0.98)},
-        schedule=lambda step: cosine(step, recipe.num_steps),
-        sample=sheet,
-        export=lambda networks, path: save(networks["optimizer"], path, run.license),  # type: ignore[arg-type]
-        settings=asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder)),
-        damaged=[photos.damaged] if photos is not None else [],
-    )
+    task = OptimizerTask(photos, maker, recipe, network, losses, run.license)
+    task.settings = asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder))
     yield from fit(task, recipe, run, fabric)
+
+
+@final
+class OptimizerTask(Task):
+    """Training of an optimizer: a photograph in, the loss of a descent to it out.
+
+    Args:
+        photos: real images, where not all are generated.
+        generator: frozen, on its device.
+        recipe: see :class:`OptimizerRecipe`.
+        network: the one to train.
+        losses: of descents with it.
+        license: noted in the model file.
+    """
+
+    def __init__(
+        self,
+        photos: SquareImages | None,
+        generator: Any,
+        recipe: OptimizerRecipe,
+        network: Network,
+        losses: _Losses,
+        license: str,
+    ) -> None:
+        self.photos, self.generator, self.recipe, self.losses, self.license = photos, generator, recipe, losses, license
+        side = generator.resolution
+        self.blank = torch.zeros(3, side, side)
+        self.networks: dict[str, nn.Module] = {"optimizer": network}
+        if isinstance(network, Gate):  # its descents go on from step to step
+            losses.open_descents = _OpenDescents(network, recipe.batch, (3, side, side)).to(generator.device)
+            self.networks["descents"] = losses.open_descents
+        optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
+        self.phases = {"optimizer": Phase(optimizer, losses.next_step if isinstance(network, Gate) else losses.whole_descent)}
+        self.averages = {} if isinstance(network, Gate) else {"optimizer": warmed(0.98)}
+        self.count, self.damaged = (EPOCH, []) if photos is None else (len(photos), [photos.damaged])
+        if photos is None:
+            self.shown = generator.generate(range(SHOWN))
+        else:
+            kept = [photos[index] for index in range(min(SHOWN, len(photos)))]
+            self.shown = torch.stack(kept).to(generator.device)
+
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        """A photograph, three z, whether to use a generated image instead, and the layer where its two w change."""
+        generator, recipe = self.generator, self.recipe
+        z = torch.from_numpy(rng.randn(3, generator.z_dim)).float()
+        is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, generator.num_ws, MIXING)
+        photo = self.blank if self.photos is None else self.photos[index]
+        return photo, z, torch.tensor(is_synthetic), torch.tensor(cutoff)
+
+    def sample_indices(self, step: int, batch: int) -> range:
+        first = step // self.recipe.batch_steps * batch
+        return range(first, first + batch)
+
+    def schedule(self, step: int) -> float:
+        return cosine(step, self.recipe.num_steps)
+
+    def before_step(self, step: int) -> dict[str, float]:
+        return self.losses.before_step(step)
+
+    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
+        """Targets, and the images of descents from the mean w."""
+        generator, optimizer = self.generator, networks["optimizer"]
+        objective = Objective(generator, self.shown, self.losses.features, self.recipe.weights)
+        ws = generator.w_avg.expand(len(self.shown), generator.num_ws, -1)
+        state = optimizer.init_state(len(self.shown))
+        for _ in range(self.recipe.unroll_length):
+            update, state = optimizer(ws, *self.losses.gradient(objective, ws), state)
+            ws = ws + update
+        return images.grid([self.shown, render(generator, ws)])
+
+    def export(self, networks: Mapping[str, Any], path: Path) -> None:
+        save(networks["optimizer"], path, self.license)
 
 
 def _tools_id(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | None) -> str:
