@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from styleloom.cli.demo_faces import CHANGES, FACE
-from styleloom.cli.demo_inversion import SHOWN, TARGETS, descents
 from styleloom.data.bundled import bundled
 from styleloom.data.images import grid, resize, resize_to_fit, write
+from styleloom.demo.faces import CHANGES, FACE
+from styleloom.demo.inversion import SHOWN, TARGETS, descents
 from styleloom.drawn import toonfaces
 from styleloom.drawn.painterly import STYLES, draw
 from styleloom.nn.vgg_files import load_features

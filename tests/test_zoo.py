@@ -9,8 +9,8 @@ from recipes import toonfaces_attributes
 from torch import Tensor
 
 import styleloom
-from styleloom.cli.demo_inversion import TARGETS
 from styleloom.core.checkpoint import read_tensors, resolve, zoo_names
+from styleloom.demo.inversion import TARGETS
 from styleloom.drawn import toonfaces
 from styleloom.metrics.distribution import frechet_distance, made_images
 from styleloom.metrics.image import perceptual_distance

@@ -171,7 +171,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import re
 
-    from styleloom.cli import demo_inversion
+    from styleloom.demo import inversion as demo_inversion
     from styleloom.papers import gatys
 
     monkeypatch.setattr(demo_inversion, "NUM_STEPS", 2)
@@ -181,7 +181,7 @@ def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str]
         "draft",
         gatys.configure(first_steps=2, steps=1, first_size=64, content_layers=("relu1_1",), style_layers=("relu1_1",)),
     )
-    demo = importlib.import_module("styleloom.cli.demo")
+    demo = importlib.import_module("styleloom.demo.page")
     pages: list[tuple[int, int, bool]] = []
 
     def page_so_far(*arguments: Any, page: Any = demo._page) -> str:

@@ -117,7 +117,7 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
     torch.nn.init.normal_(network.last.weight, std=0.05)
     torch.nn.init.normal_(network.step_network.last.weight, std=0.1)  # type: ignore[union-attr]
     features = learned_optimizer.load_features().prepare(torch.device("cpu"), torch.float32)
-    losses = learned_optimizer._Losses(generator.requires_grad_(False), features, recipe, None, network)
+    losses = learned_optimizer.DescentLosses(generator.requires_grad_(False), features, recipe, None, network)
     batch = torch.zeros(2, 3, SIDE, SIDE), torch.randn(2, 3, 8), torch.ones(2, dtype=torch.bool), torch.tensor([0, 2])
     inputs: list[tuple[Any, ...]] = []
     original = network.forward

@@ -57,12 +57,12 @@ GROUPS = {
     "train": (
         "Train networks on images of your own.",
         dict.fromkeys(
-            (
-                *("johnson", "dumoulin", "ghiasi", "adain", "upscaler", "pix2pix", "cyclegan", "pix2pixhd"),
-                *("progan", "stylegan", "stylegan2"),
-                *("encoder", "eigenbasis", "learned_optimizer"),
-            ),
+            ("johnson", "dumoulin", "ghiasi", "adain", "upscaler", "pix2pix", "cyclegan", "pix2pixhd"),
             "train",
+        )
+        | dict.fromkeys(
+            ("progan", "stylegan", "stylegan2", "encoder", "eigenbasis", "learned_optimizer"),
+            "train_generators",
         ),
     ),
 }

@@ -53,7 +53,7 @@ def open_records(source: Path) -> Records:
 
 
 def _largest(files: list[Path]) -> list[Path]:
-    """Of ``name-r02.tfrecords`` to ``name-r10.tfrecords``, those of the highest resolution; all where names tell none."""
+    """Files of the highest resolution among ``name-r02.tfrecords`` to ``name-r10.tfrecords``; all where names tell none."""
     levels = {file: int(match[1]) for file in files if (match := re.search(r"-r(\d\d)$", file.stem))}
     top = max(levels.values(), default=0)
     return [file for file in files if levels.get(file, top) == top]

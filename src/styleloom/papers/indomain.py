@@ -38,7 +38,7 @@ from styleloom.nn.layers import placed
 from styleloom.nn.losses import r1_penalty
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers.image2stylegan.objective import Objective, Weights, render
-from styleloom.papers.stylegan2.architecture import DiscriminatorBlock
+from styleloom.papers.stylegan2.discriminator import DiscriminatorBlock
 
 from .stylegan import discriminator_loss, generator_loss
 

@@ -18,125 +18,38 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.checkpoint import fingerprint, read_run, save_state
-from styleloom.core.errors import StyleLoomError, check_choice
-from styleloom.core.precision import PRECISIONS, precision_on
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.precision import precision_on
 from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import Count, CountOrNone, OneOf, Rate, Seed, Share, Weight, configured
 from styleloom.loops.descend import descend
-from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
+from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn.generators import Generator, check_classless, generator_id, latents
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
 
+from .config import INITS as INITS
+from .config import PRESETS as PRESETS
+from .config import SPACES as SPACES
+from .config import InversionConfig as InversionConfig
+from .config import configure as configure
 from .descent import NOISE_REGULARIZER, Descent
 from .objective import LAYERS as LAYERS
 from .objective import Encoder as Encoder
 from .objective import Objective as Objective
 from .objective import Term as Term
-from .objective import Weights, noise_regularizer, render
-
-SPACES = ("w_plus", "w", "z")
-INITS = ("mean", "random", "encoder")
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """An optimizer by name.
-
-    Attributes:
-        make: parameters and settings to an optimizer.
-        fixed: settings of the papers that used it, or, of ``adam-eigenbasis``, those that it was first tried with.
-        tuned: settings found best on validation images (``benchmarks/inversion.py``).
-        alone: it mixes its parameters, so that images must not share one.
-    """
-
-    make: Callable[..., torch.optim.Optimizer]
-    fixed: Mapping[str, Any]
-    tuned: Mapping[str, Any]
-    alone: bool = False
-
-
-OPTIMIZERS = {
-    "sgd": Optimizer(torch.optim.SGD, dict(lr=0.01), dict(lr=790.0)),
-    "nag": Optimizer(torch.optim.SGD, dict(lr=0.01, momentum=0.9, nesterov=True), dict(lr=70.0, momentum=0.9, nesterov=True)),
-    "adagrad": Optimizer(torch.optim.Adagrad, dict(lr=0.01), dict(lr=0.42)),
-    "rmsprop": Optimizer(torch.optim.RMSprop, dict(lr=0.01), dict(lr=0.041)),
-    "adam": Optimizer(torch.optim.Adam, dict(lr=0.01), dict(lr=0.2, betas=(0.9, 0.9))),
-    "adam-eigenbasis": Optimizer(EigenAdam, dict(lr=0.3), dict(lr=0.61, betas=(0.9, 0.9))),
-    "lbfgs": Optimizer(torch.optim.LBFGS, dict(lr=1.0, max_iter=1), dict(lr=1.3, max_iter=1), alone=True),
-}
-"""Optimizers of torch; :func:`steps` takes any other that is made of parameters."""
-
-
-@dataclass(frozen=True)
-class InversionConfig(Weights):
-    """Settings for inverting images.
-
-    Args:
-        space: "w_plus" (a w for each layer), "w" (one for all of them) or "z".
-        init: start from the "mean" w, from the w of "random" seeds, or from what an "encoder" says.
-        optimizer: "sgd", "nag", "adagrad", "rmsprop", "adam", "adam-eigenbasis" or "lbfgs"; "styleloom invert" also takes
-            "learned", and "auto", the best that there is for a generator, which is its default.
-        lr: step size, instead of the tuned one.
-        tuned: settings found best, or else those of the papers.
-        num_steps: at most.
-        noise_steps: steps on the noise maps, after those on w.
-        noise_lr: Adam's rate for them.
-        noise_weight: weight of what keeps them noise; it is no part of an image's own loss. 0: they take up what w cannot.
-        patience: an image is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
-        tolerance: that share.
-        batch: images at a time.
-        precision: "fp32" or "bf16" for the perceptual network; from the command line for a StyleGAN2's highest resolutions too.
-        seed: of random starts.
-    """
-
-    space: Annotated[str, OneOf(SPACES)] = "w_plus"
-    init: Annotated[str, OneOf(INITS)] = "mean"
-    optimizer: str = "adam"
-    lr: Rate | None = None
-    tuned: bool = True
-    num_steps: CountOrNone = 100
-    noise_steps: CountOrNone = 0
-    noise_lr: Rate = 0.5
-    noise_weight: Weight = 0.0
-    patience: CountOrNone = 0
-    tolerance: Share = 0.01
-    batch: Count = 16
-    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.space == "z" and self.init != "random":
-            raise StyleLoomError(f"init is {self.init}, which the space z has none of; use init random, or space w or w_plus")
-
-
-PRESETS = {
-    "default": InversionConfig(),
-    # Section 4: equal weights, Adam at 0.01, 5,000 steps from the mean w.
-    "paper": InversionConfig(tuned=False, num_steps=5000, perceptual_weight=4.0),
-    # Zhu et al. 2020, Section 3.3 and the authors' code: 100 steps from the encoder, near to what it says of the result.
-    "in-domain": InversionConfig(tuned=False, init="encoder", in_domain_weight=2.0),
-    # The framework of the learned optimizer's gate: the same without that term.
-    "seed": InversionConfig(tuned=False, init="encoder"),
-}
-
-
-def configure(preset: str = "default", **settings: Any) -> InversionConfig:
-    """A preset with some settings changed.
-
-    Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`InversionConfig` refuses.
-    """
-    return configured(PRESETS, preset, settings)
+from .objective import noise_regularizer, render
+from .optimizers import OPTIMIZERS as OPTIMIZERS
+from .optimizers import Factory as Factory
+from .optimizers import Optimizer as Optimizer
+from .optimizers import optimizer_named as optimizer_named
 
 
 @dataclass(frozen=True)
@@ -163,31 +76,6 @@ class InversionStep(Progress):
     def image(self) -> Tensor:
         """The images of the best latents: [N, 3, H, W] in [0, 1]."""
         return self.render(self.ws, self.noise)
-
-
-Factory = Callable[[list[Tensor], Descent], torch.optim.Optimizer]
-"""Latents, one an image, and the descent that they are part of, to an optimizer of them."""
-
-
-def optimizer_named(config: InversionConfig, count: int = 1, basis: Eigenbasis | None = None) -> Factory:
-    """The optimizer that a config asks for, for so many images.
-
-    Raises:
-        StyleLoomError: there is none of that name, it wants an eigenbasis, or fewer images.
-    """
-    check_choice("optimizer", config.optimizer, OPTIMIZERS)
-    choice = OPTIMIZERS[config.optimizer]
-    if choice.alone and count > 1:
-        raise StyleLoomError(f"{config.optimizer} inverts one image at a time, and {count} were given; use batch 1")
-    settings = dict(choice.tuned if config.tuned else choice.fixed) | ({"lr": config.lr} if config.lr is not None else {})
-    if choice.make is EigenAdam:
-        if basis is None:
-            raise StyleLoomError(
-                f"{config.optimizer} wants the generator's eigenbasis, and there is none; compute it with: "
-                "styleloom train eigenbasis"
-            )
-        settings["basis"] = basis
-    return lambda params, descent: choice.make(params, **settings)
 
 
 def first_latents(generator: Generator, targets: Tensor, config: InversionConfig, encoder: Encoder | None = None) -> Tensor:

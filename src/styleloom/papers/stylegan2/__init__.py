@@ -38,10 +38,10 @@ from styleloom.papers.stylegan import generator_loss as generator_loss
 from styleloom.papers.stylegan import mixed as mixed
 
 from .architecture import NORMALIZATIONS
-from .architecture import Discriminator as Discriminator
 from .architecture import Generator as Generator
 from .architecture import modulated_conv as modulated_conv
 from .architecture import reduce_precision as reduce_precision
+from .discriminator import Discriminator as Discriminator
 
 KIND = "stylegan2"
 FILES = generators.ModelFiles(KIND, Generator, Discriminator)

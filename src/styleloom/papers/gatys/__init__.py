@@ -21,162 +21,33 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.checkpoint import fingerprint, read_run, save_state
 from styleloom.core.errors import StyleLoomError
-from styleloom.core.precision import PRECISIONS, precision_on
-from styleloom.core.progress import Losses, Progress
-from styleloom.core.settings import Checked, Count, CountOrNone, Decay, OneOf, Rate, Seed, Weight, configured
+from styleloom.core.precision import precision_on
+from styleloom.core.progress import Progress
 from styleloom.data.checks import check_images, check_masks, shares_of
-from styleloom.data.color import KEEP_COLOR, keep_luminance, prepare_colors
+from styleloom.data.color import keep_luminance, prepare_colors
 from styleloom.data.images import fitted_size, resize
 from styleloom.loops.descend import carry_over, descend
 from styleloom.loops.one_pass import Painter
-from styleloom.nn.losses import Moments, blend_moments, content_loss, gram_loss, moments, total_variation, wasserstein_loss
-from styleloom.nn.vgg import POOLINGS, Features
-from styleloom.nn.vgg_files import EMBEDDED, load_features
+from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 
-STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
-INITS = ("content", "noise")
-KEPT = 9.0  # times the content weighs where a content mask is 1
-LARGEST = 1024  # longer side of a result whose size is not asked for
-OPTIMIZERS: dict[str, Callable[[list[Tensor], float], torch.optim.Optimizer]] = {
-    # One evaluation of the objective a step, no line search: as every public L-BFGS implementation of the paper.
-    "lbfgs": lambda tensors, lr: torch.optim.LBFGS(
-        tensors, lr=lr, max_iter=1, history_size=20, tolerance_grad=0, tolerance_change=0
-    ),
-    "adam": lambda tensors, lr: torch.optim.Adam(tensors, lr=lr, betas=(0.9, 0.99)),
-}
-
-
-@dataclass(frozen=True)
-class GatysConfig(Checked):
-    """Settings for painting by descent.
-
-    Args:
-        size: longer side of the result, in pixels; 0: that of the photograph, at most 1024.
-        first_size: longer side of the coarsest scale; scales grow by sqrt 2 up to ``size``. As large as ``size``: one scale.
-        first_steps: steps at the coarsest scale.
-        steps: steps at each further scale.
-        content_weight: weight of the content term.
-        style_weight: weight of the style term.
-        tv_weight: weight of the total variation: smoothness.
-        content_layers: layers whose features are the content, of equal weight.
-        style_layers: layers whose moments are the style.
-        style_layer_weights: share of each style layer, scaled to sum to 1; none given: equal ones.
-        style_loss: "gram" or "wasserstein".
-        normalize: measure each layer's term as a share of its target.
-        optimizer: "lbfgs" or "adam".
-        lr: step size.
-        ema_decay: decay of a running mean of the images, 0 for none: it smooths Adam's jitter.
-        init: start from the "content" image or from "noise".
-        margin: pixels around the image that are painted too and cut off in the end: its border, where features see beyond it,
-            would become a frame.
-        style_scale: longer side of the style images over that of the result: larger strokes above 1.
-        keep_color: "none", "luminance" (paint brightness only) or "matching" (recolor the style first).
-        features: perceptual network: vgg19-lite, vgg19, vgg16 or a file of weights.
-        pooling: "max" or "average" pooling between its blocks.
-        precision: "fp32" or "bf16" for the network; losses and pixels are fp32.
-        compile: let torch.compile fuse the network; pays for itself after some hundred steps at one size.
-        seed: of the noise.
-    """
-
-    style_is_image: ClassVar[bool] = True
-    size: CountOrNone = 0
-    first_size: Count = 128
-    first_steps: Count = 150
-    steps: Count = 75
-    content_weight: Weight = 0.06
-    style_weight: Weight = 1.0
-    tv_weight: Weight = 2.0
-    content_layers: tuple[str, ...] = ("relu4_2",)
-    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    style_layer_weights: tuple[Weight, ...] = (1.0, 2.0, 2.0, 1.5, 1.0)
-    style_loss: Annotated[str, OneOf(STYLE_LOSSES)] = "wasserstein"
-    normalize: bool = True
-    optimizer: Annotated[str, OneOf(OPTIMIZERS)] = "adam"
-    lr: Rate = 0.02
-    ema_decay: Decay = 0.9
-    init: Annotated[str, OneOf(INITS)] = "content"
-    margin: CountOrNone = 12
-    style_scale: Rate = 1.0
-    keep_color: Annotated[str, OneOf(KEEP_COLOR)] = "none"
-    features: str = EMBEDDED
-    pooling: Annotated[str, OneOf(POOLINGS)] = "max"
-    precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
-    compile: bool = False
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.content_weight == 0 and self.style_weight == 0:
-            raise StyleLoomError("content_weight and style_weight are both 0, so nothing is asked for; raise one of them")
-        if len(self.style_layer_weights) not in (0, len(self.style_layers)):
-            raise StyleLoomError(
-                f"{len(self.style_layers)} style_layers but {len(self.style_layer_weights)} style_layer_weights; give one each"
-            )
-        if not self.style_layers or not self.content_layers:
-            raise StyleLoomError(
-                "no style_layers or no content_layers; name at least one of each (a weight of 0 turns a term off)"
-            )
-        self.layer_shares()
-
-    def layer_shares(self) -> list[float]:
-        """The weights of the style layers, scaled to sum to 1."""
-        return shares_of(self.style_layer_weights or [1.0] * len(self.style_layers), "style_layer_weights")
-
-
-_PAPER = GatysConfig(
-    size=512,
-    margin=0,
-    # Section 2 and Eq. 7: VGG-19, average pooling, conv4_2, equal weights, white noise, L-BFGS, alpha / beta = 1e-3.
-    first_size=512,
-    first_steps=500,
-    content_weight=1.0,
-    style_weight=1e3,
-    tv_weight=0.0,
-    content_layers=("conv4_2",),
-    style_layers=("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
-    style_layer_weights=(1.0, 1.0, 1.0, 1.0, 1.0),
-    style_loss="gram",
-    normalize=False,
-    optimizer="lbfgs",
-    lr=1.0,
-    ema_decay=0.0,
-    init="noise",
-    features="vgg19",
-    pooling="average",
-)
-PRESETS = {
-    "best": GatysConfig(),
-    "draft": replace(GatysConfig(), size=384, first_steps=80, steps=35),
-    "paper": _PAPER,
-    # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
-    "authors": replace(
-        _PAPER,
-        content_layers=("relu4_2",),
-        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-        style_layer_weights=tuple(1 / channels**2 for channels in (64, 128, 256, 512, 512)),
-        init="content",
-        pooling="max",
-    ),
-}
-
-
-def configure(preset: str = "best", **settings: Any) -> GatysConfig:
-    """A preset with some settings changed; other style layers without their weights weigh the same.
-
-    Raises:
-        StyleLoomError: an unknown preset or setting, or a value that :class:`GatysConfig` refuses.
-    """
-    if "style_layers" in settings:
-        settings.setdefault("style_layer_weights", ())
-    return configured(PRESETS, preset, settings)
+from .config import INITS as INITS
+from .config import LARGEST as LARGEST
+from .config import OPTIMIZERS as OPTIMIZERS
+from .config import PRESETS as PRESETS
+from .config import STYLE_LOSSES as STYLE_LOSSES
+from .config import GatysConfig as GatysConfig
+from .config import configure as configure
+from .objective import KEPT as KEPT
+from .objective import objective_of as objective_of
+from .objective import with_margin as with_margin
 
 
 @dataclass(frozen=True)
@@ -340,13 +211,13 @@ def steps(
         first = ends[index - 1] if index else 0
         resumed = saved if index == current else None
         # Begin a scale from the image of the one before, or from the saved one.
-        objective = _objective(content, styles, regions, kept, shares, config, network, size)
+        objective = objective_of(content, styles, regions, kept, shares, config, network, size)
         previous, previous_optimizer = image, optimizer
         if resumed:
             pixels, best, lowest = (resumed[name] for name in ("pixels", "best", "lowest"))
         else:
             before = resize(cut(previous), size) if previous is not None else _first_image(content, init, config, size)
-            pixels = _with_margin(before, config.margin)
+            pixels = with_margin(before, config.margin)
             best, lowest = pixels.clone(), math.inf
         canvas = pixels.clone().contiguous().requires_grad_(True)  # L-BFGS flattens it, so it keeps the plain layout
         optimizer = OPTIMIZERS[config.optimizer]([canvas], config.lr)
@@ -381,98 +252,6 @@ def steps(
                 save_state(state, run | {"optimizer": optimizer.state_dict()})
             yield GatysStep(done, ends[-1], progress.losses, seconds, size, render)
         image, done = best, end  # a scale that diverged ends early
-
-
-def _objective(
-    content: Tensor,
-    styles: list[Tensor],
-    regions: list[Tensor] | None,
-    kept: Tensor | None,
-    shares: list[float],
-    config: GatysConfig,
-    network: Features,
-    size: tuple[int, int],
-) -> Callable[[Tensor], Losses]:
-    """Eq. 7 at one scale, as a function of the image; its targets are computed here, once."""
-    layers = tuple(dict.fromkeys([*config.content_layers, *config.style_layers]))
-    layer_shares = config.layer_shares()
-    style_loss = STYLE_LOSSES[config.style_loss]
-    read = torch.compile(network) if config.compile else network
-    with torch.no_grad():
-        # Content targets, and how much each position counts.
-        padded = _with_margin(resize(content, size), config.margin)
-        outputs = network(padded, config.content_layers if regions is None else layers)
-        contents = {layer: outputs[layer].float() for layer in config.content_layers}
-        content_weights: dict[str, Tensor] = {}
-        if kept is not None:
-            shown_kept = _with_margin(resize(kept, size), config.margin).clamp(0, 1)
-            for layer in config.content_layers:
-                area = F.interpolate(shown_kept, outputs[layer].shape[-2:], mode="area")
-                content_weights[layer] = 1 + (KEPT - 1) * area
-        # What part of each position of a layer belongs to each region.
-        shown = regions or []
-        if config.margin:
-            shown = [_with_margin(resize(region, size), config.margin).clamp(0, 1) for region in shown]
-        parts: Sequence[Tensor | None] = shown or [None]
-        areas = [
-            {
-                layer: None if region is None else F.interpolate(region, outputs[layer].shape[-2:], mode="area")
-                for layer in config.style_layers
-            }
-            for region in parts
-        ]
-        # Style targets.
-        targets: list[dict[str, Moments]] = []
-        for style in styles:
-            height, width = fitted_size(style, round(max(size) * config.style_scale))
-            outputs = network(resize(style, (height, width)), config.style_layers)
-            targets.append({layer: moments(outputs[layer].float()) for layer in config.style_layers})
-        if regions is None:  # one target: the moments of the mixture
-            targets = [{layer: blend_moments([target[layer] for target in targets], shares) for layer in config.style_layers}]
-            strengths = [1.0]
-        else:
-            strengths = [share * len(shares) for share in shares]
-
-    def measure(layer: str, features: Tensor) -> dict[str, Tensor]:
-        """The terms that a layer has a part in."""
-        features = features.float()
-        terms = {}
-        if layer in contents:
-            terms["content"] = content_loss(
-                features, contents[layer], normalize=config.normalize, weight=content_weights.get(layer)
-            )
-        if layer in config.style_layers:
-            layer_share = layer_shares[config.style_layers.index(layer)]
-            parts = [
-                strength * style_loss(moments(features, area[layer]), target[layer], normalize=config.normalize)
-                for target, area, strength in zip(targets, areas, strengths, strict=True)
-            ]
-            terms["style"] = layer_share * torch.stack(parts).sum()
-        return terms
-
-    # The objective itself.
-    def objective(image: Tensor) -> Losses:
-        if config.compile:
-            outputs = {layer: measure(layer, features) for layer, features in read(image, layers).items()}
-        else:
-            outputs = network(image, layers, read=measure)
-        content_term = torch.stack([terms["content"] for terms in outputs.values() if "content" in terms]).mean()
-        style_terms = [terms["style"] for terms in outputs.values() if "style" in terms]
-        losses = {
-            "content": config.content_weight * content_term,
-            "style": config.style_weight * torch.stack(style_terms).sum(),
-        }
-        if config.tv_weight:
-            losses["tv"] = config.tv_weight * total_variation(image)
-        return losses
-
-    return objective
-
-
-def _with_margin(image: Tensor, margin: int) -> Tensor:
-    """An image continued beyond its border by its reflection, or where it is too small for that by its border."""
-    mode = "reflect" if min(image.shape[-2:]) > margin else "replicate"
-    return F.pad(image, (margin,) * 4, mode=mode) if margin else image
 
 
 def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network: Features) -> list[tuple[int, int]]:
