@@ -32,9 +32,9 @@ from .architecture import CONTENT_LAYER as CONTENT_LAYER
 from .architecture import KIND as KIND
 from .architecture import STYLE_LAYERS as STYLE_LAYERS
 from .architecture import AdaIN as AdaIN
-from .architecture import padded
 from .architecture import adain as adain
 from .architecture import load as load
+from .architecture import padded
 from .architecture import unbiased_moments as unbiased_moments
 from .training import DECAYS as DECAYS
 from .training import RECIPES as RECIPES
