@@ -121,7 +121,7 @@ def objective(
         target_half = features(F.avg_pool2d(style, 2), STYLE_LAYERS)
     output = features(painted, STYLE_LAYERS)
     content_terms = [
-        share * F.mse_loss(_normalized(output[layer]), _normalized(content_target[layer]), reduction="none").mean((1, 2, 3))
+        share * F.mse_loss(normalized(output[layer]), normalized(content_target[layer]), reduction="none").mean((1, 2, 3))
         for layer, share in CONTENT_LAYERS.items()
     ]
     half = F.avg_pool2d(painted, 2)
@@ -138,7 +138,7 @@ def objective(
     }
 
 
-def _normalized(x: Tensor) -> Tensor:
+def normalized(x: Tensor) -> Tensor:
     """Features without their mean and deviation over positions, which belong to the style."""
     x = x.float()
     variance, mean = torch.var_mean(x, (2, 3), keepdim=True, correction=0)

@@ -1,0 +1,75 @@
+"""Calm places of what models of any style paint, beside the paintings' own.
+
+    python -m benchmarks.calm --contents content/ --paintings paintings/ --model before=old.safetensors --model now=anystyle
+
+Each photograph is painted in the style of each painting, all of 512 px. Figures are medians over the pairs, by
+``styleloom.metrics.calm``: the octave that most exceeds the painting's own in flat places (excess; 1: as calm), how regular
+texture is there (regularity, and the painting's own), loss of light and dark (fog), and the share of faces whose landmarks moved
+by less than 2% of the face's height. Distances to style and content are means, by ``styleloom.metrics.style``. Results go to
+``results/calm.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from benchmarks.styles import read
+from torch import Tensor
+
+import styleloom as sl
+from styleloom.metrics.calm import face_shift, fog, lattice
+from styleloom.metrics.style import SCALES, content_distance, style_distance
+from styleloom.nn.vgg import Features
+from styleloom.papers import ghiasi
+
+RESULTS = Path(__file__).parent / "results" / "calm.json"
+KEPT = 0.02  # of a face's height
+
+
+def measured(model: str, photographs: list[Tensor], paintings: list[Tensor], features: Features) -> dict[str, float]:
+    """Figures of a model over all pairs."""
+    network = ghiasi.load(model)
+    rows: dict[str, list[float]] = {}
+    for photograph in photographs:
+        for painting in paintings:
+            result = ghiasi.stylize(photograph, painting, model=network)
+            distances = style_distance(result, painting, features)
+            figures = dict(zip(SCALES, (distances[scale] for scale in SCALES), strict=True))
+            row = {f"style, scale {scale}": value for scale, value in figures.items()}
+            row["content"] = content_distance(result, photograph, features)
+            row["fog"] = fog(result, photograph)
+            try:
+                texture = lattice(result, photograph, painting)
+                row |= dict(excess=texture.excess, regularity=texture.regularity, own_regularity=texture.own_regularity)
+            except sl.StyleLoomError:
+                pass  # a photograph without flat places
+            if (shift := face_shift(result, photograph)) is not None:
+                row["faces kept"] = float(shift < KEPT)
+            for name, value in row.items():
+                rows.setdefault(name, []).append(value)
+    middle = {
+        name: statistics.median(values)
+        for name, values in rows.items()
+        if name in ("fog", "excess", "regularity", "own_regularity")
+    }
+    means = {name: statistics.mean(values) for name, values in rows.items() if name not in middle}
+    counts = {f"pairs of {name}": len(rows.get(name, ())) for name in ("fog", "excess", "faces kept")}
+    return {name: round(value, 4) for name, value in (means | middle).items()} | counts
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contents", type=Path, required=True)
+    parser.add_argument("--paintings", type=Path, required=True)
+    parser.add_argument("--model", action="append", required=True, help="name=model; repeat the option")
+    given = parser.parse_args()
+    pictures = [[read(path) for path in sorted(folder.glob("*.jpg"))] for folder in (given.contents, given.paintings)]
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for entry in given.model:
+        label, _, path = entry.partition("=")
+        results[label] = measured(path, *pictures, sl.load_features("vgg19-lite"))
+        print(label, results[label], flush=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
