@@ -66,10 +66,12 @@ if __name__ == "__main__":
     parser.add_argument("--paintings", type=Path, required=True)
     parser.add_argument("--model", action="append", required=True, help="name=model; repeat the option")
     given = parser.parse_args()
-    pictures = [[read(path) for path in sorted(folder.glob("*.jpg"))] for folder in (given.contents, given.paintings)]
+    photographs, paintings = (
+        [read(path) for path in sorted(folder.glob("*.jpg"))] for folder in (given.contents, given.paintings)
+    )
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for entry in given.model:
         label, _, path = entry.partition("=")
-        results[label] = measured(path, *pictures, sl.load_features("vgg19-lite"))
+        results[label] = measured(path, photographs, paintings, sl.load_features("vgg19-lite"))
         print(label, results[label], flush=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")

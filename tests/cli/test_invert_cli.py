@@ -19,7 +19,7 @@ from styleloom.jobs.engine import MANIFEST
 from styleloom.metrics.image import ssim
 from styleloom.nn.generators import generator_id
 from styleloom.papers import progan, stylegan2
-from styleloom.papers.image2stylegan import InversionStep
+from styleloom.papers.image2stylegan import InversionConfig, InversionStep
 from styleloom.tasks import inversion
 from styleloom.tasks.latents import load_latents, save_latents
 
@@ -76,13 +76,13 @@ def test_the_best_that_there_is(home: Path) -> None:
         assert float(found.metrics["psnr"][row]) == pytest.approx(float(-10 * error.log10()), abs=1e-3)
         blank = (generator.render(generator.w_avg.expand(1, generator.num_ws, -1)).__next__()[0] - wanted[row]).square().mean()
         assert float(found.metrics["left"][row]) == pytest.approx(float(error / blank), rel=1e-3)
-    assert inversion.optimizer_for(inversion.InversionConfig(optimizer="auto", space="w"), tools) == "adam"
-    config = inversion.InversionConfig(optimizer="auto")
+    assert inversion.optimizer_for(InversionConfig(optimizer="auto", space="w"), tools) == "adam"
+    config = InversionConfig(optimizer="auto")
     assert inversion.optimizer_for(config, inversion.Tools(basis=tools.basis)) == "adam-eigenbasis"
     assert inversion.optimizer_for(config, inversion.Tools()) == "adam"
-    assert inversion.optimizer_for(inversion.InversionConfig(optimizer="auto", lr=0.1), tools) == "adam-eigenbasis"
+    assert inversion.optimizer_for(InversionConfig(optimizer="auto", lr=0.1), tools) == "adam-eigenbasis"
     with pytest.raises(StyleLoomError, match="a learned optimizer has no rate of its own"):
-        inversion.optimizer_for(inversion.InversionConfig(optimizer="learned", lr=0.1), tools)
+        inversion.optimizer_for(InversionConfig(optimizer="learned", lr=0.1), tools)
     assert [inversion.configure(preset).optimizer for preset in ("default", "paper", "seed")] == ["auto", "adam", "adam"]
     half = inversion.invert(generator, wanted.half(), tools=tools, num_steps=1)
     assert half.ws.dtype == torch.float32

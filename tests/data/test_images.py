@@ -70,7 +70,7 @@ def _linear_profile() -> bytes:
     count = int.from_bytes(data[128:132], "big")
     for index in range(count):
         entry = 132 + 12 * index
-        if data[entry : entry + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+        if bytes(data[entry : entry + 4]) in (b"rTRC", b"gTRC", b"bTRC"):
             offset = int.from_bytes(data[entry + 4 : entry + 8], "big")
             data[offset : offset + 12] = b"curv" + bytes(4) + (0).to_bytes(4, "big")
     return bytes(data)

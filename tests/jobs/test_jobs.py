@@ -15,8 +15,9 @@ import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.jobs import Finished, ItemDone, ItemFailed, Started
-from styleloom.jobs.engine import MANIFEST, Item, Job, check_apart
+from styleloom.jobs.engine import MANIFEST, Job, check_apart
 from styleloom.jobs.engine import run as run_job
+from styleloom.jobs.events import Item
 from styleloom.jobs.inputs import open_mask
 from styleloom.jobs.outputs import Outputs
 from styleloom.papers import stylegan2

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def toy(
     return fit(task, training, run=Run(out, resume=resume), fabric=fabric)
 
 
-def flat(state: dict) -> list[Tensor]:
+def flat(state: dict[str, Any]) -> list[Tensor]:
     found = []
     for value in state.values():
         found += flat(value) if isinstance(value, dict) else [value] if isinstance(value, Tensor) else []

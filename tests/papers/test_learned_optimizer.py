@@ -13,6 +13,7 @@ from styleloom.core.run import Hardware, Run
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis, eigenbasis
 from styleloom.nn.generators import generator_id
 from styleloom.nn.vgg import Features
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import learned_optimizer, stylegan2
 from styleloom.papers.image2stylegan import InversionConfig, InversionStep, steps
 from styleloom.papers.image2stylegan.objective import Observation
@@ -27,6 +28,7 @@ from styleloom.papers.learned_optimizer import (
     factory,
 )
 from styleloom.papers.learned_optimizer.loom import quasi_newton
+from styleloom.papers.learned_optimizer.losses import DescentLosses
 from styleloom.papers.learned_optimizer.optimizer import FALLBACK_BETAS, FALLBACK_DECAY, FALLBACK_RATE, FALLBACK_WARMUP
 
 SIDE = 16
@@ -116,8 +118,8 @@ def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(
     network = loom(generator, basis, **sizes).requires_grad_(True)
     torch.nn.init.normal_(network.last.weight, std=0.05)
     torch.nn.init.normal_(network.step_network.last.weight, std=0.1)  # type: ignore[union-attr]
-    features = learned_optimizer.load_features().prepare(torch.device("cpu"), torch.float32)
-    losses = learned_optimizer.DescentLosses(generator.requires_grad_(False), features, recipe, None, network)
+    features = load_features().prepare(torch.device("cpu"), torch.float32)
+    losses = DescentLosses(generator.requires_grad_(False), features, recipe, None, network)
     batch = torch.zeros(2, 3, SIDE, SIDE), torch.randn(2, 3, 8), torch.ones(2, dtype=torch.bool), torch.tensor([0, 2])
     inputs: list[tuple[Any, ...]] = []
     original = network.forward

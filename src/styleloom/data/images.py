@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
@@ -94,7 +94,7 @@ def read(
     except PermissionError as error:
         raise StyleLoomError(f"cannot read {label}: permission denied") from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
-        reason = "not an image that can be read" if isinstance(error, Image.UnidentifiedImageError) else f"damaged ({error})"
+        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else f"damaged ({error})"
         raise StyleLoomError(f"cannot read {label}: {reason}; wanted {', '.join(READABLE)}") from error
     image = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))[None]
     return (image * 255).round().to(torch.uint8) if as_bytes and image.is_floating_point() else image

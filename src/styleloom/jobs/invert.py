@@ -17,6 +17,7 @@ from styleloom.core.files import check_folder, replacing
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data import video as video_
+from styleloom.data.video_in import pyav
 from styleloom.models import load_generator
 from styleloom.nn.generators import Generator, generator_id
 from styleloom.nn.layers import placed
@@ -88,7 +89,7 @@ def invert(
     of_all = [outputs.path / "metrics.json", *([outputs.path / "curves.png"] if curves else [])]
     check_apart([*of_all, *(target for item in items for target in item.targets)], read)
     if video:
-        video_.pyav()
+        pyav()
     plot = _pyplot() if curves else None
     # Load the generator and its tools, and check the options against them.
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, config.precision)

@@ -36,7 +36,9 @@ from styleloom.core.settings import Range
 from styleloom.nn.generators import Generator, generator_id, to_image
 
 from .base import KIND as KIND
-from .base import SAMPLES, Direction, Directions, named_in_order, scaled
+from .base import SAMPLES, named_in_order, scaled
+from .base import Direction as Direction
+from .base import Directions as Directions
 from .base import edited as edited
 from .base import load as load
 from .base import save as save
