@@ -58,7 +58,7 @@ def test_folders_go_to_folders() -> None:
 
 
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
-    slow = [*FAST, "--steps", "120", "--seed", "1"]
+    slow = [*FAST, "--steps", "300", "--seed", "1"]
     assert run("stylize", "photo.png", "style.png", "-o", "whole.png", *slow, "--quiet") == 0
     command = [sys.executable, "-m", "styleloom", "stylize", "photo.png", "style.png", "-o", "out.png", *slow]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
