@@ -32,14 +32,14 @@ from torch import Tensor
 from styleloom.core.progress import Losses
 from styleloom.core.run import Hardware, Run
 from styleloom.data import color, images
-from styleloom.data.datasets import ImageFiles, random_crop, recolored, stacked
+from styleloom.data.datasets import random_crop, stacked
 from styleloom.loops.fit import fit
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.loops.task import Phase, Task, cosine, warmed
 from styleloom.nn.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
 from styleloom.papers import ghiasi
 from styleloom.papers.ghiasi import CONTENT_LAYERS, DIRECTIONS, STYLE_LAYERS, WEIGHTS, AnyStyle, GhiasiRecipe, style_loss
-from styleloom.papers.ghiasi.training import normalized
+from styleloom.papers.ghiasi.training import Examples, normalized, parameter_groups
 
 SIZE = 256
 CALM, SOFTNESS = 0.045, 0.008  # deviation of luma below which a place is calm, and how gradually
@@ -248,30 +248,18 @@ class CalmTask(Task):
             return objective(model(content, style, weight), content, style, weight)
 
         self.recipe = recipe
-        self.photographs, self.paintings = ImageFiles(photos, shorter=SIZE + 32), ImageFiles(styles, shorter=SIZE + 32)
-        folders: dict[Path, list[int]] = {}
-        for index, (_, name) in enumerate(self.paintings.locations):
-            folders.setdefault(Path(name).parent, []).append(index)
-        self.galleries = list(folders.values())
-        predicting = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]
-        predicting += model.norms_of.parameters()
-        groups = [dict(params=list(model.network.parameters()), lr=recipe.lr), dict(params=predicting, lr=recipe.lr / 4)]
+        self.examples = Examples(photos, styles, recipe)
+        groups = parameter_groups(model, recipe.lr)
         self.networks = {"model": model}
         self.phases = {"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)}
-        self.count, self.averages = len(self.photographs), {"model": warmed(recipe.ema_decay)}
+        self.count, self.averages = len(self.examples.photographs), {"model": warmed(recipe.ema_decay)}
         self.settings = asdict(recipe) | dict(method="anystyle, calm")
         self.shown = stacked(self.item(index, RandomState([0, index]))[:2] for index in range(8))
 
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
-        photograph = self.photographs.find(index, rng)[1]
+        photograph = self.examples.photographs.find(index, rng)[1]
         cut = magnified(photograph, rng)
-        if rng.uniform() < 0.08:
-            look = random_crop(photograph, SIZE, rng)
-        else:
-            gallery = self.galleries[rng.randint(len(self.galleries))]
-            painting = self.paintings.find(gallery[rng.randint(len(gallery))], rng, gallery)[1]
-            look = random_crop(painting, SIZE, rng, smallest=0.6, enlarge=True)
-            look = recolored(look, rng) if rng.uniform() < 0.15 else look
+        look = random_crop(photograph, SIZE, rng) if rng.uniform() < 0.08 else self.examples.look(rng, 0.15)
         return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
 
     def schedule(self, step: int) -> float:

@@ -22,8 +22,8 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
 
 from . import status as state
-from .given import configured, piped
-from .options import ALIASES, command
+from .given import OUT, configured, piped
+from .options import command
 from .status import SOME_FAILED, SomeFailed, first_process, with_options
 
 VERBS = {
@@ -126,7 +126,7 @@ def resumed(arguments: list[str]) -> list[str]:
         return arguments
     methods = [name.replace("_", "-") for name in GROUPS["train"][1]]
     method, given = (arguments[1:2], arguments[2:]) if arguments[1:2] and arguments[1] in methods else ([], arguments[1:])
-    outs = [value for word, value in pairwise(given) if word in ("--out", *ALIASES["out"])]
+    outs = [value for word, value in pairwise(given) if word in OUT]
     if not outs or (given and not given[0].startswith("-")):
         return arguments  # the data are named, so that this is the whole command
     file = Path(outs[0]) / state.COMMAND

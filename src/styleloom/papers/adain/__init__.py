@@ -38,7 +38,6 @@ from .architecture import padded
 from .architecture import unbiased_moments as unbiased_moments
 from .training import DECAYS as DECAYS
 from .training import RECIPES as RECIPES
-from .training import SHOWN as SHOWN
 from .training import AdaINRecipe as AdaINRecipe
 from .training import AdaINTask as AdaINTask
 from .training import loss as loss

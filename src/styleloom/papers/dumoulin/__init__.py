@@ -30,7 +30,6 @@ from .architecture import save as save
 from .training import CONTENT_LAYER as CONTENT_LAYER
 from .training import JOINED as JOINED
 from .training import RECIPES as RECIPES
-from .training import SHOWN as SHOWN
 from .training import DumoulinRecipe as DumoulinRecipe
 from .training import DumoulinTask as DumoulinTask
 from .training import train as train

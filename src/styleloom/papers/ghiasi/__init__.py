@@ -40,7 +40,6 @@ from .architecture import load as load
 from .training import CONTENT_LAYERS as CONTENT_LAYERS
 from .training import DIRECTIONS as DIRECTIONS
 from .training import RECIPES as RECIPES
-from .training import SHOWN as SHOWN
 from .training import SMALLEST as SMALLEST
 from .training import STYLE_LAYERS as STYLE_LAYERS
 from .training import Examples as Examples

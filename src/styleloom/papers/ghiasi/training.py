@@ -218,14 +218,22 @@ class Examples:
         recipe = self.recipe
         photograph = self.photographs.find(index, rng)[1]
         cut = random_crop(photograph, recipe.size, rng)
-        if rng.uniform() < recipe.own_style:
-            look = random_crop(photograph, recipe.size, rng)
-        else:
-            gallery = self.galleries[rng.randint(len(self.galleries))]
-            painting = self.paintings.find(gallery[rng.randint(len(gallery))], rng, gallery)[1]
-            look = random_crop(painting, recipe.size, rng, smallest=0.6, enlarge=True)
-            look = recolored(look, rng) if rng.uniform() < recipe.recolor else look
+        look = random_crop(photograph, recipe.size, rng) if rng.uniform() < recipe.own_style else self.look(rng, recipe.recolor)
         return cut, look, torch.tensor(WEIGHTS ** rng.uniform(-1, 1), dtype=torch.float32)
+
+    def look(self, rng: RandomState, recolor: float) -> Tensor:
+        """A square of a style image [3, S, S], recolored with that probability."""
+        gallery = self.galleries[rng.randint(len(self.galleries))]
+        painting = self.paintings.find(gallery[rng.randint(len(gallery))], rng, gallery)[1]
+        look = random_crop(painting, self.recipe.size, rng, smallest=0.6, enlarge=True)
+        return recolored(look, rng) if rng.uniform() < recolor else look
+
+
+def parameter_groups(model: AnyStyle, lr: float) -> list[dict[str, Any]]:
+    """Parameters and step sizes: the painting network at ``lr``, all that predicts its norms at a quarter of it."""
+    predicting = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]
+    predicting += model.norms_of.parameters()
+    return [dict(params=list(model.network.parameters()), lr=lr), dict(params=predicting, lr=lr / 4)]
 
 
 @final
@@ -245,9 +253,7 @@ class GhiasiTask(Task):
             return objective(perceptual, model(content, style, weight), content, style, weight, recipe)
 
         self.recipe, self.license, self.examples = recipe, license, examples
-        predicting = [*model.predictor.layers.parameters(), *model.predictor.projections, *model.hidden.parameters()]
-        predicting += model.norms_of.parameters()
-        groups = [dict(params=list(model.network.parameters()), lr=recipe.lr), dict(params=predicting, lr=recipe.lr / 4)]
+        groups = parameter_groups(model, recipe.lr)
         self.networks = {"model": model}
         self.phases = {"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)}
         self.count = len(examples.photographs)
