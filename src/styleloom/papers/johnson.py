@@ -13,12 +13,11 @@ Differs from the paper:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, final
 
 import torch
-from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core import checkpoint
@@ -28,11 +27,11 @@ from styleloom.core.random import own_random_state
 from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight, configured
 from styleloom.data import images
-from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.loops.fit import fit
 from styleloom.loops.one_pass import OnePass, Painter, check_batch, paint
 from styleloom.loops.optimizers import OPTIMIZERS
-from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
+from styleloom.loops.photographs import PhotographTask
+from styleloom.loops.task import Training, TrainingStep
 from styleloom.nn.losses import Moments, content_loss, gram_loss, moments, total_variation
 from styleloom.nn.transform_net import OUTPUTS, PADDINGS, UPSAMPLES, TransformNet
 from styleloom.nn.vgg import Features
@@ -204,7 +203,7 @@ def train(
 
 
 @final
-class JohnsonTask(Task):
+class JohnsonTask(PhotographTask):
     """Training of a network for one style: photographs in, the loss of what it paints out.
 
     Args:
@@ -225,22 +224,12 @@ class JohnsonTask(Task):
         terms: Callable[[Tensor, Tensor], Losses],
         license: str,
     ) -> None:
-        self.recipe, self.license = recipe, license
-        self.photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
-        optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr)
-        self.networks = {"network": network}
-        self.phases = {"network": Phase(optimizer, lambda content: terms(network(content), content))}
-        self.count, self.damaged = len(self.photographs), [self.photographs.damaged]
-        self.averages = {"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
-        self.settings = asdict(recipe) | dict(method=KIND, style=checkpoint.fingerprint(None, [style]))
-        examples = [self.item(index, RandomState([index]))[0] for index in range(SHOWN)]
-        self.shown = torch.stack(examples).to(next(network.parameters()).device)
+        identity = dict(method=KIND, style=checkpoint.fingerprint(None, [style]))
 
-    def item(self, index: int, rng: RandomState) -> tuple[Tensor]:
-        return (random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng),)
+        def loss(content: Tensor) -> Losses:
+            return terms(network(content), content)
 
-    def schedule(self, step: int) -> float:
-        return cosine(step, self.recipe.num_steps)
+        super().__init__(content, recipe, network, loss, license, identity, margin=1.2, num_shown=SHOWN)
 
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         return images.grid([self.shown, networks["network"](self.shown)])

@@ -14,13 +14,12 @@ Differs from the paper:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, final
 
 import torch
 import torch.nn.functional as F
-from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core import checkpoint
@@ -30,12 +29,12 @@ from styleloom.core.random import own_random_state
 from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight
 from styleloom.data import images
-from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.data.images import floats
 from styleloom.data.tiles import by_tiles
 from styleloom.loops.fit import fit
 from styleloom.loops.optimizers import OPTIMIZERS
-from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
+from styleloom.loops.photographs import PhotographTask
+from styleloom.loops.task import Training, TrainingStep
 from styleloom.nn.layers import Conv, placed
 from styleloom.nn.losses import content_loss
 from styleloom.nn.vgg import Features
@@ -185,7 +184,7 @@ def train(
 
 
 @final
-class UpscalerTask(Task):
+class UpscalerTask(PhotographTask):
     """Training of an upscaler: photographs and their reductions.
 
     Args:
@@ -204,22 +203,10 @@ class UpscalerTask(Task):
         features: Features,
         license: str,
     ) -> None:
-        self.recipe, self.license = recipe, license
-        self.photographs = ImageFiles(content, shorter=2 * recipe.size)
-        optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr)
-        self.networks = {"network": network}
-        self.phases = {"network": Phase(optimizer, lambda truth: objective(features, network(reduced(truth)), truth, recipe))}
-        self.count, self.damaged = len(self.photographs), [self.photographs.damaged]
-        self.averages = {"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
-        self.settings = asdict(recipe) | dict(method=KIND)
-        examples = [self.item(index, RandomState([index]))[0] for index in range(SHOWN)]
-        self.shown = torch.stack(examples).to(next(network.parameters()).device)
+        def loss(truth: Tensor) -> Losses:
+            return objective(features, network(reduced(truth)), truth, recipe)
 
-    def item(self, index: int, rng: RandomState) -> tuple[Tensor]:
-        return (random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng),)
-
-    def schedule(self, step: int) -> float:
-        return cosine(step, self.recipe.num_steps)
+        super().__init__(content, recipe, network, loss, license, dict(method=KIND), margin=2, num_shown=SHOWN)
 
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         small = reduced(self.shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, final
 
@@ -19,10 +19,10 @@ from styleloom.core.random import own_random_state
 from styleloom.core.run import Run
 from styleloom.core.settings import Count, CountOrNone, Decay, LearningRate, OneOf, Weight
 from styleloom.data import images
-from styleloom.data.datasets import ImageFiles, random_crop
 from styleloom.loops.fit import MODEL, fit
 from styleloom.loops.optimizers import OPTIMIZERS
-from styleloom.loops.task import Phase, Task, Training, TrainingStep, cosine, warmed
+from styleloom.loops.photographs import PhotographTask
+from styleloom.loops.task import Training, TrainingStep
 from styleloom.nn.losses import Moments
 from styleloom.nn.vgg import POOLINGS
 from styleloom.nn.vgg_files import EMBEDDED, load_features
@@ -137,7 +137,7 @@ def train(
 
 
 @final
-class DumoulinTask(Task):
+class DumoulinTask(PhotographTask):
     """Training of a network for several styles: a photograph and the number of a style in, the loss of what it paints out.
 
     Args:
@@ -163,23 +163,12 @@ class DumoulinTask(Task):
         def loss(content: Tensor, style: Tensor) -> Losses:
             return terms(network(content, F.one_hot(style, len(styles)).to(content)), content, style)
 
-        self.recipe, self.license, self.num_styles = recipe, license, len(styles)
-        self.photographs = ImageFiles(content, shorter=round(1.2 * recipe.size))
-        self.networks = {"network": network}
-        self.phases = {"network": Phase(OPTIMIZERS[recipe.optimizer](learned, recipe.lr), loss)}
-        self.count, self.damaged = len(self.photographs), [self.photographs.damaged]
-        self.averages = {"network": warmed(recipe.ema_decay)} if recipe.ema_decay else {}
-        identity = dict(styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values())))
-        self.settings = asdict(recipe) | dict(method=KIND) | identity
-        examples = [self.item(index, RandomState([index]))[0] for index in range(SHOWN)]
-        self.shown = torch.stack(examples).to(next(network.parameters()).device)
+        self.num_styles = len(styles)
+        identity = dict(method=KIND, styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values())))
+        super().__init__(content, recipe, network, loss, license, identity, margin=1.2, num_shown=SHOWN, parameters=learned)
 
-    def item(self, index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
-        cut = random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng)
-        return cut, torch.tensor(rng.randint(self.num_styles))
-
-    def schedule(self, step: int) -> float:
-        return cosine(step, self.recipe.num_steps)
+    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
+        return self.square(index, rng), torch.tensor(rng.randint(self.num_styles))
 
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         rows = torch.eye(self.num_styles, device=self.shown.device)
