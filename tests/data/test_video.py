@@ -166,6 +166,32 @@ def test_a_loop_left_early_leaves_a_film(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
+def test_frames_painted_at_the_same_time_stay_in_order(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "a.mp4", frames(12))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        repaint(source, tmp_path / "b.mkv", lambda part: 255 - part, smooth=0.5, parallel=True)
+        steps = video.repaint(source, tmp_path / "d.mkv", lambda part: 255 - part, parallel=True)
+        for step in steps:
+            if step.index == 5:
+                break
+        steps.close()  # type: ignore[attr-defined]
+
+        def interrupted(part: Tensor) -> Tensor:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            repaint(source, tmp_path / "e.mkv", interrupted, parallel=True)
+    finally:
+        torch.set_num_threads(before)
+    repaint(source, tmp_path / "c.mkv", lambda part: 255 - part, smooth=0.5)
+    for one, other in zip(read_film(tmp_path / "b.mkv")[0], read_film(tmp_path / "c.mkv")[0], strict=True):
+        assert torch.equal(one, other)
+    assert len(read_film(tmp_path / "d.mkv")[0]) == 5
+    assert not (tmp_path / "e.mkv").exists()
+
+
 def test_errors_leave_nothing(tmp_path: Path) -> None:
     (tmp_path / "no.mp4").write_bytes(b"no video at all" * 99)
     source = write_video(tmp_path / "a.mp4", frames(3))

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from styleloom.nn import winograd
+from styleloom.nn import layers, winograd
 from styleloom.nn.layers import Conv, channel_moments, instance_norm
 
 
@@ -57,6 +57,21 @@ def test_conv_sizes() -> None:
     assert Conv(2, 3, 9, padded=False)(torch.randn(1, 2, 20, 16)).shape == (1, 3, 12, 8)
     with pytest.raises(ValueError, match="up is 3"):
         Conv(2, 4, 3, up=3)
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("strip", [1, 2000, 10**9])
+def test_large_kernels_of_few_outputs_are_convolved_in_strips(padded: bool, strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "STRIP", strip)
+    torch.manual_seed(0)
+    conv = Conv(5, 3, 9, padded=padded)
+    x = torch.randn(2, 5, 23, 17, requires_grad=True)
+    found = conv(x)
+    wanted = F.conv2d(F.pad(x, (4,) * 4, mode="reflect") if padded else x, conv.weight, conv.bias)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    g = torch.randn_like(wanted)
+    for one, other in zip(*(torch.autograd.grad(each, (x, *conv.parameters()), g) for each in (found, wanted)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(12, 16), (35, 50), (3, 5)])

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent, replacing
 from styleloom.core.progress import Progress
+from styleloom.core.threads import mapped
 
 from . import images
 from .flow import Steady
@@ -52,7 +53,13 @@ def check_video(path: str | Path) -> Path:
 
 
 def repaint(
-    source: str | Path, out: str | Path, paint: Callable[[Tensor], Tensor], *, smooth: float = 0.7, batch: int = 8
+    source: str | Path,
+    out: str | Path,
+    paint: Callable[[Tensor], Tensor],
+    *,
+    smooth: float = 0.7,
+    batch: int = 8,
+    parallel: bool = False,
 ) -> Iterator[Progress]:
     """Paint a video frame by frame, with its timing and its sound; a generator of the progress, frame by frame.
 
@@ -64,7 +71,8 @@ def repaint(
         paint: makes [N, 3, H', W'] of frames [N, 3, H, W], both of 8-bit numbers.
         smooth: how much of each painted frame is the one before it, moved along, where the motion between the frames
             can be trusted; 0: each frame by itself.
-        batch: frames painted at once.
+        batch: frames that ``paint`` is given at once.
+        parallel: call ``paint`` for several frames at the same time, each in a thread of its own, which pays on a CPU.
 
     Yields:
         :class:`~styleloom.core.progress.Progress` after each frame.
@@ -89,13 +97,18 @@ def repaint(
         else:
             writer = VideoWriter(temporary, FORMATS[out.suffix.lower()], reader, source)
         stack.enter_context(writer)
-        # Decoding is ahead of painting by a few batches, and steadying and encoding follow behind, each in its own thread.
-        frames = stack.enter_context(_Ahead(frames_of(reader, source), 2 * batch))
-        behind = stack.enter_context(_Behind(_steadied(writer, smooth), 2 * batch))
+        # Decoding is ahead of painting, and steadying and encoding follow behind, each in its own thread.
+        frames = stack.enter_context(_Ahead(frames_of(reader, source), batch))
+        behind = stack.enter_context(_Behind(_steadied(writer, smooth), batch))
+
+        def painted(chunk: list[VideoFrame]) -> list[tuple[VideoFrame, Tensor]]:
+            return list(zip(chunk, paint(torch.cat([frame.image for frame in chunk])).split(1), strict=True))
+
+        chunks = _chunks(frames, 1 if parallel else batch)
+        parts = stack.enter_context(closing(mapped(painted, chunks))) if parallel else map(painted, chunks)
         try:
-            for chunk in _chunks(frames, batch):
-                painted = paint(torch.cat([frame.image for frame in chunk]))
-                for frame, image in zip(chunk, painted.split(1), strict=True):
+            for part in parts:
+                for frame, image in part:
                     behind.put((frame, image))
                     done += 1
                     yield Progress(done, max(total, done), {}, time.perf_counter() - began)

@@ -167,10 +167,10 @@ def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[
         yield ItemFailed(item.name, str(error))
 
 
-def video_by_frames(item: Item, paint: Callable[[Tensor], Tensor], smooth: float) -> Iterator[Event]:
-    """Paint a video."""
+def video_by_frames(item: Item, paint: Callable[[Tensor], Tensor], smooth: float, *, parallel: bool = False) -> Iterator[Event]:
+    """Paint a video; see :func:`styleloom.data.video.repaint`."""
     (target,) = item.targets
-    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth))
+    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth, parallel=parallel))
     notes = notes_on(item.name)
     values = dict(frames=last.index) | (dict(notes=notes) if notes else {})
     yield ItemDone(item.name, (str(target),), round(last.seconds, 2), values)

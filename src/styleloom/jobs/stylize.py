@@ -125,8 +125,10 @@ def stylize(
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             if is_video:
+                frames_at_once = device.type == "cpu"
                 yield from one_by_one(
-                    items[0], lambda item: video_by_frames(item, lambda frames: paint(frames.to(device)), smooth)
+                    items[0],
+                    lambda item: video_by_frames(item, lambda frames: paint(frames.to(device)), smooth, parallel=frames_at_once),
                 )
             else:
                 yield from _passes(items, paint, batch, device, limits.max_pixels, outputs.format)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.settings import Checked, CountOrNone, OneOf, Share
+from styleloom.core.threads import mapped
 from styleloom.data import color, images
 from styleloom.data.images import floats, like
 from styleloom.data.tiles import MULTIPLE, Window, by_tiles
@@ -79,6 +80,8 @@ class OnePass(Checked):
 class Painter(ABC):
     """A one-pass method made ready for a device: its network prepared and its styles embedded, once for any number of images.
 
+    May be called from several threads at the same time.
+
     Attributes:
         config: settings that it paints with.
     """
@@ -103,6 +106,7 @@ def check_batch(images: Tensor) -> None:
 
 DETAIL = 0.4  # share of the photograph's detail that is carried up
 STRIP = 8  # times longer than wide
+CACHED = 2 * 256**2  # pixels painted at once on a CPU: with more, maps leave its cache, and an image takes up to 1.7 times longer
 THUMBNAIL = 1024  # longer side of what a large image's statistics are taken from
 
 
@@ -121,9 +125,10 @@ def thumbnail(image: Tensor) -> Tensor:
 
 
 def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
-    """Images of the size asked for, [n, 3, H, W], as many at once as make up a tile; one where its colors are looked at."""
+    """Images of the size asked for, [n, 3, H, W]: as many at once as pay, one where its colors are looked at."""
     height, width = images.fitted_size(content, config.size) if config.size else content.shape[-2:]
-    several = 1 if config.keep_color != "none" else max(1, config.tile**2 // (height * width))
+    pixels = CACHED if content.device.type == "cpu" else config.tile**2
+    several = 1 if config.keep_color != "none" else max(1, pixels // (height * width))
     for part in content.split(several):
         yield part if tuple(part.shape[-2:]) == (height, width) else like(images.resize(floats(part), (height, width)), part)
 
@@ -196,20 +201,22 @@ def paint(
         network: [n, 3, H, W] -> the same, each by its own statistics.
         prepared: the same with the statistics of the image given.
     """
-    painted = []
-    for image in groups(content, config):
+
+    def painted(image: Tensor) -> Tensor:
         if config.stroke_size and max(image.shape[-2:]) > config.stroke_size:
             small = replace(config, size=0, stroke_size=0)
             paint_small = partial(paint, config=small, margin=margin, network=network, prepared=prepared)
-            painted.append(at_stroke_size(image, config, paint_small))
-            continue
+            return at_stroke_size(image, config, paint_small)
         whole = config.fits(image)
         run = network if whole else prepared(color.content_colors(thumbnail(image), config.keep_color))
 
-        def part(window: Window, image: Tensor = image, run: Callable[[Tensor], Tensor] = run) -> Tensor:
+        def part(window: Window) -> Tensor:
             source = floats(window.cut(image))
             result = run(color.content_colors(source, config.keep_color))
             return finished(result, source, config.keep_color, config.alpha)
 
-        painted.append(by_tiles(part, image, 0 if whole else config.tile, margin))
-    return torch.cat(painted)
+        return by_tiles(part, image, 0 if whole else config.tile, margin)
+
+    if len(content) == 1 or content.device.type != "cpu":
+        return torch.cat([painted(part) for part in groups(content, config)])
+    return torch.cat(list(mapped(painted, groups(content, config))))

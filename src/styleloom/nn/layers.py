@@ -14,6 +14,8 @@ from . import winograd
 
 N = TypeVar("N", bound=nn.Module)
 LARGE = 2**22  # pixels times channels
+FEW = 8  # channels, which fill a vector unit
+STRIP = 2**20  # values of a strip of rows
 EXACT_POSITIONS = 2**20  # above which torch's group norm of channels-last maps is off by more than 1e-3
 Moment = tuple[Tensor, Tensor]
 """Mean and variance of each channel, [N, C] each."""
@@ -34,10 +36,10 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor, moment: Moment | None
         moment = mean[:, :, 0, 0], variance[:, :, 0, 0]
     if moment is None and x.shape[2] * x.shape[3] > EXACT_POSITIONS:
         moment = channel_moments(x)
-    if moment is None and scale.ndim == 1:
-        # A group a channel is instance norm, and several times faster than torch's own.
-        return F.group_norm(x, x.shape[1], scale, shift, eps)
-    if moment is None:
+    if moment is None:  # a group a channel is instance norm, and several times faster than torch's own
+        x = x.contiguous() if x.shape[1] < FEW else x
+        if scale.ndim == 1:
+            return F.group_norm(x, x.shape[1], scale, shift, eps)
         x = F.group_norm(x, x.shape[1], None, None, eps)
         return torch.addcmul(_maps(shift, x), x, _maps(scale, x))
     mean, variance = moment
@@ -79,17 +81,18 @@ class Conv(nn.Conv2d):
             return _convolved_upsampled(x, self.weight, self.bias)
         if self.up == 2:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
+        if self.out_channels < FEW and self._few_columns_pay(x):
+            return _convolved_by_columns(x, self.weight, self.bias, self.margin)
         if self.margin:
             x = F.pad(x, (self.margin,) * 4, mode="reflect")
-        if self.out_channels < 8 and self._few_columns_pay(x):
-            return _convolved_by_columns(x, self.weight, self.bias)
         if self.stride == (1, 1) and winograd.pays(x, self.weight):
             return winograd.convolve(x, self.weight, self.bias)
         return super().forward(x)
 
     def _few_columns_pay(self, x: Tensor) -> bool:
         fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-        return x.device.type == "cpu" and fp32 and self.kernel_size[0] >= 7 and self.stride == (1, 1)
+        here = x.device.type == "cpu" and not torch.compiler.is_compiling()  # compilers know no loop over a free number of rows
+        return here and fp32 and self.kernel_size[0] >= 7 and self.stride == (1, 1)
 
 
 def _convolved_upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -114,20 +117,30 @@ def _convolved_upsampled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return result
 
 
-def _convolved_by_columns(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A convolution with few outputs, column by column of its kernel: three outputs leave most of a vector unit idle.
+def _convolved_by_columns(x: Tensor, weight: Tensor, bias: Tensor | None, margin: int) -> Tensor:
+    """A reflection-padded convolution with few outputs, column by column of its kernel.
 
-    Not for bf16: the sums over columns would be rounded one by one.
+    Three outputs leave most of a vector unit idle; three for each of nine columns do not. The image is taken in strips of rows,
+    whose sums stay in the processor's cache. Not for bf16: the sums over columns would be rounded one by one.
     """
-    outputs, inputs, _, columns = weight.shape
-    width = x.shape[3] - columns + 1
-    kernel = weight.permute(3, 0, 1, 2).reshape(columns * outputs, inputs, -1, 1)
-    parts = F.conv2d(x, kernel.contiguous(memory_format=torch.channels_last)).split(outputs, 1)
-    result = parts[0][..., :width]
-    result = result + bias.view(-1, 1, 1) if bias is not None else result.clone()
-    for index, part in enumerate(parts[1:], 1):
-        result += part[..., index : index + width]
-    return result
+    outputs, inputs, rows, columns = weight.shape
+    kernel = weight.permute(3, 0, 1, 2).reshape(columns * outputs, inputs, rows, 1)
+    kernel = F.pad(kernel, (0, 0, 0, 0, 0, 0, 0, -len(kernel) % FEW)).contiguous(memory_format=torch.channels_last)
+    height, width = (side + 2 * margin - extent + 1 for side, extent in zip(x.shape[2:], (rows, columns), strict=True))
+    count = max(1, STRIP // (len(x) * len(kernel) * x.shape[3]))
+    strips = []
+    for top in range(0, height, count):
+        first, end = top - margin, min(top + count, height) + rows - 1 - margin  # of x, before and behind its borders
+        strip = x[:, :, max(first, 0) : end]
+        if margin:
+            strip = F.pad(strip, (margin, margin, max(-first, 0), max(end - x.shape[2], 0)), mode="reflect")
+        parts = F.conv2d(strip, kernel).split(outputs, 1)
+        result = parts[0][..., :width]
+        result = result + bias.view(-1, 1, 1) if bias is not None else result.clone()
+        for index, part in enumerate(parts[1:columns], 1):
+            result += part[..., index : index + width]
+        strips.append(result)
+    return torch.cat(strips, 2)
 
 
 def strided(conv: nn.Module, x: Tensor) -> Tensor:

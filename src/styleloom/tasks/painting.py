@@ -200,7 +200,7 @@ def stylize_video(
     """
     check_choice("method of videos", method, [name for name in METHODS if name != "gatys"])
     config = METHODS[method].configure(**options)
-    yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth)
+    yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth, parallel=True)
 
 
 def check_kind_of_styles(method: str, styles: Sequence[Any]) -> None:
