@@ -192,11 +192,11 @@ def test_any_style_mixes_its_embeddings(anystyle: ghiasi.AnyStyle, photo: Tensor
     config = ghiasi.GhiasiConfig(style_size=0, style_weight=2.0)
     one, other = (anystyle.embed(style) for style in styles)
     mixed = ghiasi.stylize(photo, styles, config, weights=[1, 3], model=anystyle)
-    torch.testing.assert_close(mixed, anystyle.network(photo, anystyle.norms(0.25 * one + 0.75 * other, 2.0)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(mixed, anystyle.network(photo, anystyle.norms(0.25 * one + 0.75 * other, 2.0)), rtol=0, atol=3e-5)
     # Half of the strength: half way to the photograph's own style.
     half = ghiasi.stylize(photo, styles[0], replace(config, alpha=0.5), model=anystyle)
     own = anystyle.embed(photo)
-    torch.testing.assert_close(half, anystyle.network(photo, anystyle.norms(0.5 * (one + own), 2.0)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(half, anystyle.network(photo, anystyle.norms(0.5 * (one + own), 2.0)), rtol=0, atol=3e-5)
     assert (ghiasi.stylize(photo, styles[0], replace(config, style_weight=0.5), model=anystyle) - mixed).abs().max() > 1e-3
     left = torch.zeros(1, 1, 173, 267)
     left[..., :100] = 1
