@@ -145,8 +145,9 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
 
 @contextmanager
 def rebuilding(name: str | Path) -> Iterator[None]:
-    """Tell in one line where the tensors or the config of a model file do not make the network that they should. The random
-    numbers that its layers draw before they are loaded are none of the caller's.
+    """Tell in one line where the tensors or the config of a model file do not make the network that they should.
+
+    The random numbers that layers draw before their weights are loaded are not taken from the caller's.
     """
     try:
         with torch.random.fork_rng(devices=[]):
@@ -179,8 +180,9 @@ def rebuilt(name: str | Path, kind: str, make: Callable[[dict[str, Any]], M], tr
 
 
 def average(models: Sequence[str | Path], out: str | Path) -> int:
-    """Write the mean of several models' weights, which of trainings that began with the same ones is often better than any of
-    them ("model soup", Wortsman et al. 2022).
+    """Write the mean of several models' weights ("model soup", Wortsman et al. 2022).
+
+    Of trainings that began with the same weights, it is often better than any one of them.
 
     Args:
         models: names in the zoo, paths or ``hf://owner/repo/file``, two or more. What is no weight is the first one's: its

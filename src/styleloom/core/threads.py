@@ -12,6 +12,18 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_SETTING = threading.Lock()
+
+
+def use_one_thread() -> None:
+    """Let the operations of the calling thread run in it alone; those of all others keep as many threads of torch as they had."""
+    with _SETTING:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        # Threads that begin later take the number that was set last, so it is set back, in a thread that ends.
+        other = threading.Thread(target=torch.set_num_threads, args=(before,))
+        other.start()
+        other.join()
 
 
 def mapped(function: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
@@ -35,24 +47,16 @@ def mapped(function: Callable[[Item], Result], items: Iterable[Item]) -> Generat
         yield from map(function, items)
         return
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-    begun = threading.Semaphore(0)
-
-    def begin() -> None:
-        torch.set_num_threads(1)
-        begun.release()
 
     def call(item: Item) -> Result:
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients and not inference):
             return function(item)
 
-    with ThreadPoolExecutor(threads, initializer=begin) as pool:
+    with ThreadPoolExecutor(threads, initializer=use_one_thread) as pool:
         calls: deque[Future[Result]] = deque()
         try:
-            for count, item in enumerate(items):
+            for item in items:
                 calls.append(pool.submit(call, item))
-                if count < threads:  # a worker has begun, and threads that others begin take the number that was set last
-                    begun.acquire(timeout=1)
-                    torch.set_num_threads(threads)
                 if len(calls) > threads:
                     yield calls.popleft().result()
             while calls:

@@ -20,8 +20,9 @@ from .datasets import ImageFiles
 
 
 def write_archive(out: str | Path, examples: Iterable[tuple[Tensor, int | None]], total: int) -> Iterator[Progress]:
-    """Write images as they come, without loss, into a zip that StyleGAN code reads: PNGs in folders of a thousand, classes in
-    ``dataset.json``. It is there whole in the end or not at all.
+    """Write images as they come, without loss, into a zip that StyleGAN code reads.
+
+    It holds PNGs in folders of a thousand, and classes in ``dataset.json``. It is there whole in the end or not at all.
 
     Args:
         out: a ``.zip``.

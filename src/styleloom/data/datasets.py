@@ -209,8 +209,9 @@ class SquareImages:
         return None if image is None else squared(image, self.resolution)
 
     def example(self, mirror: bool) -> Item:
-        """Make the function of a training example: image [3, S, S] in [-1, 1], class [c_dim] of 0 and 1, and a seed of its
-        own.
+        """Make the function of a training example.
+
+        It gives an image [3, S, S] in [-1, 1], its class [c_dim] of 0 and 1, and a seed of its own.
         """
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:

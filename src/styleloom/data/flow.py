@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.data import color
 
 from . import images
 from .images import floats, like
@@ -30,7 +29,7 @@ class Steady:
         """Frame [1, 3, H, W] and what was painted of it [1, 3, H', W'], of bytes -> the same, steadied."""
         if not self.strength or min(frame.shape[-2:]) < 32:
             return painted
-        small = images.resize_to_fit(color.luma(frame), min(FLOW_SIZE, max(frame.shape[-2:])))
+        small = gray(frame)
         result = floats(painted)
         if self.previous is not None:
             last, last_result = self.previous
@@ -44,6 +43,16 @@ class Steady:
         return like(result, painted)
 
 
+def gray(frame: Tensor) -> Tensor:
+    """Brightness of a frame of bytes [1, 3, H, W], no longer than ``FLOW_SIZE``: [1, 1, h, w] in [0, 1]."""
+    cv2 = _opencv()
+    pixels = cv2.cvtColor(frame[0].permute(1, 2, 0).contiguous().cpu().numpy(), cv2.COLOR_RGB2GRAY)
+    if max(pixels.shape) > FLOW_SIZE:
+        height, width = images.fitted_size(frame, FLOW_SIZE)
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return floats(torch.from_numpy(pixels)[None, None])
+
+
 def motion(frame: Tensor, before: Tensor) -> Tensor:
     """Find where each pixel of a frame was in the one before: gray [1, 1, H, W] in [0, 1] each -> flow [1, 2, H, W].
 
@@ -53,11 +62,17 @@ def motion(frame: Tensor, before: Tensor) -> Tensor:
     Raises:
         StyleLoomError: OpenCV is not installed.
     """
-    finder = _opencv().DISOpticalFlow_create(0)  # its preset "ultrafast", but
+    cv2 = _opencv()
+    finder = cv2.DISOpticalFlow_create(0)  # its preset "ultrafast", but
     finder.setFinestScale(0)  # to single pixels: without, painted strokes creep
-    gray = [(each[0, 0].cpu() * 255).round().to(torch.uint8).numpy() for each in (frame, before)]
+    pixels = [(each[0, 0].cpu() * 255).round().to(torch.uint8).numpy() for each in (frame, before)]
     height, width = frame.shape[-2:]
-    flow = finder.calc(*gray, None) / np.array([width, height], np.float32)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # frames are painted meanwhile, and several find the motion in a small image no sooner
+    try:
+        flow = finder.calc(*pixels, None) / np.array([width, height], np.float32)
+    finally:
+        cv2.setNumThreads(threads)
     return torch.from_numpy(flow.astype(np.float32)).permute(2, 0, 1)[None].to(frame.device)
 
 

@@ -71,8 +71,10 @@ class Domains:
         return self.count
 
     def example(self, size: int, load_size: int = 0, *, flip: bool = True) -> Item:
-        """Make the function of a training example: a [A, size, size] and b [B, size, size], in [-1, 1], see
-        :func:`~.derive.framed`, and instances' numbers [1, size, size] where they are known.
+        """Make the function of a training example.
+
+        It gives a [A, size, size] and b [B, size, size], in [-1, 1], see :func:`~.derive.framed`, and the numbers of instances
+        [1, size, size] where they are known.
         """
 
         def item(index: int, rng: RandomState) -> tuple[Tensor, ...]:

@@ -62,8 +62,9 @@ def training_part(names: Sequence[str]) -> list[str]:
 
 
 def is_image(name: str, more: Collection[str] = ()) -> bool:
-    """Whether a file is an image by its name, or has one of ``more`` suffixes; hidden files and what macOS puts beside images
-    are none.
+    """Whether a file is an image by its name, or has one of ``more`` suffixes.
+
+    Hidden files, and those that macOS puts beside images, are none.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)

@@ -19,7 +19,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent, replacing
 from styleloom.core.progress import Progress
-from styleloom.core.threads import mapped
+from styleloom.core.threads import mapped, use_one_thread
 
 from . import images
 from .flow import Steady
@@ -222,6 +222,7 @@ class _Behind(Generic[T]):
         self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
 
     def _run(self, work: Callable[[T], None]) -> None:
+        use_one_thread()
         while (item := self.queue.get()) is not None:
             if self.error is None:
                 try:

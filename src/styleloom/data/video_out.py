@@ -37,7 +37,7 @@ class VideoWriter:
         self.time_base = stream.time_base if stream is not None else Fraction(1, rate)
         self.output = self.av.open(str(path), "w", format=container)
         codec = "libvpx-vp9" if container == "webm" else "libx264"
-        options = {"crf": "30", "b:v": "0"} if container == "webm" else {"crf": "17", "preset": "fast"}
+        options = {"crf": "30", "b:v": "0"} if container == "webm" else {"crf": "16", "preset": "faster"}
         self.video = self.output.add_stream(codec, rate=self.rate, options=options)
         self.video.pix_fmt = "yuv420p"
         coded = self.video.codec_context

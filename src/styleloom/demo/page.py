@@ -50,6 +50,7 @@ class Painting:
 
     @property
     def name(self) -> str:
+        """Name of its file, without a suffix."""
         method = [] if self.method == "gatys" else [self.method]
         regions = ["regions"] if self.masks else []
         return "-".join([self.content, *self.styles, *(str(value) for value in self.settings.values()), *regions, *method])

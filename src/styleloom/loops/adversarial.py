@@ -16,6 +16,7 @@ from typing import Annotated, Any, Protocol, TypeVar, cast, final
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
@@ -141,7 +142,9 @@ class Train(Protocol[Recipe]):
         *,
         run: Run,
         base: str | Path | None = None,
-    ) -> Iterator[TrainingStep]: ...
+    ) -> Iterator[TrainingStep]:
+        """Train; see :func:`trainer`."""
+        ...
 
 
 def trainer(
@@ -246,31 +249,39 @@ class GANTask(Task):
         self.example, self.examples = dataset.example(recipe.mirror), dataset.examples(recipe.mirror)
         self.distance: Distance | None = None
 
+    @override
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
         return self.example(index, rng)
 
+    @override
     def items(self, indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:
         return self.examples(indices, rngs)
 
+    @override
     def sample_indices(self, step: int, batch: int) -> range:
         own = self.setup.sample_indices
         return super().sample_indices(step, batch) if own is None else own(step)
 
+    @override
     def schedule(self, step: int) -> float:
         return self.setup.schedule(step)
 
+    @override
     def before_step(self, step: int) -> dict[str, float]:
         return self.setup.before_step(step)
 
+    @override
     def measure(self, networks: Mapping[str, nn.Module]) -> dict[str, float]:
         if self.distance is None:  # read the images when they are first compared with
             embedding = self.embedding(device=self.setup.generator.device)
             self.distance = Distance(self.dataset, self.recipe.measure_images, embedding)
         return {"fd": self.distance(self._current(networks))}
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         return sheet(self._current(networks))
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         self.files.save(self._current(networks), path, self.setup.discriminator, self.license)
 

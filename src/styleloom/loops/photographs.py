@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.progress import Losses
 from styleloom.data.datasets import ImageFiles, random_crop
@@ -59,8 +60,10 @@ class PhotographTask(Task):
         """A random square of a photograph [3, S, S]."""
         return random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng)
 
+    @override
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
         return (self.square(index, rng),)
 
+    @override
     def schedule(self, step: int) -> float:
         return cosine(step, self.recipe.num_steps)

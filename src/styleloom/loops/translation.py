@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
@@ -287,12 +288,15 @@ class TranslationTask(Task):
         """The recipe with the number of steps that its epochs make."""
         return replace(self.recipe, num_steps=self.num_steps)
 
+    @override
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
         return self.example(index, rng)
 
+    @override
     def schedule(self, step: int) -> float:
         return self.factor(step)
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         still = self.domains.example(self.recipe.size, self.recipe.size, flip=False)
         device = next(next(iter(self.networks.values())).parameters()).device

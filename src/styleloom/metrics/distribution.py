@@ -197,4 +197,5 @@ class Distance:
         self.real = embedding.of(real_images(images, count))
 
     def __call__(self, generator: Generator) -> float:
+        """Fréchet distance of so many made images."""
         return frechet_distance(self.real, self.embedding.of(made_images(generator, len(self.real))))

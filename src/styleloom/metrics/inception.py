@@ -34,6 +34,7 @@ class Convolution(nn.Module):
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, outputs, H', W']."""
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
@@ -55,6 +56,7 @@ class BlockA(nn.Module):
         self.branch_pool = Convolution(inputs, pooled, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 224 + pooled, H, W]."""
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         return torch.cat([self.branch1x1(x), self.branch5x5_2(self.branch5x5_1(x)), double, self.branch_pool(_mean3(x))], 1)
 
@@ -70,6 +72,7 @@ class BlockB(nn.Module):
         self.branch3x3dbl_3 = Convolution(96, 96, 3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, inputs + 480, H', W'], half as large."""
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, stride=2)], 1)
 
@@ -92,6 +95,7 @@ class BlockC(nn.Module):
         self.branch_pool = Convolution(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 768, H, W]."""
         once = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
@@ -111,6 +115,7 @@ class BlockD(nn.Module):
         self.branch7x7x3_4 = Convolution(192, 192, 3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, inputs + 512, H', W'], half as large."""
         seven = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
         return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, F.max_pool2d(x, 3, stride=2)], 1)
 
@@ -132,6 +137,7 @@ class BlockE(nn.Module):
         self.branch_pool = Convolution(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, inputs, H, W] -> [N, 2048, H, W]."""
         once, twice = self.branch3x3_1(x), self.branch3x3dbl_2(self.branch3x3dbl_1(x))
         pooled = F.max_pool2d(x, 3, stride=1, padding=1) if self.maximum else _mean3(x)
         parts = [self.branch1x1(x), self.branch3x3_2a(once), self.branch3x3_2b(once)]
@@ -162,6 +168,7 @@ class Inception(nn.Module):
         self.fc = nn.Linear(FEATURES, CLASSES)  # in the file; FID ends before it
 
     def forward(self, image: Tensor) -> Tensor:
+        """Features [N, 2048] of images [N, 3, H, W] in [0, 1], of any size."""
         if self.half_pixels:
             x = 2 * F.interpolate(image, (SIDE, SIDE), mode="bilinear", align_corners=False) - 1
         else:

@@ -263,8 +263,9 @@ class Generator(nn.Module):
 
 
 def generator_id(generator: Generator) -> str:
-    """Short hash that identifies a generator: of its mean w in half precision, or, if that is zero, of its first weight
-    matrix.
+    """Short hash that identifies a generator.
+
+    It is taken of the mean w in half precision, or, if that is zero, of the first weight matrix.
     """
     shape = [generator.num_ws, generator.w_dim, generator.resolution]
     known = generator.w_avg if generator.w_avg.any() else next(each for each in generator.synthesis.parameters() if each.ndim > 1)

@@ -1,5 +1,7 @@
-"""Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal
-Processing Letters 2016 ("MTCNN"): faces, with eyes, nose and mouth.
+"""Find faces, with eyes, nose and mouth: MTCNN.
+
+Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal
+Processing Letters 2016.
 
 A small network looks at every place and size, a second one at what the first took for faces, a third at what is left. The weights
 are those of the package ``mtcnn`` (MIT license), which the extra ``[faces]`` installs; torch runs them. Nothing is downloaded.

@@ -19,6 +19,7 @@ from typing import Annotated, Any, final
 import torch
 import torch.nn.functional as F_
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
@@ -187,10 +188,12 @@ def train(
 class CycleGANTask(TranslationTask):
     """Training of a generator each way."""
 
+    @override
     def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
         made, back = networks["G"](x), networks["F"](y)
         return [x, made, networks["F"](made), y, back, networks["G"](back)]
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         generators = {"B": networks["G"], "A": networks["F"]}
         discriminators = {"A": networks["D_X"], "B": networks["D_Y"]}

@@ -21,6 +21,7 @@ from typing import Annotated, Any, final
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
@@ -318,12 +319,15 @@ class EncoderTask(Task):
         penalty = self.recipe.r1_gamma / 2 * r1_penalty(logits, real).mean()
         return {"D": discriminator_loss(logits, self.discriminator(output)).mean(), "r1": penalty}
 
+    @override
     def schedule(self, step: int) -> float:
         return cosine(step, self.recipe.num_steps)
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         ws = networks["encoder"].encode(self.generator, self.shown)
         return images.grid([self.shown, to_image(self.generator.synthesis(ws, noise_mode="const"))])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         save(networks["encoder"], path, self.license)

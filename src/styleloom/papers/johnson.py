@@ -19,6 +19,7 @@ from typing import Annotated, Any, Protocol, final
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
@@ -231,9 +232,11 @@ class JohnsonTask(PhotographTask):
 
         super().__init__(content, recipe, network, loss, license, identity, margin=1.2, num_shown=SHOWN)
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         return images.grid([self.shown, networks["network"](self.shown)])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         save(networks["network"], path, self.license)
 

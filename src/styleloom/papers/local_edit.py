@@ -89,11 +89,13 @@ class StyleTerm:
             self.gram = moments(read, self.where).second
 
     def __call__(self, image: Tensor) -> Tensor:
+        """Loss [N] of images [N, 3, H, W] in [0, 1]."""
         read = self.features(image, [STYLE_LAYER])[STYLE_LAYER].float()
         difference = (moments(read, self.where).second - self.gram).square().mean((1, 2))
         return self.weight * difference / self.gram.square().mean((1, 2)).clamp(min=1e-12)
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some of the images."""
         self.where, self.gram = self.where[list(rows)], self.gram[list(rows)]
 
 

@@ -19,6 +19,7 @@ from typing import Any, final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
@@ -159,9 +160,11 @@ def train(
 class Pix2PixTask(TranslationTask):
     """Training of a generator from A to B."""
 
+    @override
     def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
         return [x, networks["G"](x), y]
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         domains = self.domains
         described: dict[str, Any] = dict(derive=domains.derive, labels=domains.labels, size=self.recipe.size)

@@ -21,6 +21,7 @@ from typing import Annotated, Any, final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
@@ -208,11 +209,13 @@ class UpscalerTask(PhotographTask):
 
         super().__init__(content, recipe, network, loss, license, dict(method=KIND), margin=2, num_shown=SHOWN)
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         small = reduced(self.shown)
         enlarged = images.resize(small, (self.recipe.size, self.recipe.size))
         return images.grid([enlarged, networks["network"](small), self.shown])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         save(networks["network"], path, self.license)
 

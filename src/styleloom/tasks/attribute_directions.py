@@ -202,8 +202,9 @@ def sheet(
 def measured(
     generator: Generator, directions: Directions, label: Labels, names: Sequence[str], *, samples: int = 100
 ) -> dict[str, Any]:
-    """Effects of directions as plain values: for each direction and attribute the mean change at strength 1, its mean size,
-    and the correlation of change and strength.
+    """Effects of directions as plain values.
+
+    For each direction and attribute: the mean change at strength 1, its mean size, and the correlation of change and strength.
     """
     found = papers.effects(generator, directions, label, names, samples=samples)
     tables = dict(mean=found.mean, size=found.size, correlation=found.correlation)

@@ -110,8 +110,9 @@ class Inversion:
 
 
 def configure(preset: str = "default", **settings: Any) -> InversionConfig:
-    """A preset of :data:`~styleloom.papers.image2stylegan.PRESETS` with some settings changed; the default one's ``optimizer``
-    is "auto".
+    """A preset of :data:`~styleloom.papers.image2stylegan.PRESETS` with some settings changed.
+
+    The ``optimizer`` of the default one is "auto".
 
     Raises:
         StyleLoomError: an unknown preset or setting, or a value that cannot be.

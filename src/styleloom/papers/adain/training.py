@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.progress import Losses
 from styleloom.core.random import own_random_state
@@ -184,18 +185,22 @@ class AdaINTask(Task):
         examples = [self.item(index, RandomState([recipe.seed, index])) for index in range(SHOWN)]
         self.shown = [part.to(next(model.parameters()).device) for part in stacked(examples)]
 
+    @override
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, Tensor]:
         gallery = self.paintings[rng.randint(len(self.paintings))]
         painting = random_crop(gallery.find(rng.randint(len(gallery)), rng)[1], self.recipe.size, rng)
         painting = recolored(painting, rng) if rng.uniform() < self.recipe.recolor else painting
         return random_crop(self.photographs.find(index, rng)[1], self.recipe.size, rng), painting
 
+    @override
     def schedule(self, step: int) -> float:
         return DECAYS[self.recipe.decay](step, self.recipe.num_steps)
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         return images.grid([*self.shown, _with(self.model, networks["decoder"])(*self.shown)])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         _with(self.model, networks["decoder"]).save(path, self.license)
 

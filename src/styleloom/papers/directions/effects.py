@@ -36,8 +36,9 @@ class Effects:
     correlation: Tensor
 
     def spill(self, direction: str, attribute: str) -> dict[str, float]:
-        """Spill of a direction: mean change of the other attributes, and its mean size, both as shares of the change of its
-        own.
+        """Spill of a direction into the other attributes.
+
+        Their mean change, and its mean size, are both given as shares of the change of the direction's own attribute.
         """
         row, own = self.directions.index(direction), self.attributes.index(attribute)
         others = [index for index in range(len(self.attributes)) if index != own]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core import checkpoint
 from styleloom.core.progress import Losses
@@ -167,13 +168,16 @@ class DumoulinTask(PhotographTask):
         identity = dict(method=KIND, styles=list(styles), images=checkpoint.fingerprint(None, list(styles.values())))
         super().__init__(content, recipe, network, loss, license, identity, margin=1.2, num_shown=SHOWN, parameters=learned)
 
+    @override
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
         return self.square(index, rng), torch.tensor(rng.randint(self.num_styles))
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         rows = torch.eye(self.num_styles, device=self.shown.device)
         return images.grid([self.shown, *(networks["network"](self.shown, row.expand(len(self.shown), -1)) for row in rows)])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         save(networks["network"], path, self.license)
 

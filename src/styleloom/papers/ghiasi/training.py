@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
@@ -263,16 +264,20 @@ class GhiasiTask(Task):
         shown = stacked(self.item(index, RandomState([recipe.seed, index]))[:2] for index in range(SHOWN))
         self.shown = [part.to(next(model.parameters()).device) for part in shown]
 
+    @override
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
         return self.examples(index, rng)
 
+    @override
     def schedule(self, step: int) -> float:
         return min(1, (step + 1) / 100) * cosine(step, self.recipe.num_steps)
 
+    @override
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
         painted = [networks["model"](*self.shown, weight) for weight in (1 / WEIGHTS, 1.0, WEIGHTS)]
         return images.grid([*self.shown, *painted])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         networks["model"].save(path, self.license)
 

@@ -29,6 +29,7 @@ from typing import Any, final
 import torch
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import StyleLoomError
@@ -179,13 +180,16 @@ class OptimizerTask(Task):
         photo = self.blank if self.photos is None else self.photos[index]
         return photo, z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
+    @override
     def sample_indices(self, step: int, batch: int) -> range:
         first = step // self.recipe.batch_steps * batch
         return range(first, first + batch)
 
+    @override
     def schedule(self, step: int) -> float:
         return cosine(step, self.recipe.num_steps)
 
+    @override
     def before_step(self, step: int) -> dict[str, float]:
         return self.losses.before_step(step)
 
@@ -200,6 +204,7 @@ class OptimizerTask(Task):
             ws = ws + update
         return images.grid([self.shown, render(generator, ws)])
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         save(networks["optimizer"], path, self.license)
 

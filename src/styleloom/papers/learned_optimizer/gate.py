@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.papers.image2stylegan.objective import Observation
 
@@ -24,6 +25,7 @@ class RowwiseLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(rows, 1, outputs).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N, rows, inputs] -> [N, rows, outputs]."""
         return torch.baddbmm(self.bias, x.transpose(0, 1), self.weight).transpose(0, 1)
 
 
@@ -57,10 +59,12 @@ class Gate(Network):
         self.of_w = mlp((w_dim, hidden, hidden, hidden, hidden), layer)
         self.of_both = mlp((2 * hidden, hidden, hidden, hidden, w_dim), layer)
 
+    @override
     def init_state(self, batch: int) -> State:
         zeros = next(self.parameters()).new_zeros(batch, self.num_ws, self.w_dim)
         return dict(step=zeros[:, 0, 0], mean=zeros, square=zeros)
 
+    @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
         direction, state = adam(gradient, state, betas=(0.9, 0.999))
         gate: Tensor = self.of_both(torch.cat([self.of_update(direction), self.of_w(ws)], 2))  # [N, num_ws, w_dim]

@@ -1,8 +1,8 @@
-"""Loom: a per-coordinate learned optimizer in the eigenbasis of the generator's average Gauss-Newton matrix, with an
-image-conditioned step network.
+"""Loom: a learned optimizer for each coordinate, in the eigenbasis of the generator's average Gauss-Newton matrix.
 
-Untrained it is Adam in that basis (``loops/eigenbasis.py``). It learns the rate of each eigenvector from several momenta, the
-quasi-Newton step, time and loss; and a step of its own, which a network reads off the target and the present image.
+A step network beside it looks at the images. Untrained it is Adam in that basis (``loops/eigenbasis.py``). It learns the rate of
+each eigenvector from several momenta, the quasi-Newton step, time and loss; and a step of its own, which a network reads off the
+target and the present image.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.papers.image2stylegan.objective import Observation
@@ -189,6 +190,7 @@ class Loom(Network):
         """The eigenbasis it was trained in."""
         return Eigenbasis(self.vectors, self.values, self.prior_std, self.num_ws, self.w_dim, self.config["generator"])
 
+    @override
     def init_state(self, batch: int) -> State:
         zeros = self.embedding.new_zeros(batch, len(self.embedding), len(MOMENTUM_DECAYS))
         each, coordinates = zeros[:, 0, 0], zeros[..., 0]
@@ -196,6 +198,7 @@ class Loom(Network):
         state = dict(step=each, means=zeros, square=coordinates, first_log=each, last_log=each)
         return state | dict(w=coordinates, gradient=coordinates, s=pairs, y=pairs)
 
+    @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
         gradient = gradient.flatten(1) @ self.vectors * self.prior_std  # [N, K]
         update, state = self.whitened_update(self.whiten(ws), gradient, observation, state)

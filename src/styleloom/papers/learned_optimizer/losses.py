@@ -33,10 +33,12 @@ class OpenDescents(nn.Module):
 
     @property
     def state(self) -> State:
+        """State of the optimizer."""
         return {name.removeprefix("state_"): value for name, value in self.named_buffers() if name.startswith("state_")}
 
     @torch.no_grad()
     def put(self, values: Mapping[str, Tensor], state: State) -> None:
+        """Copy values of descents, and the state of the optimizer, into the buffers."""
         for name, value in {**values, **{f"state_{name}": value for name, value in state.items()}}.items():
             getattr(self, name).copy_(value)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.papers.image2stylegan.objective import Observation
 
@@ -33,10 +34,12 @@ class CoordinatewiseLSTM(Network):
         self.first, self.second = nn.LSTMCell(2, hidden), nn.LSTMCell(hidden, hidden)
         self.last = nn.Linear(hidden, 1)
 
+    @override
     def init_state(self, batch: int) -> State:
         zeros = self.last.weight.new_zeros(batch, self.num_ws * self.w_dim, self.last.in_features)
         return dict(step=zeros[:, 0, 0], h1=zeros, c1=zeros, h2=zeros, c2=zeros)
 
+    @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
         # Appendix A, with p = 10: logarithm and sign of large gradients, small ones linearly.
         log, small = gradient.abs().clamp(min=1e-20).log() / 10, gradient.abs() < math.exp(-10)

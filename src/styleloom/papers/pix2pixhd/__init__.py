@@ -1,5 +1,7 @@
-"""Wang, Liu, Zhu, Tao, Kautz and Catanzaro, "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs",
-CVPR 2018.
+"""pix2pixHD: images of label maps at high resolution.
+
+Wang, Liu, Zhu, Tao, Kautz and Catanzaro, "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", CVPR
+2018.
 
 pix2pix blurs and breaks above 256 px. Here a global generator works at half the size, a local enhancer is put around it, and
 discriminators look at several sizes. Their own features and those of a perceptual network replace the L1 term. Boundaries of
@@ -20,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import RandomState
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
@@ -278,6 +281,7 @@ class Pix2PixHDTask(TranslationTask):
 
     recipe: Pix2PixHDRecipe
 
+    @override
     def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:
         return [x, outputs_of(networks, x, y, instances)[1], y]
 
@@ -290,6 +294,7 @@ class Pix2PixHDTask(TranslationTask):
             enhancer.inner.requires_grad_(step >= recipe.fix_global_epochs * self.num_steps // epochs)
         return {}
 
+    @override
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
         domains = self.domains
         parts = {"B": networks["G"]} | ({CODES: networks["E"]} if "E" in networks else {})
