@@ -7,6 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+try:
+    from jaxtyping import install_import_hook
+except ImportError:
+    pass  # shapes are not checked
+else:
+    SHAPED = ["data.color", "data.flow", "loops.one_pass", "metrics", "nn.losses"]  # modules with shapes in their signatures
+    install_import_hook([f"styleloom.{each}" for each in SHAPED], "type_checks.checked")
+
 from styleloom.nn.vgg import Features
 
 os.environ.setdefault("STYLELOOM_CACHE", str(Path(tempfile.gettempdir()) / "styleloom-test-cache"))  # not the user's own

@@ -314,6 +314,6 @@ def test_decoding_and_encoding_errors_reach_the_caller(tmp_path: Path) -> None:
 
     with pytest.raises(StyleLoomError, match="no such style"):
         repaint(source, tmp_path / "b.mp4", paint)
-    with pytest.raises(StyleLoomError, match="cannot be written"):  # in the thread that writes
-        repaint(source, tmp_path / "c.mp4", lambda part: part[:, :1].float(), smooth=0, batch=1)
+    with pytest.raises(StyleLoomError, match="not finite"):  # in the thread that writes
+        repaint(source, tmp_path / "c.mp4", lambda part: torch.full(part.shape, torch.nan), smooth=0, batch=1)
     assert not (tmp_path / "b.mp4").exists() and not (tmp_path / "c.mp4").exists()

@@ -11,6 +11,7 @@ from scipy.linalg import sqrtm
 
 from styleloom import load_features
 from styleloom.core.errors import StyleLoomError
+from styleloom.data.datasets import SquareImages
 from styleloom.metrics import inception
 from styleloom.metrics.distribution import (
     Distance,
@@ -105,14 +106,17 @@ def test_made_images_are_those_of_their_seed() -> None:
 def test_distance_to_a_set_is_least_for_the_set_itself(tmp_path: Path) -> None:
     generator = stylegan2.load("toonfaces-64")
 
-    class Made:
+    class Made(SquareImages):
+        def __init__(self) -> None:
+            pass
+
         def __len__(self) -> int:
             return 64
 
         def read(self, index: int) -> torch.Tensor:
             return generator.generate([index])[0]
 
-    distance = Distance(Made(), 64, layer_means(load_features(), "vgg19-lite"))  # type: ignore[arg-type]
+    distance = Distance(Made(), 64, layer_means(load_features(), "vgg19-lite"))
     whole = distance(generator)
     generator.get_parameter("synthesis.b32.torgb.bias").data.add_(1)
     assert whole < 0.5 * distance(generator)

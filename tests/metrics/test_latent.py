@@ -11,6 +11,7 @@ from styleloom import load_features
 from styleloom.core.errors import StyleLoomError
 from styleloom.metrics.latent import conditional_entropy, path_length, separability
 from styleloom.nn.generators import Generator
+from styleloom.nn.vgg import Features
 
 
 class Mapping(nn.Module):
@@ -38,8 +39,9 @@ def test_path_length_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the squared difference of brightness for a distance, it is that of tanh along a straight way."""
     monkeypatch.setattr("styleloom.metrics.latent.perceptual_distances", lambda _, a, b, layers: (a - b).square().mean((1, 2, 3)))
     generator = Plain().double()
-    options = dict(space="w", samples=3000, epsilon=1e-3)
-    found = path_length(generator, None, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = dict(space="w", samples=3000, epsilon=1e-3)
+    features = Features(convs=(1,), widths=(1,))  # not asked
+    found = path_length(generator, features, **options)
     draw, chance = np.random.RandomState(0), np.random.RandomState(0)
     lengths = []
     for start in range(0, 6000, 32):
@@ -51,7 +53,7 @@ def test_path_length_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     low, high = np.percentile(lengths, 1, method="lower"), np.percentile(lengths, 99, method="higher")
     wanted = np.mean([each for each in lengths if low <= each <= high])
     assert abs(found / wanted - 1) < 0.05
-    assert path_length(generator, None, **options, sampling="end") > 0  # type: ignore[arg-type]
+    assert path_length(generator, features, **options, sampling="end") > 0
 
 
 def test_path_length_refuses_other_spaces() -> None:

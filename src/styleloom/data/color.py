@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from styleloom.core.shapes import Float, Shaped
+
 from .images import floats
 
 KEEP_COLOR = ("none", "luminance", "matching")
@@ -16,7 +18,7 @@ KEEP_COLOR = ("none", "luminance", "matching")
 _RGB_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.59590059, -0.27455667, -0.32134392], [0.21153661, -0.52273617, 0.31119955]])
 
 
-def luma(image: Tensor) -> Tensor:
+def luma(image: Shaped[Tensor, "n 3 h w"]) -> Float[Tensor, "n 1 h w"]:
     """Brightness [N, 1, H, W] in [0, 1] of [N, 3, H, W] in [0, 1] or of 8-bit numbers, a channel at a time: little memory."""
     total = torch.zeros(())
     for index, share in enumerate(_RGB_TO_YIQ[0].tolist()):
@@ -24,17 +26,17 @@ def luma(image: Tensor) -> Tensor:
     return total
 
 
-def rgb_to_yiq(image: Tensor) -> Tensor:
+def rgb_to_yiq(image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """[N, 3, H, W] RGB in [0, 1] -> luma in [0, 1] and the color differences I in [-.596, .596], Q in [-.523, .523]."""
     return torch.einsum("ij,njhw->nihw", _RGB_TO_YIQ.to(image), image)
 
 
-def yiq_to_rgb(image: Tensor) -> Tensor:
+def yiq_to_rgb(image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """The inverse of :func:`rgb_to_yiq`: [N, 3, H, W] -> [N, 3, H, W], unclipped."""
     return torch.einsum("ij,njhw->nihw", torch.linalg.inv(_RGB_TO_YIQ.double()).to(image), image)
 
 
-def keep_luminance(painted: Tensor, content: Tensor) -> Tensor:
+def keep_luminance(painted: Float[Tensor, "n 3 h w"], content: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
     """The painted image's luma with the content's colors: both [N, 3, H, W] in [0, 1], of one size."""
     luma, colors = rgb_to_yiq(painted)[:, :1], rgb_to_yiq(content)[:, 1:]
     return yiq_to_rgb(torch.cat([luma, colors], dim=1)).clamp(0, 1)
@@ -75,7 +77,7 @@ def prepare_colors(content: Tensor, styles: Sequence[Tensor], keep_color: str) -
     return content, [match_color(_gray(style) if keep_color == "luminance" else style, content) for style in styles]
 
 
-def content_colors(content: Tensor, keep_color: str) -> Tensor:
+def content_colors(content: Float[Tensor, "n 3 h w"], keep_color: str) -> Float[Tensor, "n 3 h w"]:
     """The content as it is painted: in gray where only its luminance is painted, else as it is."""
     return _gray(content) if keep_color == "luminance" else content
 

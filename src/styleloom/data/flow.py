@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.shapes import Float, Shaped, UInt8
 
 from . import images
 from .images import floats, like
@@ -25,7 +26,7 @@ class Steady:
         self.strength = strength
         self.previous: tuple[Tensor, Tensor] | None = None
 
-    def __call__(self, frame: Tensor, painted: Tensor) -> Tensor:
+    def __call__(self, frame: UInt8[Tensor, "1 3 h w"], painted: Shaped[Tensor, "1 3 H W"]) -> Shaped[Tensor, "1 3 H W"]:
         """Frame [1, 3, H, W] and what was painted of it [1, 3, H', W'], of bytes -> the same, steadied."""
         if not self.strength or min(frame.shape[-2:]) < 32:
             return painted
@@ -43,7 +44,7 @@ class Steady:
         return like(result, painted)
 
 
-def gray(frame: Tensor) -> Tensor:
+def gray(frame: UInt8[Tensor, "1 3 H W"]) -> Float[Tensor, "1 1 h w"]:
     """Brightness of a frame of bytes [1, 3, H, W], no longer than ``FLOW_SIZE``: [1, 1, h, w] in [0, 1]."""
     cv2 = _opencv()
     pixels = cv2.cvtColor(frame[0].permute(1, 2, 0).contiguous().cpu().numpy(), cv2.COLOR_RGB2GRAY)
@@ -53,7 +54,7 @@ def gray(frame: Tensor) -> Tensor:
     return floats(torch.from_numpy(pixels)[None, None])
 
 
-def motion(frame: Tensor, before: Tensor) -> Tensor:
+def motion(frame: Float[Tensor, "1 1 h w"], before: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 2 h w"]:
     """Find where each pixel of a frame was in the one before: gray [1, 1, H, W] in [0, 1] each -> flow [1, 2, H, W].
 
     The flow is (x, y) as shares of width and height. DIS: Kroeger et al., "Fast Optical Flow using Dense Inverse Search",
@@ -84,7 +85,7 @@ def _opencv() -> Any:
     return cv2
 
 
-def warped(image: Tensor, flow: Tensor) -> Tensor:
+def warped(image: Float[Tensor, "1 c h w"], flow: Float[Tensor, "1 2 h w"]) -> Float[Tensor, "1 c h w"]:
     """The image [1, C, H, W] that a flow [1, 2, H, W] leads to: each pixel taken from where it was; borders are repeated.
 
     Bicubic, at 32 places between two pixels (OpenCV).

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import PRECISIONS, precision_on
 from styleloom.core.settings import Checked, CountOrNone, OneOf, Share
+from styleloom.core.shapes import Float, Shaped
 from styleloom.core.threads import mapped
 from styleloom.data import color, images
 from styleloom.data.images import floats, like
@@ -110,7 +111,7 @@ CACHED = 2 * 256**2  # pixels painted at once on a CPU: with more, maps leave it
 THUMBNAIL = 1024  # longer side of what a large image's statistics are taken from
 
 
-def thumbnail(image: Tensor) -> Tensor:
+def thumbnail(image: Shaped[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 h w"]:
     """Images as floats, no longer than ``THUMBNAIL``: [N, 3, H, W] of any dtype -> [N, 3, h, w] in [0, 1].
 
     A strip, which would become a line without any spread, keeps as many pixels as a square thumbnail has.
@@ -133,7 +134,9 @@ def groups(content: Tensor, config: OnePass) -> Iterator[Tensor]:
         yield part if tuple(part.shape[-2:]) == (height, width) else like(images.resize(floats(part), (height, width)), part)
 
 
-def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tensor], Tensor]) -> Tensor:
+def at_stroke_size(
+    content: Shaped[Tensor, "n 3 h w"], config: OnePass, paint_small: Callable[[Tensor], Tensor]
+) -> Shaped[Tensor, "n 3 h w"]:
     """Paint a reduced copy of images, and enlarge the result with detail of the photographs.
 
     Args:
@@ -156,7 +159,9 @@ def at_stroke_size(content: Tensor, config: OnePass, paint_small: Callable[[Tens
     return result
 
 
-def finished(painted: Tensor, content: Tensor, keep_color: str, alpha: float = 1.0) -> Tensor:
+def finished(
+    painted: Float[Tensor, "n 3 h w"], content: Float[Tensor, "n 3 h w"], keep_color: str, alpha: float = 1.0
+) -> Float[Tensor, "n 3 h w"]:
     """Colors and strength as asked for: painted and content [N, 3, H, W] in [0, 1] -> the same."""
     painted = painted.clamp(0, 1)
     if keep_color == "luminance":

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.shapes import Bool, Float
 from styleloom.data import color, images
 from styleloom.nn import mtcnn
 
@@ -49,7 +50,7 @@ class Lattice:
         return max(((a + UNSEEN) / (b + UNSEEN)) ** 0.5 for a, b in zip(self.energies, self.own, strict=True))
 
 
-def local_deviation(image: Tensor, window: int) -> Tensor:
+def local_deviation(image: Float[Tensor, "1 3 h w"], window: int) -> Float[Tensor, "1 1 h w"]:
     """Deviation of luma in a square around each pixel: [1, 3, H, W] -> [1, 1, H, W]."""
     luma = color.luma(image)
     padded = F.pad(luma, (window // 2,) * 4, mode="reflect")
@@ -57,14 +58,16 @@ def local_deviation(image: Tensor, window: int) -> Tensor:
     return (F.avg_pool2d(padded.square(), window, 1) - mean.square()).clamp_min(0).sqrt()
 
 
-def flat_places(photograph: Tensor) -> Tensor:
+def flat_places(photograph: Float[Tensor, "1 3 h w"]) -> Bool[Tensor, "1 1 h w"]:
     """Mask of the flat places of a photograph [1, 3, H, W]: [1, 1, H, W] of bools; what lies near an edge is not flat."""
     window = _odd(WINDOW * max(photograph.shape[-2:]) / 640)
     deviation = F.max_pool2d(local_deviation(photograph, window), window, 1, window // 2)
     return deviation < FLAT
 
 
-def lattice(result: Tensor, photograph: Tensor, painting: Tensor) -> Lattice:
+def lattice(
+    result: Float[Tensor, "1 3 h w"], photograph: Float[Tensor, "1 3 h w"], painting: Float[Tensor, "1 3 H W"]
+) -> Lattice:
     """Measure the texture that a result has in flat places.
 
     Args:
@@ -88,7 +91,7 @@ def lattice(result: Tensor, photograph: Tensor, painting: Tensor) -> Lattice:
     )
 
 
-def fog(result: Tensor, photograph: Tensor) -> float:
+def fog(result: Float[Tensor, "1 3 h w"], photograph: Float[Tensor, "1 3 h w"]) -> float:
     """Loss of light and dark: RMS difference of low-frequency luma, less its mean, as a share of the photograph's deviation.
 
     Args:

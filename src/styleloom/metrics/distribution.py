@@ -17,6 +17,7 @@ from numpy.random import RandomState
 from torch import Tensor, nn
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.shapes import Float
 from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
 from styleloom.nn.generators import Generator, to_image
@@ -45,7 +46,7 @@ class Embedding:
     device: torch.device = CPU
 
     @torch.inference_mode()
-    def of(self, images: Iterable[Tensor]) -> Tensor:
+    def of(self, images: Iterable[Tensor]) -> Float[Tensor, "n d"]:
         """Features [N, D] of images that come a few at a time."""
         parts = [self.network(part.to(self.device)).float().cpu() for part in images]
         if not parts:
@@ -125,7 +126,7 @@ def _torchmetric(module: str, name: str) -> Any:
         ) from error
 
 
-def frechet_distance(real: Tensor, made: Tensor) -> float:
+def frechet_distance(real: Float[Tensor, "n d"], made: Float[Tensor, "m e"]) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of two sets of features, [N, D] each.
 
     Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017: FID.
@@ -137,7 +138,9 @@ def frechet_distance(real: Tensor, made: Tensor) -> float:
     return max(0.0, float(metric.compute()))
 
 
-def kernel_distance(real: Tensor, made: Tensor, *, subsets: int = 100, subset_size: int = 1000, seed: int = 0) -> float:
+def kernel_distance(
+    real: Float[Tensor, "n d"], made: Float[Tensor, "m d"], *, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> float:
     """Mean squared discrepancy under the kernel (x.y / D + 1)^3, of random subsets of two sets of features [N, D].
 
     Binkowski et al., "Demystifying MMD GANs", ICLR 2018: KID. It has no bias, and may be below 0.
@@ -154,7 +157,7 @@ def kernel_distance(real: Tensor, made: Tensor, *, subsets: int = 100, subset_si
         return float(metric.compute()[0])
 
 
-def precision_recall(real: Tensor, made: Tensor, neighbors: int = NEIGHBORS) -> tuple[float, float]:
+def precision_recall(real: Float[Tensor, "n d"], made: Float[Tensor, "m d"], neighbors: int = NEIGHBORS) -> tuple[float, float]:
     """The share of made images near real ones, and of real images near made ones, of features [N, D].
 
     Kynkaanniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019: near is closer to

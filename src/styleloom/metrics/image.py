@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from styleloom.core.shapes import Float
 from styleloom.nn.vgg import Features
 
 
@@ -36,13 +37,17 @@ def ssim(image: Tensor, truth: Tensor) -> float:
     )
 
 
-def perceptual_distance(features: Features, image: Tensor, truth: Tensor, layers: Sequence[str]) -> float:
+def perceptual_distance(
+    features: Features, image: Float[Tensor, "n 3 h w"], truth: Float[Tensor, "n 3 h w"], layers: Sequence[str]
+) -> float:
     """The mean of :func:`perceptual_distances`: [N, 3, H, W] in [0, 1] each."""
     return float(perceptual_distances(features, image, truth, layers).mean())
 
 
 @torch.inference_mode()
-def perceptual_distances(features: Features, image: Tensor, truth: Tensor, layers: Sequence[str]) -> Tensor:
+def perceptual_distances(
+    features: Features, image: Float[Tensor, "n 3 h w"], truth: Float[Tensor, "n 3 h w"], layers: Sequence[str]
+) -> Float[Tensor, " n"]:
     """Squared difference of features of unit length at each position, summed over layers: [N, 3, H, W] in [0, 1] each -> [N].
 
     Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, Eq. 1, with equal weights
@@ -73,6 +78,6 @@ def label_scores(numbers: Tensor, truth: Tensor, count: int) -> dict[str, float]
     }
 
 
-def unit(x: Tensor) -> Tensor:
+def unit(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     """Features [N, C, H, W] at unit length; where there are none, 0, and so is the gradient."""
     return x / x.square().sum(1, keepdim=True).add(1e-20).sqrt()

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from styleloom.core.shapes import Float
 from styleloom.data import images
 from styleloom.nn.vgg import Features
 
@@ -23,7 +24,7 @@ DIRECTIONS, QUANTILES = 128, 512
 SMALLEST = 0.05  # deviation that a distance is a share of at least: images in [0, 1]; features have some ten times that
 
 
-def sliced_distance(x: Tensor, y: Tensor, *, smallest: float = 0.0, seed: int = 0) -> float:
+def sliced_distance(x: Float[Tensor, "c p"], y: Float[Tensor, "c q"], *, smallest: float = 0.0, seed: int = 0) -> float:
     """Sliced 2-Wasserstein distance of vectors, as a share of the deviation of ``y`` (Bonneel et al. 2015).
 
     Args:
@@ -74,7 +75,9 @@ def style_distance(
 
 
 @torch.inference_mode()
-def content_distance(image: Tensor, photograph: Tensor, features: Features, layer: str = CONTENT_LAYER) -> float:
+def content_distance(
+    image: Float[Tensor, "1 3 h w"], photograph: Float[Tensor, "1 3 h w"], features: Features, layer: str = CONTENT_LAYER
+) -> float:
     """1 - cosine of the features of an image and its photograph, [1, 3, H, W] in [0, 1] each, over all positions."""
     photograph = images.resize(photograph, image.shape[-2:])
     outputs = [features(each, (layer,))[layer].flatten() for each in (image, photograph)]
@@ -85,7 +88,7 @@ WINDOW = 64  # side in pixels of the parts whose spectra are averaged
 SLOWEST = 4  # periods a window from which on a pattern is a weave
 
 
-def weave(image: Tensor, photograph: Tensor, style: Tensor) -> float:
+def weave(image: Float[Tensor, "1 3 h w"], photograph: Float[Tensor, "1 3 h2 w2"], style: Float[Tensor, "1 3 h3 w3"]) -> float:
     """The largest peak of an image's spectrum over what its photograph and its style have there: grids and hatching show.
 
     Spectra of brightness are means over windows (Welch 1967), each as a share of the median of its frequency over all

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleloom.core.errors import check_choice
+from styleloom.core.shapes import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +31,23 @@ class Moments:
     second: Tensor
 
     @cached_property
-    def energy(self) -> Tensor:
+    def energy(self) -> Float[Tensor, " n"]:
         """[N], E|f|^2."""
         return self.second.diagonal(dim1=1, dim2=2).sum(1).clamp_min(_TINY)
 
     @cached_property
-    def covariance(self) -> Tensor:
+    def covariance(self) -> Float[Tensor, "n c c"]:
         """[N, C, C], E[f f^T] - E[f] E[f]^T."""
         return self.second - self.mean[:, :, None] * self.mean[:, None, :]
 
     @cached_property
-    def root(self) -> Tensor:
+    def root(self) -> Float[Tensor, "n c c"]:
         """[N, C, C], the symmetric square root of the covariance."""
         values, vectors = _eigh(self.covariance)
         return (vectors @ torch.diag_embed(values.clamp_min(0).sqrt()) @ vectors.mT).to(self.covariance)
 
 
-def gram_matrix(features: Tensor) -> Tensor:
+def gram_matrix(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c c"]:
     """[N, C, H, W] -> [N, C, C]: inner products of channels, divided by H W (Gatys et al. 2016, Eq. 3, normalized)."""
     flat = _positions(features)
     return _inner_products(flat) / flat.shape[1]
@@ -91,7 +92,13 @@ def blend_moments(parts: list[Moments], shares: list[float]) -> Moments:
     return Moments(mean, second)
 
 
-def content_loss(features: Tensor, target: Tensor, *, normalize: bool = True, weight: Tensor | None = None) -> Tensor:
+def content_loss(
+    features: Float[Tensor, "n c h w"],
+    target: Float[Tensor, "#n c h w"],
+    *,
+    normalize: bool = True,
+    weight: Tensor | None = None,
+) -> Float[Tensor, ""]:
     """Mean squared difference of feature maps, [N, C, H, W] each -> scalar (Gatys et al. 2016, Eq. 1 as a mean).
 
     ``normalize`` divides by the target's mean square, so that a weight means the same for any layer of any network. ``weight``
@@ -101,7 +108,7 @@ def content_loss(features: Tensor, target: Tensor, *, normalize: bool = True, we
     return loss / target.square().mean().clamp_min(_TINY) if normalize else loss
 
 
-def gram_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Tensor:
+def gram_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Float[Tensor, ""]:
     """Mean over pairs of channels of the squared difference of second moments -> scalar (Gatys et al. 2016, Eq. 4).
 
     With ``normalize`` it is the squared distance as a share of the target's own squared length, averaged over the batch.
@@ -110,7 +117,7 @@ def gram_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Te
     return (loss / target.second.square().mean((1, 2)).clamp_min(_TINY) if normalize else loss).mean()
 
 
-def wasserstein_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Tensor:
+def wasserstein_loss(output: Moments, target: Moments, *, normalize: bool = True) -> Float[Tensor, ""]:
     """Squared 2-Wasserstein distance between the Gaussians of both moments, averaged over the batch -> scalar.
 
     |m - m*|^2 + tr(C) + tr(C*) - 2 tr (C*^1/2 C C*^1/2)^1/2 (Dowson and Landau 1982). ``normalize`` divides by the
@@ -122,13 +129,13 @@ def wasserstein_loss(output: Moments, target: Moments, *, normalize: bool = True
     return (loss / target.energy if normalize else loss).mean()
 
 
-def mean_loss(output: Moments, target: Moments) -> Tensor:
+def mean_loss(output: Moments, target: Moments) -> Float[Tensor, " n"]:
     """Squared distance of means as a share of the target's own squared length -> [N]."""
     distance = (output.mean - target.mean).square().mean(1)
     return distance / target.mean.square().mean(1).clamp_min(_TINY)
 
 
-def covariance_loss(output: Moments, target: Moments) -> Tensor:
+def covariance_loss(output: Moments, target: Moments) -> Float[Tensor, " n"]:
     """Squared distance of covariances as a share of the target's own squared length -> [N].
 
     The share is of a hundredth of the means' outer product too, since a plain style has next to no covariance.
@@ -138,7 +145,7 @@ def covariance_loss(output: Moments, target: Moments) -> Tensor:
     return distance / own.clamp_min(_TINY)
 
 
-def sliced_wasserstein(x: Tensor, y: Tensor, directions: int) -> Tensor:
+def sliced_wasserstein(x: Float[Tensor, "n c h w"], y: Float[Tensor, "#n c h2 w2"], directions: int) -> Float[Tensor, " n"]:
     """Squared sliced 2-Wasserstein distance of feature vectors over positions, as a share of the variance of ``y`` -> [N].
 
     Mean over random directions of the squared differences of sorted projections (Pitie et al. 2005; Heitz et al. 2021).
@@ -180,7 +187,7 @@ def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-def total_variation(image: Tensor) -> Tensor:
+def total_variation(image: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
     """Mean squared difference to the eight neighbors, borders replicated: [N, C, H, W] -> scalar.
 
     Diagonal neighbors count half, as far as they are (Crowson's nine-point form).
@@ -198,7 +205,7 @@ def total_variation(image: Tensor) -> Tensor:
 GAN_MODES = ("vanilla", "lsgan", "wgangp")
 
 
-def gan_loss(logits: Tensor, real: bool, mode: str = "vanilla") -> Tensor:
+def gan_loss(logits: Float[Tensor, "*shape"], real: bool, mode: str = "vanilla") -> Float[Tensor, ""]:
     """GAN loss of the logits against the label real or fake -> scalar.
 
     Args:
@@ -215,7 +222,7 @@ def gan_loss(logits: Tensor, real: bool, mode: str = "vanilla") -> Tensor:
     return F.mse_loss(logits, target) if mode == "lsgan" else F.binary_cross_entropy_with_logits(logits, target)
 
 
-def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+def gradient_penalty(logits: Float[Tensor, "*shape"], images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
     """(|dD(x)/dx| - 1)^2 of each image (Gulrajani et al. 2017, Eq. 3, without its weight).
 
     Args:
@@ -226,7 +233,7 @@ def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
     return (gradient.flatten(1).norm(2, 1) - 1).square()
 
 
-def r1_penalty(logits: Tensor, real: Tensor) -> Tensor:
+def r1_penalty(logits: Float[Tensor, "*shape"], real: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
     """|dD(x)/dx|^2 of each image (Mescheder et al. 2018): logits [N, 1] of ``real`` [N, C, H, W], with a gradient -> [N]."""
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
     return gradient.square().sum((1, 2, 3))
