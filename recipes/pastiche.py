@@ -4,24 +4,29 @@
     python -m recipes.pastiche photos256.zip --teachers teachers/ --alone mosaic --out runs/johnson-mosaic
 
 Both begin with ``anystyle``: its convolutions, and the scales and shifts that it predicts for the styles. Then all of it is
-trained on these styles, with the same loss.
+trained on these styles: ``pastiche-16`` with the losses of ``recipes.anystyle_calm``, half of its photographs magnified and some
+under a drawn sky; ``johnson-*`` with the loss of the first ``anystyle``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.random import RandomState
 from recipes.anystyle import Teachers
+from recipes.anystyle_calm import Objective, magnified
 from torch import Tensor
 
 import styleloom as sl
 from styleloom.core.progress import Losses
 from styleloom.core.run import Hardware, Run
+from styleloom.data.archives import write_archive
+from styleloom.data.datasets import ImageFiles
 from styleloom.loops.task import TrainingStep
 from styleloom.papers import dumoulin, ghiasi, johnson
 
@@ -32,47 +37,58 @@ CADENCE: dict[str, Any] = dict(log_every=20, save_every=50, sample_every=100, lr
 LOSS = replace(ghiasi.RECIPES["default"], style_weight=6.0)
 
 
-def baked(names: list[str], images: list[Tensor]) -> dumoulin.StyleNet:
-    """anystyle's network with the norms that it predicts for these styles."""
-    model = ghiasi.load()
+def baked(model: ghiasi.AnyStyle, names: list[str], images: list[Tensor]) -> dumoulin.StyleNet:
+    """The network of an ``anystyle`` with the norms that it predicts for these styles."""
     sizes = {name: model.config[name] for name in ("width", "blocks", "deep_blocks", "deep_width")}
     network = dumoulin.StyleNet(names, **sizes)
     network.network.load_state_dict(model.network.state_dict())
     with torch.no_grad():
         norms = model.norms(torch.cat([model.embed(image) for image in images]), WEIGHT)
-    for place, (scale, shift) in enumerate(norms):
-        network.gamma[place].data.copy_(scale)
-        network.beta[place].data.copy_(shift)
+    for index, (scale, shift) in enumerate(norms):
+        network.gamma[index].data.copy_(scale)
+        network.beta[index].data.copy_(shift)
     return network
 
 
-def distance(features: Any, painted: Tensor, content: Tensor, looks: Sequence[Tensor]) -> Losses:
-    """anystyle's loss, with a square of each style image at the same random position."""
-    weight = torch.full((len(looks),), WEIGHT, device=painted.device)
-    top, left = torch.randint(looks[0].shape[-1] - SIZE + 1, (2,)).tolist()
-    squares = torch.cat(list(looks)).to(painted)[..., top : top + SIZE, left : left + SIZE]
-    return ghiasi.objective(features, painted, content, squares, weight, LOSS)
-
-
-def train_all(photos: Path, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[TrainingStep]:
+def train_all(
+    photos: Path, model: ghiasi.AnyStyle, teachers: Teachers, batch: int, num_steps: int, run: Run
+) -> Iterator[TrainingStep]:
     """Every bundled style in one network."""
     names = list(sl.STYLES)
-    images = [sl.draw(name, SIDE) for name in names]
-    recipe = dumoulin.DumoulinRecipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
+    styles = [sl.draw(name, SIDE) for name in names]
+    losses = Objective(teachers, LOSS, second=True)
 
     def objective(painted: Tensor, content: Tensor, style: Tensor) -> Losses:
-        return distance(features, painted, content, [images[int(index)] for index in style])
+        top, left = torch.randint(SIDE - SIZE + 1, (2,)).tolist()
+        squares = torch.cat([styles[int(index)] for index in style]).to(painted)
+        return losses(painted, content, squares[..., top : top + SIZE, left : left + SIZE], torch.full((len(style),), WEIGHT))
 
-    styles = dict(zip(names, images, strict=True))
-    yield from dumoulin.train(photos, styles, recipe, base=baked(names, images), objective=objective, **options)
+    calm = run.folder.with_suffix(".calm.zip")
+    if not calm.exists():
+        for _ in write_archive(calm, magnified_crops(photos), len(ImageFiles(photos))):
+            pass
+    recipe = dumoulin.DumoulinRecipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
+    base = baked(model, names, styles)
+    yield from dumoulin.train(
+        [photos, calm], dict(zip(names, styles, strict=True)), recipe, run=run, base=base, objective=objective
+    )
 
 
-def train_alone(photos: Path, name: str, features: Any, batch: int, num_steps: int, **options: Any) -> Iterator[TrainingStep]:
+def magnified_crops(photos: Path) -> Iterator[tuple[Tensor, None]]:
+    """A magnified square of each photograph."""
+    photographs = ImageFiles(photos)
+    for index in range(len(photographs)):
+        rng = RandomState([1, index])
+        yield magnified(photographs.find(index, rng)[1], rng), None
+
+
+def train_alone(
+    photos: Path, model: ghiasi.AnyStyle, name: str, teachers: Teachers, batch: int, num_steps: int, run: Run
+) -> Iterator[TrainingStep]:
     """One bundled style in a network of its own."""
     recipe = replace(johnson.RECIPES["predicted"], batch=batch, num_steps=num_steps, **CADENCE)
-    yield from ghiasi.train_for_style(
-        photos, sl.draw(name, recipe.style_size), ghiasi.load(), recipe, features=features, **options
-    )
+    style = sl.draw(name, recipe.style_size)
+    yield from ghiasi.train_for_style(photos, style, model, recipe, features=teachers, run=run)
 
 
 if __name__ == "__main__":
@@ -80,6 +96,7 @@ if __name__ == "__main__":
     parser.add_argument("photos", type=Path)
     parser.add_argument("--teachers", type=Path, required=True)
     parser.add_argument("--alone", choices=list(sl.STYLES), help="a network for this style")
+    parser.add_argument("--base", default="anystyle", help="an anystyle to begin with")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="bf16")
@@ -88,13 +105,12 @@ if __name__ == "__main__":
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args()
     teachers = Teachers(given.teachers).requires_grad_(False).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    options = dict(
-        run=Run(given.out, license="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume)
-    )
+    run = Run(given.out, license="Apache-2.0", hardware=Hardware(given.device, precision=given.precision), resume=given.resume)
+    model = ghiasi.load(given.base)
     if given.alone:
-        run = train_alone(given.photos, given.alone, teachers, given.batch, given.num_steps, **options)
+        steps = train_alone(given.photos, model, given.alone, teachers, given.batch, given.num_steps, run)
     else:
-        run = train_all(given.photos, teachers, given.batch, given.num_steps, **options)
-    for tick in run:
+        steps = train_all(given.photos, model, teachers, given.batch, given.num_steps, run)
+    for tick in steps:
         if tick.index % 20 == 0:
             print(tick.index, {name: round(value, 3) for name, value in tick.losses.items()}, flush=True)

@@ -196,7 +196,9 @@ def test_any_style_mixes_its_embeddings(anystyle: ghiasi.AnyStyle, photo: Tensor
     # Half of the strength: half way to the photograph's own style.
     half = ghiasi.stylize(photo, styles[0], replace(config, alpha=0.5), model=anystyle)
     own = anystyle.embed(photo)
-    torch.testing.assert_close(half, anystyle.network(photo, anystyle.norms(0.5 * (one + own), 2.0)), rtol=0, atol=3e-5)
+    between = anystyle.network(photo, anystyle.norms(0.5 * (one + own), 2.0))
+    torch.testing.assert_close(half, torch.lerp(photo, between, 0.5**ghiasi.EVEN), rtol=0, atol=3e-5)
+    assert torch.equal(ghiasi.stylize(photo, styles[0], replace(config, alpha=0), model=anystyle), photo)
     assert (ghiasi.stylize(photo, styles[0], replace(config, style_weight=0.5), model=anystyle) - mixed).abs().max() > 1e-3
     left = torch.zeros(1, 1, 173, 267)
     left[..., :100] = 1

@@ -11,7 +11,8 @@ Differs from the paper:
     - scales and shifts also depend on the weight of the style term, which differs from example to example in training
       (Babaeizadeh and Ghiasi, "Adjustable Real-time Style Transfer", ICLR 2020): ``style_weight`` is chosen at use;
     - the style term compares means, covariances and sliced distributions (Heitz et al., "A Sliced Wasserstein Loss for Neural
-      Texture Synthesis", CVPR 2021), at two resolutions, and the content term features without their mean and deviation.
+      Texture Synthesis", CVPR 2021), at two resolutions, and the content term features without their mean and deviation;
+    - in its own style a photograph still looks painted, so weaker styles also let the photograph through (``EVEN``).
 """
 
 from __future__ import annotations
@@ -50,10 +51,13 @@ from .training import style_loss as style_loss
 from .training import train as train
 from .training import train_for_style as train_for_style
 
+EVEN = 0.3
+"""Power of the strength with which what was painted covers the photograph: then equal steps look equal, from 0 on."""
+
 
 @dataclass(frozen=True)
 class GhiasiConfig(OnePass):
-    """Settings for painting any style; ``alpha`` below 1 mixes in the photograph's own style.
+    """Settings for painting any style; ``alpha`` below 1 mixes in the photograph's own style, and the photograph.
 
     Args:
         model: by default anystyle (ghiasi), adain-lite (adain) or pastiche-16 (dumoulin), or a model file of the method.
@@ -139,8 +143,8 @@ class GhiasiPainter(Painter):
             statistics: list[Moment] = network.statistics(small, norms)
             return lambda part: network(part, norms, statistics)
 
-        whole = replace(self.config, alpha=1.0)
-        return paint(image, whole, network.reach, lambda part: network(part, norms), prepared)
+        visible = replace(self.config, alpha=self.config.alpha**EVEN)
+        return paint(image, visible, network.reach, lambda part: network(part, norms), prepared)
 
 
 def painter(
