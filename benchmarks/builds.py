@@ -3,10 +3,12 @@
     git worktree add ../before e2f7199
     python -m benchmarks.builds identical --other ../before
     python -m benchmarks.builds speed --other ../before --photos folder/ --video video.mp4 --runs 5
+    python -m benchmarks.builds passes --other ../before --photos folder/ --runs 5
 
 ``identical`` runs twenty commands with each and compares every file that they write. ``speed`` runs three commands in turn,
 first one checkout, then the other, and takes medians: a folder in one style, a video that is steadied, and the first picture.
-The caches of drawings are warm in both. Each command is a process of its own, as a user starts it.
+The caches of drawings are warm in both. Each command is a process of its own, as a user starts it. ``passes`` times
+``ghiasi.stylize`` within such processes, with the style embedded beforehand, and takes their peak memory.
 """
 
 from __future__ import annotations
@@ -145,9 +147,60 @@ def speed(other: Path, photos: Path, video: Path, runs: int, only: str) -> dict[
     return report
 
 
+PASSES = """
+import json, resource, statistics, sys, time
+import styleloom as sl
+from styleloom.papers import ghiasi
+from styleloom.papers.ghiasi import AnyStyle
+try:
+    from styleloom.core.memory import keep_memory
+    keep_memory()  # as the program does
+except ImportError:
+    pass
+photograph, height, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+image = sl.resize(sl.read(photograph), (height, width))
+model, style = ghiasi.load(), sl.read(sys.argv[4])
+embedding = model.embed(sl.resize_to_fit(style, 384))
+AnyStyle.embed = lambda self, image: embedding
+seconds = []
+for _ in range(6):
+    mark = time.perf_counter()
+    ghiasi.stylize(image, style, model=model)
+    seconds.append(time.perf_counter() - mark)
+print(json.dumps([statistics.median(seconds[1:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def passes(other: Path, photos: Path, runs: int) -> dict[str, Any]:
+    """Medians of the seconds of a pass and of peak memory in MiB, the two checkouts in turn."""
+    report: dict[str, Any] = {}
+    photograph = sorted(photos.iterdir())[0].resolve()
+    with tempfile.TemporaryDirectory() as base:
+        prepared(folder := Path(base) / "work")
+        for height, width in ((512, 512), (2000, 3000)):
+            found: dict[str, list[Any]] = {"this": [], "other": []}
+            for _ in range(runs):
+                for label, checkout in (("this", ROOT), ("other", other)):
+                    command = [sys.executable, "-c", PASSES, str(photograph), str(height), str(width), "a.png"]
+                    environment = os.environ | {"PYTHONPATH": str(checkout / "src")}
+                    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+                    found[label].append(json.loads(done.stdout))
+            medians = {
+                label: dict(
+                    seconds=round(statistics.median(row[0] for row in rows), 4),
+                    mib=round(statistics.median(row[1] for row in rows)),
+                )
+                for label, rows in found.items()
+            }
+            name = f"one pass, {width} x {height}"
+            report[name] = medians | dict(ratio=round(medians["other"]["seconds"] / medians["this"]["seconds"], 2))
+            print(name, report[name], flush=True)
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("identical", "speed"))
+    parser.add_argument("what", choices=("identical", "speed", "passes"))
     parser.add_argument("--other", type=Path, required=True, help="the checkout to compare with")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--video", type=Path)
@@ -156,6 +209,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "identical":
         report = identical(given.other.resolve(), given.only)
+    elif given.what == "passes":
+        report = passes(given.other.resolve(), given.photos, given.runs)
     else:
         report = speed(given.other.resolve(), given.photos, given.video, given.runs, given.only)
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

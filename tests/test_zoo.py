@@ -10,8 +10,11 @@ from torch import Tensor
 
 import styleloom
 from styleloom.core.checkpoint import read_tensors, resolve, zoo_names
+from styleloom.data import images
+from styleloom.data.bundled import bundled
 from styleloom.demo.inversion import TARGETS
 from styleloom.drawn import toonfaces
+from styleloom.drawn.painterly import draw
 from styleloom.metrics.distribution import frechet_distance, made_images
 from styleloom.metrics.image import perceptual_distance
 from styleloom.metrics.inception import load_embedding
@@ -157,3 +160,17 @@ def test_a_gate_is_nearer_after_half_the_steps_than_the_adam_that_it_multiplies(
         found = inversion.invert(generator, targets, tools=gated, init=init, optimizer="learned", num_steps=8).losses
         adam = inversion.invert(generator, targets, tools=plain, init=init, optimizer="adam", tuned=False, num_steps=16).losses
         assert (found[-1] < adam[-1]).all(), (init, found[-1], adam[-1])
+
+
+def test_equal_steps_of_anystyles_strength_look_equal() -> None:
+    photo, style = images.resize_to_fit(bundled("cat"), 192), draw("wave", 192)
+    features, layers = styleloom.load_features(), ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+
+    def change(alpha: float) -> float:
+        painted = styleloom.stylize(photo, style, method="ghiasi", alpha=alpha)
+        return perceptual_distance(features, photo, painted, layers)
+
+    whole = change(1.0)
+    assert change(0.0) == 0
+    for alpha in (0.1, 0.25, 0.5, 0.75):
+        assert change(alpha) / whole == pytest.approx(alpha, abs=0.12)

@@ -20,6 +20,7 @@ from typer.exceptions import TyperException
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
+from styleloom.core.openmp import wait_briefly
 
 from . import status as state
 from .given import OUT, configured, piped
@@ -158,6 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
     cannot; 130 when interrupted.
     """
     keep_memory()
+    wait_briefly()
     arguments = [str(each) for each in (sys.argv[1:] if arguments is None else arguments)]
     json_asked = "--json" in arguments
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.shapes import Float, Shaped, UInt8
 
-from . import images
+from . import color, images
 from .images import floats, like
 
 FLOW_SIZE = 256  # longer side at which motion is looked for
@@ -46,12 +46,7 @@ class Steady:
 
 def gray(frame: UInt8[Tensor, "1 3 H W"]) -> Float[Tensor, "1 1 h w"]:
     """Brightness of a frame of bytes [1, 3, H, W], no longer than ``FLOW_SIZE``: [1, 1, h, w] in [0, 1]."""
-    cv2 = _opencv()
-    pixels = cv2.cvtColor(frame[0].permute(1, 2, 0).contiguous().cpu().numpy(), cv2.COLOR_RGB2GRAY)
-    if max(pixels.shape) > FLOW_SIZE:
-        height, width = images.fitted_size(frame, FLOW_SIZE)
-        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-    return floats(torch.from_numpy(pixels)[None, None])
+    return images.resize_to_fit(color.luma(frame), min(FLOW_SIZE, max(frame.shape[-2:])))
 
 
 def motion(frame: Float[Tensor, "1 1 h w"], before: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 2 h w"]:

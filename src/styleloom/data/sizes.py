@@ -45,7 +45,7 @@ def enlarged(image: Tensor, size: Sequence[int]) -> Iterator[tuple[slice, Tensor
         rows = slice(start, start + BAND)
         used = weights[rows].any(0).nonzero()[[0, -1], 0].tolist()
         among = slice(used[0], used[1] + 1)
-        yield rows, (weights[rows, among] @ wide[..., among, :]).clamp(0, 1)
+        yield rows, (weights[rows, among] @ wide[..., among, :]).clamp_(0, 1)
 
 
 def fitted_size(image: Tensor, longest: int) -> tuple[int, int]:

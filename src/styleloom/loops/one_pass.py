@@ -222,6 +222,7 @@ def paint(
 
         return by_tiles(part, image, 0 if whole else config.tile, margin)
 
-    if len(content) == 1 or content.device.type != "cpu":
-        return torch.cat([painted(part) for part in groups(content, config)])
-    return torch.cat(list(mapped(painted, groups(content, config))))
+    parts = groups(content, config)
+    several = len(content) > 1 and content.device.type == "cpu"
+    results = list(mapped(painted, parts) if several else map(painted, parts))
+    return torch.cat(results) if len(results) > 1 else results[0]

@@ -138,7 +138,7 @@ _PAPER = GatysConfig(
 
 PRESETS = {
     "best": GatysConfig(),
-    "draft": replace(GatysConfig(), size=384, first_steps=80, steps=35),
+    "draft": replace(GatysConfig(), size=384, first_steps=80, steps=35, content_weight=0.12, tv_weight=5.0),
     "paper": _PAPER,
     # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
     "authors": replace(
