@@ -1,4 +1,4 @@
-"""How the threads of torch wait for one another."""
+"""Waiting of torch's threads for one another."""
 
 from __future__ import annotations
 
