@@ -95,6 +95,14 @@ def test_objective_is_its_terms(photo: Tensor) -> None:
     torch.testing.assert_close(losses["pixels"], 2 * (photo - truth).square().mean())
 
 
+def test_texture_is_the_amplitude_of_what_is_fine() -> None:
+    checks = (torch.arange(64)[:, None] + torch.arange(64)[None]) % 2 * 0.2 + 0.4  # 0.1 around 0.5
+    found = super_resolution.fine_texture(checks.expand(1, 3, 64, 64))[..., 1:-1, 1:-1]
+    torch.testing.assert_close(found, torch.full_like(found, 0.1 * 24 / 25), rtol=0.02, atol=0)  # a blur keeps 1 of 25
+    slope = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    assert super_resolution.fine_texture(slope)[..., 1:-1, 1:-1].max() < 1.1e-3
+
+
 def test_errors(tmp_path: Path, network: Upscaler) -> None:
     with pytest.raises(StyleLoomError, match="5 x 40 is too small"):
         upscale(torch.rand(1, 3, 40, 5), network)

@@ -14,6 +14,9 @@ from .errors import StyleLoomError
 LOCK = ".lock"
 
 
+PathLike = str | Path
+
+
 def check_parent(path: Path) -> None:
     """Raise StyleLoomError unless there is the folder that a file is to be written in; call it before the work."""
     if not path.parent.is_dir():

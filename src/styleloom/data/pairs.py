@@ -11,6 +11,7 @@ from numpy.random import RandomState
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.files import PathLike
 from styleloom.data.labels import instance_numbers, one_hot, read_labels
 from styleloom.data.sources import files_below, is_image, open_zip, split_zip
 from styleloom.drawn import toonfaces
@@ -19,7 +20,6 @@ from .channels import ARRAYS
 from .datasets import ImageFiles, Item
 from .derive import DERIVATIONS, framed
 
-PathLike = str | Path
 TOONFACES = "toonfaces:"
 TOONS = 2_000  # faces of a domain
 TOON_SIZE = 128

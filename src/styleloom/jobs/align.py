@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.core.files import replacing
+from styleloom.core.files import PathLike, replacing
 from styleloom.core.settings import Range
 from styleloom.data.output import write as write_output
 from styleloom.models import load_generator
@@ -17,7 +17,7 @@ from styleloom.tasks.alignment import Aligner
 
 from .engine import Job, digest, run
 from .events import Event, Item, ItemDone, ItemFailed
-from .inputs import PathLike, find_all, open_image
+from .inputs import find_all, open_image
 from .outputs import LIMITS, Limits, Outputs, check_output_folder, software
 from .sources import stem_of
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.files import PathLike
 from styleloom.data import images
 from styleloom.data.frames import Frame
 from styleloom.data.masks import blend, check_mask, feathered
@@ -26,7 +27,7 @@ from styleloom.tasks.sampling import layer_range
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
-from .inputs import PathLike, Region, open_region
+from .inputs import Region, open_region
 from .outputs import LIMITS, Limits, Outputs, check_output_folder, software
 from .sources import LOADING, EditSession, LoadOptions, Source, names_of, open_session, opened, rendered, stem_of
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.files import PathLike
 from styleloom.core.settings import Range
 from styleloom.data import images, video
 from styleloom.data.records import holds_records
@@ -23,7 +24,6 @@ from styleloom.tasks.evaluation import LABELLER, METRICS
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone
-from .inputs import PathLike
 from .outputs import LIMITS, Limits, Outputs, check_output_folder
 
 FIGURES = ("mean", "noise")

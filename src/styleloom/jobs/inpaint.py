@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.files import PathLike
 from styleloom.data.frames import Frame
 from styleloom.data.masks import blend, check_mask, feathered
 from styleloom.data.output import write as write_output
@@ -23,7 +24,7 @@ from styleloom.tasks.inversion import framed
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
-from .inputs import PathLike, find_all, open_image, open_region
+from .inputs import find_all, open_image, open_region
 from .outputs import LIMITS, Limits, Outputs, software, targets_of
 from .sources import LOADING, LoadOptions, open_session
 

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import PathLike
 from styleloom.data import bundled as samples
 from styleloom.data import color, images
 from styleloom.data.masks import is_shape, shape_mask
 from styleloom.data.sources import is_image
-
-PathLike = str | Path
 
 
 @dataclass

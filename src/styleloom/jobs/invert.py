@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.core.files import check_folder, replacing
+from styleloom.core.files import PathLike, check_folder, replacing
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data import video as video_
@@ -29,7 +29,7 @@ from styleloom.tasks.latents import save_latents
 
 from .engine import Job, check_apart, digest, run
 from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed
-from .inputs import PathLike, find_all, open_image, open_mask
+from .inputs import find_all, open_image, open_mask
 from .outputs import LIMITS, Limits, Outputs, check_output_folder
 
 MARK, STATES = ".job", ".state-*"

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from styleloom.core.errors import StyleLoomError, check_choice
+from styleloom.core.files import PathLike
 from styleloom.core.settings import Range
 from styleloom.data import images, video
 from styleloom.nn.generators import Generator
@@ -17,7 +18,6 @@ from styleloom.tasks import editing
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
 from .generate import GIF
-from .inputs import PathLike
 from .outputs import LIMITS, Limits, Outputs
 from .sources import LOADING, LoadOptions, Source, names_of, open_session, rendered
 

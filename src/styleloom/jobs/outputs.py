@@ -13,12 +13,11 @@ from torch import Tensor
 
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import PathLike
 from styleloom.data import images
 from styleloom.data.output import ARRAY, DEFAULT, Output, write_channels
 
 from .events import Event, Item, ItemDone
-
-PathLike = str | Path
 
 
 @dataclass(frozen=True)

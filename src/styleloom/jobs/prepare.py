@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import PathLike
 from styleloom.core.settings import Range
 from styleloom.data.archives import write_archive
 from styleloom.data.classes import labels_of
@@ -16,7 +17,6 @@ from styleloom.data.datasets import ImageFiles, squared
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
-from .inputs import PathLike
 from .outputs import Outputs
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import PathLike
 from styleloom.core.settings import Range
 from styleloom.data import images
 from styleloom.data.frames import Frame
@@ -26,7 +27,7 @@ from styleloom.tasks.inversion import Tools
 from styleloom.tasks.latents import load_latents
 
 from .events import Event, ItemFailed, Noted, Progressed
-from .inputs import PathLike, find_all, open_image
+from .inputs import find_all, open_image
 
 NUM_STEPS = 50  # of the inversions of photographs
 # Small steps from other latents: what differs between two images of one face, and little else.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import PathLike
 from styleloom.core.progress import Progress
 from styleloom.data import images, video
 from styleloom.data.output import Output
@@ -24,7 +25,7 @@ from styleloom.tasks import painting
 
 from .engine import Job, digest, one_by_one, run, video_by_frames, watched
 from .events import Event, Item, ItemDone, ItemFailed
-from .inputs import Found, PathLike, find, find_all, open_image, open_mask, open_region, open_style
+from .inputs import Found, find, find_all, open_image, open_mask, open_region, open_style
 from .outputs import LIMITS, Limits, Outputs, images_summary, software, targets_of, written
 
 FACES = "faces"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import PathLike
 from styleloom.data import video
 from styleloom.data.bundled import bundled, is_bundled
 from styleloom.data.channels import read_channels
@@ -25,7 +26,7 @@ from styleloom.tasks.translation import translate as translated
 
 from .engine import Job, digest, one_by_one, run, video_by_frames
 from .events import Event, Item, ItemDone
-from .inputs import Found, PathLike, find_all, open_region
+from .inputs import Found, find_all, open_region
 from .outputs import LIMITS, Limits, Outputs, images_summary, targets_of, written
 
 MOST_SAMPLES = 100
