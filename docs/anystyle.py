@@ -10,7 +10,7 @@ import torch
 import styleloom as sl
 from styleloom.data import images
 
-CONTENTS = ("cat", "astronaut", "coffee")
+CONTENTS = ("cat", "astronaut", "coffee", "rocket")
 STYLES = ("wave", "gilded", "swirls", "stained-glass", "ink-wash")
 SIDE = (180, 240)
 
