@@ -65,7 +65,8 @@ def train_all(
 
     calm = run.folder.with_suffix(".calm.zip")
     if not calm.exists():
-        for _ in write_archive(calm, magnified_crops(photos), len(ImageFiles(photos))):
+        photographs = ImageFiles(photos)
+        for _ in write_archive(calm, magnified_crops(photographs), len(photographs)):
             pass
     recipe = dumoulin.DumoulinRecipe(size=SIZE, batch=batch, num_steps=num_steps, **CADENCE)
     base = baked(model, names, styles)
@@ -74,9 +75,8 @@ def train_all(
     )
 
 
-def magnified_crops(photos: Path) -> Iterator[tuple[Tensor, None]]:
+def magnified_crops(photographs: ImageFiles) -> Iterator[tuple[Tensor, None]]:
     """A magnified square of each photograph."""
-    photographs = ImageFiles(photos)
     for index in range(len(photographs)):
         rng = RandomState([1, index])
         yield magnified(photographs.find(index, rng)[1], rng), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from styleloom import jobs
 from styleloom.jobs import Finished
 from styleloom.nn.vgg_files import EMBEDDED
-from styleloom.tasks.evaluation import LABELLER
+from styleloom.tasks.evaluation import LABELER
 
 from .generate import numbers
 from .options import Common
@@ -23,7 +23,7 @@ def evaluate(
     psi: float = 1.0,
     seeds: str = "0",
     features: str = EMBEDDED,
-    attributes: str = LABELLER,
+    attributes: str = LABELER,
     resolution: int = 0,
     common: Common,
 ) -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 from .errors import StyleLoomError
 
 LOCK = ".lock"
-
-
 PathLike = str | Path
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import Annotated as Bool
     from typing import Annotated as Float
-    from typing import Annotated as Int
     from typing import Annotated as Shaped
     from typing import Annotated as UInt8
 else:
     try:
-        from jaxtyping import Bool, Float, Int, Shaped, UInt8
+        from jaxtyping import Bool, Float, Shaped, UInt8
     except ImportError:
 
         class Shaped:
@@ -25,6 +24,6 @@ else:
             def __class_getitem__(cls, item: tuple[Any, str]) -> Any:
                 return item[0]
 
-        Bool = Float = Int = UInt8 = Shaped
+        Bool = Float = UInt8 = Shaped
 
-__all__ = ["Bool", "Float", "Int", "Shaped", "UInt8"]
+__all__ = ["Bool", "Float", "Shaped", "UInt8"]

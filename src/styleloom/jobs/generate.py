@@ -20,7 +20,7 @@ from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.nn.vgg_files import EMBEDDED
 from styleloom.tasks import evaluation, sampling
-from styleloom.tasks.evaluation import LABELLER, METRICS
+from styleloom.tasks.evaluation import LABELER, METRICS
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone
@@ -157,7 +157,7 @@ def evaluate(
     truncation_psi: float = 1.0,
     seeds: Sequence[int] = (0,),
     features: PathLike = EMBEDDED,
-    attributes: PathLike = LABELLER,
+    attributes: PathLike = LABELER,
     resolution: int = 0,
     limits: Limits = LIMITS,
 ) -> Iterator[Event]:

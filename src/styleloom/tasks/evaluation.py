@@ -32,7 +32,7 @@ from styleloom.nn.vgg_files import EMBEDDED, load_features
 LEAST = 50  # images that anything can be said of
 METRICS = ("fd", "fid", "kid", "pr", "ppl", "separability")
 COMPARING = ("fd", "fid", "kid", "pr")
-LABELLER = "toonfaces-attributes"
+LABELER = "toonfaces-attributes"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def evaluate(
     samples: int = 10_000,
     truncation_psi: float = 1.0,
     features: str | Path = EMBEDDED,
-    attributes: str | Path = LABELLER,
+    attributes: str | Path = LABELER,
     seed: int = 0,
     resolution: int = 0,
 ) -> Iterator[Evaluation]:
