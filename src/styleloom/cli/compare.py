@@ -54,6 +54,7 @@ def compare(
         if page.suffix.lower() != ".html":
             raise StyleLoomError(f"cannot write {page}: a page is called .html")
         check_parent(page)
+    # Pairs of images, each measured as it is read.
     domains = open_domains(made, truth, aligned=True)
     colors = read_labels(labels) if labels else ()
     shown: list[Tensor] = []
@@ -73,6 +74,7 @@ def compare(
                 shown.append(torch.cat([images.resize(each, size) for each in (one, other)], 3))
             yield one, other
 
+    # Measure them, and keep small copies for the page.
     rows: list[dict[str, object]] = []
     parts: list[str] = []
     last = None
@@ -84,6 +86,7 @@ def compare(
             encoded = base64.b64encode(images.encoded(shown.pop(0)[0])).decode()
             caption = f"{html.escape(name)}: {_told(last.image)}"
             parts.append(f'<figure><img alt="" src="data:image/png;base64,{encoded}"><figcaption>{caption}</figcaption></figure>')
+    # Tell of what could not be read, of the figures, and write the page.
     damaged = {name: reason for files in domains.damaged for name, reason in files.items()}
     if last is None:
         raise StyleLoomError(

@@ -131,6 +131,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
     ``Annotated[dict[str, Any], SomeDataclass, ...]`` arrives as a dict of the fields that the user gave; an instance of one tells
     other defaults. Tuples are written with commas. Help comes from the ``Args:`` of docstrings.
     """
+    # An option for each parameter, and for each field of those that are settings.
     hints = typing.get_type_hints(function, include_extras=True)
     documented = _documented(function)
     parameters: list[inspect.Parameter] = []
@@ -164,6 +165,7 @@ def command(app: typer.Typer, function: Callable[..., None]) -> None:
         else:
             parameters.append(_option(parameter.name, hint, parameter.default, documented[parameter.name], splitters))
 
+    # The function that typer calls: options back into settings.
     @functools.wraps(function)
     def run(**values: Any) -> None:
         values = {name: splitters[name](value) if name in splitters else value for name, value in values.items()}

@@ -76,6 +76,7 @@ def _stylegan2(state: State, discriminator: State, content: Mapping[str, Any]) -
     converted = {"const": state["input.input"][0]}
     kernel = state.get("convs.0.conv.blur.kernel", fir())
     filter = fir(taps(kernel))
+    # Convolutions, noise and images, by resolution.
     for place, side in enumerate(sides):
         names = {"conv1": "conv1"} if side == 4 else {f"convs.{2 * place - 2}": "conv0", f"convs.{2 * place - 1}": "conv1"}
         for theirs, ours in names.items():
@@ -92,12 +93,14 @@ def _stylegan2(state: State, discriminator: State, content: Mapping[str, Any]) -
         converted[f"b{side}.resample_filter"] = filter.clone()
     converted["b4.const"] = converted.pop("const")
     tensors = {f"G.synthesis.{name}": value for name, value in converted.items()}
+    # The mapping network.
     layers = _count(state, r"style\.(\d+)\.weight")
     for index in range(layers):
         for part in ("weight", "bias"):
             tensors[f"G.mapping.fc{index}.{part}"] = state[f"style.{index + 1}.{part}"]
     if isinstance(content.get("latent_avg"), Tensor):
         tensors["G.mapping.w_avg"] = content["latent_avg"].float().flatten()
+    # Sizes, as our generator takes them.
     w_dim = state["style.1.weight"].shape[0]
     widths = {side: converted[f"b{side}.conv1.weight"].shape[0] for side in sides}
     generator = dict(

@@ -161,6 +161,7 @@ def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tupl
     sides, lod = _level(whole, float(variables.get("lod", np.zeros(()))))
     scaled, fused = plain.get("use_wscale", True), plain.get("fused_scale", "auto")
     read = _Reader(variables, scaled)
+    # The mapping network.
     rate, layers = plain.get("mapping_lrmul", 0.01), plain.get("mapping_layers", 8)
     for index in range(layers):
         read.dense(f"mapping/Dense{index}", f"mapping.fc{index}", GAIN, rate)
@@ -168,6 +169,7 @@ def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tupl
     classes = plain.get("label_size", 0)
     if classes:
         read.bias("mapping/LabelConcat/weight", "mapping.embed")
+    # Convolutions, noise and styles, by resolution.
     const = "synthesis/4x4/Const/const" in variables
     for side in sides:
         prefix = f"synthesis/{side}x{side}"
@@ -190,6 +192,7 @@ def _stylegan(variables: Variables, plain: Mapping[str, Any], kind: str) -> tupl
                 read.dense(f"{prefix}/{theirs}/StyleMod", f"{place}.affine")
         width = read.converted[f"synthesis.b{side}.conv1.bias"].shape[0]
         _to_rgb(read, side, whole[-1], width, plain.get("num_channels", 3))
+    # Sizes, as our generator takes them.
     widths = {side: read.converted[f"synthesis.b{side}.conv1.conv.weight"].shape[0] for side in sides}
     synthesis = dict(
         filter=list(plain.get("blur_filter", (1, 2, 1)) or ()),
@@ -259,6 +262,7 @@ _D_LAYERS = {"FromRGB": "fromrgb", "Conv0": "conv0", "Conv1_down": "conv1", "Ski
 def _stylegan2(variables: Variables, plain: Mapping[str, Any], kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     read = _Reader(variables, True)
     side, classes, rate = plain["resolution"], plain.get("label_size", 0), plain.get("mapping_lrmul", 0.01)
+    # The mapping network.
     layers = sum(name.startswith("mapping/Dense") and name.endswith("/weight") for name in variables)
     mapping: dict[str, Any] = dict(num_layers=layers, lr_multiplier=rate, w_avg_beta=plain.get("w_avg_beta", 0.995))
     for index in range(layers):
@@ -275,6 +279,7 @@ def _stylegan2(variables: Variables, plain: Mapping[str, Any], kind: str) -> tup
         mapping["embed_features"] = read.converted["mapping.embed.weight"].shape[0]
     if layers > 1:
         mapping["layer_features"] = read.converted["mapping.fc0.weight"].shape[0]
+    # Convolutions, noise and images, by resolution.
     read.converted["synthesis.b4.const"] = _plain(variables["synthesis/4x4/Const/const"])[0]
     grown = "synthesis/ToRGB_lod0/weight" in variables
     for r in generators.resolutions(side):
@@ -294,6 +299,7 @@ def _stylegan2(variables: Variables, plain: Mapping[str, Any], kind: str) -> tup
                 read.bias(f"{prefix}/noise_strength", f"{place}.noise_strength")
                 number = 2 * round(math.log2(r)) - (5 if ours == "conv0" else 4)
                 read.converted[f"{place}.noise_const"] = _plain(variables[f"synthesis/noise{number}"])[0, 0]
+    # Sizes, as our generator takes them.
     widths = {r: read.converted[f"synthesis.b{r}.conv1.weight"].shape[0] for r in generators.resolutions(side)}
     filter = list(plain.get("resample_kernel", (1, 3, 3, 1)))
     synthesis = dict(
@@ -319,6 +325,7 @@ def _stylegan2_discriminator(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     read = _Reader(variables, True)
     side, classes = plain["resolution"], plain.get("label_size", 0)
+    # Convolutions, by resolution.
     grown = "FromRGB_lod0/weight" in variables
     for r in generators.resolutions(side):
         for theirs, ours in _D_LAYERS.items():
@@ -334,6 +341,7 @@ def _stylegan2_discriminator(
             if theirs != "Skip":
                 read.bias(f"{prefix}/bias", f"{place}.bias")
     read.dense("4x4/Dense1" if "4x4/Dense1/weight" in variables else "Output", "b4.out")
+    # Classes: a mapping network, or a logit for each.
     mapping: dict[str, Any] = {}
     cmap_dim = None
     if classes and "LabelEmbed/weight" in variables:
@@ -349,6 +357,7 @@ def _stylegan2_discriminator(
         read.converted["mapping.embed.weight"] = torch.eye(classes) * math.sqrt(classes)
         read.converted["mapping.embed.bias"] = torch.zeros(classes)
         mapping, cmap_dim = dict(num_layers=0, embed_features=classes), classes
+    # Sizes, as our discriminator takes them.
     filter = list(plain.get("resample_kernel", (1, 3, 3, 1)))
     group, features = plain.get("mbstd_group_size", 4), plain.get("mbstd_num_features", 1)
     return _with_filters(read.converted, filter), dict(

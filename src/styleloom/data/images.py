@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import torch
@@ -361,7 +361,11 @@ def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: float = 24, d
         first.save(temporary, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
-def as_images(image: Any, name: str = "image") -> Tensor:
+ImageLike: TypeAlias = Tensor | np.ndarray[Any, Any] | Image.Image | str | Path
+"""An image in any form that :func:`as_images` takes."""
+
+
+def as_images(image: ImageLike, name: str = "image") -> Tensor:
     """Whatever holds images as a tensor.
 
     Args:

@@ -139,16 +139,19 @@ def write_channels(
     if not torch.isfinite(image).all():
         raise StyleLoomError("the image holds values that are not finite numbers, so nothing was written")
     pixels = image[0].detach().float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()  # [H, W, C]
+    # Arrays are written as they are.
     if suffix == ARRAY:
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, pixels[..., 0] if channels == 1 else pixels)
         return None
+    # Image files hold so many channels and bits.
     output.check(path)
     kind = images.WRITABLE[suffix]
     if channels > 4 and kind != "TIFF":
         raise StyleLoomError(f"{path.name}: {kind} has no {channels} channels; write TIFF or .npy")
     if channels in (2, 4) and kind not in CLEAR:
         raise StyleLoomError(f"{path.name}: {kind} has no opacity, the last of {channels} channels; write {' or '.join(CLEAR)}")
+    # Round to whole numbers, and write.
     whole = np.round(pixels * (2**output.depth - 1)).astype(np.uint16 if output.depth == 16 else np.uint8)
     with replacing(path) as temporary:
         if output.depth == 8 and channels <= 4:

@@ -117,6 +117,7 @@ def make_page(
     config = gatys.configure("draft", size=size, **settings)
     folder = check_folder(out)
     began = time.perf_counter()
+    # Draw the styles, read the photographs.
     styles = {name: painterly.draw(name, size).to(device) for name in painterly.STYLES}
     contents = {name: images.resize_to_fit(bundled(name), size).to(device) for name in sorted({each.content for each in GALLERY})}
     for name, sample in (styles | contents).items():
@@ -133,6 +134,7 @@ def make_page(
             temporary.write_text(_page(folder, cards, made, inverted, config, seconds, device, done), encoding="utf-8")
         return seconds
 
+    # Paint the gallery, a card at a time.
     show()
     say(f"open {folder / 'index.html'} in a browser; it fills as images come")
     for painting in (*GALLERY, *COMPARED, *PASSES, *CONTROLS):
@@ -144,10 +146,12 @@ def make_page(
         say(f"wrote {folder / painting.name}.png  ({_duration(seconds)})")
         cards[painting.name] = _card(painting, seconds)
         show()
+    # One pass between styles, and larger images.
     for content, method, between in STRIPS:
         images.write(_strip(contents[content], method, between, styles), folder / f"strip-{method}.png")
     images.write(_enlarged(device), folder / "enlarged.png")
     show()
+    # Generators, translation, inversion and edits.
     made["toonfaces"] = faces.drawn(folder)
     for cast in faces.CASTS:
         made[cast.model] = faces.made(folder, cast, device)

@@ -57,6 +57,7 @@ def align(
     aligner = Aligner(generator, mode, box, landmarks)
     side = size or generator.resolution
 
+    # Cut the square out of each photograph.
     def work(pending: Sequence[Item]) -> Iterator[Event]:
         for item in pending:
             mark = time.perf_counter()
@@ -73,6 +74,7 @@ def align(
             values = dict(framed=aligned.how, size=f"{side} x {side}")
             yield ItemDone(item.name, tuple(map(str, item.targets)), round(time.perf_counter() - mark, 3), values)
 
+    # Run the job.
     items = [
         Item(name, tuple(outputs.path / f"{stem_of(name)}{end}" for end in (f".{outputs.format.suffix}", ".json")))
         for name in sources

@@ -90,6 +90,7 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
         StyleLoomError: outputs that would overwrite a source, each other, or files that this job did not make; and in the end,
             where the only item could not be done, or none of them for one and the same reason.
     """
+    # This shard's items, and their targets.
     began = time.perf_counter()
     number, count = outputs.shard
     job = replace(job, items=list(job.items)[number - 1 :: count])
@@ -99,6 +100,7 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
         for item in job.items:
             for target in item.targets:
                 job.state(target).unlink(missing_ok=True)
+    # Tell those that are done from those that are not.
     finished: dict[str, ItemDone] = {}
     pending: list[Item] = []
     for item in job.items:
@@ -110,6 +112,7 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
             pending.append(item)
     if not outputs.overwrite:
         _check_free(job, pending)
+    # Work on the rest; note each outcome in the manifest.
     yield Started(job.verb, len(job.items), len(pending))
     yield from (Noted(name, f"passed over: {reason}") for name, reason in job.passed_over.items())
     yield from finished.values()
@@ -126,6 +129,7 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
             if isinstance(event, ItemDone | ItemFailed):
                 claims.release(event.item)
         yield from (Noted(name, "another process works on it") for name in claims.others)
+    # Sum up.
     if failed and not outcomes and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
         raise StyleLoomError(next(iter(failed.values())))
     summary = job.summary([outcomes[item.name] for item in job.items if item.name in outcomes])

@@ -74,6 +74,7 @@ def generate(
     Raises:
         StyleLoomError: no such model, or an output that cannot be.
     """
+    # Check what is asked for.
     outputs = Outputs.of(out)
     psis = list(truncation_psi) if isinstance(truncation_psi, list | tuple) else [float(truncation_psi)]  # type: ignore[arg-type]
     is_moving = outputs.path.suffix.lower() == GIF or video.is_video(outputs.path)
@@ -96,6 +97,7 @@ def generate(
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, precision)
     options: dict[str, Any] = dict(truncation_psi=psis[0], truncation_cutoff=truncation_cutoff)
 
+    # A sheet, a figure or a video is one item; otherwise each seed is one.
     def sheet() -> Tensor:
         if figure == "mean":
             return sampling.mean_image(generator, noise_mode=noise_mode)
@@ -120,6 +122,7 @@ def generate(
         values = dict(count=count, resolution=generator.resolution)
         yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - mark, 3), values)
 
+    # An image for each seed.
     def each(items: Sequence[Item]) -> Iterator[Event]:
         chosen = [int(item.name) for item in items]
         ws = generator.map(chosen, label, **options)
@@ -130,6 +133,7 @@ def generate(
             yield ItemDone(item.name, (str(item.targets[0]),), round(now - mark, 3))
             mark = now
 
+    # Run the job.
     one = single or figure is not None
     whole_settings = (seeds, psis, figure, (frames, rate, space, loop) if is_moving else columns) if one else ()
     job = Job(

@@ -105,6 +105,7 @@ def inpaint(
             if second.shape != photo.shape:
                 raise StyleLoomError("what was drawn on is of another size than the photograph; draw on a copy of it")
             return local_edit.scribble(crop, beside), None
+        # The other modes want a mask.
         assert inside is not None
         check_mask(inside, "the mask, within the square that is edited,")
         if mode == "fill":
@@ -116,6 +117,7 @@ def inpaint(
             return local_edit.local_style(crop, beside, inside), region
         return local_edit.crossover(crop, beside, inside), None
 
+    # Edit each photograph.
     def work(pending: Sequence[Item]) -> Iterator[Event]:
         for item in pending:
             mark = time.perf_counter()

@@ -56,6 +56,7 @@ def morph(
     Raises:
         StyleLoomError: no such model or image, or an output that cannot be.
     """
+    # Check what is asked for.
     outputs = Outputs.of(out)
     check_choice("easing", easing, editing.EASINGS)
     moving = outputs.path.suffix.lower() == GIF or video.is_video(outputs.path)
@@ -70,6 +71,7 @@ def morph(
     names = [one for each in names for one in names_of(each)]
     if len(names) < 2:
         raise StyleLoomError(f"{len(names)} image to morph; give two or more")
+    # Open the images, and render those between them.
     session = open_session(model, loading, limits.device)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
@@ -83,6 +85,7 @@ def morph(
                 return
             else:
                 yield each
+        # Render the way from each to the next.
         chosen = [stations[name] for name in names]
         noise = [each.noise for each in chosen]
         mode = editing.morph(
@@ -99,6 +102,7 @@ def morph(
         values = dict(count=count, resolution=session.generator.resolution)
         yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - began, 3), values)
 
+    # Run the job.
     read = [*(name for name in names if not name.isdigit()), *session.read]
     shown = (rate,) if moving else (columns,)
     job = Job(

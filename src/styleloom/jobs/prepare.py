@@ -59,6 +59,7 @@ def prepare(
         raise StyleLoomError(f"`skip` {skip} leaves none of {len(every)} images")
     most = len(chosen) if count is None else min(count, len(chosen))
 
+    # The square of each image, with its class.
     def squares() -> Iterator[tuple[Tensor, int | None]]:
         taken = 0
         for index in chosen:
@@ -81,6 +82,7 @@ def prepare(
         values = dict(images=last.index, size=size, classes=names, damaged=dict(every.damaged))
         yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - mark, 3), values)
 
+    # Run the job.
     files = sorted({path if path.is_file() else path / name for path, name in every.locations})  # a zip, or one in a folder
     stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     job = Job(

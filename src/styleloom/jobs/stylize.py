@@ -35,7 +35,7 @@ Paint = Callable[[Tensor], Tensor]
 
 def stylize(
     content: PathLike | Sequence[PathLike],
-    style: Any,
+    style: Tensor | PathLike | Sequence[Tensor | PathLike],
     *,
     out: PathLike | Outputs,
     method: str = "gatys",
@@ -94,7 +94,7 @@ def stylize(
     contents = found.files
     targets, folder = ([video.check_video(outputs.path)], None) if is_video else targets_of(contents, content, outputs)
     # Open styles, masks and the first image.
-    several = style if isinstance(style, list | tuple) else [style]
+    several: list[Tensor | PathLike] = painting.listed(style)
     named = not config.style_is_image
     styles: list[Any] = [str(each) for each in several] if named else []
     for each in [] if named else several:

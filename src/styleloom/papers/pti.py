@@ -108,6 +108,7 @@ def steps(
             f"targets of shape {list(targets.shape)} and pivots of {list(pivots.shape)}; wanted [N, 3, {side}, {side}] and "
             f"[N, {generator.num_ws}, {generator.w_dim}]"
         )
+    # A copy of the generator is tuned; the generator itself stays.
     began, device = time.perf_counter(), generator.device
     targets, pivots = targets.detach().to(device).float(), pivots.detach().to(device)
     network = (features or load_features(EMBEDDED)).prepare(device, torch.float32)
@@ -119,6 +120,7 @@ def steps(
     draw = torch.Generator(device).manual_seed(config.seed)
     images = targets
 
+    # The losses: of the images, and of others nearby, which are to stay as they were.
     def difference(image: Tensor, target: Tensor, read: Mapping[str, Tensor]) -> dict[str, Tensor]:
         outputs = network(image, LAYERS)
         distance = torch.stack([(unit(outputs[layer]) - read[layer]).square().sum(1).mean() for layer in LAYERS]).sum()
@@ -144,6 +146,7 @@ def steps(
         count += 1
         return terms
 
+    # Tune until the images are near enough.
     for progress in descend(losses, torch.optim.Adam(params, config.lr), config.num_steps):
         shown = images.detach().clamp(0, 1)
         yield PTIStep(progress.index, config.num_steps, progress.losses, time.perf_counter() - began, tuned, shown)

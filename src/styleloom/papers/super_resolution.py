@@ -248,7 +248,7 @@ def load(name: str | Path = "upscale-x4") -> Upscaler:
 
 
 @torch.inference_mode()
-def upscale(image: Any, model: Upscaler | str | Path = "upscale-x4", *, tile: int = 256) -> Tensor:
+def upscale(image: images.ImageLike, model: Upscaler | str | Path = "upscale-x4", *, tile: int = 256) -> Tensor:
     """Enlarge images four times in one pass.
 
     Args:

@@ -89,6 +89,7 @@ def evaluate(
     Raises:
         StyleLoomError: an unknown metric, no data where it is needed, too few samples, or no such network.
     """
+    # Check that each metric can be had.
     metrics = [metrics] if isinstance(metrics, str) else metrics
     if unknown := [name for name in metrics if name not in METRICS]:
         raise StyleLoomError(f"unknown metric {unknown[0]!r}; choose some of {', '.join(METRICS)}")
@@ -99,6 +100,7 @@ def evaluate(
     given = None if isinstance(generator, Generator) else _made_images(generator, metrics, resolution)
     Range(LEAST).check("samples", samples)
     Range(-10, 10).check("truncation_psi", truncation_psi)
+    # Load the networks that they need.
     figures: dict[str, float] = {}
     sets: tuple[Tensor, Tensor] | None = None
     embedding: Embedding | None = None
@@ -110,6 +112,7 @@ def evaluate(
         and generator.resolution < (side := perceptual.minimum_size(LAYERS))
     ):
         raise StyleLoomError(f"path lengths (ppl) need images of {side} px, and this generator's have {generator.resolution}")
+    # Measure one after another; features are computed once.
     count = 0
     for index, name in enumerate(metrics, 1):
         if name in COMPARING:

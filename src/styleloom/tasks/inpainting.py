@@ -129,7 +129,7 @@ def outcome(target: Target, last: InversionStep) -> LocalEdit:
     return LocalEdit(blended, whole, last.ws, last.noise, last.history, kept)
 
 
-def inpaint(generator: Generator, image: Any, mask: Tensor, **settings: Any) -> LocalEdit:
+def inpaint(generator: Generator, image: images.ImageLike, mask: Tensor, **settings: Any) -> LocalEdit:
     """Fill what a mask marks of images with what a generator would have there.
 
     Args:

@@ -199,7 +199,7 @@ def factory_of(optimizer: Callable[..., torch.optim.Optimizer]) -> image2stylega
 
 def invert(
     generator: Generator,
-    targets: Any,
+    targets: images.ImageLike,
     preset: str = "default",
     *,
     tools: Tools | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,9 +25,11 @@ from styleloom.papers import (
     johnson,
 )
 
+T = TypeVar("T")
+
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
-ImageLike = Any
-"""A tensor [N, 3, H, W] in [0, 1], a file, a bundled name, a PIL image, or an array [H, W, 3]."""
+Config = gatys.GatysConfig | johnson.JohnsonConfig | dumoulin.DumoulinConfig | ghiasi.GhiasiConfig | adain.AdaINConfig
+"""Settings of a method."""
 
 
 def method_named(name: str) -> ModuleType:
@@ -41,8 +43,8 @@ def method_named(name: str) -> ModuleType:
 
 
 def stylize(
-    content: ImageLike,
-    style: ImageLike | Sequence[ImageLike],
+    content: images.ImageLike,
+    style: images.ImageLike | Sequence[images.ImageLike],
     method: str = "gatys",
     *,
     preset: str = "best",
@@ -85,20 +87,30 @@ def stylize(
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = module.configure(preset, **options)
     content = opened(content, "content")
-    styles = style_images(style) if config.style_is_image else style
+    styles = style_images(style) if config.style_is_image else _names(style)
     return painter(method, styles, config, weights=weights, masks=masks, device=content.device, **inputs)(content)
 
 
-def opened(image: ImageLike, name: str) -> Tensor:
+def listed(style: T | Sequence[T]) -> list[T]:
+    """Styles as a list, where one or several are given; a name is one."""
+    return list(style) if isinstance(style, list | tuple) else [style]  # type: ignore[list-item]
+
+
+def _names(style: images.ImageLike | Sequence[images.ImageLike]) -> list[Tensor | str]:
+    """Names of styles; images are left to :func:`check_kind_of_styles` to refuse."""
+    return [each if isinstance(each, Tensor) else str(each) for each in listed(style)]
+
+
+def opened(image: images.ImageLike, name: str) -> Tensor:
     """[N, 3, H, W] in [0, 1] of whatever holds an image; a bundled name is one, where there is no such file."""
     if isinstance(image, str) and bundled.is_bundled(image):
         return bundled.bundled(image)
     return images.as_images(image, name)
 
 
-def style_images(style: ImageLike | Sequence[ImageLike]) -> list[Tensor]:
+def style_images(style: images.ImageLike | Sequence[images.ImageLike]) -> list[Tensor]:
     """The style images, [1, 3, h, w] in [0, 1] each, of one or several."""
-    several = list(style) if isinstance(style, list | tuple) else [style]
+    several: list[images.ImageLike] = listed(style)
     return [opened(each, f"style {index}") for index, each in enumerate(several, 1)]
 
 
@@ -136,8 +148,8 @@ class MaskedPainter(Painter):
 
 def painter(
     method: str,
-    style: Any,
-    config: Any,
+    style: Tensor | str | Sequence[Tensor | str],
+    config: Config,
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
@@ -160,7 +172,7 @@ def painter(
         StyleLoomError: styles that the method does not take, or what its own ``painter`` refuses.
     """
     module = method_named(method)
-    styles = list(style) if isinstance(style, list | tuple) else [style]
+    styles: list[Tensor | str] = listed(style)
     check_kind_of_styles(method, styles)
     if masks is not None and len(masks) == len(styles) == 1:
         inner = masks if method == "gatys" else None  # which also compares styles within the mask alone
@@ -203,7 +215,7 @@ def stylize_video(
     yield from repaint(source, out, painter(method, style, config, weights=weights), smooth=smooth, parallel=True)
 
 
-def check_kind_of_styles(method: str, styles: Sequence[Any]) -> None:
+def check_kind_of_styles(method: str, styles: Sequence[Tensor | str]) -> None:
     """Raise StyleLoomError where styles are images and the method takes names, or the other way."""
     takes_images = METHODS[method].PRESETS["best"].style_is_image
     if not takes_images and any(isinstance(each, Tensor) for each in styles):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +33,7 @@ THUMBNAIL = 768  # longer side of what a large image's statistics are taken from
 @torch.inference_mode()
 def translate(
     model: Translator | str | Path,
-    image: Any,
+    image: images.ImageLike,
     *,
     to: str = "B",
     mask: Tensor | None = None,
@@ -98,7 +97,7 @@ def translate(
     return translated
 
 
-def as_image(image: Any, model: Translator, to: str = "B") -> Tensor:
+def as_image(image: images.ImageLike, model: Translator, to: str = "B") -> Tensor:
     """[N, C, H, W] in [0, 1] of whatever holds an image; any number of channels where it is a tensor, or a file of them."""
     if isinstance(image, Tensor) and image.ndim == 4 and image.shape[1] != 3:
         return floats(image)

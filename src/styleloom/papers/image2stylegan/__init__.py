@@ -175,6 +175,7 @@ def steps(
                 given.append(encoder(targets))
         job = fingerprint(asdict(config) | dict(generator=generator_id(generator)), given)
     saved = read_run(state, job) if state is not None and state.exists() else None
+    # The course so far.
     start = time.perf_counter() - (saved["seconds"] if saved else 0)
     total = config.num_steps + config.noise_steps
     history: list[Tensor] = list(saved["history"].to(device)) if saved else []
@@ -238,6 +239,7 @@ def steps(
             yield progress_at(done, losses)
             if not descent.active:
                 break
+        # Evaluate what the last step found.
         if descent.active:
             with torch.no_grad():
                 losses = {name: float(term) for name, term in descent().items()}
@@ -249,6 +251,7 @@ def steps(
         history.append(descent.losses.clone())
         yield progress_at(done, losses)
 
+    # Latents first, then noise maps.
     ws = saved["ws"] if saved else None
     if ws is not None:
         ws = ws.to(device)
