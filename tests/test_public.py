@@ -91,6 +91,16 @@ def test_docstrings(name: str, item: Any) -> None:
             )
 
 
+def test_public_parameters_have_a_type() -> None:
+    """``Any`` says nothing; only settings by name are handed on unseen."""
+    for name, item in PUBLIC:
+        if not inspect.isfunction(item):
+            continue
+        for parameter in inspect.signature(item).parameters.values():
+            if parameter.kind is not parameter.VAR_KEYWORD:
+                assert parameter.annotation not in ("Any", Any), f"{name}: {parameter.name}"
+
+
 def test_import_touches_neither_the_network_nor_heavy_packages() -> None:
     code = (
         "import sys, styleloom;"

@@ -60,7 +60,7 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     """A network, of whatever kind, from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
     Args:
-        name: of the model.
+        name: name of the model.
         wanted: class that the network must be of, such as ``styleloom.Generator``; type checkers then know it.
 
     Raises:

@@ -160,7 +160,7 @@ def export(network: nn.Module, path: str | Path, *, to: str = "B", statistics: s
     channels.
 
     Args:
-        network: from :func:`styleloom.load`.
+        network: a network from :func:`styleloom.load`.
         path: file to write, a .onnx.
         to: the domain that a translator makes, ``"B"`` or ``"A"``.
         statistics: ``"saved"``, or ``"batch"`` for each batch's own in a translator's batch norms.

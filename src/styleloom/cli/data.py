@@ -149,7 +149,7 @@ def toonfaces(
         out: the .zip, or the folder, to write.
         size: side in pixels, from 16.
         count: how many faces.
-        seed: of the first face; the others follow.
+        seed: seed of the first face; the others follow.
         label: the attribute, such as hair or glasses, that is their class in a zip.
     """
     report = Report(common)

@@ -17,7 +17,7 @@ def demo(*, out: Path = Path("styleloom-demo"), size: int = 384, precision: str 
         out: folder for the images and index.html.
         size: longer side of the images in pixels.
         precision: fp32, or bf16 where the processor is fast at it.
-        seed: of whatever is random.
+        seed: seed of whatever is random.
     """
     report = Report(common)
     seconds, names = make_page(out, common.torch_device(), report.say, report.watch, size=size, precision=precision, seed=seed)

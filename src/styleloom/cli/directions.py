@@ -59,11 +59,11 @@ def fit(
         labeler: for interfacegan and least-squares: a network that tells attributes, as toonfaces-attributes.
         name: labels or attributes to take; all by default. May be given several times.
         file: for import: a file; may be given several times.
-        layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
-        count: of components.
+        layers: layers that are moved: coarse, middle, fine, all, or numbers as 0-3.
+        count: number of components.
         samples: images, of a labeler or of ganspace.
         conditional: make each direction orthogonal to all others.
-        damping: of least-squares: more keeps directions shorter, less keeps them purer.
+        damping: damping of least-squares: more keeps directions shorter, less keeps them purer.
         reach: the strength, up and down, to which images stay sensible; noted in the file.
         license: what the file may be used for, noted in it.
     """

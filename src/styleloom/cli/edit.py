@@ -67,7 +67,7 @@ def edit(
         direction: NAME=STRENGTH, as smile=2, in standard deviations; may be given several times. "styleloom directions show" has
             the names.
         directions: files of further directions; may be given several times.
-        layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
+        layers: layers that are moved: coarse, middle, fine, all, or numbers as 0-3.
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
     """
     report = Report(common)
@@ -110,7 +110,7 @@ def express(
         neutral: another face without the expression: a photograph, file of latents, or seed.
         expressive: the same face with it.
         strength: 0 changes nothing, 1 is the whole difference.
-        layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
+        layers: layers that are moved: coarse, middle, fine, all, or numbers as 0-3.
     """
     report = Report(common)
     events = jobs.express(
@@ -189,12 +189,12 @@ def morph(
         model: a name from "styleloom zoo", or a model file.
         source: two or more photographs, files of latents, or seeds, in their order.
         out: .mp4, .webm or .gif, or an image's suffix for a strip.
-        frames: from one to the next.
+        frames: number of frames from one to the next.
         uneven: even steps in w, not in how far images are from each other.
         easing: none, or smooth to slow down at each image; with --uneven.
         loop: come back to the first.
         rate: frames a second.
-        columns: of a strip.
+        columns: columns of a strip.
     """
     report = Report(common)
     events = jobs.morph(
@@ -289,7 +289,7 @@ def inpaint(
             mask covers; style gives it the style of --other.
         other: a second image.
         shift: right,down in pixels of the generator's image, of shift and copy.
-        style_weight: of the style, in style.
+        style_weight: weight of the style, in style.
         whole: write the generator's square, not the photograph.
     """
     report = Report(common)

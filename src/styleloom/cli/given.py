@@ -26,7 +26,7 @@ def configured(arguments: Sequence[str], program: Any) -> list[str]:
     """Arguments with the options of a file, ``--config FILE``, added; options of the command line win.
 
     Args:
-        arguments: of the program.
+        arguments: arguments of the program.
         program: its click command, of which the verb's options are read.
 
     Raises:

@@ -94,7 +94,7 @@ class Report:
         """Draw the events of a job.
 
         Args:
-            events: of the job.
+            events: events of the job.
             tell: a line about an item that is done.
             outcome: a line about the whole, or nothing.
 

@@ -134,9 +134,9 @@ def eigenbasis(
         out: model file to write.
         samples: backward passes; about as many as w has numbers, or more.
         keep: how many of the leading directions; 0: all.
-        pixel_weight: of the mean squared difference of pixels.
-        perceptual_weight: of that of features.
-        seed: of residuals.
+        pixel_weight: weight of the mean squared difference of pixels.
+        perceptual_weight: weight of the mean squared difference of features.
+        seed: seed of residuals.
         license: what the model may be used for, noted in it; that of the generator by default.
     """
     report = Report(common)

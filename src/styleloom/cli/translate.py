@@ -44,7 +44,7 @@ def translate(
         mask: where the result is wanted; elsewhere the image stays as it is: a gray image, white there, or a shape in pixels,
             such as box:left,top,right,bottom.
         samples: images to make of each, with other noise, of a model with dropout or with codes of instances.
-        seed: of the first sample's noise.
+        seed: seed of the first sample's noise.
         statistics: saved, or batch to let batch norm use each image's own.
         drawing: content is lines, black on white, not a photograph to take lines from.
         instances: for models of pix2pixHD that see the boundaries of objects: a map of them, another gray or color for each, or a

@@ -80,7 +80,7 @@ def convert_translator(path: Path, other: Path | None = None) -> Converted | Non
 
     Args:
         path: makes B of A.
-        other: of CycleGAN, makes A of B.
+        other: network of CycleGAN that makes A of B.
 
     Raises:
         StyleLoomError: a discriminator, which translates nothing, or networks that do not go together.

@@ -161,8 +161,8 @@ def rebuilt(name: str | Path, kind: str, make: Callable[[dict[str, Any]], M], tr
     """The network of a model file, in fp32 and frozen.
 
     Args:
-        name: in the zoo, a path or ``hf://owner/repo/file``.
-        kind: that the file must be of.
+        name: a name in the zoo, a path or ``hf://owner/repo/file``.
+        kind: kind that the file must be of.
         make: a config to the network.
         translate: the file's tensors and config to those that the network has now.
 

@@ -61,7 +61,7 @@ class Survey(Progress):
 
     Attributes:
         sizes: how many images there are of each (width, height).
-        damaged: of the others, ``{name: reason}``.
+        damaged: reasons why the others could not be read, ``{name: reason}``.
     """
 
     sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)

@@ -49,7 +49,7 @@ class ImageFiles:
 
     Attributes:
         damaged: ``{name: reason}`` of the images that could not be read so far.
-        locations: of each image, its folder or zip and its name in there.
+        locations: locations of each image, its folder or zip and its name in there.
     """
 
     def __init__(self, sources: Sequence[str | Path] | str | Path, *, shorter: int | None = None, channels: bool = False) -> None:
@@ -113,7 +113,7 @@ class ImageFiles:
         seen more often than the rest.
 
         Args:
-            index: of the image; beyond the last one it begins anew.
+            index: index of the image; beyond the last one it begins anew.
             rng: chooses the other; unless given, it follows from ``index``.
             among: numbers to choose from; all by default.
         """
@@ -358,7 +358,7 @@ def batches(
     Args:
         many: makes stacked examples of images, by number, each with a random state of its own.
         count: how many images there are.
-        sample_indices: of the examples of a batch, in the endless row of them.
+        sample_indices: sample indices of the examples of a batch, in the endless row of them.
         workers: threads that make batches beforehand, each its own.
         pin: put them where a GPU copies from without waiting.
     """

@@ -30,8 +30,8 @@ class Derivation:
     """A way to make a pair of a photograph, and a photograph of a network's answer.
 
     Attributes:
-        in_channels, out_channels: of input and answer.
-        pair: of an RGB image [3, H, W] in [0, 1] and a random state.
+        in_channels, out_channels: numbers of channels of input and answer.
+        pair: pair of an RGB image [3, H, W] in [0, 1] and a random state.
         finish: an RGB image [N, 3, H, W] of a photograph [N, 3, H, W] and the answer [N, B, H, W], all in [0, 1].
         drawn: input may also be an image that a user made, such as a drawing.
         at_use: the input is made of a photograph at use, too; otherwise it is what the user has, small or with a hole.
@@ -133,7 +133,7 @@ def framed(several: list[Tensor], size: int, load_size: int, rng: RandomState, *
     """The same square of images of one scene, [C, H, W] each -> [C, size, size].
 
     Args:
-        several: of one height and width.
+        several: images of one height and width.
         size: side of the square.
         load_size: shorter side that images are brought to before; 0: their own, or ``size`` where they are smaller.
         rng: chooses the place, and whether to turn.

@@ -26,7 +26,7 @@ class Frame:
     """A square in a photograph.
 
     Attributes:
-        x, y: its center, in pixels of the photograph from its upper left corner.
+        x, y: center of the square, in pixels of the photograph from its upper left corner.
         side: in pixels.
         angle: by which its upper edge is turned clockwise, in radians.
         width, height: of the photograph.

@@ -36,6 +36,7 @@ from .tiff import DeepTiff, is_tiff, read_deep
 MAX_PIXELS = 100_000_000
 # Only formats that Pillow decodes by itself: no PostScript, no external program.
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+ImageLike: TypeAlias = Tensor | np.ndarray[Any, Any] | Image.Image | str | Path  # what :func:`as_images` takes
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 HEIF = (".heic", ".heif")  # of phones; the extra [heic] reads them
 # Files of a folder that are taken for images.
@@ -359,10 +360,6 @@ def write_gif(frames: Sequence[Tensor], path: str | Path, *, rate: float = 24, d
     with replacing(path) as temporary:
         milliseconds = [10 * int(each) for each in hundredths]
         first.save(temporary, format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-
-
-ImageLike: TypeAlias = Tensor | np.ndarray[Any, Any] | Image.Image | str | Path
-"""An image in any form that :func:`as_images` takes."""
 
 
 def as_images(image: ImageLike, name: str = "image") -> Tensor:

@@ -31,13 +31,13 @@ class Output(Checked):
     """Format of written images.
 
     Args:
-        quality: of JPEG and WebP.
+        quality: quality of JPEG and WebP.
         depth: bits of each color, 8 or 16; 16 for PNG and TIFF.
         keep_exif: copy the photograph's EXIF data (camera, date, place). Its rotation is applied, not copied.
         keep_transparency: copy the photograph's transparency, for PNG, TIFF and WebP; else it is laid over white.
         profile: color profile: "none" (sRGB, as readers assume), "srgb" (and say so in the file) or "keep" (convert back to the
             photograph's own profile, at 8 bits).
-        suffix: of the images of a folder: png, jpg, webp, tiff or bmp.
+        suffix: suffix of the images of a folder: png, jpg, webp, tiff or bmp.
     """
 
     quality: Annotated[int, Range(1, 100)] = 95

@@ -38,16 +38,16 @@ class Domains:
 
     Attributes:
         count: pairs, or images of the larger domain.
-        channels: of A and of B.
+        channels: channels of A and of B.
         pair: image a [A, H, W] and b [B, H, W] in [0, 1], of a number and a random state; of one size where they are aligned.
         aligned: a and b show the same.
         derive: how a is made of b (see :data:`~styleloom.data.derive.DERIVATIONS`), or nothing.
         labels: colors of a's classes, [[r, g, b], ...] of 8-bit numbers, where a is a label map.
-        damaged: of each set, those that could not be read so far.
-        names: of the pairs, in the order of their numbers, where they have any.
-        file_channels: of A and of B, as files hold them: of label maps those of their colors.
+        damaged: for each set, the images that could not be read so far.
+        names: names of the pairs, in the order of their numbers, where they have any.
+        file_channels: file channels of A and of B, as files hold them: of label maps those of their colors.
         exact: the pair of a number, or None where one of its files is damaged; without another pair in its place.
-        instances: of a number, the instances' numbers [1, H, W], of the size of a and b; None where they are not known.
+        instances: instances of a number, the instances' numbers [1, H, W], of the size of a and b; None where they are not known.
     """
 
     count: int

@@ -20,7 +20,7 @@ class Claims:
     """Claims of items in an output folder, as files that only one process can create.
 
     Args:
-        folder: of the outputs; without one there is a single output, and nothing is claimed.
+        folder: folder of the outputs; without one there is a single output, and nothing is claimed.
     """
 
     def __init__(self, folder: Path | None) -> None:

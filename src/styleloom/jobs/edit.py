@@ -97,7 +97,7 @@ def edit(
         changes: strengths by names of directions.
         out: an image for one source, or a folder, which gets NAME.png and NAME.safetensors, the new latents.
         directions: files of further directions.
-        layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
+        layers: layers that are moved: coarse, middle, fine, all, or numbers as 0-3.
         psi: then pull latents towards the mean: 1 leaves them, 0 is the mean image.
         pasting: how it is put back, see :class:`PasteOptions`.
         loading: see :class:`LoadOptions`.
@@ -149,7 +149,7 @@ def express(
         neutral, expressive: another face without the expression and with it.
         out: an image for one source, or a folder.
         strength: 0 changes nothing.
-        layers: that are moved: coarse, middle, fine, all, or numbers as 0-3.
+        layers: layers that are moved: coarse, middle, fine, all, or numbers as 0-3.
         pasting, loading, limits: see :func:`edit`.
 
     Yields:

@@ -42,14 +42,14 @@ class Job:
     """A verb and what it is done on, all resolved: models, options and names of files.
 
     Attributes:
-        verb: its name.
+        verb: name of the verb.
         items: all of them.
         work: does some of the items, one after the other or several at once; yields :class:`Progressed`, :class:`ItemDone` and
             :class:`ItemFailed`.
         settings: digest of everything but the items that the outputs depend on; "" where there are no outputs.
-        folder: of the outputs, where there are several.
+        folder: folder of the outputs, where there are several.
         sources: files that are read, which no output may overwrite.
-        state: of a target, the file in which unfinished work is kept.
+        state: state of a target, the file in which unfinished work is kept.
         summary: makes ``values`` of :class:`Finished`, of the items that are done.
         passed_over: files that are not taken, with reasons.
     """

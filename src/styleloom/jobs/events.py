@@ -38,7 +38,7 @@ class Noted(Event):
     """A remark that users should see, on an item or on a file that is not taken.
 
     Attributes:
-        item: its name.
+        item: name of the item.
         text: the remark, in one line.
     """
 
@@ -51,7 +51,7 @@ class Progressed(Event):
     """Progress of the work on one item, or on several at once.
 
     Attributes:
-        item: its name, or what is worked on.
+        item: name of the item, or what is worked on.
         index: steps done.
         total: steps in all.
         losses: terms of a loss, by name.
@@ -70,9 +70,9 @@ class ItemDone(Event):
     """An item is done and its files are written.
 
     Attributes:
-        item: its name.
+        item: name of the item.
         out: the files.
-        seconds: that it took.
+        seconds: seconds that it took.
         values: what else there is to tell of it.
         skipped: it was done before.
     """
@@ -89,8 +89,8 @@ class ItemFailed(Event):
     """An item could not be done; the others go on.
 
     Attributes:
-        item: its name.
-        reason: in one line.
+        item: name of the item.
+        reason: why it failed, in one line.
     """
 
     item: str
@@ -105,7 +105,7 @@ class Finished(Event):
         done: items that were done now.
         skipped: items that had been done before.
         failed: names of the others, with reasons.
-        seconds: of the whole job.
+        seconds: seconds of the whole job.
         values: what there is to tell of all items together.
     """
 

@@ -172,7 +172,7 @@ def evaluate(
         data: folders or zips of real images that it was not trained on.
         metrics: see :func:`styleloom.evaluate`, as all the others but ``seeds``.
         samples: images made, and real ones at most.
-        truncation_psi: of the images that are compared with real ones.
+        truncation_psi: truncation of the images that are compared with real ones.
         seeds: repeat all with other latents.
         features: network that images are compared by.
         attributes: network that tells attributes, for separability.

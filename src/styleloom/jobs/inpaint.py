@@ -61,7 +61,7 @@ def inpaint(
             what the mask covers; "style" gives it the style of ``other``.
         other: a second image.
         shift: pixels of the generator's image to the right and down, of "shift" and "copy".
-        style_weight: of the style, in "style".
+        style_weight: weight of the style, in "style".
         whole: write the generator's image, not the photograph.
         loading: see :class:`~styleloom.jobs.edit.LoadOptions`.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.

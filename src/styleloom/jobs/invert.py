@@ -68,7 +68,7 @@ def invert(
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
-        settings: of :class:`~styleloom.papers.image2stylegan.InversionConfig`.
+        settings: settings of :class:`~styleloom.papers.image2stylegan.InversionConfig`.
 
     Yields:
         :class:`~styleloom.jobs.events.Event`; what is stopped goes on when the job is run again.

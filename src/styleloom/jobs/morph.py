@@ -42,12 +42,12 @@ def morph(
         model: a generator, or the name or file of one.
         sources: two or more photographs, files of latents, or seeds.
         out: .mp4, .webm or .gif, or an image's suffix for a strip.
-        frames: from one to the next.
-        even: at an even pace in feature distance.
+        frames: number of frames from one to the next.
+        even: keep an even pace in feature distance.
         easing: "smooth" slows down at each image; not with ``even``.
         loop: come back to the first.
         rate: frames a second.
-        columns: of a strip.
+        columns: columns of a strip.
         loading, limits: see :func:`edit`.
 
     Yields:

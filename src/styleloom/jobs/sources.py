@@ -42,7 +42,7 @@ class Source:
     Attributes:
         name: what it was named by.
         ws: [1, num_ws, w_dim].
-        noise: its noise maps [1, 1, H, W], where it has some of its own.
+        noise: noise maps [1, 1, H, W] of the image, where it has some of its own.
         target: [1, 3, R, R], the square of the photograph that it stands for; of others their image.
         photo: [1, 3, H, W], the photograph, where it is one.
         frame: the square of the photograph.
@@ -96,8 +96,8 @@ class LoadOptions:
             there are a detector and a face ("auto").
         box: left, top, right, bottom of the square, in pixels of the photograph, instead.
         landmarks: x, y of the eyes, nose and corners of the mouth, from the left of the photograph, instead.
-        truncation_psi: of seeds: 0 is the mean image, 1 no truncation.
-        num_steps: of the inversion of a photograph.
+        truncation_psi: truncation of seeds: 0 is the mean image, 1 no truncation.
+        num_steps: steps of the inversion of a photograph.
         prior_weight: how much the latents of a photograph are held near to the mean w. More makes edits cleaner, less meets the
             photograph better; by default 0.02 where only what changes is put back, else 0.
         noise_steps: after these, on noise maps, of a generator that has noise.
@@ -126,11 +126,11 @@ class SourceLoader:
     """Opens subjects: seeds and files at once, photographs by inversion, several at a time.
 
     Attributes:
-        generator: whose latents they become.
-        config: of inversions.
+        generator: the generator whose latents they become.
+        config: settings of inversions.
         tools: encoder, eigenbasis, learned optimizer.
         aligner: finds the squares of photographs.
-        truncation_psi: of seeds.
+        truncation_psi: truncation of seeds.
         max_pixels: refuse photographs of more.
         near: [1, num_ws, w_dim], where inversions start from, instead of the encoder.
     """

@@ -70,7 +70,7 @@ def stylize(
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
         recursive: paint the images of the folders in a folder too.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
-        settings: of the method's ``Config``.
+        settings: settings of the method's ``Config``.
 
     Yields:
         :class:`~styleloom.jobs.events.Event`; a gatys image that is stopped goes on when the job is run again.

@@ -53,13 +53,13 @@ def translate(
 
     Args:
         content: images, folders or globs of them; or a video.
-        model: from :func:`styleloom.load`, or the name or file of one.
+        model: a model from :func:`styleloom.load`, or the name or file of one.
         out: image or video to write; for several images a folder.
         to: the domain to make, "B" or "A".
         mask: where the result is wanted: a gray image, white there, or a shape in pixels: box:left,top,right,bottom,
             ellipse:x,y,half width,half height.
         samples: images to make of each, with other noise, of a model with dropout or codes of instances; 1: one without noise.
-        seed: of the first sample's noise.
+        seed: seed of the first sample's noise.
         statistics: "saved", or "batch" to let batch norm use each image's own.
         drawing: content is what the model takes (lines, black on white), not photographs.
         instances: a map of instances, another gray or color for each, or a folder of maps with the images' names, for models of

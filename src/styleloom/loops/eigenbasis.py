@@ -35,8 +35,8 @@ class Eigenbasis:
         vectors: [num_ws * w_dim, K], a column each.
         values: [K] eigenvalues.
         prior_std: [K] standard deviation of the prior's w along each.
-        num_ws, w_dim: of the generator.
-        generator: its :func:`~styleloom.nn.generators.generator_id`.
+        num_ws, w_dim: number of layers and size of w of the generator.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
 
     vectors: Tensor
@@ -87,7 +87,7 @@ class Estimate(Progress):
     """Progress of an estimate.
 
     Attributes:
-        basis: at the end.
+        basis: basis, at the end.
         trace: the sum of all eigenvalues, also of those that are not kept.
     """
 
@@ -106,11 +106,12 @@ def eigenbasis(
     """Estimate E[J^T J] of outputs that images are compared by, from random residuals: one backward pass for each sample.
 
     Args:
-        generator: whose latent space.
-        outputs: of images [N, 3, H, W] in [0, 1], tensors [N, ...], each with the weight of the sum of its squared differences.
+        generator: the generator whose latent space is examined.
+        outputs: outputs of images [N, 3, H, W] in [0, 1], tensors [N, ...], each with the weight of the sum of its squared
+            differences.
         samples: backward passes.
         keep: how many of the leading eigenvectors; all by default.
-        seed: of residuals.
+        seed: seed of residuals.
 
     Yields:
         :class:`Estimate` after each batch, and with the basis at the end.
@@ -147,10 +148,10 @@ class EigenAdam(torch.optim.Optimizer):
 
     Args:
         params: latents [num_ws, w_dim], one an image.
-        basis: whose eigenvectors are the coordinates; what lies outside of them is not moved.
+        basis: the eigenbasis whose eigenvectors are the coordinates; what lies outside of them is not moved.
         lr: step, in standard deviations of the prior.
         betas: decays of the running means of gradient and of its square.
-        eps: as in Adam.
+        eps: added to the root of the mean square, as in Adam.
     """
 
     def __init__(

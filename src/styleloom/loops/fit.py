@@ -52,7 +52,7 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
         task: what is trained.
         training: cadence and sizes.
         run: folder, and whether to continue from the state in it.
-        fabric: from :meth:`~styleloom.core.run.Hardware.launch`.
+        fabric: the fabric from :meth:`~styleloom.core.run.Hardware.launch`.
 
     Yields:
         :class:`TrainingStep` after each step.

@@ -141,7 +141,7 @@ def at_stroke_size(
 
     Args:
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers, of the size of the result.
-        config: whose ``stroke_size`` is smaller than the images.
+        config: settings whose ``stroke_size`` is smaller than the images.
         paint_small: paints images at their own size.
 
     Returns:
@@ -175,7 +175,7 @@ def overlaid(layers: Sequence[Tensor], regions: Sequence[Tensor], shares: Sequen
     Args:
         layers: [N, 3, H', W'] each, as ``content``.
         regions: [1, 1, H, W] in [0, 1] each.
-        shares: of each layer.
+        shares: shares of each layer.
         content: [N, 3, H, W] in [0, 1], or of 8-bit numbers.
 
     Returns:

@@ -21,7 +21,7 @@ class Muon(torch.optim.Optimizer):
     Args:
         params: what is trained.
         lr: step size, of the scale of Adam's.
-        momentum: of the kernels' gradients, Nesterov's form.
+        momentum: momentum of the kernels' gradients, Nesterov's form.
         betas: Adam's.
     """
 

@@ -25,7 +25,7 @@ class PhotographTask(Task):
         content: folders or zips of photographs.
         recipe: the paper's, with ``size``, ``optimizer``, ``lr``, ``ema_decay`` and ``num_steps``.
         network: the one to train.
-        loss: of a batch of what :meth:`item` makes.
+        loss: the loss of a batch of what :meth:`item` makes.
         license: noted in the model file.
         settings: plain values, besides the recipe's, that a resumed run must share.
         margin: shorter side that photographs are reduced to, as a multiple of the squares' side.

@@ -25,7 +25,7 @@ class LoopSettings(Checked):
 
     Args:
         accumulate: parts that a process works through its share of a batch in: less memory, the same update.
-        seed: of weights, of the order of the images and of all that is random.
+        seed: seed of weights, of the order of the images and of all that is random.
         log_every: steps between two lines of the log.
         sample_every: steps between two sheets of samples.
         save_every: steps between two checkpoints.
@@ -81,7 +81,7 @@ class Task(ABC):
         measure_every: steps between two calls of :meth:`measure`; 0: none.
         settings: plain values that a resumed run must share.
         free: names of settings that it need not share.
-        damaged: of each set of images, those that could not be read so far, with reasons.
+        damaged: for each set, the images that could not be read so far, with reasons.
     """
 
     networks: Mapping[str, nn.Module]

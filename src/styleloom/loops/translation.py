@@ -64,15 +64,16 @@ class TranslationRecipe(Training):
         blocks: residual blocks of a resnet.
         norm: batch, instance or none.
         discriminator_width: channels of the discriminator's first convolution.
-        discriminator_layers: its strided convolutions: patches of 16, 34, 70, 142 and 286 px for 1 to 5, one pixel for 0.
+        discriminator_layers: strided convolutions of the discriminator: patches of 16, 34, 70, 142 and 286 px for 1 to 5, one
+            pixel for 0.
         gan_mode: vanilla, lsgan or wgangp.
-        gan_weight: of what the discriminator says; 0: there is none.
+        gan_weight: weight of what the discriminator says; 0: there is none.
         pool_size: images made so far that the discriminator may see again.
         lr: step size of Adam.
         beta1: of Adam.
         schedule: how the step size falls: linear, step, cosine or constant.
         epochs: with the whole step size.
-        decay_epochs: in which it falls, where schedule is linear.
+        decay_epochs: epochs in which the step size falls, where schedule is linear.
         num_steps: updates in all; 0: as many as the epochs take. Fewer or more stretch the epochs.
         ema_decay: decay of a moving average of the weights, which is what is kept; 0: none.
     """
@@ -207,7 +208,7 @@ def begin_with(networks: Mapping[str, nn.Module], base: Translator | None, names
     Args:
         networks: to train.
         base: the model, or none.
-        names: of each network, where it is in the model: ``("networks", "B")``, ``("discriminators", "B")``.
+        names: names of each network, where it is in the model: ``("networks", "B")``, ``("discriminators", "B")``.
 
     Raises:
         StyleLoomError: a network of another shape.
@@ -254,7 +255,7 @@ class TranslationTask(Task):
         networks: trained ones, by name, on their device.
         phases: the updates of a step.
         models: by domain, which of the networks makes its images; these are averaged.
-        kind: of the model file.
+        kind: kind of the model file.
         base: the model that was started from.
         license: noted in the model file.
     """

@@ -59,7 +59,7 @@ def layer_means(features: Features, name: str, *, smallest: int = 64, largest: i
 
     Args:
         features: the network.
-        name: its name.
+        name: name in tables and files.
         smallest, largest: images of smaller or larger sides are resized to these.
     """
 

@@ -62,7 +62,7 @@ def label_scores(numbers: Tensor, truth: Tensor, count: int) -> dict[str, float]
     """Accuracy of classes, as in Long et al. 2015 and Isola et al. 2017.
 
     Args:
-        numbers, truth: of classes, of one shape.
+        numbers, truth: class numbers, of one shape.
         count: how many classes there are; those that the truth has not count for nothing.
 
     Returns:

@@ -39,13 +39,13 @@ def path_length(
     """Perceptual path length: how much images change along a way between two latents, by its square, at a random place.
 
     Args:
-        generator: whose latent space is looked at, with the noise that it holds.
+        generator: the generator whose latent space is looked at, with the noise that it holds.
         features: perceptual network; the distance is that of Zhang et al. 2018 with equal weights, with its five first layers.
         space: ``"z"``, along great circles, or ``"w"``, straight (Eqs. 2 and 3).
         sampling: ``"full"``: anywhere on the way, or ``"end"``: at its ends only.
         samples: points looked at; the lowest and highest hundredth are left out.
         epsilon: the length of a step.
-        seed: of ends and points.
+        seed: seed of ends and points.
     """
     check_choice("space", space, SPACES)
     check_choice("sampling", sampling, SAMPLINGS)
@@ -78,10 +78,10 @@ def separability(
     """Separability: bits of each attribute that a plane in latent space leaves open, 0 where it tells all.
 
     Args:
-        generator: whose latent spaces are looked at.
-        label: of images [N, C, H, W] in [-1, 1], for each attribute its class [N] and how sure that is [N].
+        generator: the generator whose latent spaces are looked at.
+        label: a function of images [N, C, H, W] in [-1, 1], for each attribute its class [N] and how sure that is [N].
         samples: images made; the surer half of them counts, as in the paper.
-        seed: of the images.
+        seed: seed of the images.
 
     Returns:
         For ``"z"`` and ``"w"``, H(Y | X) of each attribute of which more than one class was met: Y its class, X that which a

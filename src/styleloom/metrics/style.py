@@ -30,7 +30,7 @@ def sliced_distance(x: Float[Tensor, "c p"], y: Float[Tensor, "c q"], *, smalles
     Args:
         x, y: [C, P] and [C, Q]; as many numbers, of any many vectors.
         smallest: least deviation to take a share of.
-        seed: of the directions.
+        seed: seed of the directions.
     """
     axes = torch.from_numpy(np.random.RandomState(seed).randn(DIRECTIONS, x.shape[0])).to(x)
     axes = F.normalize(axes, dim=1)
@@ -58,7 +58,7 @@ def style_distance(
     Args:
         image, style: [1, 3, H, W] in [0, 1], of any sizes.
         features: the network; figures of different ones must not be put beside one another.
-        layers: of it.
+        layers: layers of the network.
         scales: shares of both images' sides.
 
     Returns:

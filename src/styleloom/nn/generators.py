@@ -76,7 +76,7 @@ def to_image(image: Tensor, *, clamp: bool = True) -> Tensor:
     """Convert a network's output, [N, 1 or 3, H, W] in [-1, 1], to RGB images [N, 3, H, W] in [0, 1].
 
     Args:
-        image: of the network.
+        image: output of the network.
         clamp: cut what lies outside; not where a gradient has to bring it back.
     """
     if image.shape[1] not in (1, 3):
@@ -117,7 +117,7 @@ def mixing_layer(rng: np.random.RandomState, num_ws: int, mixing: float) -> int:
 
     Args:
         rng: decides.
-        num_ws: of the generator.
+        num_ws: number of layers that take a w of their own.
         mixing: share of the images that mix.
     """
     return int(rng.randint(1, num_ws)) if num_ws > 1 and rng.rand() < mixing else num_ws
@@ -222,7 +222,7 @@ class Generator(nn.Module):
         Args:
             ws: latents.
             noise_mode: ``"const"``, ``"random"`` or ``"none"``.
-            seeds: of each image's random noise, so that it does not depend on the batch; 0, 1, ... by default.
+            seeds: seeds of each image's random noise, so that it does not depend on the batch; 0, 1, ... by default.
         """
         check_choice("noise_mode", noise_mode, NOISE_MODES)
         if noise_mode == "random":
@@ -304,9 +304,9 @@ class ModelFiles(Generic[G, D]):
         """Write a model file in half precision: a generator, and the discriminator that goes on teaching it.
 
         Args:
-            generator: as ``G.`` in the file.
+            generator: written as ``G.`` in the file.
             path: a ``.safetensors``.
-            discriminator: as ``D.`` in the file.
+            discriminator: written as ``D.`` in the file.
             license: what the file may be used for.
         """
         parts: dict[str, Any] = {"G": generator, "D": discriminator}
@@ -319,7 +319,7 @@ class ModelFiles(Generic[G, D]):
         """A generator, in fp32.
 
         Args:
-            name: of a model in the zoo, a path or ``hf://owner/repo/file``.
+            name: name of a model in the zoo, a path or ``hf://owner/repo/file``.
 
         Raises:
             StyleLoomError: no such model, or one of another kind.
@@ -331,7 +331,7 @@ class ModelFiles(Generic[G, D]):
         """The discriminator beside a generator, in fp32.
 
         Args:
-            name: of a model in the zoo, a path or ``hf://owner/repo/file``.
+            name: name of a model in the zoo, a path or ``hf://owner/repo/file``.
 
         Raises:
             StyleLoomError: no such model, one of another kind, or one without a discriminator.

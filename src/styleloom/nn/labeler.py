@@ -22,7 +22,7 @@ class Labeler(nn.Module):
     Args:
         resolution: side of the images.
         numbers: names of attributes that are numbers.
-        choices: of attributes that are one of several, the names of these.
+        choices: choices of attributes that are one of several, the names of these.
         widths: channels after each halving.
     """
 

@@ -190,9 +190,9 @@ def placed(network: N, device: torch.device, dtype: torch.dtype | None = None, *
     """A network on a device, channels last: itself where it lies so already, else a copy, so that the caller's stays as it was.
 
     Args:
-        network: whose weights are used.
+        network: the network whose weights are used.
         device: where they are to lie.
-        dtype: of its floating-point weights; its own by default.
+        dtype: type of its floating-point weights; its own by default.
         frozen: without gradients for its weights.
     """
 

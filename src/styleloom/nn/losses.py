@@ -209,7 +209,7 @@ def gan_loss(logits: Float[Tensor, "*shape"], real: bool, mode: str = "vanilla")
     """GAN loss of the logits against the label real or fake -> scalar.
 
     Args:
-        logits: of any shape.
+        logits: logits of any shape.
         real: what they are to say.
         mode: ``"vanilla"`` (cross-entropy, Goodfellow et al. 2014), ``"lsgan"`` (squares, Mao et al. 2017) or ``"wgangp"``
             (the mean itself, Gulrajani et al. 2017).
@@ -226,7 +226,7 @@ def gradient_penalty(logits: Float[Tensor, "*shape"], images: Float[Tensor, "n c
     """(|dD(x)/dx| - 1)^2 of each image (Gulrajani et al. 2017, Eq. 3, without its weight).
 
     Args:
-        logits: of ``images``, [N, ...].
+        logits: logits of ``images``, [N, ...].
         images: [N, C, H, W], real, made or between; they need a gradient.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)

@@ -39,7 +39,7 @@ class Face:
     """A face in a photograph.
 
     Attributes:
-        score: how sure it is, up to 1.
+        score: how sure the network is, up to 1.
         box: left, top, right, bottom, in pixels.
         landmarks: [5, 2], x and y in pixels of the eye at the left of the photograph, the other eye, the nose, and the corners of
             the mouth from the left.

@@ -100,7 +100,7 @@ def inference_mode_of(network: nn.Module, *, batch_statistics: bool = False, noi
     """Let a network in eval mode normalize by each batch's own statistics, or keep its dropout, for a while.
 
     Args:
-        network: whose batch norms and dropouts are meant.
+        network: the network whose batch norms and dropouts are meant.
         batch_statistics: normalize by the batch's own mean and variance, not the saved ones.
         noise: leave dropout on.
     """
@@ -125,7 +125,7 @@ def statistics_of(network: nn.Module, image: Tensor) -> Iterator[None]:
     """Let a network normalize by the statistics that it finds in an image, a thumbnail of one whose tiles it then sees.
 
     Args:
-        network: in eval mode.
+        network: a network in eval mode.
         image: [1, C, H, W] in [-1, 1], of a size that the network takes.
     """
     norms = [module for module in network.modules() if isinstance(module, InstanceNorm | BatchNorm)]

@@ -49,11 +49,11 @@ class UNet(nn.Module):
     """An encoder and a decoder with a skip connection at each level (Isola et al. 2017, Section 3.2).
 
     Args:
-        in_channels, out_channels: of the images.
+        in_channels, out_channels: numbers of channels of the images.
         width: channels of the first level; each next one has twice as many.
         depth: levels; images have a multiple of 2 ** depth pixels a side.
         norm: ``"batch"``, ``"instance"`` or ``"none"``.
-        dropout: of half of the channels in the decoder's widest levels: the paper's noise z.
+        dropout: drop half of the channels in the decoder's widest levels: the paper's noise z.
         upsample: a ``"transpose"`` convolution, or ``"nearest"`` and a 3x3 convolution, which leaves no checkerboard.
         max_width: most channels of a level; 8 * ``width`` by default.
         residual: add the result to the input, for a domain that differs little; it starts as the identity.
@@ -148,12 +148,12 @@ class ResNetGenerator(nn.Module):
     With four halvings it is pix2pixHD's global generator.
 
     Args:
-        in_channels, out_channels: of the images.
+        in_channels, out_channels: numbers of channels of the images.
         width: channels of the first convolution; each halving of the resolution doubles them.
         blocks: residual blocks.
         downsamplings: halvings; images have a multiple of 2 ** downsamplings pixels a side.
         norm: ``"batch"``, ``"instance"`` or ``"none"``.
-        dropout: of half of the channels in each block.
+        dropout: drop half of the channels in each block.
         upsample: a ``"transpose"`` convolution, or ``"nearest"`` and a 3x3 convolution, which leaves no checkerboard.
         always_bias: give convolutions a bias whatever norm follows, as pix2pixHD does.
         residual: add the result to the input, for a domain that differs little; it starts as the identity.
@@ -229,11 +229,11 @@ class PatchGAN(nn.Module):
     """A discriminator of overlapping patches, one logit each (Isola et al. 2017, Section 3.2.2).
 
     Args:
-        in_channels: of what it sees; for pairs those of both images.
+        in_channels: number of channels of what it sees; for pairs those of both images.
         width: channels of the first convolution.
         layers: strided convolutions; patches of 16, 34, 70, 142 and 286 px for 1 to 5, and of one pixel for 0.
         norm: ``"batch"``, ``"instance"`` or ``"none"``.
-        padding: of each convolution; 2 in pix2pixHD.
+        padding: padding of each convolution; 2 in pix2pixHD.
         max_width: most channels; 8 * ``width`` by default.
         always_bias: give convolutions a bias whatever norm follows, as pix2pixHD does.
     """

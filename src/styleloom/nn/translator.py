@@ -24,7 +24,7 @@ class Translator(nn.Module):
 
     Args:
         networks: by the domain that they make; [N, C, H, W] in [-1, 1] each. ``"codes"`` gives each instance a code.
-        discriminators: of each domain, to train on; they are not needed to translate.
+        discriminators: discriminators of each domain, to train on; they are not needed to translate.
         derive: how the input is made of a photograph, see :data:`styleloom.data.derive.DERIVATIONS`; "" where A is images.
         labels: colors [[r, g, b], ...] of 8-bit numbers, where the input is a label map.
         size: side in pixels that it was trained at.

@@ -57,7 +57,7 @@ def with_encoder(prefix: str) -> Translate:
     """For :func:`~styleloom.core.checkpoint.rebuilt`: adds the features that a model's file names (``source``) and leaves out.
 
     Args:
-        prefix: of their names in the model.
+        prefix: prefix of their names in the model.
     """
 
     def translate(tensors: dict[str, Tensor], config: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -44,7 +44,7 @@ def augment(
         image: [N, 3, H, W] in [-1, 1].
         p: probability of each change.
         pipeline: letters of ``"b"``, flips and whole-pixel moves, ``"g"``, moves, turns and stretches, ``"c"``, colors.
-        generator: of the chances; one for each image makes them independent of the batch.
+        generator: generator of the chances; one for each image makes them independent of the batch.
         percentile: instead of chance, each change as large as this share of all of them: for tests.
 
     Returns:

@@ -54,7 +54,7 @@ class CycleGANRecipe(GeneratorRecipe):
 
     Args:
         cycle_weight_x, cycle_weight_y: lambda, of x coming back as x, and of y.
-        identity_weight: of G leaving y, and F leaving x, as they are, as a share of the cycle's.
+        identity_weight: weight of G leaving y, and F leaving x, as they are, as a share of the cycle's.
     """
 
     network: Annotated[str, OneOf(GENERATORS)] = "resnet"

@@ -53,7 +53,7 @@ class Encoder(nn.Module):
 
     Args:
         resolution: side of the images, a power of two from 8.
-        num_ws, w_dim: of the generator.
+        num_ws, w_dim: number of layers and size of w of the generator.
         channel_base, channel_max: channels are min(channel_base / resolution, channel_max).
         iterations: passes; with several, each sees the image and the reconstruction so far.
         generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
@@ -155,12 +155,12 @@ class EncoderRecipe(Training):
     Args:
         channel_base, channel_max: its layers have min(channel_base / resolution, channel_max) channels.
         iterations: passes of the encoder, each correcting the one before.
-        pixel_weight: of the mean squared difference of pixels.
-        perceptual_weight: of that of features.
-        adversarial_weight: of the discriminator's loss on the reconstructions; 0: none.
+        pixel_weight: weight of the mean squared difference of pixels.
+        perceptual_weight: weight of the mean squared difference of features.
+        adversarial_weight: weight of the discriminator's loss on the reconstructions; 0: none.
         r1_gamma: weight of the discriminator's R1 penalty.
         synthetic: share of images that the generator makes for the training, whose w are known.
-        latent_weight: of the mean squared difference from these w.
+        latent_weight: weight of the mean squared difference from these w.
         lr: Adam's rate, which falls by a cosine.
     """
 
@@ -208,7 +208,7 @@ def train(
 
     Args:
         data: folders or zips of images of the generator's kind.
-        generator: of any paper, without classes.
+        generator: a generator of any paper, without classes.
         recipe: see :class:`EncoderRecipe`.
         run: folder, license, hardware, and whether to resume.
         discriminator: the generator's discriminator, where the recipe has an adversarial term.

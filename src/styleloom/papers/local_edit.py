@@ -75,7 +75,7 @@ class StyleTerm:
         features: perceptual network.
         style: [N, 3, R, R] in [0, 1].
         where: [N, 1, R, R], the mask of both.
-        weight: of the term.
+        weight: weight of the term.
     """
 
     name = "style"

@@ -43,16 +43,16 @@ class PTIConfig(Checked):
     """Settings for tuning a generator (Section 3.2 and 3.3, and the authors' code).
 
     Args:
-        num_steps: at most.
+        num_steps: largest number of steps.
         lr: Adam's rate.
-        pixel_weight: of the mean squared difference of pixels.
-        feature_distance_weight: of the squared difference of features of unit length.
-        locality_weight: of the same differences between the tuned and the old generator, at latents on the way from the pivot to
-            random ones; 0: none.
+        pixel_weight: weight of the mean squared difference of pixels.
+        feature_distance_weight: weight of the squared difference of features of unit length.
+        locality_weight: weight of the same differences between the tuned and the old generator, at latents on the way from the
+            pivot to random ones; 0: none.
         locality_distance: how far on that way, in units of length of w.
         locality_every: steps between two such terms.
         stop_below: stop when the image's feature distance is below.
-        seed: of the random latents.
+        seed: seed of the random latents.
     """
 
     num_steps: CountOrNone = 150
@@ -71,7 +71,7 @@ class PTIStep(Progress):
     """Progress of a tuning.
 
     Attributes:
-        generator: as far as it is tuned; the same object at each step.
+        generator: the generator, as far as it is tuned; the same object at each step.
         image: [N, 3, R, R] in [0, 1] of the pivots at the start of the step.
     """
 
@@ -90,7 +90,7 @@ def steps(
     """Tune a copy of a generator to images at their pivots; the one given stays as it is.
 
     Args:
-        generator: of any paper.
+        generator: a generator of any paper.
         targets: [N, 3, R, R] in [0, 1].
         pivots: [N, num_ws, w_dim], their latents.
         config: see :class:`PTIConfig`.
@@ -158,7 +158,7 @@ def tune(generator: G, targets: Tensor, pivots: Tensor, config: PTIConfig = PTIC
     """A copy of a generator, tuned to images at their pivots.
 
     Args:
-        generator: of any paper; it stays as it is.
+        generator: a generator of any paper; it stays as it is.
         targets: [N, 3, R, R] in [0, 1].
         pivots: [N, num_ws, w_dim], their latents.
         config: see :class:`PTIConfig`.
@@ -179,10 +179,10 @@ def save(tuned: nn.Module, generator: Generator, path: Path, *, rank: int = 16, 
     """Write what a tuned generator differs in: of matrices the leading ``rank`` singular vectors, in half precision.
 
     Args:
-        tuned: from :func:`tune`.
-        generator: that it was made from.
+        tuned: the tuned generator from :func:`tune`.
+        generator: the generator that it was made from.
         path: a ``.safetensors``.
-        rank: of the difference of each layer's weights; smaller ones are kept whole.
+        rank: rank of the difference of each layer's weights; smaller ones are kept whole.
         license: what the file may be used for.
 
     Returns:
@@ -215,8 +215,8 @@ def tuned_by(generator: G, name: str | Path) -> G:
     """A copy of a generator with a difference file's changes.
 
     Args:
-        generator: that the file was made for.
-        name: of the file.
+        generator: the generator that the file was made for.
+        name: name of the file.
 
     Raises:
         StyleLoomError: no such file, one of another kind, or of another generator.

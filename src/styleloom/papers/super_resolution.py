@@ -87,7 +87,7 @@ class UpscalerRecipe(Training):
 
     Args:
         features: perceptual network: vgg19-lite, vgg16 (the paper's), vgg19 or a file of weights.
-        layers: its layers whose difference is measured.
+        layers: layers of the network whose difference is measured.
         size: side of the large squares that it is trained on.
         feature_weight: weight of the mean over layers of the difference of features, each as a share of the true ones.
         pixel_weight: weight of the squared error of pixels.

@@ -50,7 +50,7 @@ class Aligner:
     """Finds the squares of photographs that a generator knows.
 
     Args:
-        generator: whose images say how faces lie.
+        generator: the generator whose images say how faces lie.
         mode: "face" finds the largest face, "center" takes the square in the middle; "auto" finds a face where there are a
             detector, a generator of faces, and one in the photograph.
         box: left, top, right, bottom of the square, in pixels, instead.

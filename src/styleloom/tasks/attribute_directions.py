@@ -36,8 +36,8 @@ def attribute_labels(network: Labeler, resolution: int, names: Sequence[str]) ->
     choice is log-odds, as ``hair_color:red``.
 
     Args:
-        network: of the images' resolution.
-        resolution: of these.
+        network: a network of the images' resolution.
+        resolution: resolution of these.
         names: to take; all by default.
 
     Raises:
@@ -79,10 +79,10 @@ def from_labeler(
     """Directions of each attribute that a network tells of a generator's own images (InterFaceGAN).
 
     Args:
-        generator: whose latent space.
+        generator: the generator whose latent space is examined.
         label: images to numbers [N, K].
-        names: of these K.
-        layers: that are moved; all by default.
+        names: names of these K.
+        layers: layers that are moved; all by default.
         samples: images.
     """
     ws = generator.map(range(samples))

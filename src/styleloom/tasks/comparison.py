@@ -48,7 +48,7 @@ def compare(
     Args:
         pairs: made and true image [1, 3, H, W] in [0, 1] of each.
         total: how many there will be, at most.
-        colors: of classes, [[r, g, b], ...], where the images are label maps.
+        colors: colors of classes, [[r, g, b], ...], where the images are label maps.
         features: for the distances of sets: ``"vgg19-lite"``, or Inception's file for FID's.
         device: where features are computed.
 

@@ -53,10 +53,10 @@ def edit(
     """Latents moved along directions.
 
     Args:
-        generator: whose latents they are.
+        generator: the generator whose latents they are.
         ws: [N, num_ws, w_dim], sampled or found by an inversion.
         changes: a strength for each direction, or name of one: 1 is a standard deviation.
-        layers: that are moved, see :func:`styleloom.mix`.
+        layers: layers that are moved, see :func:`styleloom.mix`.
         truncation_psi: then pull them towards the mean w: 1 leaves them, 0 is the mean, below 0 its other side.
         directions: by name; the zoo's by default.
 
@@ -92,11 +92,11 @@ def express(
     """Expression transfer: w1 + t (w3 - w2), in some layers.
 
     Args:
-        generator: whose latents they are.
+        generator: the generator whose latents they are.
         ws: [N, num_ws, w_dim] of the face that gets the expression.
         neutral, expressive: [1 or N, num_ws, w_dim] of another face without it and with it.
         strength: t; 0 changes nothing.
-        layers: that are moved, see :func:`styleloom.mix`.
+        layers: layers that are moved, see :func:`styleloom.mix`.
 
     Returns:
         [N, num_ws, w_dim].
@@ -116,7 +116,7 @@ def cross(generator: Generator, content: Tensor, style: Tensor, layers: str = "c
     """Style transfer between latents: the content's ws in some layers, the style's in all others.
 
     Args:
-        generator: whose latents they are.
+        generator: the generator whose latents they are.
         content, style: [1 or N, num_ws, w_dim] each.
         layers: the content's, see :func:`styleloom.mix`.
 
@@ -153,14 +153,14 @@ def morph(
     """On the way from latents to latents, by convex combinations w = (1 - t) w1 + t w2.
 
     Args:
-        generator: whose latents they are.
+        generator: the generator whose latents they are.
         stations: [1, num_ws, w_dim] each, two or more.
-        frames: from one to the next.
+        frames: number of frames from one to the next.
         even: choose t so that neighboring images are equally far from each other in feature distance.
         easing: ``"smooth"`` slows down at each station; not with ``even``.
         loop: go back to the first.
         noise: noise maps of each station, which go along.
-        features: that distances are measured by, instead of the bundled network's.
+        features: features that distances are measured by, instead of the bundled network's.
 
     Yields:
         ws [1, num_ws, w_dim] and noise maps, frame by frame; the last is the last station, or the one before the first again.

@@ -68,18 +68,18 @@ def evaluate(
     """Measure a generator, or images that were made; the last of what is yielded holds all figures.
 
     Args:
-        generator: of any paper; or folders or zips of made images, for ``fd``, ``fid``, ``kid`` and ``pr``.
+        generator: a generator of any paper; or folders or zips of made images, for ``fd``, ``fid``, ``kid`` and ``pr``.
         data: folders or zips of real images, for ``fd``, ``fid``, ``kid`` and ``pr``.
         metrics: some of ``"fd"`` (Fréchet distance), ``"fid"`` (the same, by Inception alone), ``"kid"``, ``"pr"`` (precision and
             recall), ``"ppl"`` (path length, full and at the ends, in z and w) and ``"separability"`` (of
             the attributes of toonfaces).
         samples: images made, and real ones at most; path lengths take a fifth as many, separability 0.4, and at least
             16 for each number of a latent.
-        truncation_psi: of the images that are compared with real ones.
+        truncation_psi: truncation of the images that are compared with real ones.
         features: ``"vgg19-lite"``, or a path or ``hf://`` address of Inception's file. Figures of different
             networks must not be compared.
         attributes: a labeler's model, for ``separability``.
-        seed: of latents, noise and the choice of images.
+        seed: seed of latents, noise and the choice of images.
         resolution: side of the squares that made and real images are cut and resized to, where made images are given; 0: the
             shorter side of the first made one.
 

@@ -32,9 +32,9 @@ class LocalEdit:
         image: [N, 3, R, R] in [0, 1], blended into the original.
         whole: [N, 3, R, R], the generator's image, before that.
         ws: [N, num_ws, w_dim], its latents.
-        noise: its noise maps, where they were descended on.
+        noise: noise maps of the image, where they were descended on.
         losses: [steps + 1, N].
-        psnr: in dB, of the result outside of what was changed: infinite.
+        psnr: PSNR in dB of the result outside of what was changed: infinite.
     """
 
     image: Tensor
@@ -76,11 +76,11 @@ def steps(
     """A local edit, a step at a time.
 
     Args:
-        generator: of any paper, without classes.
-        target: from a function of :mod:`styleloom.papers.local_edit`, of the generator's side.
-        config: from :func:`configure`.
+        generator: a generator of any paper, without classes.
+        target: a target from a function of :mod:`styleloom.papers.local_edit`, of the generator's side.
+        config: settings from :func:`configure`.
         tools: encoder, eigenbasis and learned optimizer; the zoo's by default.
-        style_weight: of the style term, where the target has a style.
+        style_weight: weight of the style term, where the target has a style.
         options: ``state`` and ``features`` of :func:`styleloom.papers.image2stylegan.steps`.
 
     Yields:
@@ -105,11 +105,11 @@ def run(
     """Do a local edit.
 
     Args:
-        generator: of any paper, without classes.
-        target: from a function of :mod:`styleloom.papers.local_edit`, of the generator's side.
-        style_weight: of the style term, where the target has a style.
+        generator: a generator of any paper, without classes.
+        target: a target from a function of :mod:`styleloom.papers.local_edit`, of the generator's side.
+        style_weight: weight of the style term, where the target has a style.
         tools: encoder, eigenbasis and learned optimizer; the zoo's by default.
-        settings: of :func:`configure`, such as ``num_steps`` and ``noise_steps``.
+        settings: settings of :func:`configure`, such as ``num_steps`` and ``noise_steps``.
 
     Raises:
         StyleLoomError: unknown settings, or what an inversion refuses.
@@ -133,10 +133,10 @@ def inpaint(generator: Generator, image: images.ImageLike, mask: Tensor, **setti
     """Fill what a mask marks of images with what a generator would have there.
 
     Args:
-        generator: of any paper, without classes.
+        generator: a generator of any paper, without classes.
         image: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; the square in the middle is taken.
         mask: [1 or N, 1, H, W], 1 where the image is to be made anew; its middle square too.
-        settings: of :func:`run`.
+        settings: settings of :func:`run`.
 
     Raises:
         StyleLoomError: no image, a mask of nothing or everything, or what an inversion refuses.

@@ -54,7 +54,7 @@ def tools_of(
     """Find the tools of a generator: the named ones, else the zoo's.
 
     Args:
-        generator: of any paper.
+        generator: a generator of any paper.
         encoder, basis, learned: names in the zoo, paths or ``hf://owner/repo/file``.
 
     Raises:
@@ -90,8 +90,8 @@ class Inversion:
         metrics: ``psnr`` in dB, ``ssim``, ``distance`` (of features of unit length, vgg19-lite) and ``left``, the share of the
             mean image's squared error that is left: [N] each. With masks only what they show counts; the rest is taken as met.
         noise: noise maps [N, 1, H, W], where they were descended on.
-        optimizer: that was used.
-        seconds: that it took.
+        optimizer: optimizer that was used.
+        seconds: seconds that it took.
     """
 
     ws: Tensor
@@ -148,11 +148,11 @@ def steps(
     """Invert one batch of images, a step at a time.
 
     Args:
-        generator: of any paper, without classes.
+        generator: a generator of any paper, without classes.
         targets: [N, 3, R, R] in [0, 1], of the generator's side; :func:`framed` makes them.
-        config: its ``optimizer`` may also be "learned" or "auto".
+        config: settings; ``optimizer`` may also be "learned" or "auto".
         first: place of the first of these images among all; the n-th of all starts at random from seed + n.
-        tools: from :func:`tools_of`, by default.
+        tools: the tools from :func:`tools_of`, by default.
         options: ``optimizer``, ``masks``, ``features``, ``init`` and ``state`` of
             :func:`styleloom.papers.image2stylegan.steps`.
 
@@ -210,10 +210,10 @@ def invert(
     """Find latents whose images are those that are given.
 
     Args:
-        generator: of any paper, without classes.
+        generator: a generator of any paper, without classes.
         targets: [N, 3, H, W] in [0, 1], or a file, a PIL image or an array; the square in the middle is taken. Frame them as
             the generator's own images are.
-        preset: of :data:`~styleloom.papers.image2stylegan.PRESETS`.
+        preset: name of :data:`~styleloom.papers.image2stylegan.PRESETS`.
         tools: encoder, eigenbasis and learned optimizer; the zoo's, where it has some for this generator.
         masks: [N or 1, 1, H, W] in [0, 1]: where images are compared; everywhere by default.
         features: perceptual network, instead of the bundled one.

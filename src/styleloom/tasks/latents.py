@@ -53,7 +53,7 @@ def save_latents(
     Args:
         path: a ``.safetensors``.
         ws: [N, num_ws, w_dim].
-        generator: whose they are, noted in the file.
+        generator: the generator whose they are, noted in the file.
         noise: noise maps [N, 1, H, W], as ``noise.0`` and so on.
         frame: the square of the photograph that they stand for.
         photo: file of the photograph.
@@ -71,8 +71,8 @@ def load_latents(path: str | Path, generator: Generator) -> Latents:
     """Latents from a file that :func:`save_latents` wrote, or from NVIDIA's projector (``projected_w.npz``).
 
     Args:
-        path: of the file.
-        generator: whose latents they must be.
+        path: path of the file.
+        generator: the generator whose latents they must be.
 
     Raises:
         StyleLoomError: no such file, one of another kind, or of another generator.

@@ -161,9 +161,9 @@ def painter(
     Args:
         method: gatys, johnson, dumoulin, ghiasi or adain.
         style, weights, masks: see :func:`stylize`.
-        config: from the method's own ``configure``.
+        config: settings from the method's own ``configure``.
         device: device of the network and the images.
-        options: of the method's own ``painter``: ``model``, or for gatys ``init`` and ``features``.
+        options: options of the method's own ``painter``: ``model``, or for gatys ``init`` and ``features``.
 
     Returns:
         What makes images [N, 3, H', W'] of images [N, 3, H, W], in floats or 8-bit numbers.

@@ -79,7 +79,7 @@ def mixing_rows(
     """StyleGAN's Figure 3, row by row: sources down and across, and where they meet the column's with styles of the row's.
 
     Args:
-        generator: of any paper that has styles.
+        generator: a generator of any paper that has styles.
         rows: seeds that give ``layers``.
         columns: seeds that give the other layers.
         layers: see :func:`mix`.
@@ -140,10 +140,10 @@ def walk(
     """Latents on the way from seed to seed.
 
     Args:
-        generator: of any paper.
+        generator: a generator of any paper.
         seeds: at least two.
         classes: class of all images, in networks that have them.
-        frames: from one seed to the next.
+        frames: number of frames from one seed to the next.
         space: ``"w"`` goes straight through w, ``"z"`` along the sphere in z.
         loop: come back to the first seed; otherwise end at the last.
         truncation_psi, truncation_cutoff: see :meth:`~styleloom.nn.generators.Generator.map`.

@@ -48,7 +48,7 @@ def translate(
     """Translate images into the other domain, each at its own size.
 
     Args:
-        model: from :func:`styleloom.load`, or the name or file of one.
+        model: a model from :func:`styleloom.load`, or the name or file of one.
         image: [N, C, H, W] in [0, 1]; or a file, a bundled name, a PIL image or an array.
         to: the domain to make: ``"B"``, or ``"A"`` where the model goes both ways.
         mask: [1, 1, H, W] in [0, 1]: where the result is wanted; elsewhere the image stays as it is, to the bit.

@@ -145,7 +145,7 @@ def strokes(
         color: [N, 3].
         bend: curvature over the whole length, in radians.
         bristle: how far single hairs differ in lightness.
-        opacity: of the paint.
+        opacity: opacity of the paint.
         height: [S, S], receives the thickness of the paint for :func:`relief`.
     """
     size = len(canvas)

@@ -55,10 +55,10 @@ def interfacegan(
     """The normal of the plane between latents of two classes, or along which a number rises (Section 3 of the paper).
 
     Args:
-        generator: whose latents they are.
+        generator: the generator whose latents they are.
         ws: [N, num_ws, w_dim] or [N, w_dim]; where rows differ, the plane is in W+.
         labels: [N], two classes (0 and 1, or False and True) or numbers.
-        name: of the direction.
+        name: name of the direction.
         method: noted in it.
 
     Raises:
@@ -115,11 +115,11 @@ def ganspace(
     """Principal components of w, the largest first, as ``pc0``, ``pc1`` ...: strength 1 is their standard deviation.
 
     Args:
-        generator: whose w.
+        generator: the generator whose w is examined.
         count: how many.
-        layers: that are moved; all by default.
-        samples: of w.
-        seed: of the first of these.
+        layers: layers that are moved; all by default.
+        samples: samples of w.
+        seed: seed of the first of these.
     """
     Range(1, generator.w_dim).check("count", count, whole=True)
     w = generator.map(range(seed, seed + samples))[:, 0].double()
@@ -134,7 +134,7 @@ def sefa(generator: Generator, count: int = 10, layers: range | None = None) -> 
     Args:
         generator: a StyleGAN or StyleGAN2.
         count: how many.
-        layers: whose maps count, and that are moved; all by default.
+        layers: layers whose maps count, and that are moved; all by default.
 
     Raises:
         StyleLoomError: a generator without styles.
@@ -166,7 +166,7 @@ class Fit(Progress):
     """Progress of :func:`least_squares`.
 
     Attributes:
-        directions: at the end.
+        directions: directions, at the end.
     """
 
     directions: Directions = field(default_factory=dict)
@@ -189,13 +189,13 @@ def least_squares(
     difference, too, is what is made small.
 
     Args:
-        generator: whose latent space.
+        generator: the generator whose latent space is examined.
         label: tells attributes.
-        names: of the attributes.
-        layers: that may be moved; all by default.
+        names: names of the attributes.
+        layers: layers that may be moved; all by default.
         samples: images.
         damping: in units of the mean eigenvalue of E[J^T J]. More keeps directions shorter, less keeps them purer.
-        seed: of the first image.
+        seed: seed of the first image.
 
     Yields:
         :class:`Fit` after each batch, with the directions at the end.

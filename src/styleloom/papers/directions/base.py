@@ -29,7 +29,7 @@ class Direction:
     Attributes:
         name: what changes.
         vector: [num_ws, w_dim], what strength 1 adds to ws; rows of layers that it leaves alone are 0.
-        generator: its :func:`~styleloom.nn.generators.generator_id`; empty: any of this shape.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`; empty: any of this shape.
         method: how it was found.
         low, high: strengths between which images stay sensible.
     """
@@ -71,9 +71,9 @@ def scaled(generator: Generator, vector: Tensor, *, samples: int = SAMPLES) -> T
     """A direction at the length at which strength 1 is one standard deviation of w along it.
 
     Args:
-        generator: whose w.
+        generator: the generator whose w is examined.
         vector: [w_dim] for all layers, or [num_ws, w_dim]; rows of 0 stay 0.
-        samples: of w.
+        samples: samples of w.
 
     Returns:
         [num_ws, w_dim].
@@ -113,9 +113,9 @@ def load(name: str | Path, generator: Generator | None = None) -> Directions:
     """Directions from a name in the zoo, a path or ``hf://owner/repo/file``, or from another project's file.
 
     Args:
-        name: of StyleLoom's file; or a boundary of InterFaceGAN or another direction (``.npy``, ``.pt``),
+        name: file of StyleLoom; or a boundary of InterFaceGAN or another direction (``.npy``, ``.pt``),
             or components of GANSpace (``.npz``).
-        generator: whose they must be; another project's file needs it.
+        generator: the generator that it must be made for; another project's file needs it.
 
     Raises:
         StyleLoomError: no such file, one of another kind, or directions of another generator.

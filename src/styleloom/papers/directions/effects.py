@@ -69,12 +69,12 @@ def effects(
     """Measure what directions change, on images that they were not fitted to: the disentanglement matrix.
 
     Args:
-        generator: whose latent space.
+        generator: the generator whose latent space is examined.
         directions: to measure.
         label: tells attributes; ``names`` are theirs.
-        strengths: that are tried.
+        strengths: strengths that are tried.
         samples: images.
-        seed: of the first of these.
+        seed: seed of the first of these.
     """
     ws = generator.map(range(seed, seed + samples))
     before = labels_of(generator, label, ws)

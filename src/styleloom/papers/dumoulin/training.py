@@ -146,7 +146,7 @@ class DumoulinTask(PhotographTask):
         styles: images [1, 3, H, W] in [0, 1], by name.
         recipe: see :class:`DumoulinRecipe`.
         network: the one to train.
-        learned: its parameters that are trained.
+        learned: parameters of the network that are trained.
         terms: the loss of what was painted, the photographs and the numbers of the styles.
         license: noted in the model file.
     """

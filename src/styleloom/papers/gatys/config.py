@@ -65,7 +65,7 @@ class GatysConfig(Checked):
         pooling: "max" or "average" pooling between its blocks.
         precision: "fp32" or "bf16" for the network; losses and pixels are fp32.
         compile: let torch.compile fuse the network; pays for itself after some hundred steps at one size.
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     style_is_image: ClassVar[bool] = True

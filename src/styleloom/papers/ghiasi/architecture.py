@@ -136,7 +136,7 @@ class AnyStyle(nn.Module):
         """Scale and shift of every normalization: [N, embedding] -> pairs of [N, C].
 
         Args:
-            embedding: of a style, or a mixture of several.
+            embedding: the embedding of a style, or a mixture of several.
             style_weight: weight of the style term to paint for, 1/4 to 4; or [N], one each.
         """
         weight = torch.as_tensor(style_weight, dtype=embedding.dtype, device=embedding.device).expand(embedding.shape[0])

@@ -299,7 +299,7 @@ def train_for_style(
         content: folders or zips of photographs.
         style: [1, 3, H, W] in [0, 1]; squares of it are compared with.
         model: any style's.
-        recipe: of Johnson's network; its weights are those of this loss.
+        recipe: recipe of Johnson's network; its weights are those of this loss.
         run: folder, license, hardware, and whether to resume.
         features: perceptual network of the loss, instead of the recipe's; called as :class:`~styleloom.Features` is.
 

@@ -122,12 +122,12 @@ def steps(
     """Invert images, a step at a time; break out of the loop to stop, ``step.ws`` are the best latents so far.
 
     Args:
-        generator: of any paper, without classes.
+        generator: a generator of any paper, without classes.
         targets: [N, 3, R, R] in [0, 1], R being the generator's side.
         config: see :class:`InversionConfig` and ``PRESETS``.
         features: perceptual network, instead of the bundled one.
         optimizer: instead of ``config.optimizer``.
-        basis: of the generator, for the optimizer "adam-eigenbasis".
+        basis: eigenbasis of the generator, for the optimizer "adam-eigenbasis".
         encoder: images in [0, 1] to ws, for starts and the in-domain term.
         masks: [N or 1, 1, H, W] in [0, 1]: where images are compared; everywhere by default.
         init: latents to start from, instead of ``config.init``: [N, num_ws, w_dim], or [N, w_dim] or [N, z_dim] in the spaces w

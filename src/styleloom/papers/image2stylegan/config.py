@@ -28,15 +28,15 @@ class InversionConfig(Weights):
             "learned", and "auto", the best that there is for a generator, which is its default.
         lr: step size, instead of the tuned one.
         tuned: settings found best, or else those of the papers.
-        num_steps: at most.
+        num_steps: largest number of steps.
         noise_steps: steps on the noise maps, after those on w.
         noise_lr: Adam's rate for them.
         noise_weight: weight of what keeps them noise; it is no part of an image's own loss. 0: they take up what w cannot.
         patience: an image is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
-        tolerance: that share.
+        tolerance: share of its loss by which an image has to improve within ``patience`` steps.
         batch: images at a time.
         precision: "fp32" or "bf16" for the perceptual network; from the command line for a StyleGAN2's highest resolutions too.
-        seed: of random starts.
+        seed: seed of random starts.
     """
 
     space: Annotated[str, OneOf(SPACES)] = "w_plus"

@@ -50,12 +50,12 @@ class Weights(Checked):
     """Weights of the terms of an objective.
 
     Args:
-        pixel_weight: of the mean squared difference of pixels in [0, 1].
-        perceptual_weight: of that of features, a mean over four layers.
-        feature_distance_weight: of the squared difference of features of unit length (as LPIPS, Zhang et al. 2018, without its
-            calibrated weights).
-        in_domain_weight: of the mean squared difference of w and the encoder's w of its image (Zhu et al. 2020).
-        prior_weight: of the mean squared distance from the mean w.
+        pixel_weight: weight of the mean squared difference of pixels in [0, 1].
+        perceptual_weight: weight of the mean squared difference of features, a mean over four layers.
+        feature_distance_weight: weight of the squared difference of features of unit length (as LPIPS, Zhang et al. 2018,
+            without its calibrated weights).
+        in_domain_weight: weight of the mean squared difference of w and the encoder's w of its image (Zhu et al. 2020).
+        prior_weight: weight of the mean squared distance from the mean w.
     """
 
     pixel_weight: Weight = 1.0
@@ -90,12 +90,12 @@ class Objective:
     """Distance of the images of latents to their targets; features of the targets are computed once.
 
     Args:
-        generator: whose images they are.
+        generator: the generator whose images they are.
         targets: [N, 3, R, R] in [0, 1], of the generator's resolution.
         features: perceptual network.
-        weights: of the terms.
+        weights: weights of the terms.
         masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere without any.
-        encoder: for the in-domain term.
+        encoder: encoder of the generator, for the in-domain term.
         extra_terms: terms beside those of the weights.
     """
 

@@ -82,11 +82,11 @@ def train(
     """Train an optimizer for a generator, a step at a time; the model is ``model.safetensors`` in the run's folder.
 
     Args:
-        generator: of any paper, without classes.
+        generator: a generator of any paper, without classes.
         recipe: see :class:`OptimizerRecipe`.
         run: folder, license, hardware, and whether to resume.
         data: folders or zips of images of the generator's kind, unless the recipe has ``synthetic`` 1.
-        basis: of the generator, for loom.
+        basis: eigenbasis of the generator, for loom.
         encoder: images in [0, 1] to ws, for descents that start from it.
         base: a trained network to go on from; its sizes hold, not the recipe's, and a loom's own basis.
 
@@ -142,7 +142,7 @@ class OptimizerTask(Task):
         generator: frozen, on its device.
         recipe: see :class:`OptimizerRecipe`.
         network: the one to train.
-        losses: of descents with it.
+        losses: losses of descents with it.
         license: noted in the model file.
     """
 

@@ -41,7 +41,7 @@ class Network(nn.Module, ABC):
     """A network that is an optimizer: a pure function of the state of a descent.
 
     Attributes:
-        num_ws, w_dim: of the generator.
+        num_ws, w_dim: number of layers and size of w of the generator.
         config: arguments that make the network, with the generator's :func:`~styleloom.nn.generators.generator_id`.
         schedule: see :class:`Schedule`.
     """

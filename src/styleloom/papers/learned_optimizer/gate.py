@@ -41,7 +41,7 @@ class Gate(Network):
     """Adam's direction times a gate. Each row of w has four layers on the direction, four on w, and four on both.
 
     Args:
-        num_ws, w_dim: of the generator.
+        num_ws, w_dim: number of layers and size of w of the generator.
         hidden: width of the layers.
         lr: Adam's rate.
         generator: the generator's :func:`~styleloom.nn.generators.generator_id`.

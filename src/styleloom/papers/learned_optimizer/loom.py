@@ -33,7 +33,7 @@ class StepNetwork(nn.Module):
     Args:
         resolution: side of the images, a power of two.
         size: K, the number of coordinates.
-        channels: of the first layer; each halving doubles them, up to ``widest``.
+        channels: channels of the first layer; each halving doubles them, up to ``widest``.
         widest: channels at most.
         hidden: width of the dense layers.
     """
@@ -107,12 +107,12 @@ class Loom(Network):
     Args:
         basis: eigenvectors of the generator; without one, zeros of ``size`` to load weights into.
         size: K, the number of coordinates, where there is no basis.
-        num_ws, w_dim, resolution: of the generator.
-        w_avg: its mean w; zeros without one.
+        num_ws, w_dim, resolution: number of layers, size of w and resolution of the generator.
+        w_avg: mean w of the generator; zeros without one.
         hidden: width of the network that every coordinate shares.
         embedding: learned numbers for each coordinate.
         lr: initial rate, in standard deviations of the prior.
-        channels, widest: of :class:`StepNetwork`; 0 channels: there is none.
+        channels, widest: channels of :class:`StepNetwork`, the first and the most; 0 channels: there is none.
         use_momenta: input several momenta, not Adam's direction alone.
         use_quasi_newton: input the L-BFGS step, not the Gauss-Newton step alone.
         use_time_features: input time and loss.

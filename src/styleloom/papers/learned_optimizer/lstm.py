@@ -21,7 +21,7 @@ class CoordinatewiseLSTM(Network):
     """A two-layer LSTM that every coordinate of w shares, each with a state of its own.
 
     Args:
-        num_ws, w_dim: of the generator.
+        num_ws, w_dim: number of layers and size of w of the generator.
         hidden: units of each layer.
         lr: factor of the output.
         generator: the generator's :func:`~styleloom.nn.generators.generator_id`.

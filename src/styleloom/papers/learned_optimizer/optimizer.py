@@ -91,8 +91,8 @@ def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
 
     Args:
         network: trained on any generator; what it learned of the k-th eigenvector is taken to hold for the k-th there.
-        generator: of any size.
-        basis: of that generator.
+        generator: a generator of any size.
+        basis: eigenbasis of that generator.
     """
     config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim, resolution=generator.resolution)
     config |= dict(channels=0, generator=generator_id(generator), schedule=network.schedule)
@@ -110,7 +110,8 @@ class Learned(torch.optim.Optimizer):
 
     Args:
         params: latents [num_ws, w_dim], one an image.
-        network: from :func:`load`; its :class:`~.base.Schedule` says when an image goes back, and when plain Adam takes over.
+        network: a network from :func:`load`; its :class:`~.base.Schedule` says when an image goes back, and when plain Adam
+            takes over.
         descent: the run that it serves; the network sees its images.
     """
 

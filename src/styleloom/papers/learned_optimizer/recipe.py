@@ -32,26 +32,26 @@ class OptimizerRecipe(Training):
     Args:
         network: "loom" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", one step at a time.
         hidden: width of its layers.
-        embedding: of loom: learned numbers for each coordinate.
+        embedding: for loom, learned numbers for each coordinate.
         inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output.
-        channels, widest: of loom: first and largest number of channels of the step network; 0 channels: there is none.
-        use_momenta, use_quasi_newton, use_time_features: of loom: its inputs besides Adam's direction.
-        pretrain_fraction: of loom: share of the training, at first, in which the step network learns from pairs of generated
+        channels, widest: for loom, first and largest number of channels of the step network; 0 channels: there is none.
+        use_momenta, use_quasi_newton, use_time_features: for loom, its inputs besides Adam's direction.
+        pretrain_fraction: for loom, share of the training, at first, in which the step network learns from pairs of generated
             images.
         unroll_length: steps of the longest descents.
-        first_unroll_length: of the shortest. Most descents are short, since their first steps gain most; longer ones come in over
-            the first half of the training after the pretraining.
-        anneal_start: of loom: step at which its learned terms begin to fade out, which leaves Adam; 0: never. By default
+        first_unroll_length: steps of the shortest. Most descents are short, since their first steps gain most; longer ones come
+            in over the first half of the training after the pretraining.
+        anneal_start: for loom, step at which its learned terms begin to fade out, which leaves Adam; 0: never. By default
             ``unroll_length``, or the base's where that is longer. Raise it where validation images gain by it.
-        step_decay_start: of loom: step after which its steps shrink as 1 / sqrt(step); 0: never. By default 60, or the base's.
+        step_decay_start: for loom, step after which its steps shrink as 1 / sqrt(step); 0: never. By default 60, or the base's.
             First-order training does not see that smaller steps would stop a descent from oscillating.
-        fallback_step: of loom: step after which plain Adam on w takes over, at a decaying rate; 0: never. By default the base's,
+        fallback_step: for loom, step after which plain Adam on w takes over, at a decaying rate; 0: never. By default the base's,
             or never.
         synthetic: share of images that the generator makes for the training.
         starts: where descents start, in turn: mean, random, encoder.
-        latent_weight: of gate: weight of the mean squared difference from the w that made an image.
+        latent_weight: for gate, weight of the mean squared difference from the w that made an image.
         pixel_weight: weight of the mean squared difference of pixels.
-        perceptual_weight: weight of that of features.
+        perceptual_weight: weight of the mean squared difference of features.
         lr: Adam's rate, which falls by a cosine.
     """
 

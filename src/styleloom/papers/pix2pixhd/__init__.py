@@ -71,8 +71,8 @@ class Pix2PixHDRecipe(TranslationRecipe):
         downsamplings: halvings of the global generator.
         fix_global_epochs: epochs at the start in which the global generator keeps the weights of the base.
         scales: discriminators, each at half the size of the one before.
-        feature_weight: of the difference of the discriminators' features.
-        perceptual_weight: of that of a perceptual network's.
+        feature_weight: weight of the difference of the discriminators' features.
+        perceptual_weight: weight of the difference of a perceptual network's features.
         features: the perceptual network.
         codes: numbers of each instance's code, for many outputs; 0: none.
         usual_codes: codes of each class that may be drawn at use: centers of clusters over the training images.

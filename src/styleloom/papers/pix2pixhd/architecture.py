@@ -33,10 +33,10 @@ class LocalEnhancer(nn.Module):
     """A generator for twice the size around another one (Section 3.2): what both see is added before the residual blocks.
 
     Args:
-        in_channels, out_channels: of the images.
+        in_channels, out_channels: numbers of channels of the images.
         width: channels of its first convolution; the global generator's has twice as many, at half the size.
         blocks: residual blocks of the global generator.
-        local_blocks: of its own.
+        local_blocks: residual blocks of its own.
         downsamplings: halvings of the global generator.
         norm: ``"batch"``, ``"instance"`` or ``"none"``.
     """
@@ -90,7 +90,7 @@ class MultiScale(nn.Module):
     """Discriminators of an image, its half, its quarter (Section 3.2).
 
     Args:
-        in_channels: of what they see.
+        in_channels: number of channels of what they see.
         width: channels of the first convolution.
         layers: strided convolutions of each.
         num: how many there are; the first sees the whole size.
@@ -122,7 +122,7 @@ class InstanceEncoder(nn.Module):
     Without an image, codes are drawn from those that were usual in training, class by class.
 
     Args:
-        in_channels: of images.
+        in_channels: number of channels of images.
         codes: numbers of a code.
         width: channels of the first convolution.
         downsamplings: halvings.

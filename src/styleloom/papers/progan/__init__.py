@@ -51,7 +51,7 @@ class ProGANRecipe(GANRecipe):
         gradient_penalty: weight of WGAN-GP's penalty.
         drift: weight of the discriminator's squared output.
         lr: Adam's learning rate, with betas 0 and .99, anew at each level.
-        ema_decay: of the running mean of the generator's weights.
+        ema_decay: decay of the running mean of the generator's weights.
         batch: images a step at 4 px, 8 px and so on, the last for all above.
     """
 

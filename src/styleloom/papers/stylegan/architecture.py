@@ -234,7 +234,7 @@ class SynthesisNetwork(nn.Module):
         Args:
             ws: a w for each layer.
             noise_mode: ``"const"`` for the noise that the network holds, ``"random"`` or ``"none"``.
-            generator: of random noise.
+            generator: generator of random noise.
             noise: maps to use instead, [1 or N, 1, H, W] for each layer.
             lod: level of detail: 0 for the full resolution, 1 for half of it, between them a blend.
         """

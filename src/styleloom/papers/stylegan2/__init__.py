@@ -63,7 +63,8 @@ class StyleGAN2Recipe(GANRecipe):
         pl_weight: weight of the path length penalty (line d); 0: none.
         pl_decay: decay of the mean path length is 1 - this.
         pl_batch_shrink: share of the batch that the path length is taken of, 1 / this.
-        architecture, discriminator_architecture: of generator and discriminator, ``"orig"``, ``"skip"`` or ``"resnet"`` (line e).
+        architecture, discriminator_architecture: architectures of generator and discriminator, ``"orig"``, ``"skip"`` or
+            ``"resnet"`` (line e).
         style_mixing_prob: share of images that have two w.
         r1_gamma: weight of the R1 penalty; None: 0.0002 resolution^2 / batch.
         batch: images a step.

@@ -270,7 +270,7 @@ class SynthesisNetwork(nn.Module):
         Args:
             ws: a w for each layer; an image's own layer shares that of the next block's first.
             noise_mode: ``"const"`` for the noise that the network holds, ``"random"`` or ``"none"``.
-            generator: of random noise.
+            generator: generator of random noise.
             noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)

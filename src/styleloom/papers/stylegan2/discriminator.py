@@ -102,7 +102,7 @@ class Discriminator(nn.Module):
         conv_clamp, resample_filter: likewise.
         architecture: ``"resnet"``, ``"skip"`` or ``"orig"``.
         cmap_dim: size of the projection of a class, the channels at 4 px by default.
-        mapping_kwargs: of the classes' :class:`MappingNetwork`.
+        mapping_kwargs: settings of the classes' :class:`MappingNetwork`.
         epilogue_kwargs: ``mbstd_group_size`` and ``mbstd_num_channels``.
     """
 
