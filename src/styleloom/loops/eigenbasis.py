@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,30 @@ import torch
 from torch import Tensor
 
 from styleloom.core import checkpoint
+from styleloom.core.checkpoint import fingerprint, read_run, save_state
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Progress
 from styleloom.nn.generators import Generator, generator_id, sample_ws, to_image
 from styleloom.nn.vgg import Features
 
+from .sketch import FrequentDirections
+
 KIND = "eigenbasis"
 BATCH = 16
+FEW = 8  # samples at full size, of layers that serve only higher resolutions than images are compared at
+STATE_EVERY = 4  # batches between two savings of the state
 
 
 @dataclass(frozen=True)
 class Eigenbasis:
     """Eigenvectors of E[J^T J], the largest eigenvalue first.
 
+    Layers that the vectors do not reach follow as they are: each of their R numbers is a coordinate of its own.
+
     Attributes:
-        vectors: [num_ws * w_dim, K], a column each.
-        values: [K] eigenvalues.
-        prior_std: [K] standard deviation of the prior's w along each.
+        vectors: [L, K], a column each, of the first L of num_ws * w_dim numbers.
+        values: [K + R] eigenvalues, R being num_ws * w_dim - L.
+        prior_std: [K + R] standard deviation of the prior's w along each.
         num_ws, w_dim: number of layers and size of w of the generator.
         generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
@@ -47,17 +54,18 @@ class Eigenbasis:
     generator: str = ""
 
     def rotate(self, ws: Tensor) -> Tensor:
-        """[N, num_ws, w_dim] -> [N, K]."""
-        return ws.flatten(1) @ self.vectors
+        """[N, num_ws, w_dim] -> [N, K + R]."""
+        reached, rest = ws.flatten(1).tensor_split([len(self.vectors)], 1)
+        return torch.cat([reached @ self.vectors, rest], 1)
 
     def back(self, coordinates: Tensor) -> Tensor:
-        """[N, K] -> [N, num_ws, w_dim]."""
-        return (coordinates @ self.vectors.T).view(-1, self.num_ws, self.w_dim)
+        """[N, K + R] -> [N, num_ws, w_dim]."""
+        reached, rest = coordinates.tensor_split([self.vectors.shape[1]], 1)
+        return torch.cat([reached @ self.vectors.T, rest], 1).view(-1, self.num_ws, self.w_dim)
 
     def to(self, device: torch.device) -> Eigenbasis:
         """The same on another device."""
-        vectors, values, prior_std = (each.to(device) for each in (self.vectors, self.values, self.prior_std))
-        return Eigenbasis(vectors, values, prior_std, self.num_ws, self.w_dim, self.generator)
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("vectors", "values", "prior_std")})
 
     def save(self, path: Path, license: str = "unknown") -> None:
         """Write a model file, the vectors in half precision."""
@@ -77,7 +85,8 @@ def load(name: str | Path) -> Eigenbasis:
     with checkpoint.rebuilding(name):
         vectors, values, prior_std = (tensors[key].float() for key in ("vectors", "values", std))
         basis = Eigenbasis(vectors, values, prior_std, **config)
-        if vectors.shape != (basis.num_ws * basis.w_dim, len(values)) or values.shape != prior_std.shape:
+        rest = basis.num_ws * basis.w_dim - len(vectors)
+        if rest < 0 or len(values) != vectors.shape[1] + rest or values.shape != prior_std.shape:
             raise ValueError(f"vectors of shape {list(vectors.shape)}")
     return basis
 
@@ -87,7 +96,7 @@ class Estimate(Progress):
     """Progress of an estimate.
 
     Attributes:
-        basis: basis, at the end.
+        basis: the eigenbasis, at the end.
         trace: the sum of all eigenvalues, also of those that are not kept.
     """
 
@@ -102,45 +111,79 @@ def eigenbasis(
     samples: int = 2_000,
     keep: int | None = None,
     seed: int = 0,
+    side: int = 0,
+    batch: int = BATCH,
+    rows: int = 0,
+    state: Path | None = None,
 ) -> Iterator[Estimate]:
     """Estimate E[J^T J] of outputs that images are compared by, from random residuals: one backward pass for each sample.
 
     Args:
         generator: the generator whose latent space is examined.
-        outputs: outputs of images [N, 3, H, W] in [0, 1], tensors [N, ...], each with the weight of the sum of its squared
-            differences.
-        samples: backward passes.
-        keep: how many of the leading eigenvectors; all by default.
+        outputs: a function of images [N, 3, H, W] in [0, 1]; it returns tensors [N, ...], each with the weight of the sum of its
+            squared differences.
+        samples: number of backward passes.
+        keep: number of the leading eigenvectors to keep; all by default.
         seed: seed of residuals.
+        side: side at which images are compared; 0: their own. Layers that serve only higher resolutions stay coordinates of their
+            own, with one eigenvalue a layer.
+        batch: images at a time.
+        rows: rows of the sketch (:mod:`styleloom.loops.sketch`), which bounds memory; 0: as many as make it exact.
+        state: a file to keep the estimate in; when it is there, the estimate goes on from it exactly.
 
     Yields:
         :class:`Estimate` after each batch, and with the basis at the end.
+
+    Raises:
+        StyleLoomError: the state of another estimate.
     """
     began = time.perf_counter()
-    size = generator.num_ws * generator.w_dim
-    gauss_newton = torch.zeros(size, size, dtype=torch.float64)
-    draw = torch.Generator(generator.device).manual_seed(seed)
-    drawn = []
-    for start in range(0, samples, BATCH):
-        ws = sample_ws(generator, range(start, min(start + BATCH, samples)), mixing=0.5).requires_grad_(True)
-        image = to_image(generator.synthesis(ws, noise_mode="const"), clamp=False)
+    side = min(side, generator.resolution) or generator.resolution
+    layers, w_dim = generator.layers_up_to(side), generator.w_dim
+    sketch = FrequentDirections(layers * w_dim, rows or max(1, min(samples, layers * w_dim)))
+    identity = generator_id(generator)
+    # Go on from a saved state.
+    job = fingerprint([identity, samples, seed, side, batch, sketch.rows], [])
+    done = 0
+    if state is not None and state.exists():
+        saved = read_run(state, job)
+        done = saved["done"]
+        sketch.restore(saved["sketch"])
+        began -= saved["seconds"]
+
+    def gradients(seeds: range, side: int) -> tuple[Tensor, Tensor]:
+        """Ws of seeds, and J^T r of a random residual r for each: [N, num_ws, w_dim] each."""
+        draw = torch.Generator(generator.device).manual_seed((seed << 32) + seeds.start)
+        ws = sample_ws(generator, seeds, mixing=0.5).requires_grad_(True)
         parts = []
-        for output, weight in outputs(image):
+        for output, weight in outputs(to_image(generator.image_at(ws, side), clamp=False)):
             residual = torch.randn(output.shape, generator=draw, device=output.device)
             parts.append(weight**0.5 * (output * residual).sum())
-        (gradient,) = torch.autograd.grad(torch.stack(parts).sum(), ws)
-        rows = gradient.flatten(1).cpu().double()
-        gauss_newton += rows.T @ rows
-        drawn.append(ws.detach().flatten(1).cpu())
-        yield Estimate(min(start + BATCH, samples), samples, {}, time.perf_counter() - began)
-    values, vectors = torch.linalg.eigh(gauss_newton / samples)
-    trace = float(values.sum())
-    values, vectors = values.flip(0)[:keep].clamp(min=0), vectors.flip(1)[:, :keep].float()
-    prior_std = ((torch.cat(drawn) - torch.cat(drawn).mean(0)) @ vectors).std(0)
+        return ws.detach(), torch.autograd.grad(torch.stack(parts).sum(), ws)[0]
+
+    # The sketch of J^T r r^T J.
+    for start in range(done, samples, batch):
+        end = min(start + batch, samples)
+        sketch.add(gradients(range(start, end), side)[1][:, :layers].flatten(1))
+        seconds = time.perf_counter() - began
+        if state is not None and end < samples and (end // batch) % STATE_EVERY == 0:
+            save_state(state, dict(job=job, done=end, seconds=seconds, sketch=sketch.state()))
+        yield Estimate(end, samples, {}, seconds)
+    values, vectors = sketch.eigen(keep)
+    # Layers above: the mean square of each, at full size.
+    rest = torch.zeros(generator.num_ws - layers)
+    if len(rest):
+        few = [gradients(range(n, n + 1), generator.resolution)[1][0, layers:].cpu() for n in range(min(samples, FEW))]
+        rest = torch.stack(few).square().mean((0, 2))
+    values = torch.cat([values, rest.repeat_interleave(w_dim)])
+    # The spread of the prior's w along each.
+    basis = Eigenbasis(vectors.contiguous(), values, torch.ones_like(values), generator.num_ws, w_dim, identity)
+    prior = range(0, max(samples, 256), BATCH)
+    drawn = torch.cat([basis.rotate(sample_ws(generator, range(n, n + BATCH), mixing=0.5).cpu()) for n in prior])
+    prior_std = drawn.std(0)
     prior_std = prior_std.clamp(min=1e-3 * float(prior_std.max()))  # no direction is frozen
-    sizes = (generator.num_ws, generator.w_dim, generator_id(generator))
-    basis = Eigenbasis(vectors.contiguous(), values.float(), prior_std, *sizes)
-    yield Estimate(samples, samples, {}, time.perf_counter() - began, basis, trace)
+    trace = sketch.trace / samples + float(rest.sum()) * w_dim
+    yield Estimate(samples, samples, {}, time.perf_counter() - began, replace(basis, prior_std=prior_std), trace)
 
 
 class EigenAdam(torch.optim.Optimizer):

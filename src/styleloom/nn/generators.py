@@ -85,6 +85,11 @@ def to_image(image: Tensor, *, clamp: bool = True) -> Tensor:
     return (image.clamp(0, 1) if clamp else image).expand(-1, 3, -1, -1)
 
 
+def reduced(image: Tensor, side: int) -> Tensor:
+    """Images [N, C, R, R] of at most ``side`` pixels a side, larger ones by the mean of each area, as NVIDIA's projector does."""
+    return nn.functional.interpolate(image, side, mode="area") if image.shape[-1] > side else image
+
+
 def slerp(first: Tensor, second: Tensor, share: float | Tensor) -> Tensor:
     """Between vectors along the sphere (Shoemake 1985): [N, D] each, and a share or [N, 1] shares -> [N, D]; lengths go along."""
     lengths = [each.norm(dim=1, keepdim=True) for each in (first, second)]
@@ -214,6 +219,18 @@ class Generator(nn.Module):
         z = latents(seeds, self.z_dim).to(self.device)
         ws: Tensor = self.mapping(z, self.one_hot(classes, len(seeds)), truncation_psi, truncation_cutoff)
         return ws
+
+    def layers_up_to(self, side: int) -> int:
+        """How many of the first layers :meth:`image_at` depends on: all, in networks that make no smaller images."""
+        return self.num_ws
+
+    def image_at(self, ws: Tensor, side: int) -> Tensor:
+        """Images [N, C, side, side] of ws [N, num_ws, w_dim], nominally in [-1, 1], with the trained noise.
+
+        Larger images are reduced. Networks that make an image at each resolution compute no further than they have to.
+        """
+        image: Tensor = self.synthesis(ws, noise_mode="const")
+        return reduced(image, side)
 
     @torch.no_grad()
     def render(self, ws: Tensor, *, noise_mode: str = "const", seeds: Sequence[int] | None = None) -> Iterator[Tensor]:

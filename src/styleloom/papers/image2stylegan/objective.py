@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -79,11 +79,14 @@ class Observation:
     Attributes:
         losses: [N].
         target, image: [N, 3, R, R], the targets and the present images, nominally in [0, 1]; equal outside of a mask.
+        target_features, features: of these, by layer, [N, C, H, W] each; empty where they are not compared.
     """
 
     losses: Tensor
     target: Tensor
     image: Tensor
+    target_features: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Objective:
@@ -115,6 +118,7 @@ class Objective:
         self.targets = targets
         with torch.no_grad():
             self.target_features = self._features(targets)
+        self.latest_features: dict[str, Tensor] = {}
         self.masks: Tensor | None = None
         self.position_weights: dict[int, Tensor] = {}
         if masks is not None:
@@ -163,7 +167,7 @@ class Objective:
         image, target = image.detach(), self.targets
         if self.masks is not None:
             target = image + self.masks * (target - image)
-        return Observation(losses.detach().float(), target, image.float())
+        return Observation(losses.detach().float(), target, image.float(), self.target_features, self.latest_features)
 
     def compare(self, image: Tensor) -> Losses:
         """The terms of images [N, 3, R, R] that do not depend on latents, [N] each."""
@@ -173,6 +177,7 @@ class Objective:
             terms["pixel"] = weights.pixel_weight * self._mse(image, self.targets)
         # Features see their surroundings: outside of a mask they see the target in both.
         features = self._features(image if self.masks is None else self.targets + self.masks * (image - self.targets))
+        self.latest_features = {layer: each.detach() for layer, each in features.items()}
         if weights.perceptual_weight:
             parts = [self._mse(features[layer], target) for layer, target in targets.items()]
             terms["perceptual"] = weights.perceptual_weight * torch.stack(parts).mean(0)

@@ -21,35 +21,32 @@ At run time each is a ``torch.optim.Optimizer`` in the same loop as Adam: :class
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import torch
-from numpy.random import RandomState
-from torch import Tensor, nn
-from typing_extensions import override
 
 from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.random import own_random_state
 from styleloom.core.run import Run
-from styleloom.data import images
 from styleloom.data.datasets import SquareImages
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.fit import fit
-from styleloom.loops.task import Phase, Task, TrainingStep, cosine, warmed
-from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id, mixing_layer
+from styleloom.loops.task import TrainingStep
+from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers.image2stylegan.objective import Encoder, Objective, render
+from styleloom.papers.image2stylegan.objective import Encoder, render
 
 from .base import Network as Network
 from .base import Schedule as Schedule
 from .gate import Gate as Gate
 from .loom import Loom as Loom
-from .losses import DescentLosses, OpenDescents
+from .loom_any import LoomAny as LoomAny
+from .losses import DescentLosses
 from .lstm import CoordinatewiseLSTM as CoordinatewiseLSTM
 from .optimizer import KIND as KIND
 from .optimizer import NETWORKS as NETWORKS
@@ -62,10 +59,8 @@ from .recipe import GATE_ONLY as GATE_ONLY
 from .recipe import LOOM_ONLY as LOOM_ONLY
 from .recipe import RECIPES as RECIPES
 from .recipe import OptimizerRecipe as OptimizerRecipe
-
-MIXING = 0.5  # share of the generated images that mix two w
-SHOWN = 8  # images of a sheet
-EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch has other latents
+from .supervised import SupervisedDescent as SupervisedDescent
+from .task import OptimizerTask, Subject
 
 
 @own_random_state
@@ -128,85 +123,71 @@ def train(
     features = load_features().prepare(device, torch.float32)
     losses = DescentLosses(maker, features, recipe, encoder, network)
 
-    task = OptimizerTask(photos, maker, recipe, network, losses, run.license)
+    task = OptimizerTask([Subject(maker, losses, photos)], recipe, network, run.license)
     task.settings = asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder))
     yield from fit(task, recipe, run, fabric)
 
 
-@final
-class OptimizerTask(Task):
-    """Training of an optimizer: a photograph in, the loss of a descent to it out.
+@dataclass(frozen=True)
+class Source:
+    """A generator to train an optimizer of any generator on, with what was made for it.
 
-    Args:
-        photos: real images, where not all are generated.
-        generator: frozen, on its device.
-        recipe: see :class:`OptimizerRecipe`.
-        network: the one to train.
-        losses: losses of descents with it.
-        license: noted in the model file.
+    Attributes:
+        generator: a generator of any paper, without classes.
+        basis: its eigenbasis.
+        maps: its descent maps.
+        data: folders or zips of images of its kind; without any, all its images are generated.
     """
 
-    def __init__(
-        self,
-        photos: SquareImages | None,
-        generator: Any,
-        recipe: OptimizerRecipe,
-        network: Network,
-        losses: DescentLosses,
-        license: str,
-    ) -> None:
-        self.photos, self.generator, self.recipe, self.losses, self.license = photos, generator, recipe, losses, license
-        side = generator.resolution
-        self.blank = torch.zeros(3, side, side)
-        self.networks: dict[str, nn.Module] = {"optimizer": network}
-        if isinstance(network, Gate):  # its descents go on from step to step
-            losses.open_descents = OpenDescents(network, recipe.batch, (3, side, side)).to(generator.device)
-            self.networks["descents"] = losses.open_descents
-        optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99))
-        self.phases = {"optimizer": Phase(optimizer, losses.next_step if isinstance(network, Gate) else losses.whole_descent)}
-        self.averages = {} if isinstance(network, Gate) else {"optimizer": warmed(0.98)}
-        self.count, self.damaged = (EPOCH, []) if photos is None else (len(photos), [photos.damaged])
-        if photos is None:
-            self.shown = generator.generate(range(SHOWN))
-        else:
-            kept = [photos[index] for index in range(min(SHOWN, len(photos)))]
-            self.shown = torch.stack(kept).to(generator.device)
+    generator: Generator
+    basis: Eigenbasis
+    maps: SupervisedDescent
+    data: str | Path | Sequence[str | Path] | None = None
 
-    def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
-        """A photograph, three z, whether to use a generated image instead, and the layer where its two w change."""
-        generator, recipe = self.generator, self.recipe
-        z = torch.from_numpy(rng.randn(3, generator.z_dim)).float()
-        is_synthetic, cutoff = rng.rand() < recipe.synthetic, mixing_layer(rng, generator.num_ws, MIXING)
-        photo = self.blank if self.photos is None else self.photos[index]
-        return photo, z, torch.tensor(is_synthetic), torch.tensor(cutoff)
 
-    @override
-    def sample_indices(self, step: int, batch: int) -> range:
-        first = step // self.recipe.batch_steps * batch
-        return range(first, first + batch)
+@own_random_state
+def train_any(
+    sources: Sequence[Source], recipe: OptimizerRecipe = RECIPES["any"], *, run: Run, base: LoomAny | None = None
+) -> Iterator[TrainingStep]:
+    """Train one optimizer on many generators, in turn; the model is ``model.safetensors`` in the run's folder.
 
-    @override
-    def schedule(self, step: int) -> float:
-        return cosine(step, self.recipe.num_steps)
+    Args:
+        sources: generators of any papers and sizes. One alone makes the network its own.
+        recipe: see :class:`OptimizerRecipe`; its network is "loom-any".
+        run: folder, license, hardware, and whether to resume.
+        base: a trained network to go on from.
 
-    @override
-    def before_step(self, step: int) -> dict[str, float]:
-        return self.losses.before_step(step)
+    Yields:
+        :class:`~styleloom.loops.task.TrainingStep` after each step; ``descent`` is the mean log10 loss of a descent.
 
-    def sheet(self, networks: Mapping[str, Any]) -> Tensor:
-        """Targets, and the images of descents from the mean w."""
-        generator, optimizer = self.generator, networks["optimizer"]
-        objective = Objective(generator, self.shown, self.losses.features, self.recipe.weights)
-        ws = generator.w_avg.expand(len(self.shown), generator.num_ws, -1)
-        state = optimizer.init_state(len(self.shown))
-        for _ in range(self.recipe.unroll_length):
-            update, state = optimizer(ws, *self.losses.gradient(objective, ws), state)
-            ws = ws + update
-        return images.grid([self.shown, render(generator, ws)])
-
-    @override
-    def export(self, networks: Mapping[str, Any], path: Path) -> None:
-        save(networks["optimizer"], path, self.license)
+    Raises:
+        StyleLoomError: no generator, a basis or maps of another one, or what :func:`~styleloom.loops.fit.fit` refuses.
+    """
+    if not sources:
+        raise StyleLoomError("no generators to train on; give one or several, each with its eigenbasis and descent maps")
+    if recipe.network != "loom-any" or "encoder" in recipe.starts:
+        raise StyleLoomError('an optimizer of any generator wants the recipe "any", and starts mean or random')
+    fabric = run.hardware.launch()
+    device = fabric.device
+    torch.manual_seed(recipe.seed)
+    made_for = generator_id(sources[0].generator) if len(sources) == 1 else ""
+    network = LoomAny(hidden=recipe.hidden, lr=recipe.inner_lr, schedule=recipe.schedule(None), generator=made_for)
+    if base is not None:
+        network = LoomAny(**base.config | dict(schedule=recipe.schedule(base.schedule), generator=made_for))
+        network.load_state_dict(base.state_dict())
+    network.to(device).requires_grad_(True)
+    features = load_features().prepare(device, torch.float32)
+    subjects, identities = [], []
+    for source in sources:
+        check_classless(source.generator)
+        generator: Any = placed(source.generator, device, frozen=True)
+        own = network.bound(generator, source.basis, source.maps)
+        photos = SquareImages(source.data, generator.resolution) if source.data is not None and recipe.synthetic < 1 else None
+        subjects.append(Subject(generator, DescentLosses(generator, features, recipe, None, own), photos))
+        identities.append(_tools_id(generator, source.basis, None))
+    task = OptimizerTask(subjects, recipe, network, run.license)
+    task.settings = asdict(recipe) | dict(method=KIND, network=network.config, tools=identities)
+    yield from fit(task, recipe, run, fabric)
 
 
 def _tools_id(generator: Generator, basis: Eigenbasis | None, encoder: Encoder | None) -> str:

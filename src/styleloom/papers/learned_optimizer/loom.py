@@ -200,13 +200,14 @@ class Loom(Network):
 
     @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
-        gradient = gradient.flatten(1) @ self.vectors * self.prior_std  # [N, K]
+        basis = self.basis
+        gradient = basis.rotate(gradient) * self.prior_std  # [N, K]
         update, state = self.whitened_update(self.whiten(ws), gradient, observation, state)
-        return (update * self.prior_std @ self.vectors.T).view_as(ws), state
+        return basis.back(update * self.prior_std), state
 
     def whiten(self, ws: Tensor) -> Tensor:
         """Ws [N, num_ws, w_dim] along the eigenvectors, in standard deviations of the prior from its mean: [N, K]."""
-        return (ws - self.w_avg).flatten(1) @ self.vectors / self.prior_std
+        return self.basis.rotate(ws - self.w_avg) / self.prior_std
 
     def whitened_update(self, w: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
         """The update of whitened w, from it and its gradient: [N, K] each."""

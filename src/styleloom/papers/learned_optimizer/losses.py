@@ -16,6 +16,7 @@ from styleloom.papers.image2stylegan.objective import Encoder, Objective, Observ
 from .base import Network, State
 from .gate import Gate
 from .loom import Loom, StepNetwork
+from .loom_any import LoomAny
 from .recipe import OptimizerRecipe
 
 
@@ -73,6 +74,12 @@ class DescentLosses:
         else:
             ws = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
         return Objective(generator, targets, self.features, recipe.weights), ws.clone(), target_ws
+
+    def same_subject(self, network: Network) -> Network:
+        """A network, such as an average of the one in training, made ready for this generator."""
+        if isinstance(self.network, LoomAny) and isinstance(network, LoomAny):
+            return network.bound(self.generator, self.network.basis, self.network.maps)
+        return network
 
     def gradient(self, objective: Objective, ws: Tensor) -> tuple[Tensor, Observation]:
         """D L / d ws, and what the network sees."""

@@ -16,12 +16,8 @@ from styleloom.papers.image2stylegan.objective import Weights
 from .base import Schedule
 from .optimizer import NETWORKS
 
-LOOM_ONLY = (
-    *("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features", "pretrain_fraction"),
-    *("anneal_start", "step_decay_start", "fallback_step"),
-)
-
-
+LOOM_ONLY = ("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features", "pretrain_fraction")
+SCHEDULE_ONLY = ("anneal_start", "step_decay_start", "fallback_step")
 GATE_ONLY = ("latent_weight",)
 
 
@@ -30,7 +26,7 @@ class OptimizerRecipe(Training):
     """Settings for training a learned optimizer.
 
     Args:
-        network: "loom" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", one step at a time.
+        network: "loom", "loom-any" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", one step at a time.
         hidden: width of its layers.
         embedding: for loom, learned numbers for each coordinate.
         inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output.
@@ -93,9 +89,9 @@ class OptimizerRecipe(Training):
             )
         if self.network == "gate" and self.synthetic < 1:
             raise StyleLoomError("a gate learns from the w of generated images alone; use synthetic 1")
-        for names, network in ((LOOM_ONLY, "loom"), (GATE_ONLY, "gate")):
+        for names, networks in ((LOOM_ONLY, ("loom",)), (SCHEDULE_ONLY, ("loom", "loom-any")), (GATE_ONLY, ("gate",))):
             for field in fields(self):
-                if field.name in names and self.network != network and getattr(self, field.name) != field.default:
+                if field.name in names and self.network not in networks and getattr(self, field.name) != field.default:
                     raise StyleLoomError(f"{field.name} does nothing for the network {self.network}; leave it out")
         self.weights  # noqa: B018  refuses terms that are all 0
 
@@ -132,6 +128,7 @@ class OptimizerRecipe(Training):
 
 RECIPES = {
     "default": OptimizerRecipe(),
+    "any": OptimizerRecipe(network="loom-any", hidden=48, starts=("mean", "random")),
     "lstm": OptimizerRecipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
     # One step at a time, on 5,000 generated images, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": OptimizerRecipe(

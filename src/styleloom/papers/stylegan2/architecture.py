@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.nn import generators
@@ -264,6 +265,7 @@ class SynthesisNetwork(nn.Module):
         generator: torch.Generator | None = None,
         *,
         noise: Sequence[Tensor] | None = None,
+        resolution: int | None = None,
     ) -> Tensor:
         """[N, num_ws, w_dim] -> [N, C, H, W], nominally in [-1, 1].
 
@@ -272,6 +274,7 @@ class SynthesisNetwork(nn.Module):
             noise_mode: ``"const"`` for the noise that the network holds, ``"random"`` or ``"none"``.
             generator: generator of random noise.
             noise: maps to use instead, [1 or N, 1, H, W] for each of the 2 log2(resolution) - 3 convolutions.
+            resolution: stop at this lower resolution, in the architecture ``"skip"``, which has an image at each.
         """
         check_choice("noise_mode", noise_mode, generators.NOISE_MODES)
         generators.check_ws(ws, self.num_ws)
@@ -279,14 +282,21 @@ class SynthesisNetwork(nn.Module):
         if noise is not None and len(noise) != layers:
             raise StyleLoomError(f"{len(noise)} maps of noise; wanted one for each of {layers} convolutions")
         maps = list(noise) if noise is not None else self._noise(count, noise_mode, generator, ws.device)
-        alone = computed_alone(self, count)
-        x, image = self._blocks(self.resolutions[: len(self.resolutions) - len(alone)], None, None, ws, maps)
+        chosen = [side for side in self.resolutions if resolution is None or side <= resolution]
+        alone = [side for side in computed_alone(self, count) if side in chosen]
+        x, image = self._blocks(chosen[: len(chosen) - len(alone)], None, None, ws, maps)
         if alone:
             images = image.split(1) if image is not None else [None] * count
             own = [each.split(1) if each is not None and len(each) > 1 else [each] * count for each in maps]
             parts = zip(x.split(1), images, ws.split(1), zip(*own, strict=True), strict=True)
             image = torch.cat([cast(Tensor, self._blocks(alone, *part)[1]) for part in parts])
         return cast(Tensor, image)
+
+    def layers_up_to(self, side: int) -> int:
+        """How many of the first layers an image of ``side`` pixels depends on."""
+        if side not in self.resolutions or not isinstance(block := self.get_submodule(f"b{side}"), SynthesisBlock):
+            return self.num_ws
+        return self.first_ws[side] + block.num_conv + 1 if block.num_torgb else self.num_ws
 
     def _noise(self, count: int, noise_mode: str, generator: torch.Generator | None, device: torch.device) -> Noise:
         """Noise of a mode for each convolution."""
@@ -341,6 +351,16 @@ class Generator(generators.Generator):
         super().__init__(config, z_dim=z_dim, c_dim=c_dim, w_dim=w_dim, num_ws=synthesis.num_ws, resolution=img_resolution)
         self.synthesis = synthesis
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, **(mapping_kwargs or {}))
+
+    @override
+    def layers_up_to(self, side: int) -> int:
+        return self.synthesis.layers_up_to(side)
+
+    @override
+    def image_at(self, ws: Tensor, side: int) -> Tensor:
+        if self.synthesis.layers_up_to(side) == self.num_ws:
+            return super().image_at(ws, side)
+        return self.synthesis(ws, noise_mode="const", resolution=side)
 
 
 def reduce_precision(

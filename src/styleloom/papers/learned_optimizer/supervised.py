@@ -1,0 +1,170 @@
+"""Supervised descent: steps in latent space by linear regression on differences of image features.
+
+Xiong and De la Torre, "Supervised Descent Method and Its Applications to Face Alignment", CVPR 2013.
+
+A generator makes any number of images with known latents. Start a descent to each of them, and regress what is left of the way in
+latent space on what differs between the two images: x_target - x_now ~ R (phi(target) - phi(now)). The descent map R is linear,
+so it has a closed form. Two maps are fitted, one from where descents start, one from where the first leads. It takes a minute for
+a small generator, and no training.
+
+Differs from the paper:
+    - features are those that an inversion compares anyway, averaged over a grid, and reduced to their principal components;
+    - the target's features are known, so the map sees their difference;
+    - maps are inputs of a learned optimizer (``loom_any.py``), which decides how far to follow each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from styleloom.core import checkpoint
+from styleloom.core.progress import Progress
+from styleloom.loops.eigenbasis import Eigenbasis
+from styleloom.nn.generators import Generator, generator_id, reduced, sample_ws, to_image
+from styleloom.nn.vgg import Features
+from styleloom.papers.image2stylegan.objective import LAYERS, Weights
+
+KIND = "supervised-descent"
+STAGES = 2
+GRIDS = {"conv1_1": 8, "conv1_2": 8, "conv3_2": 8, "conv4_2": 4}
+"""Cells a side over which each layer's features are averaged."""
+PIXEL_GRID = 16
+COMPONENTS = 512
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)  # in units of the mean squared feature
+VALIDATION = 0.1  # share of the images that choose one of them
+BATCH, FIRST_SEED = 16, 2**30
+
+
+class SupervisedDescent(nn.Module):
+    """Descent maps of a generator, along the vectors of its eigenbasis, in standard deviations of the prior.
+
+    Args:
+        size: K, the number of coordinates.
+        features: numbers of an image's features, see :func:`gridded`.
+        components: number of principal components of these.
+        generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
+    """
+
+    def __init__(self, size: int, features: int, components: int = COMPONENTS, generator: str = "") -> None:
+        super().__init__()
+        self.projection: Tensor
+        self.maps: Tensor
+        self.reliability: Tensor
+        self.config: dict[str, Any] = dict(size=size, features=features, components=components, generator=generator)
+        self.register_buffer("projection", torch.zeros(features, components))
+        self.register_buffer("maps", torch.zeros(STAGES, components, size))
+        self.register_buffer("reliability", torch.zeros(STAGES, size))  # share of the variance that each map explains
+
+    def forward(self, difference: Tensor) -> Tensor:
+        """Differences of :func:`gridded` features [N, features] to a step by each map: [STAGES, N, K]."""
+        return (difference @ self.projection) @ self.maps
+
+
+def gridded(image: Tensor, features: Mapping[str, Tensor], weights: Weights = Weights()) -> Tensor:  # noqa: B008
+    """Images [N, 3, R, R] and their features, averaged over grids, each weighted as an inversion weights it: [N, features]."""
+    parts = [weights.pixel_weight**0.5 * F.adaptive_avg_pool2d(image, PIXEL_GRID).flatten(1) / (3**0.5 * PIXEL_GRID)]
+    for layer, cells in GRIDS.items():
+        scale = (weights.perceptual_weight / len(GRIDS) / features[layer].shape[1]) ** 0.5 / cells
+        parts.append(scale * F.adaptive_avg_pool2d(features[layer].float(), cells).flatten(1))
+    return torch.cat(parts, 1)
+
+
+@dataclass(frozen=True)
+class Fit(Progress):
+    """Progress of a fit.
+
+    Attributes:
+        descent: the maps, at the end.
+    """
+
+    descent: SupervisedDescent | None = None
+
+
+@torch.no_grad()
+def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples: int = 2_000, side: int = 0) -> Iterator[Fit]:
+    """Fit descent maps on a generator's own images.
+
+    Args:
+        generator: a generator of any paper, without classes.
+        basis: its eigenbasis.
+        features: perceptual network that images are compared by.
+        samples: number of images to fit on.
+        side: side at which images are compared; 0: their own.
+
+    Yields:
+        :class:`Fit` after each batch, and with the maps at the end.
+    """
+    began = time.perf_counter()
+    side = min(side, generator.resolution) or generator.resolution
+    samples = -(-samples // BATCH) * BATCH
+    total = (STAGES + 1) * samples
+
+    def seen(ws: Tensor) -> Tensor:
+        image = to_image(reduced(generator.synthesis(ws, noise_mode="const"), side), clamp=False)
+        return gridded(image, features(image, LAYERS)).cpu()
+
+    def all_seen(whitened: Tensor, done: int) -> Iterator[Fit | Tensor]:
+        """Features of the images of whitened w, with progress before them."""
+        parts = []
+        for part in whitened.split(BATCH):
+            parts.append(seen((basis.back(part * basis.prior_std) + generator.w_avg.cpu()).to(generator.device)))
+            done += len(part)
+            yield Fit(done, total, {}, time.perf_counter() - began)
+        yield torch.cat(parts)
+
+    # Targets, and where descents to them start: half from the mean w, half from another random one.
+    starts = range(FIRST_SEED, FIRST_SEED + samples, BATCH)
+    ws = torch.cat([sample_ws(generator, range(n, n + BATCH), mixing=0.5).cpu() for n in starts])
+    target = basis.rotate(ws - generator.w_avg.cpu()) / basis.prior_std
+    now = torch.where(torch.arange(samples)[:, None] % 2 == 0, 0.0, target.roll(1, 0))
+    wanted = torch.empty(0)
+    for wanted in all_seen(target, 0):  # type: ignore[assignment]
+        if isinstance(wanted, Fit):
+            yield wanted
+    # Each map, from where the one before it led.
+    found = SupervisedDescent(target.shape[1], wanted.shape[1], min(COMPONENTS, samples // 2), generator_id(generator))
+    weight = basis.values * basis.prior_std.square()
+    held_out = round(VALIDATION * samples)
+    for stage in range(STAGES):
+        present = torch.empty(0)
+        for present in all_seen(now, (stage + 1) * samples):  # type: ignore[assignment]
+            if isinstance(present, Fit):
+                yield present
+        difference, left = wanted - present, target - now
+        if not stage:
+            _, vectors = torch.linalg.eigh((difference @ difference.T).double())
+            leading = vectors.flip(1)[:, : found.projection.shape[1]].float()
+            found.projection.copy_(F.normalize(difference.T @ leading, dim=0))
+        x = difference @ found.projection
+        square = (x[held_out:].T @ x[held_out:]).double()
+        cross = (x[held_out:].T @ left[held_out:]).double()
+        maps = [torch.linalg.solve(square + ridge * square.diagonal().mean() * torch.eye(len(square)), cross) for ridge in RIDGES]
+        errors = [(x[:held_out] @ each.float() - left[:held_out]).square().mean(0) for each in maps]
+        best = min(range(len(RIDGES)), key=lambda index: float((weight * errors[index]).sum()))
+        found.maps[stage] = maps[best].float()
+        found.reliability[stage] = (1 - errors[best] / left[:held_out].square().mean(0).clamp(min=1e-12)).clamp(0, 1)
+        now = now + x @ found.maps[stage]
+    yield Fit(total, total, {}, time.perf_counter() - began, found)
+
+
+def save(descent: SupervisedDescent, path: Path, license: str = "unknown") -> None:
+    """Write a model file, in half precision."""
+    tensors = {name: value.half() for name, value in descent.state_dict().items()}
+    checkpoint.save_model(path, tensors, kind=KIND, config=descent.config, license=license)
+
+
+def load(name: str | Path) -> SupervisedDescent:
+    """Descent maps from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
+
+    Raises:
+        StyleLoomError: no such file, one of another kind, or a damaged one.
+    """
+    return checkpoint.rebuilt(name, KIND, lambda config: SupervisedDescent(**config))
