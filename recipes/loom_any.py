@@ -14,18 +14,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from styleloom.core.run import Run
 from styleloom.loops import eigenbasis
 from styleloom.models import load_generator
 from styleloom.nn.generators import generator_id
-from styleloom.nn.vgg_files import load_features
 from styleloom.papers import learned_optimizer
-from styleloom.papers.learned_optimizer import RECIPES, LoomAny, Source, supervised, train_any
-from styleloom.papers.learned_optimizer.basis import make_basis
-
-SAMPLES, IMAGES = 1_000, 2_000  # of each eigenbasis, and of each pair of descent maps
+from styleloom.papers.learned_optimizer import RECIPES, LoomAny, Source, basis, train_any
 
 
 def source_of(text: str, folder: Path) -> Source:
@@ -34,17 +28,13 @@ def source_of(text: str, folder: Path) -> Source:
     path = Path(name) / "model.safetensors" if Path(name).is_dir() else name
     generator = load_generator(str(path)).requires_grad_(False)
     stem = f"{Path(name).name.removesuffix('.safetensors')}-{generator_id(generator)}"
-    basis_path, maps_path = folder / f"{stem}-basis.safetensors", folder / f"{stem}-maps.safetensors"
-    if not basis_path.exists():
-        make_basis(generator, samples=SAMPLES).save(basis_path)
-    basis = eigenbasis.load(basis_path)
-    if not maps_path.exists():
-        features = load_features().prepare(torch.device("cpu"), torch.float32)
-        *_, last = supervised.fit(generator, basis, features, samples=IMAGES)
-        assert last.descent is not None
-        supervised.save(last.descent, maps_path)
+    kept = folder / f"{stem}.safetensors"
+    if not kept.exists():
+        *_, _ = basis.prepare(generator, kept)
     print(stem, "ready", flush=True)
-    return Source(generator, basis, supervised.load(maps_path), data or None)
+    maps = basis.load_maps(kept)
+    assert maps is not None
+    return Source(generator, eigenbasis.load(kept), maps, data or None)
 
 
 def train(options: argparse.Namespace) -> Iterator[object]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import typer
+
 from styleloom import jobs
 from styleloom.data import images
 from styleloom.jobs import Finished, ItemDone
 from styleloom.tasks import inversion
 
 from .options import Common, Existing
-from .report import Report
+from .report import Report, asks
 
 
 def invert(
@@ -23,6 +25,7 @@ def invert(
     encoder: str | None = None,
     basis: str | None = None,
     learned: str | None = None,
+    make_basis: bool = False,
     mask: str | None = None,
     align: str = "center",
     video: bool = False,
@@ -45,6 +48,7 @@ def invert(
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
+        make_basis: make an eigenbasis of the generator first, where it has none, and keep it: inversion then takes far fewer steps.
         mask: a gray image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
         align: which square of a photograph is taken: center, in the middle; face, where the extra [faces] finds one; auto: face,
             or else center. "styleloom edit" puts what it makes of the latents back there.
@@ -61,6 +65,7 @@ def invert(
         encoder=encoder,
         basis=basis,
         learned=learned,
+        make_basis=make_basis or (_asked if asks(common) else False),
         mask=mask,
         align=align,
         video=video,
@@ -76,6 +81,11 @@ def invert(
         return f"wrote {out}  ({len(values['images'])} photographs, {values['seconds']:.1f} s, {values['optimizer']})"
 
     report.follow(events, _told, outcome)
+
+
+def _asked(question: str) -> bool:
+    """The answer of whoever sits at the terminal."""
+    return typer.confirm(f"{question}. Make it now?", default=True, err=True)
 
 
 def _told(event: ItemDone) -> str:

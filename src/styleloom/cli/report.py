@@ -45,6 +45,11 @@ def _columns(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
+def asks(common: Common) -> bool:
+    """Whether somebody is at the terminal to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not (common.quiet or common.json)
+
+
 class Report:
     """Speaks as ``--quiet`` and ``--json`` ask: text and bars on stderr, JSON on stdout."""
 

@@ -10,8 +10,8 @@ from styleloom.core.checkpoint import check_model_path, read_config
 from styleloom.core.settings import configured
 from styleloom.jobs.engine import check_apart
 from styleloom.models import load_generator
-from styleloom.papers.image2stylegan.objective import Weights
-from styleloom.papers.learned_optimizer.basis import estimate_basis
+from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Weights
+from styleloom.papers.learned_optimizer.basis import MEMORY, SAMPLES, prepare
 from styleloom.tasks.inversion import tools_of
 
 from .options import Common
@@ -119,21 +119,28 @@ def eigenbasis(
     generator: str,
     *,
     out: Path,
-    samples: int = 2_000,
+    samples: int = SAMPLES,
     keep: int = 0,
+    compared_side: int = COMPARED_SIDE,
+    memory: float = MEMORY,
     pixel_weight: float = 1.0,
     perceptual_weight: float = 0.07,
     seed: int = 0,
     license: str | None = None,
     common: Common,
 ) -> None:
-    """Compute the directions of a generator's latent space that its images depend on most.
+    """Compute the directions of a generator's latent space that its images depend on most, and descent maps along them.
+
+    With the file, as "styleloom invert --basis" takes it, photographs are inverted in few steps. A command that was stopped goes on
+    where it was.
 
     Args:
         generator: a name from "styleloom zoo", or a model file.
         out: model file to write.
-        samples: backward passes; about as many as w has numbers, or more.
+        samples: backward passes, and directions at most.
         keep: how many of the leading directions; 0: all.
+        compared_side: larger images are compared at this many pixels a side.
+        memory: GiB to stay within, by taking fewer images at once.
         pixel_weight: weight of the mean squared difference of pixels.
         perceptual_weight: weight of the mean squared difference of features.
         seed: seed of residuals.
@@ -144,16 +151,16 @@ def eigenbasis(
     check_apart([out], [generator])
     check_model_path(out)
     network = load_generator(generator, common.torch_device()).requires_grad_(False)
-    loop = estimate_basis(network, samples=samples, keep=keep, weights=weights, seed=seed)
+    options: dict[str, Any] = dict(
+        samples=samples, keep=keep, weights=weights, seed=seed, compared_side=compared_side, memory=memory
+    )
+    loop = prepare(network, out, license=license_from(license, generator), **options)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
-    last.basis.save(out, license_from(license, generator))
     shares = (last.basis.values / last.trace).cumsum(0)
     half = int((shares < 0.5).sum()) + 1  # more than there are, where all do not carry as much
     few = f", the first {half} half of it" if half <= len(shares) else ""
-    report.say(f"wrote {out}: {len(shares)} directions that carry {shares[-1]:.1%} of all change{few}")
-    if samples < (size := network.num_ws * network.w_dim):
-        report.say(f"fewer samples than w has numbers, {size}: the last of the directions are chance")
+    report.say(f"wrote {out}: {len(shares)} directions that carry {shares[-1]:.1%} of all change{few}; and descent maps")
     report.outcome(out=str(out), directions=len(shares), half=half, share=float(shares[-1]), seconds=round(last.seconds, 1))
 
 

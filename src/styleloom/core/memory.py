@@ -1,11 +1,21 @@
-"""Handling of freed memory by the C library, which decides how fast networks run on a CPU."""
+"""Memory: how much is free, and how the C library treats what was freed, which decides how fast networks run on a CPU."""
 
 from __future__ import annotations
 
 import ctypes
 from functools import cache
+from pathlib import Path
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
+
+
+def available() -> int | None:
+    """Bytes of memory that are free for programs; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 @cache

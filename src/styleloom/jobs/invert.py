@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,9 +26,10 @@ from styleloom.tasks import inversion
 from styleloom.tasks.alignment import Aligned, Aligner
 from styleloom.tasks.inversion import Inversion, Tools
 from styleloom.tasks.latents import save_latents
+from styleloom.tasks.tools import prepare, seconds_to_prepare
 
-from .engine import Job, check_apart, digest, run
-from .events import Event, Finished, Item, ItemDone, ItemFailed, Progressed
+from .engine import Job, check_apart, digest, run, watched
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed
 from .inputs import find_all, open_image, open_mask
 from .outputs import LIMITS, Limits, Outputs, check_output_folder
 
@@ -44,6 +45,7 @@ def invert(
     encoder: PathLike | None = None,
     basis: PathLike | None = None,
     learned: PathLike | None = None,
+    make_basis: bool | Callable[[str], bool] = False,
     mask: PathLike | None = None,
     align: str = "center",
     video: bool = False,
@@ -62,6 +64,8 @@ def invert(
         out: folder to write to.
         preset: where the settings start from, see :func:`styleloom.tasks.inversion.configure`.
         encoder, basis, learned: made for this generator; the bundled ones by default.
+        make_basis: make an eigenbasis first where there is none of this generator, and keep it; or a function that is told how
+            long that takes, and decides.
         mask: a gray image, white where photographs are to be met; the square in its middle is taken.
         align: which square of a photograph is taken: "center", in the middle; "face", where the extra [faces] finds one; "auto":
             "face", or else "center". It is noted in the file of latents, so that an edit finds its way back.
@@ -95,6 +99,14 @@ def invert(
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, config.precision)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
+    if tools.basis is None and config.optimizer == "auto" and config.space == "w_plus":
+        if make_basis is True or (make_basis and make_basis(_told_of_basis(generator))):
+            yield from watched("eigenbasis and descent maps", prepare(generator))
+            tools = inversion.tools_of(generator, encoder=encoder, learned=learned)
+        else:
+            yield Noted(
+                str(model), "no eigenbasis of this generator was made yet, so Adam inverts; with one it takes far fewer steps"
+            )
     optimizer = inversion.optimizer_for(config, tools)
     _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))
     aligner = Aligner(generator, align)
@@ -181,6 +193,12 @@ def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[st
         images={names[source]: values["metrics"] for source, values in values_of.items()},
         losses={names[source]: values["losses"] for source, values in values_of.items()},
     )
+
+
+def _told_of_basis(generator: Generator) -> str:
+    """How long an eigenbasis takes, as a sentence."""
+    minutes = seconds_to_prepare(generator) / 60
+    return f"this generator has no eigenbasis yet; one takes about {max(1, round(minutes))} min, once"
 
 
 def _check_used(config: image2stylegan.InversionConfig, optimizer: str, given: Mapping[str, PathLike | None]) -> None:

@@ -9,9 +9,10 @@ during the run. The matrix of a generator takes minutes, once.)
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -67,9 +68,10 @@ class Eigenbasis:
         """The same on another device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ("vectors", "values", "prior_std")})
 
-    def save(self, path: Path, license: str = "unknown") -> None:
-        """Write a model file, the vectors in half precision."""
-        tensors = dict(vectors=self.vectors.half().contiguous(), values=self.values, prior_std=self.prior_std)
+    def save(self, path: Path, license: str = "unknown", others: Mapping[str, Tensor] = MappingProxyType({})) -> None:
+        """Write a model file, the vectors in half precision, with other tensors along them."""
+        own = dict(vectors=self.vectors.half().contiguous(), values=self.values, prior_std=self.prior_std)
+        tensors = own | dict(others)
         config = dict(num_ws=self.num_ws, w_dim=self.w_dim, generator=self.generator)
         checkpoint.save_model(path, tensors, kind=KIND, config=config, license=license)
 

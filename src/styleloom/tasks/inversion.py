@@ -4,78 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.data import images
 from styleloom.data.datasets import squared
-from styleloom.loops import eigenbasis
-from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.metrics.image import perceptual_distances, ssim
-from styleloom.nn.generators import Generator, check_made_for, generator_id, to_image
+from styleloom.nn.generators import Generator, check_made_for, to_image
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import EMBEDDED, load_features
-from styleloom.papers import image2stylegan, indomain, learned_optimizer
+from styleloom.papers import image2stylegan, learned_optimizer
 from styleloom.papers.image2stylegan import LAYERS, OPTIMIZERS, InversionConfig, InversionStep
-from styleloom.papers.learned_optimizer import Loom, Network
+
+from .tools import Tools as Tools
+from .tools import tools_of as tools_of
 
 LEAST = 16  # px, of what is measured of images
 CHOICES = ("auto", "learned", *OPTIMIZERS)
-
-
-@dataclass(frozen=True)
-class Tools:
-    """Tools that were made for a generator.
-
-    Attributes:
-        encoder: reads latents off images.
-        basis: eigenvectors of its latent space.
-        learned: a learned optimizer.
-    """
-
-    encoder: indomain.Encoder | None = None
-    basis: Eigenbasis | None = None
-    learned: Network | None = None
-
-
-def tools_of(
-    generator: Generator,
-    *,
-    encoder: str | Path | None = None,
-    basis: str | Path | None = None,
-    learned: str | Path | None = None,
-) -> Tools:
-    """Find the tools of a generator: the named ones, else the zoo's.
-
-    Args:
-        generator: a generator of any paper.
-        encoder, basis, learned: names in the zoo, paths or ``hf://owner/repo/file``.
-
-    Raises:
-        StyleLoomError: no such model, one of another kind, or one made for another generator.
-    """
-    models = checkpoint.made_for(generator_id(generator))
-    shipped = {kind: model for model, kind, config in models if config.get("network", "loom") == "loom"}
-    named = {indomain.KIND: encoder, eigenbasis.KIND: basis, learned_optimizer.KIND: learned}
-    for name in named.values():
-        if name is not None:
-            check_made_for(str(name), checkpoint.read_config(name)[1].get("generator", ""), generator)
-    reader, directions, network = (name or shipped.get(kind) for kind, name in named.items())
-    optimizer = learned_optimizer.load(network) if network else None
-    # A loom brings the basis that it was trained in; the bundled one does where the one that is named is no loom.
-    bundled = shipped.get(learned_optimizer.KIND)
-    loom = optimizer if isinstance(optimizer, Loom) or not bundled else learned_optimizer.load(bundled)
-    return Tools(
-        indomain.load(reader) if reader else None,
-        eigenbasis.load(directions) if directions else loom.basis if isinstance(loom, Loom) else None,
-        optimizer,
-    )
 
 
 @dataclass(frozen=True)

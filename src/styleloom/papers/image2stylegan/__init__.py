@@ -189,7 +189,8 @@ def steps(
         return latent[:, None].expand(-1, generator.num_ws, -1) if config.space == "w" else latent
 
     def objective() -> Objective:
-        return Objective(generator, targets, network, config, masks=masks, encoder=encoder, extra_terms=extra_terms())
+        options: dict[str, Any] = dict(masks=masks, encoder=encoder, extra_terms=extra_terms(), side=config.compared_side)
+        return Objective(generator, targets, network, config, **options)
 
     def images_of(ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         with torch.no_grad():

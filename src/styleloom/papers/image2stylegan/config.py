@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import PRECISIONS
-from styleloom.core.settings import Count, CountOrNone, OneOf, Rate, Seed, Share, Weight, configured
+from styleloom.core.settings import Count, CountOrNone, OneOf, Range, Rate, Seed, Share, Weight, configured
 
-from .objective import Weights
+from .objective import COMPARED_SIDE, Weights
 
 SPACES = ("w_plus", "w", "z")
 
@@ -35,6 +35,7 @@ class InversionConfig(Weights):
         patience: an image is done when its loss fell by less than ``tolerance`` of it in so many steps; 0: never.
         tolerance: share of its loss by which an image has to improve within ``patience`` steps.
         batch: images at a time.
+        compared_side: larger images are reduced to this many pixels a side before they are compared, as in NVIDIA's projector.
         precision: "fp32" or "bf16" for the perceptual network; from the command line for a StyleGAN2's highest resolutions too.
         seed: seed of random starts.
     """
@@ -51,6 +52,7 @@ class InversionConfig(Weights):
     patience: CountOrNone = 0
     tolerance: Share = 0.01
     batch: Count = 16
+    compared_side: Annotated[int, Range(16)] = COMPARED_SIDE
     precision: Annotated[str, OneOf(PRECISIONS)] = "fp32"
     seed: Seed = 0
 

@@ -14,10 +14,12 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.progress import Losses
 from styleloom.core.settings import Checked, Weight
 from styleloom.metrics.image import unit
-from styleloom.nn.generators import Generator, to_image
+from styleloom.nn.generators import Generator, reduced, to_image
 from styleloom.nn.vgg import Features
 
 LAYERS = ("conv1_1", "conv1_2", "conv3_2", "conv4_2")
+COMPARED_SIDE = 256
+"""Images are compared at this many pixels a side at most, as in NVIDIA's projector."""
 
 Encoder = Callable[[Tensor], Tensor]
 """Images [N, 3, H, W] in [0, 1] to ws [N, num_ws, w_dim]."""
@@ -100,6 +102,7 @@ class Objective:
         masks: [N or 1, 1, R, R] in [0, 1]: where they are compared; everywhere without any.
         encoder: encoder of the generator, for the in-domain term.
         extra_terms: terms beside those of the weights.
+        side: larger images are reduced to this side before they are compared.
     """
 
     def __init__(
@@ -112,17 +115,19 @@ class Objective:
         masks: Tensor | None = None,
         encoder: Encoder | None = None,
         extra_terms: Sequence[Term] = (),
+        side: int = COMPARED_SIDE,
     ) -> None:
         self.generator, self.features, self.weights, self.encoder = generator, features, weights, encoder
         self.extra_terms = extra_terms
-        self.targets = targets
+        self.side = side
+        self.targets = targets = reduced(targets, side)
         with torch.no_grad():
             self.target_features = self._features(targets)
         self.latest_features: dict[str, Tensor] = {}
         self.masks: Tensor | None = None
         self.position_weights: dict[int, Tensor] = {}
         if masks is not None:
-            self.masks = (masks / masks.amax((2, 3), keepdim=True)).expand(len(targets), -1, -1, -1)
+            self.masks = reduced(masks / masks.amax((2, 3), keepdim=True), side).expand(len(targets), -1, -1, -1)
             sides = {targets.shape[-1], *(each.shape[-1] for each in self.target_features.values())}
             sized = {side: F.adaptive_avg_pool2d(self.masks, side) for side in sides}
             # Of mean 1, so that a mean over all positions is one over those that count.
@@ -163,8 +168,8 @@ class Objective:
         return image, terms | {term.name: term(image) for term in self.extra_terms}
 
     def observe(self, image: Tensor, losses: Tensor) -> Observation:
-        """Observation of images [N, 3, R, R] with losses [N]."""
-        image, target = image.detach(), self.targets
+        """Observation of images [N, 3, R, R] with losses [N], at the side at which they are compared."""
+        image, target = reduced(image.detach(), self.side), self.targets
         if self.masks is not None:
             target = image + self.masks * (target - image)
         return Observation(losses.detach().float(), target, image.float(), self.target_features, self.latest_features)
@@ -172,6 +177,7 @@ class Objective:
     def compare(self, image: Tensor) -> Losses:
         """The terms of images [N, 3, R, R] that do not depend on latents, [N] each."""
         weights, targets = self.weights, self.target_features
+        image = reduced(image, self.side)
         terms: Losses = {}
         if weights.pixel_weight:
             terms["pixel"] = weights.pixel_weight * self._mse(image, self.targets)

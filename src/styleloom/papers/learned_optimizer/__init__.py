@@ -39,7 +39,7 @@ from styleloom.loops.task import TrainingStep
 from styleloom.nn.generators import Generator, check_classless, check_made_for, generator_id
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers.image2stylegan.objective import Encoder, render
+from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Encoder, render
 
 from .base import Network as Network
 from .base import Schedule as Schedule
@@ -206,4 +206,4 @@ def _network(recipe: OptimizerRecipe, generator: Generator, basis: Eigenbasis | 
         return NETWORKS[recipe.network](**common)
     names = ("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features")
     own = {name: getattr(recipe, name) for name in names}
-    return Loom(basis, resolution=generator.resolution, w_avg=generator.w_avg, **common, **own)
+    return Loom(basis, resolution=min(generator.resolution, COMPARED_SIDE), w_avg=generator.w_avg, **common, **own)

@@ -1,67 +1,202 @@
-"""Eigenbasis of a generator for the objective of an inversion, in which learned optimizers and Adam take their steps."""
+"""Eigenbasis of a generator for the objective of an inversion, and descent maps along it: closed forms that take minutes.
+
+Adam and learned optimizers take their steps in the eigenbasis; ``loom_any.py`` follows the maps too. Both go into one file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from styleloom.core.errors import check_seeds
+from styleloom.core import checkpoint
+from styleloom.core.errors import StyleLoomError, check_seeds
+from styleloom.core.memory import available
+from styleloom.core.progress import Progress
 from styleloom.core.settings import Range
 from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import Eigenbasis, Estimate
-from styleloom.nn.generators import Generator
+from styleloom.nn.generators import Generator, check_classless
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers.image2stylegan.objective import LAYERS, Weights
+from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, LAYERS, Weights
+
+from . import supervised
+from .supervised import SupervisedDescent
 
 WEIGHTS = Weights()
+MEMORY = 4.0  # GiB
+LARGEST_BATCH = 16
+BYTES = 48  # that a backward pass holds for each number of a generator's feature maps, measured at 256 and 1024 px
+FIXED = 2**29  # bytes of the program and its libraries
+SAMPLES, IMAGES, FEWER_IMAGES = 1_000, 2_000, 640  # of a basis; of its descent maps, up to 128 px and above
+MAPS = "maps."  # prefix of their tensors in a file
+
+
+def bytes_of_image(generator: Generator, side: int) -> int:
+    """Estimate the memory of a backward pass through one image of ``side`` pixels, in bytes."""
+    widths: dict[int, int] = getattr(generator.synthesis, "widths", {})
+    stops = generator.layers_up_to(side) < generator.num_ws
+    return BYTES * sum(width * r**2 for r, width in widths.items() if r <= side or not stops)
+
+
+def batch_for(generator: Generator, side: int, memory: float) -> int:
+    """How many images at once a basis is made of.
+
+    Args:
+        generator: generator of any size.
+        side: side at which images are compared.
+        memory: GiB to stay within.
+
+    Raises:
+        StyleLoomError: the memory is too little for a single image, or more than is free.
+    """
+    one = bytes_of_image(generator, side)
+    least = (FIXED + max(one, bytes_of_image(generator, generator.resolution))) / 2**30
+    free = available()
+    for there, what in ((memory, "memory is"), (free / 2**30 if free else memory, "there are free")):
+        if there < least:
+            lower = f", or compare at less than {side} px" if generator.layers_up_to(side) < generator.num_ws else ""
+            raise StyleLoomError(
+                f"{what} {there:.1f} GiB; an image of this generator, {generator.resolution} px, takes about {least:.1f}: "
+                f"give at least that{lower}"
+            )
+    return int(min(LARGEST_BATCH, max(1, (memory * 2**30 - FIXED) // max(1, one))))
 
 
 def estimate_basis(
     generator: Generator,
     *,
-    samples: int = 2_000,
+    samples: int = SAMPLES,
     keep: int = 0,
     weights: Weights = WEIGHTS,
     seed: int = 0,
     features: Features | None = None,
+    compared_side: int = COMPARED_SIDE,
+    memory: float = MEMORY,
+    state: Path | None = None,
 ) -> Iterator[Estimate]:
     """Estimate the directions of a latent space that its images depend on most, a batch at a time.
 
     Args:
         generator: generator whose latent space is examined.
-        samples: backward passes, about as many as ws has numbers or more.
+        samples: backward passes. The basis has no more directions than that.
         keep: number of leading directions to keep; 0 keeps all.
         weights: weights of pixels and features in the objective.
         seed: seed of the random residuals.
         features: perceptual network to use instead of the bundled one.
+        compared_side: side at which images are compared.
+        memory: GiB to stay within, by taking fewer images at once.
+        state: a file to keep the estimate in; when it is there, the estimate goes on from it exactly.
 
     Yields:
         :class:`~styleloom.loops.eigenbasis.Estimate` after each batch, with the basis at the end.
 
     Raises:
-        StyleLoomError: numbers out of range.
+        StyleLoomError: numbers out of range, a generator of several classes, too little memory, or the state of another estimate.
     """
     check_seeds([seed])
     Range(2, 10**7).check("samples", samples)
     Range(0, 10**6).check("keep", keep)
+    Range(16).check("compared_side", compared_side)
+    check_classless(generator)
+    side = min(compared_side, generator.resolution)
+    batch = batch_for(generator, side, memory)
     perceptual = (features if features is not None else load_features()).prepare(generator.device, torch.float32)
     outputs = eigenbasis.residuals(perceptual, list(LAYERS), weights.pixel_weight, weights.perceptual_weight / len(LAYERS))
+    options = dict(keep=keep or None, samples=samples, seed=seed, side=side)
+    yield from eigenbasis.eigenbasis(generator, outputs, batch=min(batch, samples), state=state, **options)  # type: ignore[arg-type]
 
-    yield from eigenbasis.eigenbasis(generator, outputs, samples=samples, keep=keep or None, seed=seed)
 
+def make_basis(generator: Generator, **options: object) -> Eigenbasis:
+    """Estimate the basis and return it: the plain form of :func:`estimate_basis`, with the same arguments and errors.
 
-def make_basis(
-    generator: Generator,
-    *,
-    samples: int = 2_000,
-    keep: int = 0,
-    weights: Weights = WEIGHTS,
-    seed: int = 0,
-    features: Features | None = None,
-) -> Eigenbasis:
-    """Estimate the basis and return it: the plain form of :func:`estimate_basis`, with the same arguments and errors."""
-    *_, last = estimate_basis(generator, samples=samples, keep=keep, weights=weights, seed=seed, features=features)
+    Its vectors are [L, K], L being num_ws * w_dim, or less where images are compared at a lower resolution.
+
+    Args:
+        generator: generator whose latent space is examined.
+        options: options of :func:`estimate_basis`.
+
+    Raises:
+        StyleLoomError: numbers out of range, or too little memory.
+    """
+    *_, last = estimate_basis(generator, **options)  # type: ignore[arg-type]
     assert last.basis is not None
     return last.basis
+
+
+@dataclass(frozen=True)
+class Preparation(Progress):
+    """Progress of :func:`prepare`.
+
+    Attributes:
+        title: the part that is being made.
+        basis, maps: both, at the end.
+        trace: the sum of all eigenvalues, once the basis is there.
+    """
+
+    title: str = ""
+    basis: Eigenbasis | None = None
+    maps: SupervisedDescent | None = None
+    trace: float = 0.0
+
+
+def prepare(
+    generator: Generator, path: Path, *, license: str = "unknown", compared_side: int = COMPARED_SIDE, **options: object
+) -> Iterator[Preparation]:
+    """Make what an optimizer of any generator needs of this one: its eigenbasis and descent maps, in one file.
+
+    A second call goes on where the first was stopped.
+
+    Args:
+        generator: generator of any paper and size, without classes.
+        path: ``.safetensors`` to write. While the basis is made, its state is beside it.
+        license: what the file may be used for, noted in it.
+        compared_side: side at which images are compared.
+        options: options of :func:`estimate_basis`.
+
+    Yields:
+        :class:`Preparation` after each batch, and with both at the end.
+
+    Raises:
+        StyleLoomError: as :func:`estimate_basis`.
+    """
+    state, seconds = path.with_suffix(".state"), 0.0
+    images = IMAGES if generator.resolution <= 128 else FEWER_IMAGES
+    for estimate in estimate_basis(generator, compared_side=compared_side, state=state, **options):  # type: ignore[arg-type]
+        seconds = estimate.seconds
+        total = estimate.total + supervised.total_of(images)
+        yield Preparation(estimate.index, total, {}, seconds, "eigenbasis")
+    basis = estimate.basis
+    assert basis is not None
+    network = load_features().prepare(generator.device, torch.float32)
+    for fit in supervised.fit(generator, basis, network, samples=images, side=min(compared_side, generator.resolution)):
+        yield Preparation(estimate.total + fit.index, total, {}, seconds + fit.seconds, "descent maps")
+    save(path, basis, fit.descent, license)
+    state.unlink(missing_ok=True)
+    yield Preparation(total, total, {}, seconds + fit.seconds, "", basis, fit.descent, estimate.trace)
+
+
+def save(path: Path, basis: Eigenbasis, maps: SupervisedDescent | None, license: str = "unknown") -> None:
+    """Write an eigenbasis, and descent maps along it, as one model file."""
+    tensors = {} if maps is None else {f"{MAPS}{name}": value.half() for name, value in maps.state_dict().items()}
+    basis.save(path, license, tensors)
+
+
+def load_maps(name: str | Path) -> SupervisedDescent | None:
+    """The descent maps of an eigenbasis' file; None where it has none.
+
+    Raises:
+        StyleLoomError: no such file, one of another kind, or a damaged one.
+    """
+    tensors, config = checkpoint.read_model(name, eigenbasis.KIND)
+    own = {key.removeprefix(MAPS): value.float() for key, value in tensors.items() if key.startswith(MAPS)}
+    if not own:
+        return None
+    with checkpoint.rebuilding(name):
+        (features, components), size = own["projection"].shape, own["maps"].shape[2]
+        maps = SupervisedDescent(size, features, components, config["generator"])
+        maps.load_state_dict(own)
+    return maps

@@ -18,21 +18,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleloom.core import checkpoint
 from styleloom.core.progress import Progress
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn.generators import Generator, generator_id, reduced, sample_ws, to_image
 from styleloom.nn.vgg import Features
 from styleloom.papers.image2stylegan.objective import LAYERS, Weights
 
-KIND = "supervised-descent"
 STAGES = 2
 GRIDS = {"conv1_1": 8, "conv1_2": 8, "conv3_2": 8, "conv4_2": 4}
 """Cells a side over which each layer's features are averaged."""
@@ -88,6 +85,11 @@ class Fit(Progress):
     descent: SupervisedDescent | None = None
 
 
+def total_of(samples: int) -> int:
+    """How many images :func:`fit` renders: targets, and one to start from for each map."""
+    return (STAGES + 1) * -(-samples // BATCH) * BATCH
+
+
 @torch.no_grad()
 def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples: int = 2_000, side: int = 0) -> Iterator[Fit]:
     """Fit descent maps on a generator's own images.
@@ -104,8 +106,7 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
     """
     began = time.perf_counter()
     side = min(side, generator.resolution) or generator.resolution
-    samples = -(-samples // BATCH) * BATCH
-    total = (STAGES + 1) * samples
+    samples, total = -(-samples // BATCH) * BATCH, total_of(samples)
 
     def seen(ws: Tensor) -> Tensor:
         image = to_image(reduced(generator.synthesis(ws, noise_mode="const"), side), clamp=False)
@@ -153,18 +154,3 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
         found.reliability[stage] = (1 - errors[best] / left[:held_out].square().mean(0).clamp(min=1e-12)).clamp(0, 1)
         now = now + x @ found.maps[stage]
     yield Fit(total, total, {}, time.perf_counter() - began, found)
-
-
-def save(descent: SupervisedDescent, path: Path, license: str = "unknown") -> None:
-    """Write a model file, in half precision."""
-    tensors = {name: value.half() for name, value in descent.state_dict().items()}
-    checkpoint.save_model(path, tensors, kind=KIND, config=descent.config, license=license)
-
-
-def load(name: str | Path) -> SupervisedDescent:
-    """Descent maps from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
-
-    Raises:
-        StyleLoomError: no such file, one of another kind, or a damaged one.
-    """
-    return checkpoint.rebuilt(name, KIND, lambda config: SupervisedDescent(**config))

@@ -17,7 +17,7 @@ from styleloom.data import images
 from styleloom.data.datasets import SquareImages, stacked
 from styleloom.loops.task import Phase, Task, cosine, warmed
 from styleloom.nn.generators import mixing_layer
-from styleloom.papers.image2stylegan.objective import Objective, render
+from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Objective, render
 
 from .base import Network
 from .gate import Gate
@@ -61,7 +61,7 @@ class OptimizerTask(Task):
         self.networks: dict[str, nn.Module] = {"optimizer": network}
         first, loss = subjects[0], self.whole_descent
         if isinstance(network, Gate):  # its descents go on from step to step
-            side = first.generator.resolution
+            side = min(first.generator.resolution, COMPARED_SIDE)
             first.losses.open_descents = OpenDescents(network, recipe.batch, (3, side, side)).to(first.generator.device)
             self.networks["descents"], loss = first.losses.open_descents, self.next_step
         self.phases = {"optimizer": Phase(torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99)), loss)}
