@@ -248,6 +248,22 @@ def test_keep_color_and_alpha(network: transform_net.TransformNet, photo: Tensor
     torch.testing.assert_close(johnson.stylize(photo, network, johnson.JohnsonConfig(alpha=0)), photo)
 
 
+@pytest.mark.parametrize("keep_color", ["luminance", "matching"])
+def test_kept_colors_bring_the_light_of_the_photograph(photo: Tensor, keep_color: str) -> None:
+    """Where brightness has a veil of another brightness over it, the veil goes and the brushwork stays."""
+    ramp = torch.linspace(0.3, 0.7, photo.shape[-1]).expand(1, 3, photo.shape[-2], -1)
+    brushwork = 0.05 * (torch.arange(photo.shape[-1]) % 2 * 2 - 1)
+    veiled = (ramp + brushwork + torch.linspace(-0.2, 0.2, photo.shape[-2])[:, None]).clamp(0, 1)
+    lit = color.keep_light(veiled.clone(), ramp, keep_color)
+    before, after = ((each - brushwork - ramp).abs().mean() for each in (veiled, lit))
+    assert after < 0.1 * before
+    inner = (lit - lit.mean((2, 3), keepdim=True))[..., 8:-8, 8:-8]
+    assert float((inner[..., 1:] - inner[..., :-1]).abs().mean()) > 0.08  # of 0.1 from stripe to stripe
+    whole = [(veiled * 255).round().byte(), (ramp * 255).round().byte()]
+    torch.testing.assert_close(color.keep_light(*whole, keep_color) / 255, lit, atol=0.005, rtol=0)
+    assert color.keep_light(veiled, ramp, "none") is veiled
+
+
 Make = Callable[[], nn.Module]
 Save = Callable[..., None]
 Load = Callable[[Path], nn.Module]

@@ -48,7 +48,7 @@ def invert(
         encoder: an encoder of this generator, instead of the bundled one.
         basis: an eigenbasis of this generator, instead of the bundled one.
         learned: a learned optimizer of this generator, instead of the bundled one.
-        make_basis: make an eigenbasis of the generator first, where it has none, and keep it: inversion then takes far fewer steps.
+        make_basis: make an eigenbasis of the generator first, where it has none, and keep it: inversion then takes fewer steps.
         mask: a gray image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
         align: which square of a photograph is taken: center, in the middle; face, where the extra [faces] finds one; auto: face,
             or else center. "styleloom edit" puts what it makes of the latents back there.

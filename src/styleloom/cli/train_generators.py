@@ -131,8 +131,8 @@ def eigenbasis(
 ) -> None:
     """Compute the directions of a generator's latent space that its images depend on most, and descent maps along them.
 
-    With the file, as "styleloom invert --basis" takes it, photographs are inverted in few steps. A command that was stopped goes on
-    where it was.
+    With the file, as "styleloom invert --basis" takes it, photographs are inverted in few steps. A command that was stopped goes
+    on where it was.
 
     Args:
         generator: a name from "styleloom zoo", or a model file.

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from styleloom.core.shapes import Float, Shaped
 
-from .images import floats
+from .sizes import enlarged, fitted_size, floats, like, reduce
 
 KEEP_COLOR = ("none", "luminance", "matching")
+LIGHT_SIDE = 32  # pixels of the longer side of what is low frequency
 
 
 # NTSC's luma and two color differences, as in Gatys et al., "Preserving Color in Neural Artistic Style Transfer", 2016.
@@ -40,6 +41,27 @@ def keep_luminance(painted: Float[Tensor, "n 3 h w"], content: Float[Tensor, "n 
     """The painted image's luma with the content's colors: both [N, 3, H, W] in [0, 1], of one size."""
     luma, colors = rgb_to_yiq(painted)[:, :1], rgb_to_yiq(content)[:, 1:]
     return yiq_to_rgb(torch.cat([luma, colors], dim=1)).clamp(0, 1)
+
+
+def keep_light(painted: Tensor, content: Tensor, keep_color: str) -> Tensor:
+    """Painted images, with the content's luma at low frequency where its colors are kept: light stays where it was, without fog.
+
+    Args:
+        painted: [N, 3, H, W] in [0, 1], or of 8-bit numbers; is changed in place.
+        content: [N, 3, H, W], as ``painted``.
+        keep_color: "none" changes nothing.
+    """
+    if keep_color == "none":
+        return painted
+    for result, image in zip(painted.split(1), content.split(1), strict=True):
+        size = fitted_size(result, min(LIGHT_SIDE, max(result.shape[-2:])))
+        difference = luma(reduce(image, size)) - luma(reduce(result, size))
+        for rows, band in enlarged((difference + 1) / 2, result.shape[-2:]):
+            lit = floats(result[..., rows, :]) + (2 * band - 1)
+            if keep_color == "luminance":  # also where colors were cut off before
+                lit = keep_luminance(lit, floats(image[..., rows, :]))
+            result[..., rows, :] = like(lit.clamp_(0, 1), result)
+    return painted
 
 
 def match_color(image: Tensor, reference: Tensor) -> Tensor:

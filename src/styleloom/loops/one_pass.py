@@ -220,7 +220,8 @@ def paint(
             result = run(color.content_colors(source, config.keep_color))
             return finished(result, source, config.keep_color, config.alpha)
 
-        return by_tiles(part, image, 0 if whole else config.tile, margin)
+        result = by_tiles(part, image, 0 if whole else config.tile, margin)
+        return color.keep_light(result, image, config.keep_color)
 
     parts = groups(content, config)
     several = len(content) > 1 and content.device.type == "cpu"

@@ -136,7 +136,7 @@ class AdaINPainter(Painter):
             x = self.network.restyle(encoded(window), styles, self.shares, alpha=config.alpha, masks=areas, content=statistics)
             return finished(self.network.decode(x)[..., : source.shape[-2], : source.shape[-1]], source, config.keep_color)
 
-        return by_tiles(part, image, tile, REACH)
+        return color.keep_light(by_tiles(part, image, tile, REACH), image, config.keep_color)
 
 
 def painter(

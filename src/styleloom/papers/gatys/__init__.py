@@ -31,7 +31,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.precision import precision_on
 from styleloom.core.progress import Progress
 from styleloom.data.checks import check_images, check_masks, shares_of
-from styleloom.data.color import keep_luminance, prepare_colors
+from styleloom.data.color import keep_light, keep_luminance, prepare_colors
 from styleloom.data.images import fitted_size, resize
 from styleloom.loops.descend import carry_over, descend
 from styleloom.loops.one_pass import Painter
@@ -228,7 +228,9 @@ def steps(
 
         def render(best: Tensor = best, size: tuple[int, int] = size) -> Tensor:
             painted = cut(best).clamp(0, 1)
-            return keep_luminance(painted, resize(original, size)) if config.keep_color == "luminance" else painted.clone()
+            content = resize(original, size)
+            painted = keep_luminance(painted, content) if config.keep_color == "luminance" else painted.clone()
+            return keep_light(painted, content, config.keep_color)
 
         # Descend at this scale.
         if done == ends[-1]:  # a finished run, asked for again
