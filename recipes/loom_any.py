@@ -44,7 +44,7 @@ def train(options: argparse.Namespace) -> Iterator[object]:
     sources = [source_of(text, folder) for text in options.sources]
     base = learned_optimizer.load(options.base) if options.base else None
     recipe = replace(RECIPES["any"], num_steps=options.num_steps, batch=options.batch, lr=options.lr, seed=options.seed)
-    recipe = replace(recipe, unroll_length=options.unroll_length, log_every=1)
+    recipe = replace(recipe, unroll_length=options.unroll_length, first_unroll_length=options.first_unroll_length)
     resume = (options.out / "state.safetensors").exists()
     assert base is None or isinstance(base, LoomAny)
     yield from train_any(sources, recipe, run=Run(options.out, resume=resume), base=base)
@@ -58,6 +58,7 @@ if __name__ == "__main__":
     parser.add_argument("--num-steps", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--unroll-length", type=int, default=60)
+    parser.add_argument("--first-unroll-length", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     for step in train(parser.parse_args()):

@@ -11,7 +11,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.loops import eigenbasis
 from styleloom.loops.eigenbasis import EigenAdam, Eigenbasis
 from styleloom.nn.generators import Generator
-from styleloom.papers import progan
+from styleloom.papers import progan, stylegan2
 
 
 class Linear(nn.Module):
@@ -64,6 +64,45 @@ def test_eigenvectors_of_a_linear_generator(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_generator_of_one_w_has_a_basis() -> None:
     network = progan.Generator(4, 0, 8, 3, synthesis_kwargs=dict(channel_base=32, channel_max=4)).eval().requires_grad_(False)
     assert network.num_ws == 1 and basis_of(network, samples=40).vectors.shape == (4, 4)
+
+
+def test_what_a_basis_leaves_has_coordinates() -> None:
+    """Fewer samples than dimensions, and a layer above the compared resolution: every ws comes back, and Adam moves all of it."""
+    torch.manual_seed(0)
+    sizes = dict(channel_base=64, channel_max=8)
+    network = (
+        stylegan2.Generator(4, 0, 4, 16, synthesis_kwargs=sizes, mapping_kwargs=dict(num_layers=1)).eval().requires_grad_(False)
+    )
+    assert network.layers_up_to(8) == 4 and network.num_ws == 6
+    found = basis_of(network, samples=6, side=8)
+    assert found.vectors.shape == (16, 6) and len(found.values) == 6 + 16 + 8
+    ws = torch.randn(3, 6, 4)
+    torch.testing.assert_close(found.back(found.rotate(ws)), ws, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.leading().rotate(ws)[:, :6], found.rotate(ws)[:, :6])
+    w = torch.zeros(6, 4, requires_grad=True)
+    target = torch.randn(6, 4)
+    optimizer = EigenAdam([w], found, lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (w - target).square().sum().backward()
+        optimizer.step()
+    assert float((w - target).detach().abs().max()) < 0.2
+
+
+def test_a_basis_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    state = tmp_path / "basis.state"
+    torch.manual_seed(0)
+    generator = Plain()
+    whole = basis_of(generator, samples=160, batch=16)
+    for progress in eigenbasis.eigenbasis(generator, lambda image: [(image, 2.0)], samples=160, batch=16, state=state):
+        if progress.index == 96:
+            break
+    assert state.exists()
+    found = basis_of(generator, samples=160, batch=16, state=state)
+    torch.testing.assert_close(found.values, whole.values, rtol=0, atol=0)
+    torch.testing.assert_close(found.vectors, whole.vectors, rtol=0, atol=0)
+    with pytest.raises(StyleLoomError, match="belongs to a run with other"):
+        basis_of(generator, samples=200, batch=16, state=state)
 
 
 def test_adam_in_a_plain_basis_is_adam() -> None:

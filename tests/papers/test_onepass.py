@@ -259,8 +259,8 @@ def test_kept_colors_bring_the_light_of_the_photograph(photo: Tensor, keep_color
     assert after < 0.1 * before
     inner = (lit - lit.mean((2, 3), keepdim=True))[..., 8:-8, 8:-8]
     assert float((inner[..., 1:] - inner[..., :-1]).abs().mean()) > 0.08  # of 0.1 from stripe to stripe
-    whole = [(veiled * 255).round().byte(), (ramp * 255).round().byte()]
-    torch.testing.assert_close(color.keep_light(*whole, keep_color) / 255, lit, atol=0.005, rtol=0)
+    whole, below = (veiled * 255).round().byte(), (ramp * 255).round().byte()
+    torch.testing.assert_close(color.keep_light(whole, below, keep_color) / 255, lit, atol=0.005, rtol=0)
     assert color.keep_light(veiled, ramp, "none") is veiled
 
 

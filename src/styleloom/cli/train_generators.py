@@ -157,7 +157,7 @@ def eigenbasis(
     loop = prepare(network, out, license=license_from(license, generator), **options)
     *_, last = report.watch(loop, title="eigenbasis")
     assert last.basis is not None
-    shares = (last.basis.values / last.trace).cumsum(0)
+    shares = (last.basis.values[: last.basis.vectors.shape[1]] / last.trace).cumsum(0)
     half = int((shares < 0.5).sum()) + 1  # more than there are, where all do not carry as much
     few = f", the first {half} half of it" if half <= len(shares) else ""
     report.say(f"wrote {out}: {len(shares)} directions that carry {shares[-1]:.1%} of all change{few}; and descent maps")

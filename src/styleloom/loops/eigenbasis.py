@@ -37,12 +37,14 @@ STATE_EVERY = 4  # batches between two savings of the state
 class Eigenbasis:
     """Eigenvectors of E[J^T J], the largest eigenvalue first.
 
-    Layers that the vectors do not reach follow as they are: each of their R numbers is a coordinate of its own.
+    Where they do not span all of the space, what they leave follows as it is. There are C coordinates in all: K along the
+    vectors; then the L numbers of what is orthogonal to them, if that has eigenvalues; then the numbers of layers that they do
+    not reach.
 
     Attributes:
         vectors: [L, K], a column each, of the first L of num_ws * w_dim numbers.
-        values: [K + R] eigenvalues, R being num_ws * w_dim - L.
-        prior_std: [K + R] standard deviation of the prior's w along each.
+        values: [C] eigenvalues.
+        prior_std: [C] standard deviation of the prior's w along each.
         num_ws, w_dim: number of layers and size of w of the generator.
         generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
@@ -54,15 +56,33 @@ class Eigenbasis:
     w_dim: int
     generator: str = ""
 
+    @property
+    def _orthogonal(self) -> int:
+        """L where what is orthogonal to the vectors has coordinates, else 0."""
+        unreached = self.num_ws * self.w_dim - len(self.vectors)
+        return len(self.vectors) if len(self.values) > self.vectors.shape[1] + unreached else 0
+
     def rotate(self, ws: Tensor) -> Tensor:
-        """[N, num_ws, w_dim] -> [N, K + R]."""
-        reached, rest = ws.flatten(1).tensor_split([len(self.vectors)], 1)
-        return torch.cat([reached @ self.vectors, rest], 1)
+        """[N, num_ws, w_dim] -> [N, C]."""
+        reached, unreached = ws.flatten(1).tensor_split([len(self.vectors)], 1)
+        along = reached @ self.vectors
+        orthogonal = [reached - along @ self.vectors.T] if self._orthogonal else []
+        return torch.cat([along, *orthogonal, unreached], 1)
 
     def back(self, coordinates: Tensor) -> Tensor:
-        """[N, K + R] -> [N, num_ws, w_dim]."""
-        reached, rest = coordinates.tensor_split([self.vectors.shape[1]], 1)
-        return torch.cat([reached @ self.vectors.T, rest], 1).view(-1, self.num_ws, self.w_dim)
+        """[N, C] -> [N, num_ws, w_dim]."""
+        count = self.vectors.shape[1]
+        along, orthogonal, unreached = coordinates.tensor_split([count, count + self._orthogonal], 1)
+        reached = along @ self.vectors.T
+        if self._orthogonal:
+            reached = reached + orthogonal - (orthogonal @ self.vectors) @ self.vectors.T
+        return torch.cat([reached, unreached], 1).view(-1, self.num_ws, self.w_dim)
+
+    def leading(self) -> Eigenbasis:
+        """The K coordinates along the vectors alone; what is orthogonal to them does not move."""
+        count, unreached = self.vectors.shape[1], self.num_ws * self.w_dim - len(self.vectors)
+        kept = [torch.cat([each[:count], each[len(each) - unreached :]]) for each in (self.values, self.prior_std)]
+        return replace(self, values=kept[0], prior_std=kept[1])
 
     def to(self, device: torch.device) -> Eigenbasis:
         """The same on another device."""
@@ -87,8 +107,9 @@ def load(name: str | Path) -> Eigenbasis:
     with checkpoint.rebuilding(name):
         vectors, values, prior_std = (tensors[key].float() for key in ("vectors", "values", std))
         basis = Eigenbasis(vectors, values, prior_std, **config)
-        rest = basis.num_ws * basis.w_dim - len(vectors)
-        if rest < 0 or len(values) != vectors.shape[1] + rest or values.shape != prior_std.shape:
+        (reached, count), unreached = vectors.shape, basis.num_ws * basis.w_dim - len(vectors)
+        counts = (count + unreached, count + reached + unreached)
+        if unreached < 0 or len(values) not in counts or values.shape != prior_std.shape:
             raise ValueError(f"vectors of shape {list(vectors.shape)}")
     return basis
 
@@ -172,12 +193,17 @@ def eigenbasis(
             save_state(state, dict(job=job, done=end, seconds=seconds, sketch=sketch.state()))
         yield Estimate(end, samples, {}, seconds)
     values, vectors = sketch.eigen(keep)
+    # What is orthogonal to these shares what is left of the trace.
+    orthogonal = torch.zeros(0)
+    if (missing := len(vectors) - len(values)) > 0:
+        left = max(0.0, sketch.trace / samples - float(values.sum())) / missing
+        orthogonal = torch.full((len(vectors),), left)
     # Layers above: the mean square of each, at full size.
     rest = torch.zeros(generator.num_ws - layers)
     if len(rest):
         few = [gradients(range(n, n + 1), generator.resolution)[1][0, layers:].cpu() for n in range(min(samples, FEW))]
         rest = torch.stack(few).square().mean((0, 2))
-    values = torch.cat([values, rest.repeat_interleave(w_dim)])
+    values = torch.cat([values, orthogonal, rest.repeat_interleave(w_dim)])
     # The spread of the prior's w along each.
     basis = Eigenbasis(vectors.contiguous(), values, torch.ones_like(values), generator.num_ws, w_dim, identity)
     prior = range(0, max(samples, 256), BATCH)

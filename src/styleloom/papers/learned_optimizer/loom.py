@@ -141,6 +141,7 @@ class Loom(Network):
         generator: str = "",
     ) -> None:
         super().__init__()
+        basis = basis.leading() if basis is not None else None
         self.vectors: Tensor
         self.values: Tensor
         self.prior_std: Tensor

@@ -72,10 +72,9 @@ class LoomAny(Network):
         check_made_for("this optimizer", str(self.config["generator"]), generator)
         if maps is not None:
             check_made_for("these descent maps", maps.config["generator"], generator)
-            if maps.config["size"] != len(basis.values):
+            if maps.config["size"] != (count := basis.vectors.shape[1]):
                 raise StyleLoomError(
-                    f"descent maps of {maps.config['size']} directions and an eigenbasis of {len(basis.values)}; "
-                    "make both anew, together"
+                    f"descent maps of {maps.config['size']} directions and an eigenbasis of {count}; make both anew, together"
                 )
         own = LoomAny(**self.config | dict(schedule=self.schedule, generator=generator_id(generator)))
         own.layers = self.layers
@@ -91,7 +90,8 @@ class LoomAny(Network):
         self.inverse_curvature = 1 / (self.curvature + DAMPING * self.curvature.max())
         place = torch.arange(self.num_ws, device=device).repeat_interleave(self.w_dim) / max(1, self.num_ws - 1)
         reached = len(self.basis.vectors)
-        depth = torch.cat([place[:reached] @ self.basis.vectors.square(), place[reached:]])
+        along = place[:reached] @ self.basis.vectors.square()
+        depth = torch.cat([along, place[len(place) + len(along) - len(self.curvature) :]])
         rank = torch.linspace(0, 1, len(depth), device=device)
         relative = (self.curvature / self.curvature.max() + 1e-9).log() / 8
         self.constants = torch.stack([relative, rank, depth], 1)  # [K, 3]
@@ -113,8 +113,8 @@ class LoomAny(Network):
         difference = target - gridded(observation.image, observation.features)
         if difference.shape[1] != len(self.maps.projection):
             raise StyleLoomError("the descent maps were fitted on another perceptual network's features; leave features out")
-        steps: Tensor = self.maps(difference)
-        return steps, self.maps.reliability[:, None]
+        others = like.shape[1] - self.maps.reliability.shape[1]  # coordinates that the maps do not move
+        return F.pad(self.maps(difference), (0, others)), F.pad(self.maps.reliability, (0, others))[:, None]
 
     @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:

@@ -125,21 +125,22 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
     starts = range(FIRST_SEED, FIRST_SEED + samples, BATCH)
     ws = torch.cat([sample_ws(generator, range(n, n + BATCH), mixing=0.5).cpu() for n in starts])
     target = basis.rotate(ws - generator.w_avg.cpu()) / basis.prior_std
+    count = basis.vectors.shape[1]
     now = torch.where(torch.arange(samples)[:, None] % 2 == 0, 0.0, target.roll(1, 0))
     wanted = torch.empty(0)
     for wanted in all_seen(target, 0):  # type: ignore[assignment]
         if isinstance(wanted, Fit):
             yield wanted
     # Each map, from where the one before it led.
-    found = SupervisedDescent(target.shape[1], wanted.shape[1], min(COMPONENTS, samples // 2), generator_id(generator))
-    weight = basis.values * basis.prior_std.square()
+    found = SupervisedDescent(count, wanted.shape[1], min(COMPONENTS, samples // 2), generator_id(generator))
+    weight = (basis.values * basis.prior_std.square())[:count]
     held_out = round(VALIDATION * samples)
     for stage in range(STAGES):
         present = torch.empty(0)
         for present in all_seen(now, (stage + 1) * samples):  # type: ignore[assignment]
             if isinstance(present, Fit):
                 yield present
-        difference, left = wanted - present, target - now
+        difference, left = wanted - present, (target - now)[:, :count]
         if not stage:
             _, vectors = torch.linalg.eigh((difference @ difference.T).double())
             leading = vectors.flip(1)[:, : found.projection.shape[1]].float()
@@ -152,5 +153,5 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
         best = min(range(len(RIDGES)), key=lambda index: float((weight * errors[index]).sum()))
         found.maps[stage] = maps[best].float()
         found.reliability[stage] = (1 - errors[best] / left[:held_out].square().mean(0).clamp(min=1e-12)).clamp(0, 1)
-        now = now + x @ found.maps[stage]
+        now = now + F.pad(x @ found.maps[stage], (0, target.shape[1] - count))
     yield Fit(total, total, {}, time.perf_counter() - began, found)
