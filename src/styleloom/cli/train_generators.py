@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 from styleloom import models, papers
 from styleloom.core.checkpoint import check_model_path, read_config
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.settings import configured
 from styleloom.jobs.engine import check_apart
 from styleloom.models import load_generator
 from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Weights
+from styleloom.papers.learned_optimizer import LoomAny, Source
 from styleloom.papers.learned_optimizer.basis import MEMORY, SAMPLES, prepare
 from styleloom.tasks.inversion import tools_of
 
@@ -183,22 +185,34 @@ def learned_optimizer(
         data: folders or zips of images of the generator's kind, unless --synthetic is 1.
         generator: a name from "styleloom zoo", or a model file.
         out: folder of the run.
-        recipe: default or lstm (through whole descents) or seed (one step at a time): where the settings below start from.
+        recipe: default, any or lstm (through whole descents) or seed (one step at a time): where the settings below start from.
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
-        base: a trained optimizer to start from, of the sizes and with the basis that it has.
+        base: a trained optimizer to start from, of the sizes and with the basis that it has; or loom-any, which becomes one for
+            this generator (recipe any).
     """
+    trained = papers.learned_optimizer.load(base) if base else None
+    if isinstance(trained, LoomAny) and recipe == "default":
+        recipe = "any"
     chosen = configured(papers.learned_optimizer.RECIPES, recipe, settings, "recipe")
     network = load_generator(generator, common.torch_device())
+    run = launch.run(out, common, base or generator)
     tools = tools_of(network, basis=basis, encoder=encoder)
-    own_basis = base is not None and basis is None  # the one that it was trained in
-    loop = papers.learned_optimizer.train(
-        network,
-        chosen,
-        run=launch.run(out, common, base or generator),
-        data=data or None,
-        basis=None if own_basis else tools.basis,
-        encoder=tools.encoder.of(network) if tools.encoder is not None else None,
-        base=papers.learned_optimizer.load(base) if base else None,
-    )
+    if chosen.network == "loom-any":
+        if tools.basis is None:
+            raise StyleLoomError("there is no eigenbasis of this generator; make one first: styleloom train eigenbasis")
+        loop = papers.learned_optimizer.train_any(
+            [Source(network, tools.basis, tools.maps, data or None)], chosen, run=run, base=trained
+        )
+    else:
+        own_basis = base is not None and basis is None  # the one that it was trained in
+        loop = papers.learned_optimizer.train(
+            network,
+            chosen,
+            run=run,
+            data=data or None,
+            basis=None if own_basis else tools.basis,
+            encoder=tools.encoder.of(network) if tools.encoder is not None else None,
+            base=trained,
+        )
     follow(loop, out, common, papers.learned_optimizer.KIND)

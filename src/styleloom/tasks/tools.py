@@ -17,7 +17,7 @@ from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.nn.layers import placed
 from styleloom.papers import indomain, learned_optimizer
-from styleloom.papers.learned_optimizer import Loom, LoomAny, Network, basis
+from styleloom.papers.learned_optimizer import Loom, LoomAny, Network, SupervisedDescent, basis
 from styleloom.papers.learned_optimizer.basis import Preparation, estimate_basis, load_maps
 
 LOOM_ANY = "loom-any"
@@ -32,11 +32,13 @@ class Tools:
         encoder: reads latents off images.
         basis: eigenvectors of its latent space.
         learned: a learned optimizer.
+        maps: descent maps along the basis.
     """
 
     encoder: indomain.Encoder | None = None
     basis: Eigenbasis | None = None
     learned: Network | None = None
+    maps: SupervisedDescent | None = None
 
 
 def tools_of(
@@ -73,13 +75,14 @@ def tools_of(
     bundled = shipped.get(learned_optimizer.KIND)
     loom = optimizer if isinstance(optimizer, Loom) or not bundled else learned_optimizer.load(bundled)
     found = eigenbasis.load(directions) if directions else loom.basis if isinstance(loom, Loom) else None
+    maps = load_maps(directions) if directions else None
     if isinstance(optimizer, LoomAny):
         if found is None:
             raise StyleLoomError(
                 f"{network} wants an eigenbasis of this generator, and there is none; make one: styleloom train eigenbasis"
             )
-        optimizer = optimizer.bound(generator, found, load_maps(directions) if directions else None)
-    return Tools(indomain.load(reader) if reader else None, found, optimizer)
+        optimizer = optimizer.bound(generator, found, maps)
+    return Tools(indomain.load(reader) if reader else None, found, optimizer, maps)
 
 
 def basis_path(generator: Generator) -> Path:

@@ -135,19 +135,19 @@ class Source:
     Attributes:
         generator: a generator of any paper, without classes.
         basis: its eigenbasis.
-        maps: its descent maps.
+        maps: its descent maps; without them their steps are 0.
         data: folders or zips of images of its kind; without any, all its images are generated.
     """
 
     generator: Generator
     basis: Eigenbasis
-    maps: SupervisedDescent
+    maps: SupervisedDescent | None = None
     data: str | Path | Sequence[str | Path] | None = None
 
 
 @own_random_state
 def train_any(
-    sources: Sequence[Source], recipe: OptimizerRecipe = RECIPES["any"], *, run: Run, base: LoomAny | None = None
+    sources: Sequence[Source], recipe: OptimizerRecipe = RECIPES["any"], *, run: Run, base: Network | None = None
 ) -> Iterator[TrainingStep]:
     """Train one optimizer on many generators, in turn; the model is ``model.safetensors`` in the run's folder.
 
@@ -167,6 +167,8 @@ def train_any(
         raise StyleLoomError("no generators to train on; give one or several, each with its eigenbasis and descent maps")
     if recipe.network != "loom-any" or "encoder" in recipe.starts:
         raise StyleLoomError('an optimizer of any generator wants the recipe "any", and starts mean or random')
+    if base is not None and not isinstance(base, LoomAny):
+        raise StyleLoomError("base is no loom-any, which the recipe trains; give one of these, or another recipe")
     fabric = run.hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
