@@ -24,6 +24,7 @@ TIERS = {
             ("tasks",),
             ("jobs",),
             ("demo",),
+            ("service",),
             ("cli",),
             ("zoo",),
         )

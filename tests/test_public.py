@@ -14,8 +14,8 @@ from styleloom import cli
 
 NAMES = [
     "METHODS", "STYLES", "Features", "Generator", "Hardware", "Latents", "Run", "StyleLoomError", "Translator",
-    "adain", "average", "bundled",
-    "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "evaluate", "export", "express", "gatys",
+    "adain", "average", "bundled", "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "eigenbasis",
+    "evaluate", "export", "express", "gatys",
     "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
     "progan", "pti", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
@@ -54,6 +54,7 @@ PUBLIC += [
         (styleloom.image2stylegan, ("InversionConfig", "InversionStep", "Objective", "configure", "steps")),
         (styleloom.indomain, ("Encoder", "EncoderRecipe", "load", "save", "train")),
         (styleloom.tasks.inversion, ("Inversion", "Tools", "steps", "tools_of")),
+        (styleloom.tasks.tools, ("prepare", "seconds_to_prepare")),
         (styleloom.directions, ("Direction", "conditional", "effects", "ganspace", "interfacegan", "least_squares", "sefa")),
         (styleloom.local_edit, ("Target", "copy_paste", "crossover", "inpainting", "local_style", "outpainting", "scribble")),
         (styleloom.pti, ("PTIConfig", "save", "steps", "tune", "tuned_by")),

@@ -44,14 +44,15 @@ from .tasks.inversion import invert
 from .tasks.latents import Latents, load_latents, save_latents
 from .tasks.painting import METHODS, stylize, stylize_video
 from .tasks.sampling import mix
+from .tasks.tools import eigenbasis
 from .tasks.translation import translate
 
 __version__: str
 
 __all__ = [
     "METHODS", "STYLES", "Features", "Generator", "Hardware", "Latents", "Run", "StyleLoomError", "Translator",
-    "adain", "average", "bundled",
-    "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "evaluate", "export", "express", "gatys",
+    "adain", "average", "bundled", "convert", "cross", "cyclegan", "directions", "draw", "dumoulin", "edit", "eigenbasis",
+    "evaluate", "export", "express", "gatys",
     "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
     "progan", "pti", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",

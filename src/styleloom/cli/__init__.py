@@ -47,6 +47,7 @@ VERBS = {
     "average": "average",
     "export": "export",
     "zoo": "zoo",
+    "serve": "serve",
 }
 """The file of each verb. It is imported when the verb is asked for, so that help does not load torch."""
 GROUPS = {

@@ -196,7 +196,7 @@ def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[st
 
 
 def _told_of_basis(generator: Generator) -> str:
-    """How long an eigenbasis takes, as a sentence."""
+    """A sentence on how long an eigenbasis takes."""
     minutes = seconds_to_prepare(generator) / 60
     return f"this generator has no eigenbasis yet; one takes about {max(1, round(minutes))} min, once"
 

@@ -221,7 +221,7 @@ class Generator(nn.Module):
         return ws
 
     def layers_up_to(self, side: int) -> int:
-        """How many of the first layers :meth:`image_at` depends on: all, in networks that make no smaller images."""
+        """Count the first layers that :meth:`image_at` depends on: all, in networks that make no smaller images."""
         return self.num_ws
 
     def image_at(self, ws: Tensor, side: int) -> Tensor:

@@ -12,11 +12,13 @@ import torch
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import cache_folder
-from styleloom.loops import eigenbasis
+from styleloom.loops.eigenbasis import KIND as BASIS
 from styleloom.loops.eigenbasis import Eigenbasis
+from styleloom.loops.eigenbasis import load as load_basis
 from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.nn.layers import placed
 from styleloom.papers import indomain, learned_optimizer
+from styleloom.papers.image2stylegan.objective import COMPARED_SIDE
 from styleloom.papers.learned_optimizer import Loom, LoomAny, Network, SupervisedDescent, basis
 from styleloom.papers.learned_optimizer.basis import Preparation, estimate_basis, load_maps
 
@@ -60,7 +62,7 @@ def tools_of(
     """
     models = checkpoint.made_for(generator_id(generator))
     shipped = {kind: model for model, kind, config in models if config.get("network", "loom") == "loom"}
-    named = {indomain.KIND: encoder, eigenbasis.KIND: basis, learned_optimizer.KIND: learned}
+    named = {indomain.KIND: encoder, BASIS: basis, learned_optimizer.KIND: learned}
     for name in named.values():
         if name is not None:
             check_made_for(str(name), checkpoint.read_config(name)[1].get("generator", ""), generator)
@@ -74,7 +76,7 @@ def tools_of(
     # A loom brings the basis that it was trained in; the bundled one does where the one that is named is no loom.
     bundled = shipped.get(learned_optimizer.KIND)
     loom = optimizer if isinstance(optimizer, Loom) or not bundled else learned_optimizer.load(bundled)
-    found = eigenbasis.load(directions) if directions else loom.basis if isinstance(loom, Loom) else None
+    found = load_basis(directions) if directions else loom.basis if isinstance(loom, Loom) else None
     maps = load_maps(directions) if directions else None
     if isinstance(optimizer, LoomAny):
         if found is None:
@@ -86,7 +88,7 @@ def tools_of(
 
 
 def basis_path(generator: Generator) -> Path:
-    """Where the eigenbasis and descent maps of a generator are kept, once they are made."""
+    """Path at which the eigenbasis and descent maps of a generator are kept, once they are made."""
     return cache_folder() / "bases" / f"{generator_id(generator)}.safetensors"
 
 
@@ -105,7 +107,7 @@ def prepare(generator: Generator, **options: object) -> Iterator[Preparation]:
     """
     path = basis_path(generator)
     if path.exists():
-        yield Preparation(1, 1, {}, 0.0, "", eigenbasis.load(path), load_maps(path))
+        yield Preparation(1, 1, {}, 0.0, "", load_basis(path), load_maps(path))
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     frozen = placed(generator, generator.device, frozen=True)
@@ -113,20 +115,20 @@ def prepare(generator: Generator, **options: object) -> Iterator[Preparation]:
 
 
 def seconds_to_prepare(generator: Generator) -> float:
-    """Estimate how long :func:`prepare` takes, from one image."""
+    """Estimate how long :func:`prepare` takes for a generator of ws [N, num_ws, w_dim], from one image."""
     frozen = placed(generator, generator.device, frozen=True)
     began = time.perf_counter()
     next(estimate_basis(frozen, samples=2, memory=basis.MEMORY))
     seconds = time.perf_counter() - began
     with torch.no_grad():
         began = time.perf_counter()
-        frozen.synthesis(frozen.w_avg.expand(1, frozen.num_ws, -1), noise_mode="const")
+        frozen.image_at(frozen.w_avg.expand(1, frozen.num_ws, -1), min(COMPARED_SIDE, frozen.resolution))
         forward = time.perf_counter() - began
     images = basis.IMAGES if generator.resolution <= 128 else basis.FEWER_IMAGES
     return basis.SAMPLES * seconds / 2 + (1 + learned_optimizer.supervised.STAGES) * images * forward
 
 
-def make_eigenbasis(generator: Generator, **options: object) -> Eigenbasis:
+def eigenbasis(generator: Generator, **options: object) -> Eigenbasis:
     """Compute the directions of a generator's latent space that its images depend on most: the plain form of :func:`prepare`.
 
     They are kept: later calls of :func:`styleloom.invert`, and all edits of photographs, take them up by themselves.

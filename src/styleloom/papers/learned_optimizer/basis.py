@@ -43,7 +43,7 @@ def bytes_of_image(generator: Generator, side: int) -> int:
 
 
 def batch_for(generator: Generator, side: int, memory: float) -> int:
-    """How many images at once a basis is made of.
+    """Choose the number of images that a basis is made of at once.
 
     Args:
         generator: generator of any size.

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from styleloom.core.progress import Progress
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.nn.generators import Generator, generator_id, reduced, sample_ws, to_image
+from styleloom.nn.generators import Generator, generator_id, sample_ws, to_image
 from styleloom.nn.vgg import Features
 from styleloom.papers.image2stylegan.objective import LAYERS, Weights
 
@@ -86,7 +86,7 @@ class Fit(Progress):
 
 
 def total_of(samples: int) -> int:
-    """How many images :func:`fit` renders: targets, and one to start from for each map."""
+    """Count the images that :func:`fit` renders: targets, and one to start from for each map."""
     return (STAGES + 1) * -(-samples // BATCH) * BATCH
 
 
@@ -109,7 +109,7 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
     samples, total = -(-samples // BATCH) * BATCH, total_of(samples)
 
     def seen(ws: Tensor) -> Tensor:
-        image = to_image(reduced(generator.synthesis(ws, noise_mode="const"), side), clamp=False)
+        image = to_image(generator.image_at(ws, side), clamp=False)
         return gridded(image, features(image, LAYERS)).cpu()
 
     def all_seen(whitened: Tensor, done: int) -> Iterator[Fit | Tensor]:

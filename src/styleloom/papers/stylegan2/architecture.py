@@ -293,7 +293,7 @@ class SynthesisNetwork(nn.Module):
         return cast(Tensor, image)
 
     def layers_up_to(self, side: int) -> int:
-        """How many of the first layers an image of ``side`` pixels depends on."""
+        """Count the first layers that an image of ``side`` pixels depends on."""
         if side not in self.resolutions or not isinstance(block := self.get_submodule(f"b{side}"), SynthesisBlock):
             return self.num_ws
         return self.first_ws[side] + block.num_conv + 1 if block.num_torgb else self.num_ws

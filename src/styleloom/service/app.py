@@ -1,0 +1,317 @@
+"""The routes of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+
+from styleloom import __version__
+from styleloom.core.errors import StyleLoomError
+from styleloom.data.images import SUFFIXES
+
+from .problems import MEDIA_TYPE, Problem, problem
+from .security import Guard, owner_of
+from .settings import ServiceSettings
+from .store import JobStore, StoredJob
+from .supervisor import Supervisor, store_of
+from .verbs import EXAMPLES, FILES, OPTIONS, RESULTS, VERBS
+from .worker import JOBS
+
+POLL = 0.05  # s between two looks at a job that is waited for
+MEBIBYTE = 2**20
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """The application: ``POST /v1/VERB``, jobs, health and metrics. Its worker starts and ends with it.
+
+    Args:
+        settings: see :class:`ServiceSettings`.
+
+    Raises:
+        StyleLoomError: settings that cannot be, such as an open host without a token.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.supervisor.start()
+        yield
+        await anyio.to_thread.run_sync(service.supervisor.stop)
+
+    app = FastAPI(
+        title="StyleLoom", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json",
+    )  # fmt: skip
+    app.state.service = service
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_upload * MEBIBYTE)  # of bodies without a length
+    app.add_middleware(Guard, settings=settings)
+    for verb in VERBS:
+        described = (VERBS[verb].__doc__ or "").strip()
+        app.add_api_route(
+            f"/v1/{verb}", partial(_submit, service, verb), methods=["POST"], name=verb, summary=described,
+            openapi_extra=_body(verb), responses=ANSWERS, response_model=None,
+        )  # fmt: skip
+    routes: list[tuple[str, str, Callable[..., Awaitable[Response]], str]] = [
+        ("GET", "/v1/jobs", service.listing, "The client's own jobs; it sends X-Client or a cookie."),
+        ("GET", "/v1/jobs/{id}", service.job, "A job."),
+        ("DELETE", "/v1/jobs/{id}", service.cancel, "Cancel a job that is open; delete the results of one that is not."),
+        ("GET", "/v1/jobs/{id}/events", service.events, "A job's events, as server-sent events."),
+        ("GET", "/v1/jobs/{id}/files/{name}", service.file, "A result by its name."),
+        ("GET", "/healthz", service.health, "Whether the service works."),
+        ("GET", "/metrics", service.metrics, "Figures in the format of Prometheus."),
+    ]
+    for method, path, route, described in routes:
+        app.add_api_route(path, route, methods=[method], summary=described, response_model=None)
+    app.add_exception_handler(Problem, _told)
+    app.add_exception_handler(HTTPException, _told_of_http)
+    return app
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem(error.status, error.detail, error.headers)
+
+
+async def _told_of_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    told = {
+        404: "nothing is at this address; see /v1/openapi.json",
+        405: "this address takes other methods; see /v1/openapi.json",
+    }
+    return problem(error.status_code, told.get(error.status_code, str(error.detail)), error.headers)
+
+
+async def _submit(service: Service, verb: str, request: Request) -> Response:
+    return await service.submit(verb, request)
+
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the image itself, where it was ready in time", "content": {"image/png": {}}},
+    202: {"description": "a job to follow", "content": {"application/json": {}}},
+    **{code: {"description": text, "content": {MEDIA_TYPE: {}}} for code, text in (
+        (413, "too large"), (422, "the input is refused"), (429, "too many jobs of this client"), (503, "the queue is full"),
+    )},
+}  # fmt: skip
+
+
+def _body(verb: str) -> dict[str, Any]:
+    """A verb's request body for OpenAPI."""
+    fields = {name: {"type": "array", "items": {"type": "string", "format": "binary"}} for name in FILES[verb]}
+    fields |= {"options": {"type": "string", "description": "a JSON object", "example": json.dumps(EXAMPLES[verb])}}
+    needed = [name for name, is_needed in FILES[verb].items() if is_needed]
+    schema = {"type": "object", "properties": fields, "required": needed}
+    return {"requestBody": {"required": bool(needed), "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+class Service:
+    """Submits, follows and ends jobs.
+
+    Args:
+        settings: settings of the service.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.store: JobStore = store_of(settings)
+        self.supervisor = Supervisor(settings, self.store)
+        self.began = time.time()
+
+    async def submit(self, verb: str, request: Request) -> Response:
+        """Queue a job; answer with its image where it is ready soon, else with the job."""
+        owner, key = owner_of(request), request.headers.get("idempotency-key")
+        if key is not None and not owner:
+            raise Problem(400, "an Idempotency-Key is a client's own; send X-Client, a secret of yours, with it")
+        await self._check_room(owner)
+        id = secrets.token_hex(16)
+        home = self.settings.folder / JOBS / id
+        try:
+            async with request.form(max_files=16, max_fields=16, max_part_size=MEBIBYTE) as form:
+                options = _options_of(verb, form)
+                files = await self._saved(verb, form, home)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        job = await _aside(self.store.add, verb, dict(files=files, options=options), owner, key, id)
+        if job.id != id:  # this key was used before
+            shutil.rmtree(home, ignore_errors=True)
+        wait = 0.0 if "respond-async" in request.headers.get("prefer", "") else self.settings.wait_seconds
+        job = await self._waited(job, wait)
+        if job.state == "failed":
+            raise Problem(422, job.error or "it failed")
+        images = [name for name in job.files if Path(name).suffix in (".png", ".gif", ".jpg", ".webp")]
+        headers = {"Location": f"/v1/jobs/{job.id}"}
+        if job.state == "done" and len(job.files) == 1 and images:
+            return FileResponse(self._path(job, images[0]), headers=headers)
+        return JSONResponse(await self._described(job), 202 if job.is_open else 200, headers)
+
+    async def _check_room(self, owner: str) -> None:
+        counts = await _aside(self.store.counts)
+        waiting = counts.get("queued", 0)
+        if waiting >= self.settings.max_queue:
+            raise Problem(503, f"{waiting} jobs are waiting, as many as may; try again later", {"Retry-After": "10"})
+        if owner and len(await _aside(self.store.jobs, owner, states=("queued", "running"))) >= self.settings.max_jobs:
+            raise Problem(429, f"{self.settings.max_jobs} of your jobs are open, as many as may; wait for one, or cancel it")
+
+    async def _saved(self, verb: str, form: FormData, home: Path) -> dict[str, list[str]]:
+        """Write uploaded files into a job's folder, under names of our own."""
+        names: dict[str, list[str]] = {}
+        for field, upload in form.multi_items():
+            if field == "options":
+                continue
+            if field not in FILES[verb]:
+                raise Problem(422, f"{verb} takes no {field!r}; it takes {', '.join([*FILES[verb], 'options'])}")
+            if not isinstance(upload, UploadFile):
+                raise Problem(422, f"{field!r} is text; send a file")
+            suffix = Path(upload.filename or "").suffix.lower()
+            name = f"{field}-{len(names.get(field, ())) + 1}{suffix if suffix in SUFFIXES else '.png'}"
+            home.mkdir(parents=True, exist_ok=True)
+            with (home / name).open("wb") as file:
+                while chunk := await upload.read(MEBIBYTE):
+                    await anyio.to_thread.run_sync(file.write, chunk)
+            names.setdefault(field, []).append(name)
+        missing = [field for field, is_needed in FILES[verb].items() if is_needed and field not in names]
+        if missing:
+            raise Problem(422, f"{verb} wants a file as {missing[0]!r}, and none came")
+        return names
+
+    async def _waited(self, job: StoredJob, seconds: float) -> StoredJob:
+        """A job when it is over, or after so many seconds."""
+        end = time.monotonic() + seconds
+        while job.is_open and time.monotonic() < end:
+            await asyncio.sleep(POLL)
+            job = await _aside(self.store.get, job.id) or job
+        return job
+
+    async def _job(self, request: Request, id: str) -> StoredJob:
+        """A job that the client may see."""
+        job: StoredJob | None = await _aside(self.store.get, id)
+        if job is None or (job.owner and job.owner != owner_of(request)):
+            raise Problem(404, "no such job; jobs are kept for an hour, for the client that made them")
+        return job
+
+    def _path(self, job: StoredJob, name: str) -> Path:
+        return self.settings.folder / JOBS / job.id / RESULTS / name
+
+    async def _described(self, job: StoredJob) -> dict[str, Any]:
+        """A job as clients see it."""
+        here = f"/v1/jobs/{job.id}"
+        described = dict(
+            id=job.id, verb=job.verb, state=job.state, created=job.created, started=job.started, finished=job.finished,
+            error=job.error, url=here, events=f"{here}/events", files={name: f"{here}/files/{name}" for name in job.files},
+        )  # fmt: skip
+        if job.state == "queued":
+            queued = await _aside(self.store.jobs, states=("queued",))
+            described["position"] = 1 + [each.id for each in queued].index(job.id) if job.id in {j.id for j in queued} else 1
+        return described
+
+    async def listing(self, request: Request) -> Response:
+        """The client's own jobs."""
+        owner = owner_of(request)
+        found = await _aside(self.store.jobs, owner) if owner else []
+        return JSONResponse([await self._described(job) for job in found])
+
+    async def job(self, request: Request, id: str) -> Response:
+        """A job."""
+        return JSONResponse(await self._described(await self._job(request, id)))
+
+    async def cancel(self, request: Request, id: str) -> Response:
+        """Cancel a job, or delete what it made."""
+        job = await self._job(request, id)
+        if job.is_open:
+            await _aside(self.store.cancel, id)
+            job = await self._waited(await self._job(request, id), 5.0)
+            return JSONResponse(await self._described(job), 202 if job.is_open else 200)
+        shutil.rmtree(self.settings.folder / JOBS / id, ignore_errors=True)
+        await _aside(self.store.remove, id)
+        return Response(status_code=204)
+
+    async def file(self, request: Request, id: str, name: str) -> Response:
+        """A result by its name."""
+        job = await self._job(request, id)
+        if name not in job.files:
+            raise Problem(404, f"the job has no file of that name; it has {', '.join(job.files) or 'none yet'}")
+        return FileResponse(self._path(job, name))
+
+    async def events(self, request: Request, id: str) -> Response:
+        """A job's events, after ``Last-Event-ID``; the last one is done, failed or cancelled."""
+        job = await self._job(request, id)
+        given = request.headers.get("last-event-id", "0")
+        after = int(given) if given.isdigit() else 0
+        if not job.is_open and after > len(await _aside(self.store.events, id)):
+            return Response(status_code=204)  # tells a browser to stop asking
+        return StreamingResponse(self._stream(id, after), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def _stream(self, id: str, after: int) -> AsyncIterator[str]:
+        number = after
+        while True:
+            job: StoredJob | None = await _aside(self.store.get, id)
+            for number, content in await _aside(self.store.events, id, after):
+                after = number
+                yield _event(number, content.pop("event"), content)
+            if job is None:
+                yield _event(number + 1, "cancelled", {})
+                return
+            if not job.is_open:
+                end = dict(error=job.error) if job.error else dict(files=[f"/v1/jobs/{id}/files/{name}" for name in job.files])
+                yield _event(number + 1, job.state, end)
+                return
+            await asyncio.sleep(POLL)
+
+    async def health(self) -> Response:
+        """Whether the worker lives."""
+        worker = self.supervisor.worker
+        alive = worker is not None and worker.poll() is None
+        return JSONResponse(dict(status="ok" if alive else "starting", version=__version__), 200 if alive else 503)
+
+    async def metrics(self) -> Response:
+        """Figures in the text format of Prometheus."""
+        counts = await _aside(self.store.counts)
+        lines = ["# HELP styleloom_jobs Jobs by state.", "# TYPE styleloom_jobs gauge"]
+        states = ("queued", "running", "done", "failed", "cancelled")
+        lines += [f'styleloom_jobs{{state="{state}"}} {counts.get(state, 0)}' for state in states]
+        lines += ["# HELP styleloom_worker_restarts_total Workers that died.", "# TYPE styleloom_worker_restarts_total counter"]
+        lines += [f"styleloom_worker_restarts_total {max(0, self.supervisor.restarts)}"]
+        lines += ["# HELP styleloom_uptime_seconds Seconds since the start.", "# TYPE styleloom_uptime_seconds gauge"]
+        lines += [f"styleloom_uptime_seconds {time.time() - self.began:.1f}"]
+        return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _event(number: int, kind: str, content: dict[str, Any]) -> str:
+    """One server-sent event; browsers drop events without data."""
+    return f"id: {number}\nevent: {kind}\ndata: {json.dumps(content)}\n\n"
+
+
+def _options_of(verb: str, form: FormData) -> dict[str, Any]:
+    text = form.get("options", "{}")
+    try:
+        options = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise Problem(422, f"options are no JSON object; send one such as {json.dumps(EXAMPLES[verb])}")
+    if unknown := [name for name in options if name not in OPTIONS[verb]]:
+        raise Problem(422, f"{verb} has no option {unknown[0]!r}; it has {', '.join(OPTIONS[verb])}")
+    return options
+
+
+async def _aside(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """The result of a function that waits for the disk, in a thread."""
+    try:
+        return await anyio.to_thread.run_sync(partial(function, *arguments, **options))
+    except StyleLoomError as error:
+        raise Problem(422, str(error)) from error

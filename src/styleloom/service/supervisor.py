@@ -1,0 +1,111 @@
+"""Keeps a worker alive, ends jobs that are cancelled or take too long, and removes old files."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+from .settings import ServiceSettings
+from .store import JobStore
+from .worker import DATABASE, JOBS
+
+WORKER = "import sys; from styleloom.service.worker import main; main(sys.argv[1:])"
+LOOK = 0.1  # s between two looks at the worker
+SWEEP = 30.0  # s between two sweeps of old files
+
+
+class Supervisor:
+    """A thread that looks after one worker process.
+
+    Args:
+        settings: settings of the service.
+        store: its database.
+    """
+
+    def __init__(self, settings: ServiceSettings, store: JobStore) -> None:
+        self.settings, self.store = settings, store
+        self.stopped = threading.Event()
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.name = ""
+        self.restarts = -1
+        self.thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin; what a server that died left running is queued again."""
+        (self.settings.folder / JOBS).mkdir(parents=True, exist_ok=True)
+        self.store.give_back()
+        self._spawn()
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End the worker. A job that it runs is queued again, and goes on when the service starts anew."""
+        self.stopped.set()
+        self.thread.join()
+        self._kill()
+        self.store.give_back()
+        self.store.close()
+
+    def _spawn(self) -> None:
+        settings, self.name = self.settings, uuid.uuid4().hex
+        command = [sys.executable, "-c", WORKER, str(settings.folder), "--name", self.name]
+        command += [
+            "--device",
+            settings.device,
+            "--max-pixels",
+            str(settings.max_pixels),
+            "--max-frames",
+            str(settings.max_frames),
+        ]
+        self.worker = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        self.restarts += 1
+
+    def _kill(self) -> None:
+        if self.worker is not None and self.worker.poll() is None:
+            self.worker.kill()
+        if self.worker is not None:
+            self.worker.wait()
+
+    def _run(self) -> None:
+        swept = 0.0
+        while not self.stopped.wait(LOOK):
+            if self._overdue():
+                self._kill()
+            if self.worker is None or self.worker.poll() is not None:
+                self.store.give_back(self.name)
+                self._spawn()
+            if time.monotonic() - swept > SWEEP:
+                swept = time.monotonic()
+                self.sweep()
+        self.store.close()
+
+    def _overdue(self) -> bool:
+        """Whether the running job was cancelled or takes too long."""
+        for job in self.store.jobs(states=("running",)):
+            if job.cancel:
+                return True
+            if job.started is not None and time.time() - job.started > self.settings.max_seconds:
+                limit = f"it took longer than {self.settings.max_seconds} s; try a smaller image or fewer steps"
+                self.store.finish(job.id, job.worker or "", "failed", error=limit)
+                return True
+        return False
+
+    def sweep(self) -> None:
+        """Remove jobs that ended long ago, and folders that belong to none."""
+        for id in self.store.forget(time.time() - 60 * self.settings.keep_minutes):
+            shutil.rmtree(self.settings.folder / JOBS / id, ignore_errors=True)
+        for folder in (self.settings.folder / JOBS).iterdir():
+            with contextlib.suppress(OSError):
+                old = time.time() - folder.stat().st_mtime > 60 * self.settings.keep_minutes
+                if old and self.store.get(folder.name) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def store_of(settings: ServiceSettings) -> JobStore:
+    """The database of a service; its folder is made where there is none."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    return JobStore(settings.folder / DATABASE)
