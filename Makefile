@@ -5,10 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: demo test format clean
+.PHONY: demo studio test format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/styleloom demo
+
+studio: $(VENV)/.installed-studio
+	$(BIN)/styleloom studio
 
 test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -29,6 +32,10 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e .
+	touch $@
+
+$(VENV)/.installed-studio: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e '.[studio]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -25,6 +25,7 @@ TIERS = {
             ("jobs",),
             ("demo",),
             ("service",),
+            ("studio",),
             ("cli",),
             ("zoo",),
         )

@@ -7,7 +7,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         ("DELETE", "/v1/jobs/{id}", service.cancel, "Cancel a job that is open; delete the results of one that is not."),
         ("GET", "/v1/jobs/{id}/events", service.events, "A job's events, as server-sent events."),
         ("GET", "/v1/jobs/{id}/files/{name}", service.file, "A result by its name."),
+        ("GET", "/v1/jobs/{id}/sources/{name}", service.source, "A file that the job was given."),
         ("GET", "/healthz", service.health, "Whether the service works."),
         ("GET", "/metrics", service.metrics, "Figures in the format of Prometheus."),
     ]
@@ -156,8 +157,28 @@ class Service:
         images = [name for name in job.files if Path(name).suffix in (".png", ".gif", ".jpg", ".webp")]
         headers = {"Location": f"/v1/jobs/{job.id}"}
         if job.state == "done" and len(job.files) == 1 and images:
-            return FileResponse(self._path(job, images[0]), headers=headers)
+            return FileResponse(self.path_of(job, images[0]), headers=headers)
         return JSONResponse(await self._described(job), 202 if job.is_open else 200, headers)
+
+    async def add(self, verb: str, options: Mapping[str, Any], files: Mapping[str, Sequence[Path]], owner: str) -> StoredJob:
+        """Queue a job of files that are here already, which are copied.
+
+        Raises:
+            Problem: options that the verb has not, or too many jobs.
+        """
+        _check_options(verb, options)
+        await self._check_room(owner)
+        id = secrets.token_hex(16)
+        home = self.settings.folder / JOBS / id
+        home.mkdir(parents=True)
+        names = {
+            field: [own_name(field, index, path.name) for index, path in enumerate(paths, 1)] for field, paths in files.items()
+        }
+        for field, paths in files.items():
+            for path, name in zip(paths, names[field], strict=True):
+                await anyio.to_thread.run_sync(shutil.copyfile, path, home / name)
+        added: StoredJob = await _aside(self.store.add, verb, dict(files=names, options=dict(options)), owner, None, id)
+        return added
 
     async def _check_room(self, owner: str) -> None:
         counts = await _aside(self.store.counts)
@@ -177,8 +198,7 @@ class Service:
                 raise Problem(422, f"{verb} takes no {field!r}; it takes {', '.join([*FILES[verb], 'options'])}")
             if not isinstance(upload, UploadFile):
                 raise Problem(422, f"{field!r} is text; send a file")
-            suffix = Path(upload.filename or "").suffix.lower()
-            name = f"{field}-{len(names.get(field, ())) + 1}{suffix if suffix in SUFFIXES else '.png'}"
+            name = own_name(field, len(names.get(field, ())) + 1, upload.filename or "")
             home.mkdir(parents=True, exist_ok=True)
             with (home / name).open("wb") as file:
                 while chunk := await upload.read(MEBIBYTE):
@@ -204,7 +224,8 @@ class Service:
             raise Problem(404, "no such job; jobs are kept for an hour, for the client that made them")
         return job
 
-    def _path(self, job: StoredJob, name: str) -> Path:
+    def path_of(self, job: StoredJob, name: str) -> Path:
+        """The path of a job's result."""
         return self.settings.folder / JOBS / job.id / RESULTS / name
 
     async def _described(self, job: StoredJob) -> dict[str, Any]:
@@ -245,7 +266,14 @@ class Service:
         job = await self._job(request, id)
         if name not in job.files:
             raise Problem(404, f"the job has no file of that name; it has {', '.join(job.files) or 'none yet'}")
-        return FileResponse(self._path(job, name))
+        return FileResponse(self.path_of(job, name))
+
+    async def source(self, request: Request, id: str, name: str) -> Response:
+        """An uploaded file of a job, as its client sent it."""
+        job = await self._job(request, id)
+        if name not in [each for names in job.options["files"].values() for each in names]:
+            raise Problem(404, "the job was given no file of that name")
+        return FileResponse(self.settings.folder / JOBS / job.id / name)
 
     async def events(self, request: Request, id: str) -> Response:
         """A job's events, after ``Last-Event-ID``; the last one is done, failed or cancelled."""
@@ -304,9 +332,21 @@ def _options_of(verb: str, form: FormData) -> dict[str, Any]:
         options = None
     if not isinstance(options, dict):
         raise Problem(422, f"options are no JSON object; send one such as {json.dumps(EXAMPLES[verb])}")
+    _check_options(verb, options)
+    return options
+
+
+def _check_options(verb: str, options: Mapping[str, Any]) -> None:
+    """Raise Problem where a verb has no such option."""
     if unknown := [name for name in options if name not in OPTIONS[verb]]:
         raise Problem(422, f"{verb} has no option {unknown[0]!r}; it has {', '.join(OPTIONS[verb])}")
-    return options
+
+
+def own_name(field: str, index: int, given: str) -> str:
+    """A name of our own for an uploaded file, with its suffix where that is known."""
+    suffix = Path(given).suffix.lower()
+    known = {".safetensors"} if field == "latents" else SUFFIXES
+    return f"{field}-{index}{suffix if suffix in known else '.png'}"
 
 
 async def _aside(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

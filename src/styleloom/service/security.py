@@ -9,13 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from .problems import problem
 from .settings import LOOPBACK, ServiceSettings
 
 TOKEN_COOKIE, CLIENT_COOKIE = "styleloom_token", "styleloom_client"
-OPEN_PATHS = ("/healthz",)
+OPEN_PATHS = ("/healthz", "/login")
 HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
@@ -60,6 +60,8 @@ class Guard:
         if origin is not None and urlsplit(origin).netloc != host:
             return problem(403, "the request comes from another site's page")
         if self.settings.token and request.url.path not in OPEN_PATHS and not self.knows(request):
+            if request.url.path == "/" and request.method == "GET":
+                return RedirectResponse("/login", 303)
             return problem(401, "a token is wanted, as 'Authorization: Bearer TOKEN'", {"WWW-Authenticate": "Bearer"})
         length = request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.settings.max_upload * 2**20:
@@ -69,10 +71,19 @@ class Guard:
     def knows(self, request: Request) -> bool:
         """Whether a request carries the token; compared in constant time."""
         given = request.headers.get("authorization", "").removeprefix("Bearer ") or request.cookies.get(TOKEN_COOKIE, "")
-        return hmac.compare_digest(given.encode(), self.settings.token.encode())
+        return same_secret(given, self.settings.token)
+
+
+def same_secret(given: str, wanted: str) -> bool:
+    """Whether two secrets are equal; takes as long whatever they share."""
+    return hmac.compare_digest(given.encode(), wanted.encode())
 
 
 def owner_of(request: Request) -> str:
-    """A digest of the client's own secret, from its cookie or ``X-Client``; "" where it sends none: its jobs are known by id."""
-    secret = request.cookies.get(CLIENT_COOKIE) or request.headers.get("x-client", "")
+    """The owner of a client's jobs, by its cookie or ``X-Client``; "" where it sends none: its jobs are known by id."""
+    return owner_of_secret(request.cookies.get(CLIENT_COOKIE) or request.headers.get("x-client", ""))
+
+
+def owner_of_secret(secret: str) -> str:
+    """A digest of a client's own secret; "" for none."""
     return hashlib.sha256(secret.encode()).hexdigest() if secret else ""

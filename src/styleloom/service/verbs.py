@@ -167,14 +167,20 @@ def _loading(request: Request) -> LoadOptions:
 
 
 def edit(request: Request) -> Iterator[Event]:
-    """A photograph with its face edited along directions and put back."""
+    """A photograph with its face edited along directions and put back; or latents that were found of one."""
     changes = request.options.get("changes", {})
     if not isinstance(changes, dict) or not all(isinstance(strength, int | float) for strength in changes.values()):
         raise StyleLoomError('`changes` are directions and strengths, such as {"smile": 2}')
     pasting = PasteOptions(paste=str(request.options.get("paste", "difference")))
     name, out = request.model("edit", "portraits-128"), request.out / "result.png"
     yield from jobs.edit(
-        name, [request.one("photo")], changes, out=out, pasting=pasting, loading=_loading(request), limits=request.limits
+        name,
+        [request.one("latents" if "latents" in request.files else "photo")],
+        changes,
+        out=out,
+        pasting=pasting,
+        loading=_loading(request),
+        limits=request.limits,
     )
 
 
@@ -208,7 +214,7 @@ FILES: dict[str, dict[str, bool]] = {
     "translate": {"image": True, "mask": False},
     "generate": {},
     "invert": {"photo": True},
-    "edit": {"photo": True},
+    "edit": {"photo": False, "latents": False},
     "inpaint": {"photo": True, "mask": True},
     "morph": {"photo": True},
 }

@@ -1,0 +1,131 @@
+"""Jobs of the studio's page: checked uploads in, progress and addresses of results out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from styleloom.service.app import POLL, Service, own_name
+from styleloom.service.problems import Problem
+from styleloom.service.security import CLIENT_COOKIE, owner_of_secret
+from styleloom.service.store import StoredJob
+
+
+@dataclass(frozen=True)
+class Update:
+    """State of a job that is followed.
+
+    Attributes:
+        text: one line for people.
+        job: its id.
+        files: addresses of its results by name, once it is done.
+        values: figures of its last item.
+        losses: the loss at each step that was noted.
+        done: whether it ended well.
+    """
+
+    text: str
+    job: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    losses: Sequence[float] = ()
+    done: bool = False
+
+
+def checked(path: str | None, uploads: Path, what: str = "a picture") -> Path:
+    """The path of an upload of this server; no other file can be named.
+
+    Raises:
+        gr.Error: there is none, or it is no upload.
+    """
+    if not path:
+        raise gr.Error(f"Choose {what} first.", print_exception=False)
+    resolved = Path(path).resolve()
+    if not resolved.is_relative_to(uploads.resolve()) or not resolved.is_file():
+        raise gr.Error(f"{what.capitalize()} is no longer there: please load it again.", print_exception=False)
+    return resolved
+
+
+def owner_of_page(request: gr.Request) -> str:
+    """The owner of a page's jobs, by its cookie."""
+    return owner_of_secret(request.cookies.get(CLIENT_COOKIE, ""))
+
+
+async def follow(
+    service: Service, verb: str, options: Mapping[str, Any], files: Mapping[str, Sequence[Path]], request: gr.Request
+) -> AsyncIterator[Update]:
+    """Queue a job and follow it to its end.
+
+    Args:
+        service: the service that does it.
+        verb, options, files: as the API takes them.
+        request: request of the page, whose cookie tells the owner.
+
+    Yields:
+        :class:`Update`; the last one is done.
+
+    Raises:
+        gr.Error: the job was refused or failed, with its one-line reason.
+    """
+    try:
+        job = await service.add(verb, options, files, owner_of_page(request))
+    except Problem as problem:
+        raise gr.Error(problem.detail, print_exception=False) from problem
+    after, text = 0, "Waiting ..."
+    values: dict[str, Any] = {}
+    losses: list[float] = []
+    try:
+        while True:
+            for number, content in service.store.events(job.id, after):
+                after = number
+                if content["event"] == "progressed":
+                    text = f"Step {content['index']} of {content['total']}"
+                    losses += [content["losses"]["total"]] if "total" in content["losses"] else []
+                values = content.get("values", values)
+            now = service.store.get(job.id)
+            if now is None or now.state in ("failed", "cancelled"):
+                reason = "It was stopped." if now is None or now.state == "cancelled" else now.error or "It failed."
+                raise gr.Error(reason, print_exception=False, title="Stopped" if "stopped" in reason else "Not done")
+            if now.state == "done":
+                yield Update(_took(now), job.id, _addresses(now), values, tuple(losses), done=True)
+                return
+            yield Update(_waiting(service, now) if now.state == "queued" else text, job.id, {}, values, tuple(losses))
+            await asyncio.sleep(3 * POLL)
+    except (asyncio.CancelledError, GeneratorExit):
+        service.store.cancel(job.id)
+        raise
+
+
+def _took(job: StoredJob) -> str:
+    return f"Done in {(job.finished or 0) - (job.started or 0):.1f} s"
+
+
+def _waiting(service: Service, job: StoredJob) -> str:
+    ahead = sum(each.created < job.created for each in service.store.jobs(states=("queued", "running")))
+    return f"Waiting, {ahead} before you" if ahead else "Starting ..."
+
+
+def _addresses(job: StoredJob) -> dict[str, str]:
+    return {name: f"/v1/jobs/{job.id}/files/{name}" for name in job.files}
+
+
+def kept(service: Service, job: str, name: str, request: gr.Request) -> Path:
+    """The path of a result of the page's own job, to go on with.
+
+    Raises:
+        gr.Error: there is none, or it is another client's.
+    """
+    found = service.store.get(job) if job else None
+    if found is None or found.owner != owner_of_page(request) or name not in found.files:
+        raise gr.Error("That result is gone: results are kept for an hour. Please make it again.", print_exception=False)
+    return service.path_of(found, name)
+
+
+def source_address(job: str, field: str, source: Path) -> str:
+    """Address of the file that a job was given as a field."""
+    return f"/v1/jobs/{job}/sources/{own_name(field, 1, source.name)}"
