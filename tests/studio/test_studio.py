@@ -1,6 +1,8 @@
 """The studio in a real browser: what a visitor does, and what no visitor can."""
 
+import html
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -209,6 +211,28 @@ def test_an_open_studio_asks_for_its_token(tmp_path: Path) -> None:
     assert client.post("/login", data={"token": "wrong"}).status_code == 401
     entered = client.post("/login", data={"token": token})
     assert entered.status_code == 303 and client.get("/").status_code == 200
+
+
+def test_the_commands_that_are_shown_exist(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each names its verb and options rightly: what is missing is only the photograph."""
+    from styleloom.cli import main
+    from styleloom.studio import edit, generate, stylize
+
+    monkeypatch.chdir(tmp_path)
+    shown = [
+        stylize._commands(dict(method="ghiasi", keep_color="luminance", alpha=0.5, stroke_size=320), ["swirls"], []),
+        stylize._commands(dict(method="gatys", preset="draft", first_steps=100), ["swirls", "wave"], []),
+        generate._commands(dict(seeds=[1, 2], model="no-such", truncation_psi=0.5)),
+        edit._commands({"smile": 2.0, "age": -1.0}),
+    ]
+    for text in shown:
+        command = html.unescape(text).split("<code>")[1].split("</code>")[0]
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(command)[1:])
+        told = capsys.readouterr().err
+        assert end.value.code == 2 and ("photo.jpg" in told or "portrait.jpg" in told or "no-such" in told), (command, told)
 
 
 def test_each_style_has_its_thumbnail() -> None:

@@ -111,7 +111,7 @@ def tab(service: Service, uploads: Path) -> None:
 
 
 def _commands(changes: dict[str, float]) -> str:
-    asked = " ".join(f"--{name} {value:g}" for name, value in changes.items())
+    asked = " ".join(f"--direction {name}={value:g}" for name, value in changes.items())
     return parts.commands(
         f"styleloom edit {MODEL} portrait.jpg {asked} -o edited.png",
         "import styleloom as sl\n"
