@@ -23,7 +23,7 @@ def main() -> None:
     """Paint a photograph in the studio, and photograph the page."""
     with tempfile.TemporaryDirectory() as folder:
         photo, shot = Path(folder) / "photo.jpg", Path(folder) / "page.png"
-        sl.write(sl.bundled("rocket"), photo)
+        sl.write(sl.bundled("cat"), photo)
         command = [sys.executable, "-m", "styleloom", "studio", "--folder", f"{folder}/s", "--port", str(PORT), "--no-browser"]
         studio = subprocess.Popen(command)
         for _ in range(300):
@@ -36,8 +36,6 @@ def main() -> None:
             page = browser.new_page(viewport=dict(width=1280, height=860))
             page.goto(f"http://127.0.0.1:{PORT}/")
             page.locator("input[type=file]").first.set_input_files(photo)
-            page.get_by_label("swirls").uncheck()
-            page.get_by_label("impasto").check()
             time.sleep(2)
             page.get_by_role("button", name="Paint").click()
             page.wait_for_selector(".compare img", timeout=60_000)

@@ -100,7 +100,7 @@ def test_a_photograph_is_painted_and_can_be_downloaded(page: Any, photo: Path, t
     download.value.save_as(tmp_path / "painted.png")
     assert (tmp_path / "painted.png").read_bytes().startswith(b"\x89PNG")
     page.get_by_text("Do the same without the studio").click()
-    assert "styleloom stylize photo.jpg --style swirls" in page.locator(".commands").inner_text()
+    assert "styleloom stylize photo.jpg --style watercolor" in page.locator(".commands").inner_text()
 
 
 @needs_browser

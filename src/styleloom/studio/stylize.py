@@ -28,7 +28,7 @@ def tab(service: Service, uploads: Path) -> None:
     with gr.Row():
         with gr.Column(scale=2):
             photo = gr.Image(type="filepath", label="Your photograph", sources=["upload", "clipboard"], height=260, buttons=[])
-            styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["swirls"], elem_id="styles")
+            styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["watercolor"], elem_id="styles")
             own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=110)
             strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
             with gr.Accordion("More", open=False):
