@@ -1,0 +1,124 @@
+"""The optimizer of any generator on generators that it was not trained on.
+
+    python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip
+
+Each generator with images of its kind; its eigenbasis and descent maps are made first. All optimizers minimize the same loss in W+
+(``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five rates and two pairs of decays, found on the
+first 16 images; the figures are of others. Results go to ``results/loom_any.json``: of each generator and start the median loss after
+some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and the ratio of the times to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.gatys import processor
+from benchmarks.inversion import RESULTS, bootstrapped, curves, medians, reached, seconds_a_step
+from torch import Tensor
+
+from styleloom.core.memory import keep_memory
+from styleloom.data.datasets import SquareImages
+from styleloom.models import load_generator
+from styleloom.nn.generators import Generator
+from styleloom.papers import learned_optimizer
+from styleloom.papers.image2stylegan import OPTIMIZERS, Factory
+from styleloom.papers.learned_optimizer import LoomAny
+from styleloom.tasks.tools import Tools, prepare
+
+MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
+RATES = {"adam": (0.05, 0.1, 0.2, 0.4, 0.8), "adam-eigenbasis": (0.15, 0.3, 0.6, 1.2, 2.4)}
+BETAS = ((0.9, 0.9), (0.9, 0.999))
+VALIDATION = 16
+
+
+def factory(name: str, tools: Tools, **settings: Any) -> Factory:
+    """An optimizer by name with settings."""
+    more = dict(basis=tools.basis) if name == "adam-eigenbasis" else {}
+    return lambda params, descent: OPTIMIZERS[name].make(params, **settings, **more)
+
+
+def tuned(generator: Generator, targets: Tensor, name: str, tools: Tools) -> dict[str, Any]:
+    """The settings with the lowest mean log loss after 100 steps from the mean w."""
+    found = []
+    for rate in RATES[name]:
+        for betas in BETAS:
+            settings: dict[str, Any] = dict(lr=rate, betas=betas)
+            losses = curves(generator, targets, factory(name, tools, **settings), "mean", tools)
+            found.append((float(losses[-1].clamp(min=1e-8).log10().nan_to_num(9).mean()), settings))
+    return min(found, key=lambda each: each[0])[1]
+
+
+def measured(name: str, data: str, learned: LoomAny, count: int) -> dict[str, Any]:
+    """All optimizers on one generator."""
+    path = Path(name) / "model.safetensors" if Path(name).is_dir() else name
+    generator = load_generator(str(path)).requires_grad_(False)
+    *_, made = prepare(generator)
+    assert made.basis is not None
+    tools = Tools(basis=made.basis, learned=learned.bound(generator, made.basis, made.maps), maps=made.maps)
+    photos = SquareImages(data, generator.resolution)
+    first = torch.stack([photos[index] for index in range(VALIDATION)])
+    targets = torch.stack([photos[index] for index in range(VALIDATION, VALIDATION + count)])
+    settings = {each: tuned(generator, first, each, tools) for each in RATES}
+    assert tools.learned is not None
+    factories = {f"{each}, tuned": factory(each, tools, **settings[each]) for each in RATES}
+    factories |= {"loom-any": learned_optimizer.factory(tools.learned)}
+    seconds = {label: each["16"] for label, each in seconds_a_step(generator, targets[:16], factories, tools, rounds=3).items()}
+    result: dict[str, Any] = dict(resolution=generator.resolution, ws=[generator.num_ws, generator.w_dim], settings=settings)
+    result |= dict(kind=type(generator).__module__.split(".")[2], images=count, seconds=seconds, starts={})
+    for start in ("mean", "random"):
+        losses = {label: curves(generator, targets, each, start, tools) for label, each in factories.items()}
+        goal = losses["adam, tuned"][-1]
+        rows = {}
+        for label, each in losses.items():
+            steps = reached(each, goal)
+            at_median = int(np.median(steps)) if np.isfinite(np.median(steps)) else None
+            row: dict[str, Any] = {f"loss at {mark}": float(medians(each)[mark]) for mark in MARKS}
+            row |= dict(
+                steps=at_median, tenth=_finite(np.percentile(steps, 90, method="nearest")), never=float(np.isinf(steps).mean())
+            )
+            interval = [_finite(np.percentile(bootstrapped(steps), q, method="nearest")) for q in (2.5, 97.5)]
+            row |= dict(interval=interval, worse_at_100=float((each[-1] > goal).float().mean()))
+            if at_median:
+                row["speedup"] = 100 * seconds["adam, tuned"] / (at_median * seconds[label])
+            rows[label] = row
+            print(
+                Path(name).name,
+                start,
+                label,
+                {k: v for k, v in row.items() if k in ("loss at 20", "steps", "tenth", "speedup")},
+                flush=True,
+            )
+        result["starts"][start] = rows
+    return result
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def main() -> None:
+    """Measure and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("generators", nargs="+", metavar="MODEL=IMAGES")
+    parser.add_argument("--learned", default="loom-any")
+    parser.add_argument("--images", type=int, default=48)
+    options = parser.parse_args()
+    keep_memory()
+    learned = learned_optimizer.load(options.learned)
+    assert isinstance(learned, LoomAny)
+    file = RESULTS / "loom_any.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    for text in options.generators:
+        name, _, data = text.partition("=")
+        found[Path(name).name] = measured(name, data, learned, options.images)
+        found |= dict(processor=processor(), threads=torch.get_num_threads())
+        file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
