@@ -2,10 +2,11 @@
 
     python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip
 
-Each generator with images of its kind; its eigenbasis and descent maps are made first. All optimizers minimize the same loss in W+
-(``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five rates and two pairs of decays, found on the
-first 16 images; the figures are of others. Results go to ``results/loom_any.json``: of each generator and start the median loss after
-some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and the ratio of the times to it.
+Each generator with images of its kind; its eigenbasis and descent maps are made first. All optimizers minimize the same loss in
+W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five rates and two pairs of decays, found on
+the first 16 images; the figures are of others. Results go to ``results/loom_any.json``: of each generator and start the median
+loss after some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and the ratio of the
+times to it.
 """
 
 from __future__ import annotations
