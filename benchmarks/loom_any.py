@@ -3,16 +3,18 @@
     python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip
 
 Each generator with images of its kind; its eigenbasis and descent maps are made first. All optimizers minimize the same loss in
-W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five rates and two pairs of decays, found on
-the first 16 images; the figures are of others. Results go to ``results/loom_any.json``: of each generator and start the median
-loss after some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and the ratio of the
-times to it.
+W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five rates and two pairs of decays, found
+on the first 16 images; the figures are of others. Results go to ``results/loom_any.json``: of each generator and start the
+median loss after some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and the
+ratio of the times to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,15 @@ def tuned(generator: Generator, targets: Tensor, name: str, tools: Tools) -> dic
     return min(found, key=lambda each: each[0])[1]
 
 
-def measured(name: str, data: str, learned: LoomAny, count: int) -> dict[str, Any]:
+def kept(file: Path, make: Callable[[], Any]) -> Any:
+    """What was measured before, or is now; it does not depend on the learned optimizer."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(make(), file)
+    return torch.load(file)
+
+
+def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path) -> dict[str, Any]:
     """All optimizers on one generator."""
     path = Path(name) / "model.safetensors" if Path(name).is_dir() else name
     generator = load_generator(str(path)).requires_grad_(False)
@@ -64,7 +74,8 @@ def measured(name: str, data: str, learned: LoomAny, count: int) -> dict[str, An
     photos = SquareImages(data, generator.resolution)
     first = torch.stack([photos[index] for index in range(VALIDATION)])
     targets = torch.stack([photos[index] for index in range(VALIDATION, VALIDATION + count)])
-    settings = {each: tuned(generator, first, each, tools) for each in RATES}
+    here = runs / f"{Path(name).name}-{count}"
+    settings = {each: kept(here / f"{each}.pt", lambda each=each: tuned(generator, first, each, tools)) for each in RATES}  # type: ignore[misc]
     assert tools.learned is not None
     factories = {f"{each}, tuned": factory(each, tools, **settings[each]) for each in RATES}
     factories |= {"loom-any": learned_optimizer.factory(tools.learned)}
@@ -72,18 +83,21 @@ def measured(name: str, data: str, learned: LoomAny, count: int) -> dict[str, An
     result: dict[str, Any] = dict(resolution=generator.resolution, ws=[generator.num_ws, generator.w_dim], settings=settings)
     result |= dict(kind=type(generator).__module__.split(".")[2], images=count, seconds=seconds, starts={})
     for start in ("mean", "random"):
-        losses = {label: curves(generator, targets, each, start, tools) for label, each in factories.items()}
+        losses = {}
+        for label, each in factories.items():
+            found = partial(curves, generator, targets, each, start, tools)
+            losses[label] = found() if label == "loom-any" else kept(here / f"{start}-{label}.pt", found)
         goal = losses["adam, tuned"][-1]
         rows = {}
-        for label, each in losses.items():
-            steps = reached(each, goal)
+        for label, course in losses.items():
+            steps = reached(course, goal)
             at_median = int(np.median(steps)) if np.isfinite(np.median(steps)) else None
-            row: dict[str, Any] = {f"loss at {mark}": float(medians(each)[mark]) for mark in MARKS}
+            row: dict[str, Any] = {f"loss at {mark}": float(medians(course)[mark]) for mark in MARKS}
             row |= dict(
                 steps=at_median, tenth=_finite(np.percentile(steps, 90, method="nearest")), never=float(np.isinf(steps).mean())
             )
             interval = [_finite(np.percentile(bootstrapped(steps), q, method="nearest")) for q in (2.5, 97.5)]
-            row |= dict(interval=interval, worse_at_100=float((each[-1] > goal).float().mean()))
+            row |= dict(interval=interval, worse_at_100=float((course[-1] > goal).float().mean()))
             if at_median:
                 row["speedup"] = 100 * seconds["adam, tuned"] / (at_median * seconds[label])
             rows[label] = row
@@ -108,15 +122,17 @@ def main() -> None:
     parser.add_argument("generators", nargs="+", metavar="MODEL=IMAGES")
     parser.add_argument("--learned", default="loom-any")
     parser.add_argument("--images", type=int, default=48)
+    parser.add_argument("--runs", type=Path, default=Path("runs/loom_any_curves"), help="folder of the other optimizers' losses")
     options = parser.parse_args()
     keep_memory()
     learned = learned_optimizer.load(options.learned)
     assert isinstance(learned, LoomAny)
     file = RESULTS / "loom_any.json"
-    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     for text in options.generators:
         name, _, data = text.partition("=")
-        found[Path(name).name] = measured(name, data, learned, options.images)
+        result = measured(name, data, learned, options.images, options.runs)
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        found[Path(name).name] = result
         found |= dict(processor=processor(), threads=torch.get_num_threads())
         file.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -3,14 +3,15 @@
     git clone https://github.com/NVlabs/stylegan2-ada-pytorch /tmp/official
     python -m benchmarks.projector /tmp/official photos/ --photos 2
 
-Their ``project`` runs as it is, on the CPU, on their own network classes with the weights of ``portraits-128`` and one block more,
-which makes it a generator of 256 px. Only its perceptual network is another, since VGG16's file is not at hand: both compare
-images by the same vector, pixels and vgg19-lite's features weighted as an inversion weights them, times the root of 5, so that their
-distance begins where LPIPS does. Ours inverts from the mean w with ``loom-any``, which has never seen this
+Their ``project`` runs as it is, on the CPU, on their own network classes with the weights of ``portraits-128`` and a block
+more, which makes it a generator of 256 px. Only its perceptual network is another, since VGG16's file is not at hand: both
+compare images by the same vector, pixels and vgg19-lite's features weighted as an inversion weights them, times the root of 5,
+so that their distance begins where LPIPS does. Ours inverts from the mean w with ``loom-any``, which has never seen this
 generator; its eigenbasis and descent maps are made first, and their seconds reported apart.
 
-For each photograph the two take turns. Results go to ``results/projector.json``: the loss of their result, seconds of their 1,000
-steps, seconds of ours until the same loss and its loss at the end, seconds of a step of each, and the peak memory of both.
+For each photograph the two take turns. Results go to ``results/projector.json``: the loss of their result, seconds of their
+1,000 steps, seconds of ours until the same loss and its loss at the end, seconds of a step of each, and the peak memory of
+both.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def enlarged(name: str = "portraits-128") -> stylegan2.Generator:
     config["img_resolution"] *= 2
     torch.manual_seed(0)
     new = stylegan2.Generator(**config)
-    state = new.state_dict() | {key: value for key, value in old.state_dict().items()}
+    state = new.state_dict() | dict(old.state_dict())
     last = f"synthesis.b{config['img_resolution']}.torgb"
     state |= {f"{last}.{part}": torch.zeros_like(state[f"{last}.{part}"]) for part in ("weight", "bias")}
     new.load_state_dict(state)

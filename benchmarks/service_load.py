@@ -2,10 +2,10 @@
 
     python -m benchmarks.service_load                # two minutes of load, then the deaths
 
-Each client submits small paintings, faces and enlargements one after the other, follows them, and cancels one in ten; meanwhile the
-page of health, a status, a submission and a cancellation are timed every quarter of a second. A job that a client did not cancel must
-end done, once. Then jobs are queued while worker (15 times) and server (5 times) are killed at random moments: each must still end
-done, once, with a whole picture. Results go to ``results/service_load.json``.
+Each client submits small paintings, faces and enlargements one after the other, follows them, and cancels one in ten; meanwhile
+the page of health, a status, a submission and a cancellation are timed every quarter of a second. A job that a client did not
+cancel must end done, once. Then jobs are queued while worker (15 times) and server (5 times) are killed at random moments: each
+must still end done, once, with a whole picture. Results go to ``results/service_load.json``.
 """
 
 from __future__ import annotations

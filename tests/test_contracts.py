@@ -266,7 +266,7 @@ def test_every_field_of_every_recipe_is_used(method: str, folder: Path, tmp_path
         "cyclegan": {"depth", "max_width"},
         "pix2pixhd": {"local_blocks", "encoder_width", "features"},
         "loom": {*learned_optimizer.GATE_ONLY},
-        "gate": {*learned_optimizer.LOOM_ONLY},
+        "gate": {*learned_optimizer.LOOM_ONLY, *learned_optimizer.SCHEDULE_ONLY},
     }
     assert unused <= elsewhere.get(method, set()), unused
 

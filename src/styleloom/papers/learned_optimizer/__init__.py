@@ -58,6 +58,7 @@ from .optimizer import transferred as transferred
 from .recipe import GATE_ONLY as GATE_ONLY
 from .recipe import LOOM_ONLY as LOOM_ONLY
 from .recipe import RECIPES as RECIPES
+from .recipe import SCHEDULE_ONLY as SCHEDULE_ONLY
 from .recipe import OptimizerRecipe as OptimizerRecipe
 from .supervised import SupervisedDescent as SupervisedDescent
 from .task import OptimizerTask, Subject
