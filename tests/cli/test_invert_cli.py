@@ -18,8 +18,9 @@ from styleloom.data import images
 from styleloom.jobs.engine import MANIFEST
 from styleloom.metrics.image import ssim
 from styleloom.nn.generators import generator_id
-from styleloom.papers import progan, stylegan2
+from styleloom.papers import learned_optimizer, progan, stylegan2
 from styleloom.papers.image2stylegan import InversionConfig, InversionStep
+from styleloom.papers.learned_optimizer import LoomAny, basis
 from styleloom.tasks import inversion
 from styleloom.tasks.latents import load_latents, save_latents
 
@@ -113,6 +114,32 @@ def test_photographs_of_any_shape_and_what_is_written(home: Path, tmp_path: Path
     middle = images.read(photos / "tall.png")[:, :, 7:23]
     assert told["images"]["tall"]["psnr"] == pytest.approx(-10 * float((drawn - middle).square().mean().log10()), abs=0.05)
     assert len(json.loads((out / "metrics.json").read_text())["losses"]["wide"]) == 6
+
+
+def test_a_generator_without_tools_gets_a_basis_once(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anyone's generator: a basis is made where it is asked for, kept, and used by all that inverts; before it, Adam serves."""
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(basis, "IMAGES", 64)
+    monkeypatch.setitem(basis.estimate_basis.__kwdefaults__, "samples", 40)  # type: ignore[arg-type]
+    model, photo = home / "g.safetensors", sorted((home / "faces").iterdir())[0]
+    line = ("invert", model, photo, "--num-steps", 4, "--device", "cpu", "--json")
+    assert run(*line, "-o", tmp_path / "without") == 0
+    text = capsys.readouterr()
+    assert json.loads(text.out.splitlines()[-1])["optimizer"] == "adam"
+    assert run(*line, "-o", tmp_path / "made", "--make-basis") == 0
+    assert outcome(capsys)["optimizer"] == "learned"
+    kept = list((tmp_path / "cache" / "bases").iterdir())
+    assert len(kept) == 1 and kept[0].suffix == ".safetensors", "and no state of an estimate is left"
+    assert run(*line, "-o", tmp_path / "again") == 0
+    assert outcome(capsys)["optimizer"] == "learned"
+    generator = stylegan2.load(model)
+    tools = inversion.tools_of(generator)
+    assert isinstance(tools.learned, LoomAny) and tools.maps is not None
+    assert run("train", "learned-optimizer", home / "faces", "--generator", model, "--base", "loom-any", "-o", tmp_path / "own",
+               "--num-steps", 2, "--batch", 2, "--unroll-length", 5, "--device", "cpu") == 0  # fmt: skip
+    assert learned_optimizer.load(tmp_path / "own" / "model.safetensors").config["generator"] == generator_id(generator)
 
 
 def test_an_interrupted_run_goes_on(

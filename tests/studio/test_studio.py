@@ -144,8 +144,11 @@ def test_a_long_painting_can_be_stopped(page: Any, photo: Path) -> None:
     page.get_by_label("Method").click()
     page.get_by_text("Gatys, by optimization").click()
     page.get_by_role("button", name="Paint").click()
-    page.wait_for_selector("text=/Step \\d+ of/", timeout=60_000)
+    page.wait_for_selector("img[alt='the painting so far']", timeout=60_000)
     page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector("text=What was painted so far stays.")
+    source = page.locator("img[alt='the painting so far']").get_attribute("src")
+    assert page.evaluate("async source => (await fetch(source)).status", source) == 200
     page.reload()
     page.wait_for_selector("text=Paint")
     jobs = page.evaluate("async () => (await fetch('/v1/jobs')).json()")

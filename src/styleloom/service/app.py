@@ -30,7 +30,7 @@ from .security import Guard, owner_of
 from .settings import ServiceSettings
 from .store import JobStore, StoredJob
 from .supervisor import Supervisor, store_of
-from .verbs import EXAMPLES, FILES, OPTIONS, RESULTS, VERBS
+from .verbs import EXAMPLES, FILES, OPTIONS, RESULTS, SO_FAR, VERBS
 from .worker import JOBS
 
 POLL = 0.05  # s between two looks at a job that is waited for
@@ -262,9 +262,9 @@ class Service:
         return Response(status_code=204)
 
     async def file(self, request: Request, id: str, name: str) -> Response:
-        """A result by its name."""
+        """A result by its name, or the picture so far of a job that is not done."""
         job = await self._job(request, id)
-        if name not in job.files:
+        if name not in job.files and not (name == SO_FAR and self.path_of(job, name).exists()):
             raise Problem(404, f"the job has no file of that name; it has {', '.join(job.files) or 'none yet'}")
         return FileResponse(self.path_of(job, name))
 

@@ -20,7 +20,8 @@ from styleloom.papers import adain, dumoulin, gatys, ghiasi, johnson
 from styleloom.papers.image2stylegan import InversionConfig
 from styleloom.tasks.painting import METHODS
 
-RESULTS = "results"
+RESULTS, SO_FAR = "results", "result.png"
+PREVIEW_EVERY = 10  # steps of a descent on pixels between two pictures of it
 MODELS = {
     "generate": ("stylegan2", "stylegan", "progan"),
     "invert": ("stylegan2", "stylegan", "progan"),
@@ -112,7 +113,7 @@ def stylize(request: Request) -> Iterator[Event]:
         check_choice("style_name", str(styles[0]), models_of("johnson"))
     Range(1, 4).check("the number of styles", len(styles))
     masks = list(request.files.get("mask", ())) or None
-    settings = request.rest("method", "style_name")
+    settings = request.rest("method", "style_name") | (dict(preview_every=PREVIEW_EVERY) if method == "gatys" else {})
     yield from jobs.stylize(
         request.one("content"),
         styles,

@@ -14,6 +14,7 @@ from styleloom.service.app import POLL, Service, own_name
 from styleloom.service.problems import Problem
 from styleloom.service.security import CLIENT_COOKIE, owner_of_secret
 from styleloom.service.store import StoredJob
+from styleloom.service.verbs import SO_FAR
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Update:
     Attributes:
         text: one line for people.
         job: its id.
-        files: addresses of its results by name, once it is done.
+        files: addresses of its results by name, or of the picture so far.
         values: figures of its last item.
         losses: the loss at each step that was noted.
         done: whether it ended well.
@@ -94,11 +95,21 @@ async def follow(
             if now.state == "done":
                 yield Update(_took(now), job.id, _addresses(now), values, tuple(losses), done=True)
                 return
-            yield Update(_waiting(service, now) if now.state == "queued" else text, job.id, {}, values, tuple(losses))
+            waiting = _waiting(service, now) if now.state == "queued" else text
+            yield Update(waiting, job.id, _so_far(service, now), values, tuple(losses))
             await asyncio.sleep(3 * POLL)
     except (asyncio.CancelledError, GeneratorExit):
         service.store.cancel(job.id)
         raise
+
+
+def _so_far(service: Service, job: StoredJob) -> dict[str, str]:
+    """The address of the picture so far; it changes with the picture, so that browsers load it again."""
+    path = service.path_of(job, SO_FAR)
+    try:
+        return {SO_FAR: f"/v1/jobs/{job.id}/files/{SO_FAR}?{path.stat().st_mtime_ns}"}
+    except OSError:
+        return {}
 
 
 def _took(job: StoredJob) -> str:

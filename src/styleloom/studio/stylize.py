@@ -61,7 +61,9 @@ def tab(service: Service, uploads: Path) -> None:
         files = dict(content=[source]) | (dict(style=paintings) if paintings else {})
         async for update in follow(service, "stylize", options, files, request):
             if not update.done:
-                yield update.text, gr.skip(), gr.skip()
+                so_far = update.files.get("result.png")
+                told = parts.result(so_far, "the painting so far", download="Download it so far") if so_far else gr.skip()
+                yield update.text, told, gr.skip()
                 continue
             address = update.files["result.png"]
             before = source_address(update.job, "content", source)
@@ -74,7 +76,7 @@ def tab(service: Service, uploads: Path) -> None:
         run, [photo, styles, own, strength, method, colors, stroke, steps], [status, shown, how],
         concurrency_limit=None, show_progress="hidden",
     )  # fmt: skip
-    stop.click(None, cancels=[event])
+    stop.click(lambda: "Stopped. What was painted so far stays.", None, status, cancels=[event], queue=False)
 
 
 def _commands(options: dict[str, Any], names: list[str], paintings: list[Path]) -> str:

@@ -16,7 +16,7 @@ Differs from the paper:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from styleloom.core.progress import Progress
 from styleloom.loops.eigenbasis import Eigenbasis
-from styleloom.nn.generators import Generator, generator_id, sample_ws, to_image
+from styleloom.nn import generators
+from styleloom.nn.generators import generator_id, sample_ws, to_image
 from styleloom.nn.vgg import Features
 from styleloom.papers.image2stylegan.objective import LAYERS, Weights
 
@@ -91,7 +92,9 @@ def total_of(samples: int) -> int:
 
 
 @torch.no_grad()
-def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples: int = 2_000, side: int = 0) -> Iterator[Fit]:
+def fit(
+    generator: generators.Generator, basis: Eigenbasis, features: Features, *, samples: int = 2_000, side: int = 0
+) -> Iterator[Fit]:
     """Fit descent maps on a generator's own images.
 
     Args:
@@ -112,14 +115,14 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
         image = to_image(generator.image_at(ws, side), clamp=False)
         return gridded(image, features(image, LAYERS)).cpu()
 
-    def all_seen(whitened: Tensor, done: int) -> Iterator[Fit | Tensor]:
-        """Features of the images of whitened w, with progress before them."""
+    def all_seen(whitened: Tensor, done: int) -> Generator[Fit, None, Tensor]:
+        """Features of the images of whitened w, with progress."""
         parts = []
         for part in whitened.split(BATCH):
             parts.append(seen((basis.back(part * basis.prior_std) + generator.w_avg.cpu()).to(generator.device)))
             done += len(part)
             yield Fit(done, total, {}, time.perf_counter() - began)
-        yield torch.cat(parts)
+        return torch.cat(parts)
 
     # Targets, and where descents to them start: half from the mean w, half from another random one.
     starts = range(FIRST_SEED, FIRST_SEED + samples, BATCH)
@@ -127,19 +130,13 @@ def fit(generator: Generator, basis: Eigenbasis, features: Features, *, samples:
     target = basis.rotate(ws - generator.w_avg.cpu()) / basis.prior_std
     count = basis.vectors.shape[1]
     now = torch.where(torch.arange(samples)[:, None] % 2 == 0, 0.0, target.roll(1, 0))
-    wanted = torch.empty(0)
-    for wanted in all_seen(target, 0):  # type: ignore[assignment]
-        if isinstance(wanted, Fit):
-            yield wanted
+    wanted = yield from all_seen(target, 0)
     # Each map, from where the one before it led.
     found = SupervisedDescent(count, wanted.shape[1], min(COMPONENTS, samples // 2), generator_id(generator))
     weight = (basis.values * basis.prior_std.square())[:count]
     held_out = round(VALIDATION * samples)
     for stage in range(STAGES):
-        present = torch.empty(0)
-        for present in all_seen(now, (stage + 1) * samples):  # type: ignore[assignment]
-            if isinstance(present, Fit):
-                yield present
+        present = yield from all_seen(now, (stage + 1) * samples)
         difference, left = wanted - present, (target - now)[:, :count]
         if not stage:
             _, vectors = torch.linalg.eigh((difference @ difference.T).double())
