@@ -122,7 +122,7 @@ def test_a_generator_without_tools_gets_a_basis_once(
     """Anyone's generator: a basis is made where it is asked for, kept, and used by all that inverts; before it, Adam serves."""
     monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(basis, "IMAGES", 64)
-    monkeypatch.setitem(basis.estimate_basis.__kwdefaults__, "samples", 40)  # type: ignore[arg-type]
+    monkeypatch.setattr(basis, "SAMPLES", 40)
     model, photo = home / "g.safetensors", sorted((home / "faces").iterdir())[0]
     line = ("invert", model, photo, "--num-steps", 4, "--device", "cpu", "--json")
     assert run(*line, "-o", tmp_path / "without") == 0

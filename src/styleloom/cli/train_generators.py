@@ -13,7 +13,7 @@ from styleloom.jobs.engine import check_apart
 from styleloom.models import load_generator
 from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Weights
 from styleloom.papers.learned_optimizer import LoomAny, Source
-from styleloom.papers.learned_optimizer.basis import MEMORY, SAMPLES, prepare
+from styleloom.papers.learned_optimizer.basis import MEMORY, prepare
 from styleloom.tasks.inversion import tools_of
 
 from .options import Common
@@ -121,7 +121,7 @@ def eigenbasis(
     generator: str,
     *,
     out: Path,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     keep: int = 0,
     compared_side: int = COMPARED_SIDE,
     memory: float = MEMORY,
@@ -139,7 +139,7 @@ def eigenbasis(
     Args:
         generator: a name from "styleloom zoo", or a model file.
         out: model file to write.
-        samples: backward passes, and directions at most.
+        samples: backward passes, and directions at most; 1,000 by default, or 640 over 128 px.
         keep: how many of the leading directions; 0: all.
         compared_side: larger images are compared at this many pixels a side.
         memory: GiB to stay within, by taking fewer images at once.

@@ -124,8 +124,8 @@ def seconds_to_prepare(generator: Generator) -> float:
         began = time.perf_counter()
         frozen.image_at(frozen.w_avg.expand(1, frozen.num_ws, -1), min(COMPARED_SIDE, frozen.resolution))
         forward = time.perf_counter() - began
-    images = basis.IMAGES if generator.resolution <= 128 else basis.FEWER_IMAGES
-    return basis.SAMPLES * seconds / 2 + (1 + learned_optimizer.supervised.STAGES) * images * forward
+    rendered = learned_optimizer.supervised.total_of(basis.images_of(generator))
+    return basis.samples_of(generator) * seconds / 2 + rendered * forward
 
 
 def eigenbasis(generator: Generator, **options: object) -> Eigenbasis:
@@ -135,8 +135,8 @@ def eigenbasis(generator: Generator, **options: object) -> Eigenbasis:
 
     Args:
         generator: a generator of any paper and size, without classes, whose ws are [N, num_ws, w_dim].
-        options: ``samples`` (backward passes; 1,000), ``keep`` (directions; 0: all), ``memory`` (GiB to stay within; 4) and
-            ``compared_side`` (pixels a side at which images are compared; 256).
+        options: ``samples`` (backward passes; 1,000, or 640 over 128 px), ``keep`` (directions; 0: all), ``memory`` (GiB to stay
+            within; 4) and ``compared_side`` (pixels a side at which images are compared; 256).
 
     Returns:
         Its :class:`~styleloom.loops.eigenbasis.Eigenbasis`: vectors [L, K], eigenvalues and the prior's spread.

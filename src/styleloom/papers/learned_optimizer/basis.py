@@ -31,7 +31,8 @@ MEMORY = 4.0  # GiB
 LARGEST_BATCH = 16
 BYTES = 48  # that a backward pass holds for each number of a generator's feature maps, measured at 256 and 1024 px
 FIXED = 2**29  # bytes of the program and its libraries
-SAMPLES, IMAGES, FEWER_IMAGES = 1_000, 2_000, 640  # of a basis; of its descent maps, up to 128 px and above
+SAMPLES, IMAGES = 1_000, 2_000  # backward passes of a basis, and images of its descent maps
+LARGE, FEWER = 128, 640  # px; of larger generators so many of both
 MAPS = "maps."  # prefix of their tensors in a file
 
 
@@ -66,10 +67,20 @@ def batch_for(generator: Generator, side: int, memory: float) -> int:
     return int(min(LARGEST_BATCH, max(1, (memory * 2**30 - FIXED) // max(1, one))))
 
 
+def samples_of(generator: Generator) -> int:
+    """Number of backward passes of a generator's basis."""
+    return SAMPLES if generator.resolution <= LARGE else FEWER
+
+
+def images_of(generator: Generator) -> int:
+    """Number of images of a generator's descent maps."""
+    return IMAGES if generator.resolution <= LARGE else FEWER
+
+
 def estimate_basis(
     generator: Generator,
     *,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     keep: int = 0,
     weights: Weights = WEIGHTS,
     seed: int = 0,
@@ -82,7 +93,7 @@ def estimate_basis(
 
     Args:
         generator: generator whose latent space is examined.
-        samples: backward passes. The basis has no more directions than that.
+        samples: backward passes; 1,000 by default, or 640 over 128 px. The basis has no more directions than that.
         keep: number of leading directions to keep; 0 keeps all.
         weights: weights of pixels and features in the objective.
         seed: seed of the random residuals.
@@ -98,6 +109,7 @@ def estimate_basis(
         StyleLoomError: numbers out of range, a generator of several classes, too little memory, or the state of another estimate.
     """
     check_seeds([seed])
+    samples = samples_of(generator) if samples is None else samples
     Range(2, 10**7).check("samples", samples)
     Range(0, 10**6).check("keep", keep)
     Range(16).check("compared_side", compared_side)
@@ -164,7 +176,7 @@ def prepare(
         StyleLoomError: as :func:`estimate_basis`.
     """
     state, seconds = path.with_suffix(".state"), 0.0
-    images = IMAGES if generator.resolution <= 128 else FEWER_IMAGES
+    images = images_of(generator)
     for estimate in estimate_basis(generator, compared_side=compared_side, state=state, **options):  # type: ignore[arg-type]
         seconds = estimate.seconds
         total = estimate.total + supervised.total_of(images)
