@@ -126,8 +126,7 @@ def test_a_generator_without_tools_gets_a_basis_once(
     model, photo = home / "g.safetensors", sorted((home / "faces").iterdir())[0]
     line = ("invert", model, photo, "--num-steps", 4, "--device", "cpu", "--json")
     assert run(*line, "-o", tmp_path / "without") == 0
-    text = capsys.readouterr()
-    assert json.loads(text.out.splitlines()[-1])["optimizer"] == "adam"
+    assert outcome(capsys)["optimizer"] == "adam"
     assert run(*line, "-o", tmp_path / "made", "--make-basis") == 0
     assert outcome(capsys)["optimizer"] == "learned"
     kept = list((tmp_path / "cache" / "bases").iterdir())

@@ -29,7 +29,7 @@ from styleloom.tasks.latents import save_latents
 from styleloom.tasks.tools import prepare, seconds_to_prepare
 
 from .engine import Job, check_apart, digest, run, watched
-from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed
+from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
 from .inputs import find_all, open_image, open_mask
 from .outputs import LIMITS, Limits, Outputs, check_output_folder
 
@@ -99,14 +99,14 @@ def invert(
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, config.precision)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
+    noted = ""
     if tools.basis is None and config.optimizer == "auto" and config.space == "w_plus":
         if make_basis is True or (make_basis and make_basis(_told_of_basis(generator))):
+            yield Started("eigenbasis", 1, 1)
             yield from watched("eigenbasis and descent maps", prepare(generator))
             tools = inversion.tools_of(generator, encoder=encoder, learned=learned)
         else:
-            yield Noted(
-                str(model), "no eigenbasis of this generator was made yet, so Adam inverts; with one it takes far fewer steps"
-            )
+            noted = "no eigenbasis of this generator was made yet, so Adam inverts; with one it takes far fewer steps"
     optimizer = inversion.optimizer_for(config, tools)
     _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))
     aligner = Aligner(generator, align)
@@ -171,6 +171,9 @@ def invert(
     values_of: dict[str, dict[str, Any]] = {}
     with _kept_states(outputs.path, settings_digest, outputs.overwrite):
         for event in run(job, outputs):
+            if isinstance(event, ItemFailed | ItemDone) and noted:
+                yield Noted(Path(str(model)).name, noted)
+                noted = ""
             if isinstance(event, ItemDone) and event.values:
                 values_of[event.item] = event.values
             if isinstance(event, Finished) and values_of:
