@@ -2,11 +2,11 @@
 
     python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip
 
-Each generator with images of its kind; its eigenbasis and descent maps are made first. All optimizers minimize the same loss in
-W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five rates and two pairs of decays, found
-on the first 16 images; the figures are of others. Results go to ``results/loom_any.json``: of each generator and start the
-median loss after some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and the
-ratio of the times to it.
+Each generator with images of its kind, or without any with its own; its eigenbasis and descent maps are made first. All
+optimizers minimize the same loss in W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five
+rates and two pairs of decays, found on the first 16 images; the figures are of others. Results go to ``results/loom_any.json``:
+of each generator and start the median loss after some steps, the median number of steps to tuned Adam's loss at step 100 with
+the 90th percentile, and the ratio of the times to it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from styleloom.tasks.tools import Tools, prepare
 MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
 RATES = {"adam": (0.05, 0.1, 0.2, 0.4, 0.8), "adam-eigenbasis": (0.15, 0.3, 0.6, 1.2, 2.4)}
 BETAS = ((0.9, 0.9), (0.9, 0.999))
-VALIDATION = 16
+VALIDATION, OWN_SEEDS = 16, 7_000_000
 
 
 def factory(name: str, tools: Tools, **settings: Any) -> Factory:
@@ -71,10 +71,13 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path) -> 
     *_, made = prepare(generator)
     assert made.basis is not None
     tools = Tools(basis=made.basis, learned=learned.bound(generator, made.basis, made.maps), maps=made.maps)
-    photos = SquareImages(data, generator.resolution)
-    first = torch.stack([photos[index] for index in range(VALIDATION)])
-    targets = torch.stack([photos[index] for index in range(VALIDATION, VALIDATION + count)])
-    here = runs / f"{Path(name).name}-{count}"
+    if data:
+        photos = SquareImages(data, generator.resolution)
+        images = torch.stack([photos[index] for index in range(VALIDATION + count)])
+    else:
+        images = generator.generate(range(OWN_SEEDS, OWN_SEEDS + VALIDATION + count))
+    first, targets = images[:VALIDATION], images[VALIDATION:]
+    here = runs / f"{Path(name).name}-{'real' if data else 'own'}-{count}"
     settings = {each: kept(here / f"{each}.pt", lambda each=each: tuned(generator, first, each, tools)) for each in RATES}  # type: ignore[misc]
     assert tools.learned is not None
     factories = {f"{each}, tuned": factory(each, tools, **settings[each]) for each in RATES}
@@ -119,7 +122,7 @@ def _finite(value: float) -> float | None:
 def main() -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("generators", nargs="+", metavar="MODEL=IMAGES")
+    parser.add_argument("generators", nargs="+", metavar="MODEL[=IMAGES]")
     parser.add_argument("--learned", default="loom-any")
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--runs", type=Path, default=Path("runs/loom_any_curves"), help="folder of the other optimizers' losses")
@@ -132,7 +135,7 @@ def main() -> None:
         name, _, data = text.partition("=")
         result = measured(name, data, learned, options.images, options.runs)
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        found[Path(name).name] = result
+        found[f"{Path(name).name}, {'real' if data else 'own'}"] = result
         found |= dict(processor=processor(), threads=torch.get_num_threads())
         file.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -27,6 +27,7 @@ from .base import DEFAULT, Network, Schedule, State
 from .loom import ADAM_DECAY, DAMPING, MEMORY, MOMENTUM_DECAYS, SQUARE_DECAY, TIME_SCALES, quasi_newton
 from .supervised import STAGES, SupervisedDescent, gridded
 
+LONGEST = 1.5  # root mean square of a step by a descent map, in standard deviations of the prior
 SIGNED = len(MOMENTUM_DECAYS) + 3 + STAGES  # inputs with a sign: directions, quasi-Newton, gradient step, w, maps
 UNSIGNED = 5 + 2 * STAGES  # level, curvature, rank, depth, size of the quasi-Newton step; size and reliability of each map
 SHARED = len(TIME_SCALES) + 3 + STAGES + 1  # time, losses, agreement of each map with the gradient, number of coordinates
@@ -113,8 +114,11 @@ class LoomAny(Network):
         difference = target - gridded(observation.image, observation.features)
         if difference.shape[1] != len(self.maps.projection):
             raise StyleLoomError("the descent maps were fitted on another perceptual network's features; leave features out")
+        steps: Tensor = self.maps(difference)
+        # Two draws of the prior are 1.4 apart; a longer step is for an image that the generator does not know.
+        steps = steps * (LONGEST / steps.square().mean(2, keepdim=True).sqrt()).clamp(max=1)
         others = like.shape[1] - self.maps.reliability.shape[1]  # coordinates that the maps do not move
-        return F.pad(self.maps(difference), (0, others)), F.pad(self.maps.reliability, (0, others))[:, None]
+        return F.pad(steps, (0, others)), F.pad(self.maps.reliability, (0, others))[:, None]
 
     @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
