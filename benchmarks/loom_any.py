@@ -34,8 +34,8 @@ from styleloom.papers.learned_optimizer import LoomAny
 from styleloom.tasks.tools import Tools, prepare
 
 MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
-RATES = {"adam": (0.05, 0.1, 0.2, 0.4, 0.8), "adam-eigenbasis": (0.15, 0.3, 0.6, 1.2, 2.4)}
-BETAS = ((0.9, 0.9), (0.9, 0.999))
+RATES = {"adam": (0.1, 0.2, 0.4), "adam-eigenbasis": (0.3, 0.6, 1.2)}
+BETAS = ((0.9, 0.9),)
 VALIDATION, OWN_SEEDS = 16, 7_000_000
 
 

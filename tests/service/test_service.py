@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -120,6 +121,11 @@ def test_long_work_is_a_job_that_can_be_followed(client: TestClient) -> None:
         ("upscale", {}, {"photo": picture()}, 422, "takes no 'photo'"),
         ("upscale", {}, {"image": bytes(2**20 + 1000)}, 413, "at most 1 MiB"),
         ("edit", {"changes": {"wings": 2}, "model": "toonfaces-64"}, {"photo": picture()}, 422, "wings"),
+        ("edit", {}, {}, 422, "edit wants one file"),
+        ("stylize", {"style_name": ["swirls"], "alpha": None}, {"content": picture()}, 422, "alpha"),
+        ("translate", {"size": 7}, {"image": picture()}, 422, "`size` is 7"),
+        ("translate", {"drawing": "x"}, {"image": picture()}, 422, "wanted true or false"),
+        ("stylize", {"method": "johnson"}, {"content": picture(), "style": picture()}, 422, "styles of its own, by name"),
         ("nothing", {}, {}, 404, "nothing is at this address"),
     ],
 )  # fmt: skip
@@ -134,6 +140,38 @@ def test_refusals_are_problems_in_one_line(
     assert str(home) not in answer.text, "no path of the server"
     left = [path for path in (home / "jobs").glob("*/results/*") if "jobs" not in path.name]
     assert all(path.stat().st_size for path in left)
+
+
+def test_a_hole_is_filled(client: TestClient) -> None:
+    face, mask = sl.load("toonfaces-64").generate([3]), torch.zeros(1, 3, 64, 64)
+    mask[..., 24:40, 20:44] = 1
+    pictures = {}
+    for name, image in (("photo", face), ("mask", mask)):
+        file = io.BytesIO()
+        Image.fromarray((image[0].permute(1, 2, 0) * 255).byte().numpy()).save(file, "PNG")
+        pictures[name] = file.getvalue()
+    answer = post(client, "inpaint", {"model": "toonfaces-64", "num_steps": 3}, None, **pictures)
+    assert answer.status_code == 200, answer.text
+    assert Image.open(io.BytesIO(answer.content)).size == (64, 64)
+
+
+def test_one_server_a_folder(client: TestClient, home: Path) -> None:
+    """A second one would take the first one's jobs."""
+    with pytest.raises(StyleLoomError, match="another process is at work in"):
+        create_app(ServiceSettings(folder=home))
+    with pytest.raises(StyleLoomError, match="cannot keep jobs in"):
+        create_app(ServiceSettings(folder=Path("/proc/styleloom")))
+
+
+def test_requests_that_are_no_forms_or_no_addresses(client: TestClient) -> None:
+    assert client.post("/v1/generate", json={"seeds": [1]}).status_code == 415
+    assert client.get("/v1/jobs", headers={"origin": "http://["}).status_code == 400
+    job = post(client, "generate", {"model": "toonfaces-64", "seeds": [1]}, {"prefer": "respond-async"}).json()
+    assert client.get(job["events"], headers=[(b"last-event-id", "\u00b2".encode())]).status_code == 200
+    assert client.head("/healthz").status_code == 200
+    keyed = {"x-client": "keys", "idempotency-key": "k", "prefer": "respond-async"}
+    post(client, "generate", {"model": "toonfaces-64", "seeds": [1]}, keyed)
+    assert post(client, "generate", {"model": "toonfaces-64", "seeds": [2]}, keyed).status_code == 409
 
 
 def test_clients_see_their_own_jobs_alone(client: TestClient) -> None:

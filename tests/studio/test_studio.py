@@ -135,6 +135,10 @@ def test_a_face_is_found_and_edited_with_a_slider(page: Any, photo: Path) -> Non
     changed = "before => document.querySelector('.small .result img').getAttribute('src') !== before"
     page.wait_for_function(changed, arg=before, timeout=20_000)
     assert "smile +" in (page.locator(".small .result img").get_attribute("alt") or "")
+    before = page.locator(".small .result img").get_attribute("src")
+    page.locator(".sliders input[type=range]").nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(changed, arg=before, timeout=20_000)
 
 
 @needs_browser
@@ -146,7 +150,7 @@ def test_a_long_painting_can_be_stopped(page: Any, photo: Path) -> None:
     page.get_by_role("button", name="Paint").click()
     page.wait_for_selector("img[alt='the painting so far']", timeout=60_000)
     page.get_by_role("button", name="Stop").click()
-    page.wait_for_selector("text=What was painted so far stays.")
+    page.wait_for_selector("text=What was painted so far, if anything, stays.")
     source = page.locator("img[alt='the painting so far']").get_attribute("src")
     assert page.evaluate("async source => (await fetch(source)).status", source) == 200
     page.reload()
@@ -157,6 +161,28 @@ def test_a_long_painting_can_be_stopped(page: Any, photo: Path) -> None:
         time.sleep(0.2)
         jobs = page.evaluate("async () => (await fetch('/v1/jobs')).json()")
     assert [job["state"] for job in jobs] == ["cancelled"]
+
+
+@needs_browser
+def test_a_browser_enters_with_the_token(browser: Any, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "styleloom", "studio", "--folder", str(tmp_path), "--port", str(port), "--no-browser"]
+    process = subprocess.Popen([*command, "--host", "0.0.0.0", "--token", "a long enough secret"], stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{HERE}:{port}/")
+    for token, wanted in (("wrong", "text=That is another token."), ("a long enough secret", "text=Paint")):
+        page.get_by_label("Token").fill(token)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(wanted)
+    context.close()
+    process.terminate()
+    process.wait(20)
 
 
 @needs_browser

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from styleloom.core.errors import StyleLoomError
 
+from .options import Common
+
 
 def serve(
     *,
@@ -37,9 +39,8 @@ def serve(
         keep_minutes: minutes after which results are deleted.
     """
     try:
-        import uvicorn
-
         from styleloom.service.app import create_app
+        from styleloom.service.listen import listen
         from styleloom.service.settings import ServiceSettings
     except ImportError as error:
         raise StyleLoomError(f"{error.name} is not installed; install it with: pip install 'styleloom[service]'") from error
@@ -47,7 +48,5 @@ def serve(
         folder=folder, host=host, port=port, token=token, device=device, max_upload=max_upload, max_pixels=max_pixels,
         max_seconds=max_seconds, max_queue=max_queue, max_jobs=max_jobs, keep_minutes=keep_minutes,
     )  # fmt: skip
-    print(f"http://{host}:{port}/v1/openapi.json", flush=True)
-    uvicorn.Server(
-        uvicorn.Config(create_app(settings), host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
-    ).run()
+    Common(device=device).torch_device()  # refuses one that is not here
+    listen(create_app, settings, lambda at: print(f"{at}v1/openapi.json describes the service; Ctrl-C ends it", flush=True))

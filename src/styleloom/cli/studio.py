@@ -8,6 +8,10 @@ from pathlib import Path
 
 from styleloom.core.errors import StyleLoomError
 
+from .options import Common
+
+OPEN_AFTER = 4.0  # s that the studio takes to start
+
 
 def studio(
     *,
@@ -35,8 +39,7 @@ def studio(
         no_browser: open no browser.
     """
     try:
-        import uvicorn
-
+        from styleloom.service.listen import listen
         from styleloom.service.settings import ServiceSettings
         from styleloom.studio.app import create_studio
     except ImportError as error:
@@ -45,9 +48,7 @@ def studio(
         folder=folder, host=host, port=port, token=token, device=device, max_upload=max_upload, max_pixels=max_pixels,
         keep_minutes=keep_minutes,
     )  # fmt: skip
-    app = create_studio(settings)
-    address = f"http://{host}:{port}/"
-    print(f"open {address} in a browser; Ctrl-C ends the studio", flush=True)
+    Common(device=device).torch_device()  # refuses one that is not here
     if not no_browser:
-        threading.Timer(1.5, webbrowser.open, (address,)).start()
-    uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)).run()
+        threading.Timer(OPEN_AFTER, webbrowser.open, (f"http://127.0.0.1:{port}/",)).start()
+    listen(create_studio, settings, lambda at: print(f"open {at} in a browser; Ctrl-C ends the studio", flush=True))

@@ -63,7 +63,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     for verb in VERBS:
         described = (VERBS[verb].__doc__ or "").strip()
         app.add_api_route(
-            f"/v1/{verb}", partial(_submit, service, verb), methods=["POST"], name=verb, summary=described,
+            f"/v1/{verb}", partial(_submit, service, verb), methods=["POST"], name=verb, summary=described, description=described,
             openapi_extra=_body(verb), responses=ANSWERS, response_model=None,
         )  # fmt: skip
     routes: list[tuple[str, str, Callable[..., Awaitable[Response]], str]] = [
@@ -78,6 +78,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     ]
     for method, path, route, described in routes:
         app.add_api_route(path, route, methods=[method], summary=described, response_model=None)
+        if method == "GET" and route is not service.events:  # what probes and downloaders ask
+            app.add_api_route(path, route, methods=["HEAD"], include_in_schema=False, response_model=None)
     app.add_exception_handler(Problem, _told)
     app.add_exception_handler(HTTPException, _told_of_http)
     return app
@@ -137,6 +139,9 @@ class Service:
         owner, key = owner_of(request), request.headers.get("idempotency-key")
         if key is not None and not owner:
             raise Problem(400, "an Idempotency-Key is a client's own; send X-Client, a secret of yours, with it")
+        kind = request.headers.get("content-type", "")
+        if not kind.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
+            raise Problem(415, f"the body is {kind or 'of no kind'}; send a form (multipart/form-data) with files and options")
         await self._check_room(owner)
         id = secrets.token_hex(16)
         home = self.settings.folder / JOBS / id
@@ -150,6 +155,8 @@ class Service:
         job = await _aside(self.store.add, verb, dict(files=files, options=options), owner, key, id)
         if job.id != id:  # this key was used before
             shutil.rmtree(home, ignore_errors=True)
+            if (job.verb, job.options["options"]) != (verb, options):
+                raise Problem(409, f"this Idempotency-Key was used for a {job.verb} with other options; send another key")
         wait = 0.0 if "respond-async" in request.headers.get("prefer", "") else self.settings.wait_seconds
         job = await self._waited(job, wait)
         if job.state == "failed":
@@ -279,7 +286,7 @@ class Service:
         """A job's events, after ``Last-Event-ID``; the last one is done, failed or cancelled."""
         job = await self._job(request, id)
         given = request.headers.get("last-event-id", "0")
-        after = int(given) if given.isdigit() else 0
+        after = int(given) if given.isascii() and given.isdigit() else 0
         if not job.is_open and after > len(await _aside(self.store.events, id)):
             return Response(status_code=204)  # tells a browser to stop asking
         return StreamingResponse(self._stream(id, after), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -325,6 +332,8 @@ def _event(number: int, kind: str, content: dict[str, Any]) -> str:
 
 
 def _options_of(verb: str, form: FormData) -> dict[str, Any]:
+    if len(form.getlist("options")) > 1:
+        raise Problem(422, "options came twice; send one JSON object")
     text = form.get("options", "{}")
     try:
         options = json.loads(text) if isinstance(text, str) else None

@@ -18,7 +18,7 @@ TOKEN_COOKIE, CLIENT_COOKIE = "styleloom_token", "styleloom_client"
 OPEN_PATHS = ("/healthz", "/login")
 HEADERS = {
     b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
+    b"referrer-policy": b"same-origin",
     b"x-frame-options": b"DENY",
     b"cache-control": b"no-store",
 }
@@ -54,10 +54,13 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name, site = urlsplit(f"//{host}").hostname or "", urlsplit(origin or "").netloc
+        except ValueError:
+            return problem(400, "the host or origin of the request is no address")
         if self.settings.host in LOOPBACK and name not in LOOPBACK:
             return problem(421, "this service answers on this machine alone; use 127.0.0.1")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and site != host:
             return problem(403, "the request comes from another site's page")
         if self.settings.token and request.url.path not in OPEN_PATHS and not self.knows(request):
             if request.url.path == "/" and request.method == "GET":

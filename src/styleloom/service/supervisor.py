@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import uuid
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import lock_folder
 
 from .settings import ServiceSettings
 from .store import JobStore
@@ -29,6 +33,8 @@ class Supervisor:
 
     def __init__(self, settings: ServiceSettings, store: JobStore) -> None:
         self.settings, self.store = settings, store
+        self.lock = contextlib.ExitStack()  # one server a folder: another would take its jobs
+        self.lock.enter_context(lock_folder(settings.folder))
         self.stopped = threading.Event()
         self.worker: subprocess.Popen[bytes] | None = None
         self.name = ""
@@ -37,7 +43,6 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin; what a server that died left running is queued again."""
-        (self.settings.folder / JOBS).mkdir(parents=True, exist_ok=True)
         self.store.give_back()
         self._spawn()
         self.thread.start()
@@ -49,6 +54,7 @@ class Supervisor:
         self._kill()
         self.store.give_back()
         self.store.close()
+        self.lock.close()
 
     def _spawn(self) -> None:
         settings, self.name = self.settings, uuid.uuid4().hex
@@ -106,6 +112,13 @@ class Supervisor:
 
 
 def store_of(settings: ServiceSettings) -> JobStore:
-    """The database of a service; its folder is made where there is none."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    return JobStore(settings.folder / DATABASE)
+    """The database of a service; its folder is made where there is none.
+
+    Raises:
+        StyleLoomError: the folder cannot be used.
+    """
+    try:
+        (settings.folder / JOBS).mkdir(parents=True, exist_ok=True)
+        return JobStore(settings.folder / DATABASE)
+    except (OSError, sqlite3.Error) as error:
+        raise StyleLoomError(f"cannot keep jobs in {settings.folder}: {error}; give another --folder") from error

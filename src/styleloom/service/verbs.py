@@ -20,6 +20,7 @@ from styleloom.papers import adain, dumoulin, gatys, ghiasi, johnson
 from styleloom.papers.image2stylegan import InversionConfig
 from styleloom.tasks.painting import METHODS
 
+SMALLEST = 64  # px of a translation's shorter side
 RESULTS, SO_FAR = "results", "result.png"
 PREVIEW_EVERY = 10  # steps of a descent on pixels between two pictures of it
 MODELS = {
@@ -103,6 +104,10 @@ def stylize(request: Request) -> Iterator[Event]:
     method = str(request.options.get("method", "ghiasi"))
     check_choice("method", method, METHODS)
     styles: list[Path | str] = list(request.files.get("style", ()))
+    if styles and method in ("johnson", "dumoulin"):
+        raise StyleLoomError(
+            f"{method} has styles of its own, by name; send 'style_name', or use ghiasi, adain or gatys for images"
+        )
     for name in request.names("style_name"):
         if method in ("gatys", "ghiasi", "adain"):
             check_choice("style_name", name, STYLES)
@@ -135,6 +140,13 @@ def translate(request: Request) -> Iterator[Event]:
     """An image in another domain."""
     name = request.model("translate", "edges2portrait")
     mask = request.files.get("mask", ())
+    for number, least, most in (("size", 0, 4096), ("tile", 0, 8192), ("seed", 0, 2**31)):
+        if number in request.options and (number != "seed" or request.options[number] is not None):
+            value = request.number(number, 0, least, most, whole=True)
+            if number == "size" and 0 < value < SMALLEST:
+                raise StyleLoomError(f"`size` is {value:g}; wanted 0 for the image's own, or {SMALLEST} to {most}")
+    if not isinstance(request.options.get("drawing", False), bool):
+        raise StyleLoomError(f"`drawing` is {request.options['drawing']!r}; wanted true or false")
     options = dict(mask=str(mask[0]) if mask else None) | request.rest("model")
     yield from jobs.translate(
         request.one("image"), name, out=request.out / "result.png", limits=request.limits, **options
@@ -169,6 +181,8 @@ def _loading(request: Request) -> LoadOptions:
 
 def edit(request: Request) -> Iterator[Event]:
     """A photograph with its face edited along directions and put back; or latents that were found of one."""
+    if len([name for name in ("photo", "latents") if name in request.files]) != 1:
+        raise StyleLoomError("edit wants one file, as 'photo' or as 'latents'")
     changes = request.options.get("changes", {})
     if not isinstance(changes, dict) or not all(isinstance(strength, int | float) for strength in changes.values()):
         raise StyleLoomError('`changes` are directions and strengths, such as {"smile": 2}')
@@ -189,7 +203,7 @@ def inpaint(request: Request) -> Iterator[Event]:
     """A photograph with what a mask marks made anew."""
     yield from jobs.inpaint(
         request.model("inpaint", "portraits-128"),
-        [request.one("photo")],
+        request.one("photo"),
         out=request.out / "result.png",
         mask=request.one("mask"),
         loading=_loading(request),

@@ -49,6 +49,10 @@ def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None
         reasons.append(f"the disk refused: {error.strerror}")
     except MemoryError:
         reasons.append("out of memory; try a smaller image")
+    except (TypeError, ValueError) as error:
+        traceback.print_exc()
+        given = ", ".join(f"{name} {value!r}" for name, value in request.options.items())
+        reasons.append(f"an option has a value of a kind that it does not take, among {given}: {str(error).splitlines()[0]}")
     except Exception as error:  # a fault of ours ends this job, not the worker
         traceback.print_exc()
         reasons.append(f"the service failed at this ({type(error).__name__}); its log says more")

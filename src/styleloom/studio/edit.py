@@ -52,6 +52,13 @@ class FaceEditor:
         """The directions whose sliders were moved."""
         return {name: value for name, value in zip(self.names, strengths, strict=True) if value}
 
+    async def edit_if_moved(self, request: gr.Request, job: str, *strengths: Any) -> AsyncIterator[tuple[Any, Any]]:
+        """Apply sliders that were moved before the face was found."""
+        yield gr.skip(), gr.skip()
+        if self.changes_of(strengths):
+            async for each in self.edit(request, job, *strengths):
+                yield each
+
     async def edit(self, request: gr.Request, job: str, *strengths: Any) -> AsyncIterator[tuple[Any, Any]]:
         """Move the latents that were found: status and image."""
         if not job:
@@ -101,9 +108,11 @@ def tab(service: Service, uploads: Path) -> None:
             back = gr.Button("Put it back into the photograph", variant="primary")
             whole, how = gr.HTML(), gr.HTML()
     quiet: dict[str, Any] = dict(concurrency_limit=None, show_progress="hidden")
-    find.click(handlers.invert, [photo], [found, status, shown, curve], **quiet)
+    find.click(handlers.invert, [photo], [found, status, shown, curve], **quiet).success(
+        handlers.edit_if_moved, [found, *sliders], [status, shown], **quiet
+    )
     for slider in sliders:
-        slider.release(handlers.edit, [found, *sliders], [status, shown], trigger_mode="always_last", **quiet)
+        slider.input(handlers.edit, [found, *sliders], [status, shown], trigger_mode="always_last", **quiet)
     back.click(handlers.paste, [photo, *sliders], [status, whole, how], **quiet)
     reset.click(lambda: [0.0] * len(names), None, sliders, queue=False).then(
         handlers.edit, [found, *sliders], [status, shown], **quiet

@@ -15,7 +15,7 @@ from styleloom.service.verbs import models_of
 from . import parts
 from .client import follow
 
-MOST = 32
+MOST, WALKED = 32, 8  # images of a wall, and stations of a walk
 
 
 def tab(service: Service, uploads: Path) -> None:
@@ -23,14 +23,14 @@ def tab(service: Service, uploads: Path) -> None:
     with gr.Row():
         with gr.Column(scale=2):
             model = gr.Dropdown(models_of("generate"), value="portraits-128", label="Generator")
-            first = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=2**31)
+            first = gr.Number(0, label="First seed", precision=0)
             count = gr.Slider(1, MOST, 16, step=1, label="How many")
             truncation = gr.Slider(0, 1, 0.7, step=0.05, label="Truncation: 0 is the average, 1 all of its variety")
             again = gr.Button("Others")
         with gr.Column(scale=3):
             with gr.Row():
                 make = gr.Button("Generate", variant="primary")
-                walk = gr.Button("A walk between them")
+                walk = gr.Button(f"A walk between the first {WALKED}")
             status = gr.Markdown("Nobody here exists.", elem_classes="status")
             shown = gr.HTML(parts.empty("Faces appear here."), elem_classes="stage")
             how = gr.HTML()
@@ -38,8 +38,10 @@ def tab(service: Service, uploads: Path) -> None:
     async def run(
         model: str, first: float, count: int, truncation: float, frames: int, request: gr.Request
     ) -> AsyncIterator[tuple[str, Any, Any]]:
-        seeds = list(range(int(first), int(first) + int(count)))
-        options: dict[str, Any] = dict(model=model, seeds=seeds[:8] if frames else seeds, truncation_psi=truncation)
+        if first is None:
+            raise gr.Error("Give a first seed, a whole number from 0.", print_exception=False)
+        seeds = list(range(int(first), int(first) + int(count)))[: WALKED if frames else MOST]
+        options: dict[str, Any] = dict(model=model, seeds=seeds, truncation_psi=truncation)
         options |= dict(frames=frames) if frames else {}
         async for update in follow(service, "generate", options, {}, request):
             if not update.done:

@@ -29,7 +29,7 @@ def tab(service: Service, uploads: Path) -> None:
         with gr.Column(scale=2):
             photo = gr.Image(type="filepath", label="Your photograph", sources=["upload", "clipboard"], height=260, buttons=[])
             styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["watercolor"], elem_id="styles")
-            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=110)
+            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=160)
             strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
             with gr.Accordion("More", open=False):
                 method = gr.Dropdown(list(METHODS), value=next(iter(METHODS)), label="Method")
@@ -58,6 +58,7 @@ def tab(service: Service, uploads: Path) -> None:
             options |= dict(preset="draft", first_steps=steps)
         else:
             options |= dict(alpha=strength) | (dict(stroke_size=stroke) if stroke else {})
+        yield "Starting ...", parts.empty("The painting appears here."), ""
         files = dict(content=[source]) | (dict(style=paintings) if paintings else {})
         async for update in follow(service, "stylize", options, files, request):
             if not update.done:
@@ -76,7 +77,7 @@ def tab(service: Service, uploads: Path) -> None:
         run, [photo, styles, own, strength, method, colors, stroke, steps], [status, shown, how],
         concurrency_limit=None, show_progress="hidden",
     )  # fmt: skip
-    stop.click(lambda: "Stopped. What was painted so far stays.", None, status, cancels=[event], queue=False)
+    stop.click(lambda: "Stopped. What was painted so far, if anything, stays.", None, status, cancels=[event], queue=False)
 
 
 def _commands(options: dict[str, Any], names: list[str], paintings: list[Path]) -> str:

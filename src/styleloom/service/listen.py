@@ -1,0 +1,46 @@
+"""Starts an application of the service at its address, and says where that is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+from styleloom.core.errors import StyleLoomError
+
+from .settings import ServiceSettings
+
+SECONDS = 2  # that open pages and streams have to end
+
+
+def check_port(settings: ServiceSettings) -> None:
+    """Raise StyleLoomError where the address cannot be listened at."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            reason = error.strerror or error
+            raise StyleLoomError(f"cannot listen at {settings.host}:{settings.port}: {reason}; give another --port") from error
+
+
+def listen(make: Callable[[ServiceSettings], FastAPI], settings: ServiceSettings, say: Callable[[str], None]) -> None:
+    """Make an application and serve it until Ctrl-C.
+
+    Args:
+        make: makes the application of the settings.
+        settings: settings of the service.
+        say: is told the address, once it is about to answer.
+
+    Raises:
+        StyleLoomError: the port is taken, or the folder cannot be used.
+    """
+    check_port(settings)
+    app = make(settings)
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    say(f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/")
+    config = uvicorn.Config(app, settings.host, settings.port, log_level="warning", timeout_graceful_shutdown=SECONDS)
+    uvicorn.Server(config).run()
