@@ -7,7 +7,7 @@ target and the present image.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -99,6 +99,82 @@ def quasi_newton(gradient: Tensor, s: Tensor, y: Tensor, inverse_curvature: Tens
     for pair, alpha in enumerate(reversed(alphas)):
         step = step + s[:, pair] * (alpha - rho[:, pair] * (y[:, pair] * step).sum(1))[:, None]
     return -step
+
+
+def empty_state(coordinates: Tensor, memory: int = MEMORY) -> State:
+    """State of descents before their first step, of zeros [N, K]; so many pairs of L-BFGS are kept."""
+    means = coordinates[..., None].expand(-1, -1, len(MOMENTUM_DECAYS))
+    each, pairs = coordinates[:, 0], coordinates[:, None].expand(-1, memory, -1)
+    state = dict(step=each, means=means, square=coordinates, first_log=each, last_log=each)
+    return state | dict(w=coordinates, gradient=coordinates, s=pairs, y=pairs)
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Measures of a descent after one more gradient.
+
+    Attributes:
+        state: the next state.
+        step: [N], counted from 1.
+        rms: [N, K] root mean square of the gradient.
+        directions: [N, K, momenta], running means of the gradient over it.
+        adam: [N, K], the one that makes Adam's direction.
+        times, losses: [N, inputs], features of time and of the loss so far.
+    """
+
+    state: State
+    step: Tensor
+    rms: Tensor
+    directions: Tensor
+    adam: Tensor
+    times: Tensor
+    losses: Tensor
+
+
+def advance(state: State, w: Tensor, gradient: Tensor, losses: Tensor) -> Advance:
+    """Take whitened w and its gradient [N, K], and losses [N], into the state of a descent."""
+    step = state["step"] + 1  # [N]
+    # Running means, pairs of L-BFGS, and losses.
+    decays = torch.tensor(MOMENTUM_DECAYS, device=gradient.device)
+    means = state["means"].lerp(gradient[..., None], 1 - decays)
+    square = state["square"].lerp(gradient.square(), 1 - SQUARE_DECAY)
+    log = losses.clamp(min=1e-8).log()
+    is_first = state["step"] == 0
+    first_log, last_log = torch.where(is_first, log, state["first_log"]), torch.where(is_first, log, state["last_log"])
+    s, y = (
+        torch.where(is_first[:, None, None], old, torch.cat([old[:, 1:], (new - before)[:, None]], 1))
+        for old, new, before in ((state["s"], w, state["w"]), (state["y"], gradient, state["gradient"]))
+    )
+    state = dict(step=step, means=means, square=square, first_log=first_log, last_log=log)
+    state |= dict(w=w, gradient=gradient, s=s, y=y)
+    # What networks see of these.
+    rms = (square / (1 - SQUARE_DECAY ** step[:, None])).sqrt() + 1e-12
+    unbiased = means / (1 - decays ** step[:, None, None])
+    directions = (unbiased / rms[..., None]).clamp(-5, 5)
+    times = torch.stack([(step / scale).tanh() for scale in TIME_SCALES], 1)
+    features = torch.stack([log / 4, (log - first_log) / 2, (log - last_log) * 4], 1).clamp(-3, 3)
+    return Advance(state, step, rms, directions, directions[..., MOMENTUM_DECAYS.index(ADAM_DECAY)], times, features)
+
+
+def at_most_one(step: Tensor) -> Tensor:
+    """Steps [N, K], longer ones scaled down to a root mean square of 1."""
+    return step * (1 / step.square().mean(1, keepdim=True).sqrt()).clamp(max=1)
+
+
+def level_of(rms: Tensor) -> Tensor:
+    """Logarithm of each coordinate's rms [N, K] beside the mean of all: [N, K]."""
+    level = rms.log()
+    return (level - level.mean(1, keepdim=True)) / 4
+
+
+def scheduled(schedule: Schedule, step: Tensor, adam: Tensor, learned: Tensor) -> Tensor:
+    """The update, of Adam's part and what was learned beside it, [N, K] each, at steps [N]."""
+    if schedule.anneal_start:
+        learned = (2 - step / schedule.anneal_start).clamp(0, 1)[:, None] * learned
+    update = adam + learned
+    if schedule.step_decay_start:
+        update = update * (schedule.step_decay_start / step).clamp(max=1).sqrt()[:, None]
+    return update
 
 
 class Loom(Network):
@@ -193,11 +269,8 @@ class Loom(Network):
 
     @override
     def init_state(self, batch: int) -> State:
-        zeros = self.embedding.new_zeros(batch, len(self.embedding), len(MOMENTUM_DECAYS))
-        each, coordinates = zeros[:, 0, 0], zeros[..., 0]
-        pairs = coordinates[:, None].expand(-1, MEMORY if self.use_quasi_newton else 1, -1)
-        state = dict(step=each, means=zeros, square=coordinates, first_log=each, last_log=each)
-        return state | dict(w=coordinates, gradient=coordinates, s=pairs, y=pairs)
+        zeros = self.embedding.new_zeros(batch, len(self.embedding))
+        return empty_state(zeros, MEMORY if self.use_quasi_newton else 1)
 
     @override
     def forward(self, ws: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
@@ -212,28 +285,14 @@ class Loom(Network):
 
     def whitened_update(self, w: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
         """The update of whitened w, from it and its gradient: [N, K] each."""
-        step = state["step"] + 1  # [N]
-        decays = torch.tensor(MOMENTUM_DECAYS, device=gradient.device)
-        means = state["means"].lerp(gradient[..., None], 1 - decays)
-        square = state["square"].lerp(gradient.square(), 1 - SQUARE_DECAY)
-        log = observation.losses.clamp(min=1e-8).log()
-        is_first = state["step"] == 0
-        first_log, last_log = torch.where(is_first, log, state["first_log"]), torch.where(is_first, log, state["last_log"])
-        s, y = (
-            torch.where(is_first[:, None, None], old, torch.cat([old[:, 1:], (new - before)[:, None]], 1))
-            for old, new, before in ((state["s"], w, state["w"]), (state["y"], gradient, state["gradient"]))
-        )
-        state = dict(step=step, means=means, square=square, first_log=first_log, last_log=log)
-        state |= dict(w=w, gradient=gradient, s=s, y=y)
-
-        rms = (square / (1 - SQUARE_DECAY ** step[:, None])).sqrt() + 1e-12  # [N, K]
-        unbiased = means / (1 - decays ** step[:, None, None])  # [N, K, momenta]
-        directions = (unbiased / rms[..., None]).clamp(-5, 5)
-        adam = directions[..., MOMENTUM_DECAYS.index(ADAM_DECAY)]  # [N, K]
+        advanced = advance(state, w, gradient, observation.losses)
+        state, directions, adam = advanced.state, advanced.directions, advanced.adam
         curvature = self.curvature
         inverse_curvature = 1 / (curvature + DAMPING * curvature.max())
-        newton = quasi_newton(gradient, s, y, inverse_curvature) if self.use_quasi_newton else -inverse_curvature * gradient
-        newton = newton * (1 / newton.square().mean(1, keepdim=True).sqrt()).clamp(max=1)
+        newton = -inverse_curvature * gradient
+        if self.use_quasi_newton:
+            newton = quasi_newton(gradient, state["s"], state["y"], inverse_curvature)
+        newton = at_most_one(newton)
         from_images = low_rank = torch.zeros_like(gradient)
         if self.step_network is not None:
             # Its gradient and second step are in coordinates of about equal curvature.
@@ -242,13 +301,16 @@ class Loom(Network):
                 w.clamp(-5, 5), preconditioner * gradient, observation.target, observation.image
             )
             low_rank = preconditioner * low_rank
-        level = rms.log()
-        level = (level - level.mean(1, keepdim=True)) / 4
-        own = [newton.clamp(-3, 3), w.clamp(-5, 5), level, from_images.clamp(-3, 3), from_images.abs().add(1e-3).log() / 4]
+        own = [
+            newton.clamp(-3, 3),
+            w.clamp(-5, 5),
+            level_of(advanced.rms),
+            from_images.clamp(-3, 3),
+            from_images.abs().add(1e-3).log() / 4,
+        ]
         own += [curvature.add(1e-9).log().expand_as(gradient) / 8, low_rank.clamp(-3, 3)]
-        times = torch.stack([(step / scale).tanh() for scale in TIME_SCALES], 1)
-        losses = torch.stack([log / 4, (log - first_log) / 2, (log - last_log) * 4], 1).clamp(-3, 3)
-        shared = torch.cat([times, losses], 1)[:, None].expand(-1, gradient.shape[1], -1) * self.use_time_features
+        shared = torch.cat([advanced.times, advanced.losses], 1)[:, None].expand(-1, gradient.shape[1], -1)
+        shared = shared * self.use_time_features
         if not self.use_momenta:
             directions = adam[..., None].expand_as(directions)
         embedding = self.embedding.expand(len(gradient), -1, -1)
@@ -258,10 +320,5 @@ class Loom(Network):
         rate, bias, trust, newton_weight = self.last(x).unbind(2)  # [N, K] each
         # While the last layer is 0 the update is Adam's, plus the step network's, which begins at 0 too.
         learned = 0.1 * bias + from_images * trust.clamp(-4, 1).exp() + newton_weight * newton + low_rank
-        schedule = self.schedule
-        if schedule.anneal_start:
-            learned = (2 - step / schedule.anneal_start).clamp(0, 1)[:, None] * learned
-        update = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + learned
-        if schedule.step_decay_start:
-            update = update * (schedule.step_decay_start / step).clamp(max=1).sqrt()[:, None]
-        return update, state
+        followed = -self.lr * adam * (2 * (rate / 2).tanh()).exp()
+        return scheduled(self.schedule, advanced.step, followed, learned), state

@@ -24,7 +24,17 @@ from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.papers.image2stylegan.objective import Observation
 
 from .base import DEFAULT, Network, Schedule, State
-from .loom import ADAM_DECAY, DAMPING, MEMORY, MOMENTUM_DECAYS, SQUARE_DECAY, TIME_SCALES, quasi_newton
+from .loom import (
+    DAMPING,
+    MOMENTUM_DECAYS,
+    TIME_SCALES,
+    advance,
+    at_most_one,
+    empty_state,
+    level_of,
+    quasi_newton,
+    scheduled,
+)
 from .supervised import STAGES, SupervisedDescent, gridded
 
 LONGEST = 1.5  # root mean square of a step by a descent map, in standard deviations of the prior
@@ -99,11 +109,7 @@ class LoomAny(Network):
 
     @override
     def init_state(self, batch: int) -> State:
-        zeros = self.curvature.new_zeros(batch, len(self.curvature), len(MOMENTUM_DECAYS))
-        each, coordinates = zeros[:, 0, 0], zeros[..., 0]
-        pairs = coordinates[:, None].expand(-1, MEMORY, -1)
-        state = dict(step=each, means=zeros, square=coordinates, first_log=each, last_log=each)
-        return state | dict(w=coordinates, gradient=coordinates, s=pairs, y=pairs)
+        return empty_state(self.curvature.new_zeros(batch, len(self.curvature)))
 
     def map_steps(self, observation: Observation, like: Tensor) -> tuple[Tensor, Tensor]:
         """Steps by the descent maps, and how much of the way each explains: [STAGES, N, K] and [STAGES, 1, K]."""
@@ -125,49 +131,29 @@ class LoomAny(Network):
         basis = self.basis
         gradient = basis.rotate(gradient) * basis.prior_std  # [N, K]
         w = basis.rotate(ws - self.w_avg) / basis.prior_std
-        step = state["step"] + 1  # [N]
-        # Running means, pairs of L-BFGS, and losses.
-        decays = torch.tensor(MOMENTUM_DECAYS, device=gradient.device)
-        means = state["means"].lerp(gradient[..., None], 1 - decays)
-        square = state["square"].lerp(gradient.square(), 1 - SQUARE_DECAY)
-        log = observation.losses.clamp(min=1e-8).log()
-        is_first = state["step"] == 0
-        first_log, last_log = torch.where(is_first, log, state["first_log"]), torch.where(is_first, log, state["last_log"])
-        s, y = (
-            torch.where(is_first[:, None, None], old, torch.cat([old[:, 1:], (new - before)[:, None]], 1))
-            for old, new, before in ((state["s"], w, state["w"]), (state["y"], gradient, state["gradient"]))
-        )
-        state = dict(step=step, means=means, square=square, first_log=first_log, last_log=log)
-        state |= dict(w=w, gradient=gradient, s=s, y=y)
+        advanced = advance(state, w, gradient, observation.losses)
+        state, adam = advanced.state, advanced.adam
         # The steps that it chooses from.
-        rms = (square / (1 - SQUARE_DECAY ** step[:, None])).sqrt() + 1e-12  # [N, K]
-        directions = (means / (1 - decays ** step[:, None, None]) / rms[..., None]).clamp(-5, 5)  # [N, K, momenta]
-        adam = directions[..., MOMENTUM_DECAYS.index(ADAM_DECAY)]
-        newton = quasi_newton(gradient, s, y, self.inverse_curvature)
-        newton = newton * (1 / newton.square().mean(1, keepdim=True).sqrt()).clamp(max=1)
+        newton = at_most_one(quasi_newton(gradient, state["s"], state["y"], self.inverse_curvature))
         steepest = -self.inverse_curvature * gradient
         mapped, reliability = self.map_steps(observation, gradient)
         # What it sees of each coordinate.
         sign = torch.where(adam < 0, -1.0, 1.0)[..., None]
-        signed = [directions, torch.stack([newton.clamp(-3, 3), steepest.clamp(-3, 3), w.clamp(-5, 5), *mapped.clamp(-3, 3)], 2)]
-        level = rms.log()
-        sizes = [(level - level.mean(1, keepdim=True)) / 4, newton.abs().add(1e-3).log() / 4]
+        signed = [
+            advanced.directions,
+            torch.stack([newton.clamp(-3, 3), steepest.clamp(-3, 3), w.clamp(-5, 5), *mapped.clamp(-3, 3)], 2),
+        ]
+        sizes = [level_of(advanced.rms), newton.abs().add(1e-3).log() / 4]
         sizes += [each.abs().add(1e-3).log() / 4 for each in mapped]
         unsigned = [torch.stack(sizes, 2), self.constants.expand(len(ws), -1, -1)]
         unsigned += [each.expand_as(adam)[..., None] for each in reliability]
         # What it sees of the descent.
-        times = torch.stack([(step / scale).tanh() for scale in TIME_SCALES], 1)
-        losses = torch.stack([log / 4, (log - first_log) / 2, (log - last_log) * 4], 1).clamp(-3, 3)
         agreement = -F.cosine_similarity(mapped, gradient[None], dim=2).T
-        count = torch.full_like(step, len(self.curvature)).log()[:, None] / 8
-        shared = torch.cat([times, losses, agreement, count], 1)[:, None].expand(-1, gradient.shape[1], -1)
+        count = torch.full_like(advanced.step, len(self.curvature)).log()[:, None] / 8
+        shared = torch.cat([advanced.times, advanced.losses, agreement, count], 1)[:, None].expand(-1, gradient.shape[1], -1)
         rate, newton_weight, *trust = self.layers(torch.cat([sign * torch.cat(signed, 2), *unsigned, shared], 2)).unbind(2)
         # While the last layer is 0 the update is Adam's.
         learned = newton_weight * newton + sum(weight * each for weight, each in zip(trust, mapped, strict=True))
-        schedule = self.schedule
-        if schedule.anneal_start:
-            learned = (2 - step / schedule.anneal_start).clamp(0, 1)[:, None] * learned
-        update = -self.lr * adam * (2 * (rate / 2).tanh()).exp() + learned
-        if schedule.step_decay_start:
-            update = update * (schedule.step_decay_start / step).clamp(max=1).sqrt()[:, None]
+        followed = -self.lr * adam * (2 * (rate / 2).tanh()).exp()
+        update = scheduled(self.schedule, advanced.step, followed, learned)
         return basis.back(update * basis.prior_std), state
