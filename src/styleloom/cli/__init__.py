@@ -48,7 +48,7 @@ VERBS = {
     "export": "export",
     "zoo": "zoo",
     "serve": "serve",
-    "studio": "studio",
+    "studio": "serve",
 }
 """The file of each verb. It is imported when the verb is asked for, so that help does not load torch."""
 GROUPS = {

@@ -1,12 +1,19 @@
-"""``styleloom serve``: the HTTP API."""
+"""``styleloom serve`` and ``styleloom studio``: the HTTP API, and the studio in a browser."""
 
 from __future__ import annotations
 
+import importlib
+import threading
+import webbrowser
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from styleloom.core.errors import StyleLoomError
 
 from .options import Common
+
+OPEN_AFTER = 1.0  # s that a server takes to answer, once it says its address
 
 
 def serve(
@@ -38,15 +45,63 @@ def serve(
         max_jobs: jobs that a client may have open.
         keep_minutes: minutes after which results are deleted.
     """
+    settings = dict(max_seconds=max_seconds, max_queue=max_queue, max_jobs=max_jobs, keep_minutes=keep_minutes)
+    settings |= dict(max_upload=max_upload, max_pixels=max_pixels)
+
+    def say(address: str) -> None:
+        print(f"{address}v1/openapi.json describes the service; Ctrl-C ends it", flush=True)
+
+    _listen("service", "create_app", say, folder=folder, host=host, port=port, token=token, device=device, **settings)
+
+
+def studio(
+    *,
+    folder: Path = Path("styleloom-studio"),
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    token: str = "",
+    device: str = "cpu",
+    max_upload: int = 64,
+    max_pixels: int = 24_000_000,
+    keep_minutes: int = 60,
+    no_browser: bool = False,
+) -> None:
+    """Open the studio: style transfer, generators, edits of faces and translation in a browser, without a network.
+
+    Args:
+        folder: folder of jobs and results.
+        host: address to listen at; any but this machine's own demands a token.
+        port: port to listen at.
+        token: secret that visitors must give.
+        device: cpu, cuda, cuda:1 or mps.
+        max_upload: largest upload, in MiB.
+        max_pixels: refuse images of more pixels.
+        keep_minutes: minutes after which results are deleted.
+        no_browser: open no browser.
+    """
+    settings = dict(max_upload=max_upload, max_pixels=max_pixels, keep_minutes=keep_minutes)
+
+    def say(address: str) -> None:
+        print(f"open {address} in a browser; Ctrl-C ends the studio", flush=True)
+        if not no_browser:
+            threading.Timer(OPEN_AFTER, webbrowser.open, (address,)).start()
+
+    _listen("studio", "create_studio", say, folder=folder, host=host, port=port, token=token, device=device, **settings)
+
+
+def _listen(extra: str, make: str, say: Callable[[str], None], *, device: str, **settings: Any) -> None:
+    """Serve the application that ``make`` of ``styleloom.EXTRA.app`` makes of settings, until Ctrl-C.
+
+    Raises:
+        StyleLoomError: the extra is not installed, there is no such device, or settings, port or folder cannot be used.
+    """
     try:
-        from styleloom.service.app import create_app
         from styleloom.service.listen import listen
         from styleloom.service.settings import ServiceSettings
+
+        create = getattr(importlib.import_module(f"styleloom.{extra}.app"), make)
     except ImportError as error:
-        raise StyleLoomError(f"{error.name} is not installed; install it with: pip install 'styleloom[service]'") from error
-    settings = ServiceSettings(
-        folder=folder, host=host, port=port, token=token, device=device, max_upload=max_upload, max_pixels=max_pixels,
-        max_seconds=max_seconds, max_queue=max_queue, max_jobs=max_jobs, keep_minutes=keep_minutes,
-    )  # fmt: skip
+        raise StyleLoomError(f"{error.name} is not installed; install it with: pip install 'styleloom[{extra}]'") from error
+    chosen = ServiceSettings(device=device, **settings)
     Common(device=device).torch_device()  # refuses one that is not here
-    listen(create_app, settings, lambda at: print(f"{at}v1/openapi.json describes the service; Ctrl-C ends it", flush=True))
+    listen(create, chosen, say)

@@ -152,7 +152,7 @@ class Service:
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
-        job = await _aside(self.store.add, verb, dict(files=files, options=options), owner, key, id)
+        job = await aside(self.store.add, verb, dict(files=files, options=options), owner, key, id)
         if job.id != id:  # this key was used before
             shutil.rmtree(home, ignore_errors=True)
             if (job.verb, job.options["options"]) != (verb, options):
@@ -184,15 +184,15 @@ class Service:
         for field, paths in files.items():
             for path, name in zip(paths, names[field], strict=True):
                 await anyio.to_thread.run_sync(shutil.copyfile, path, home / name)
-        added: StoredJob = await _aside(self.store.add, verb, dict(files=names, options=dict(options)), owner, None, id)
+        added: StoredJob = await aside(self.store.add, verb, dict(files=names, options=dict(options)), owner, None, id)
         return added
 
     async def _check_room(self, owner: str) -> None:
-        counts = await _aside(self.store.counts)
+        counts = await aside(self.store.counts)
         waiting = counts.get("queued", 0)
         if waiting >= self.settings.max_queue:
             raise Problem(503, f"{waiting} jobs are waiting, as many as may; try again later", {"Retry-After": "10"})
-        if owner and len(await _aside(self.store.jobs, owner, states=("queued", "running"))) >= self.settings.max_jobs:
+        if owner and len(await aside(self.store.jobs, owner, states=("queued", "running"))) >= self.settings.max_jobs:
             raise Problem(429, f"{self.settings.max_jobs} of your jobs are open, as many as may; wait for one, or cancel it")
 
     async def _saved(self, verb: str, form: FormData, home: Path) -> dict[str, list[str]]:
@@ -221,12 +221,12 @@ class Service:
         end = time.monotonic() + seconds
         while job.is_open and time.monotonic() < end:
             await asyncio.sleep(POLL)
-            job = await _aside(self.store.get, job.id) or job
+            job = await aside(self.store.get, job.id) or job
         return job
 
     async def _job(self, request: Request, id: str) -> StoredJob:
         """A job that the client may see."""
-        job: StoredJob | None = await _aside(self.store.get, id)
+        job: StoredJob | None = await aside(self.store.get, id)
         if job is None or (job.owner and job.owner != owner_of(request)):
             raise Problem(404, "no such job; jobs are kept for an hour, for the client that made them")
         return job
@@ -243,14 +243,14 @@ class Service:
             error=job.error, url=here, events=f"{here}/events", files={name: f"{here}/files/{name}" for name in job.files},
         )  # fmt: skip
         if job.state == "queued":
-            queued = await _aside(self.store.jobs, states=("queued",))
-            described["position"] = 1 + [each.id for each in queued].index(job.id) if job.id in {j.id for j in queued} else 1
+            earlier = [each for each in await aside(self.store.jobs, states=("queued",)) if each.created < job.created]
+            described["position"] = len(earlier) + 1
         return described
 
     async def listing(self, request: Request) -> Response:
         """The client's own jobs."""
         owner = owner_of(request)
-        found = await _aside(self.store.jobs, owner) if owner else []
+        found = await aside(self.store.jobs, owner) if owner else []
         return JSONResponse([await self._described(job) for job in found])
 
     async def job(self, request: Request, id: str) -> Response:
@@ -261,11 +261,11 @@ class Service:
         """Cancel a job, or delete what it made."""
         job = await self._job(request, id)
         if job.is_open:
-            await _aside(self.store.cancel, id)
+            await aside(self.store.cancel, id)
             job = await self._waited(await self._job(request, id), 5.0)
             return JSONResponse(await self._described(job), 202 if job.is_open else 200)
         shutil.rmtree(self.settings.folder / JOBS / id, ignore_errors=True)
-        await _aside(self.store.remove, id)
+        await aside(self.store.remove, id)
         return Response(status_code=204)
 
     async def file(self, request: Request, id: str, name: str) -> Response:
@@ -287,15 +287,15 @@ class Service:
         job = await self._job(request, id)
         given = request.headers.get("last-event-id", "0")
         after = int(given) if given.isascii() and given.isdigit() else 0
-        if not job.is_open and after > len(await _aside(self.store.events, id)):
+        if not job.is_open and after > len(await aside(self.store.events, id)):
             return Response(status_code=204)  # tells a browser to stop asking
         return StreamingResponse(self._stream(id, after), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def _stream(self, id: str, after: int) -> AsyncIterator[str]:
         number = after
         while True:
-            job: StoredJob | None = await _aside(self.store.get, id)
-            for number, content in await _aside(self.store.events, id, after):
+            job: StoredJob | None = await aside(self.store.get, id)
+            for number, content in await aside(self.store.events, id, after):
                 after = number
                 yield _event(number, content.pop("event"), content)
             if job is None:
@@ -315,7 +315,7 @@ class Service:
 
     async def metrics(self) -> Response:
         """Figures in the text format of Prometheus."""
-        counts = await _aside(self.store.counts)
+        counts = await aside(self.store.counts)
         lines = ["# HELP styleloom_jobs Jobs by state.", "# TYPE styleloom_jobs gauge"]
         states = ("queued", "running", "done", "failed", "cancelled")
         lines += [f'styleloom_jobs{{state="{state}"}} {counts.get(state, 0)}' for state in states]
@@ -358,7 +358,7 @@ def own_name(field: str, index: int, given: str) -> str:
     return f"{field}-{index}{suffix if suffix in known else '.png'}"
 
 
-async def _aside(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+async def aside(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """The result of a function that waits for the disk, in a thread."""
     try:
         return await anyio.to_thread.run_sync(partial(function, *arguments, **options))

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from styleloom.service.app import POLL, Service, own_name
+from styleloom.service.app import POLL, Service, aside, own_name
 from styleloom.service.problems import Problem
 from styleloom.service.security import CLIENT_COOKIE, owner_of_secret
 from styleloom.service.store import StoredJob
@@ -82,20 +82,20 @@ async def follow(
     losses: list[float] = []
     try:
         while True:
-            for number, content in service.store.events(job.id, after):
+            for number, content in await aside(service.store.events, job.id, after):
                 after = number
                 if content["event"] == "progressed":
                     text = f"Step {content['index']} of {content['total']}"
                     losses += [content["losses"]["total"]] if "total" in content["losses"] else []
                 values = content.get("values", values)
-            now = service.store.get(job.id)
+            now: StoredJob | None = await aside(service.store.get, job.id)
             if now is None or now.state in ("failed", "cancelled"):
                 reason = "It was stopped." if now is None or now.state == "cancelled" else now.error or "It failed."
                 raise gr.Error(reason, print_exception=False, title="Stopped" if "stopped" in reason else "Not done")
             if now.state == "done":
                 yield Update(_took(now), job.id, _addresses(now), values, tuple(losses), done=True)
                 return
-            waiting = _waiting(service, now) if now.state == "queued" else text
+            waiting = await aside(_waiting, service, now) if now.state == "queued" else text
             yield Update(waiting, job.id, _so_far(service, now), values, tuple(losses))
             await asyncio.sleep(3 * POLL)
     except (asyncio.CancelledError, GeneratorExit):
