@@ -1,9 +1,11 @@
 """What tests share: the material that only some machines have, and a network small enough to descend through."""
 
 import os
+import random
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +21,14 @@ from styleloom.nn.vgg import Features
 
 os.environ.setdefault("STYLELOOM_CACHE", str(Path(tempfile.gettempdir()) / "styleloom-test-cache"))  # not the user's own
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Begin each test with the same random numbers, whichever tests ran before it in its process."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_fine_tuning_keeps_what_fits_and_freezes_the_rest(faces: str, tmp_path: 
     # Where it is the only image, and not one that is added, it starts like any other layer.
     generator, discriminator = stylegan2.networks(replace(RECIPES["stylegan2"], resolution=32, architecture="resnet"))
     begin_with(stylegan2.FILES, base, generator, discriminator)
-    assert generator.get_parameter("synthesis.b32.torgb.weight").std() > 0.5
+    assert generator.get_parameter("synthesis.b32.torgb.weight").std() > 0.1  # 0 where it is added
     wider = replace(RECIPES["stylegan2"], resolution=32, channel_base=256)
     generator = stylegan2.networks(wider)[0]
     transfer(generator, stylegan2.load(base))

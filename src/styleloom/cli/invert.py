@@ -28,6 +28,8 @@ def invert(
     make_basis: bool = False,
     mask: str | None = None,
     align: str = "center",
+    box: tuple[float, ...] = (),
+    landmarks: tuple[float, ...] = (),
     video: bool = False,
     curves: bool = False,
     max_pixels: int = images.MAX_PIXELS,
@@ -52,6 +54,8 @@ def invert(
         mask: a gray image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
         align: which square of a photograph is taken: center, in the middle; face, where the extra [faces] finds one; auto: face,
             or else center. "styleloom edit" puts what it makes of the latents back there.
+        box: left, top, right, bottom of the square, in pixels, instead.
+        landmarks: x,y of the eyes, nose and corners of the mouth, from the left of the photograph, instead.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         max_pixels: refuse images of more pixels.
@@ -68,6 +72,8 @@ def invert(
         make_basis=make_basis or (_asked if asks(common) else False),
         mask=mask,
         align=align,
+        box=box,
+        landmarks=landmarks,
         video=video,
         curves=curves,
         limits=common.limits(max_pixels),

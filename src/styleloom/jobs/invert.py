@@ -48,6 +48,8 @@ def invert(
     make_basis: bool | Callable[[str], bool] = False,
     mask: PathLike | None = None,
     align: str = "center",
+    box: Sequence[float] = (),
+    landmarks: Sequence[float] = (),
     video: bool = False,
     curves: bool = False,
     limits: Limits = LIMITS,
@@ -69,6 +71,8 @@ def invert(
         mask: a gray image, white where photographs are to be met; the square in its middle is taken.
         align: which square of a photograph is taken: "center", in the middle; "face", where the extra [faces] finds one; "auto":
             "face", or else "center". It is noted in the file of latents, so that an edit finds its way back.
+        box: left, top, right, bottom of the square, in pixels of the photograph, instead.
+        landmarks: x, y of the eyes, nose and corners of the mouth, from the left of the photograph, instead.
         video: write NAME.mp4 of each descent.
         curves: write curves.png, the losses by step; needs matplotlib.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
@@ -109,14 +113,15 @@ def invert(
             noted = "no eigenbasis of this generator was made yet, so Adam inverts; with one it takes far fewer steps"
     optimizer = inversion.optimizer_for(config, tools)
     _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))
-    aligner = Aligner(generator, align)
-    if mask is not None and align != "center":
-        raise StyleLoomError(f"a mask is of the middle of each photograph, and align is {align}; leave one out")
+    aligner = Aligner(generator, align, tuple(box), tuple(landmarks))
+    if mask is not None and (align != "center" or box or landmarks):
+        raise StyleLoomError("a mask is of the middle of each photograph, and another square is asked for; leave one out")
     # Frame the mask as photographs are framed.
     shown = None
     if mask is not None:
         shown = inversion.framed(open_mask(mask, limits.max_pixels), generator.resolution).to(generator.device)
-    settings_digest = digest(asdict(config), generator_id(generator), align, video, tensors=_tensors(tools, shown))
+    square = [align, list(box), list(landmarks)] if box or landmarks else align
+    settings_digest = digest(asdict(config), generator_id(generator), square, video, tensors=_tensors(tools, shown))
     order = {source: index for index, source in enumerate(sources)}
 
     # Invert photographs that follow one another at once.

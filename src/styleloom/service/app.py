@@ -24,13 +24,16 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.images import SUFFIXES
+from styleloom.data.video import READABLE
 
-from .problems import MEDIA_TYPE, Problem, problem
+from .openapi import ANSWERS, body
+from .problems import Problem, problem
+from .request import RESULTS, SO_FAR
 from .security import Guard, owner_of
 from .settings import ServiceSettings
 from .store import JobStore, StoredJob
 from .supervisor import Supervisor, store_of
-from .verbs import EXAMPLES, FILES, OPTIONS, RESULTS, SO_FAR, VERBS
+from .verbs import EXAMPLES, FILES, MANY, OPTIONS, VERBS
 from .worker import JOBS
 
 POLL = 0.05  # s between two looks at a job that is waited for
@@ -64,7 +67,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         described = (VERBS[verb].__doc__ or "").strip()
         app.add_api_route(
             f"/v1/{verb}", partial(_submit, service, verb), methods=["POST"], name=verb, summary=described, description=described,
-            openapi_extra=_body(verb), responses=ANSWERS, response_model=None,
+            openapi_extra=body(verb), responses=ANSWERS, response_model=None,
         )  # fmt: skip
     routes: list[tuple[str, str, Callable[..., Awaitable[Response]], str]] = [
         ("GET", "/v1/jobs", service.listing, "The client's own jobs; it sends X-Client or a cookie."),
@@ -103,24 +106,6 @@ async def _submit(service: Service, verb: str, request: Request) -> Response:
     return await service.submit(verb, request)
 
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "the image itself, where it was ready in time", "content": {"image/png": {}}},
-    202: {"description": "a job to follow", "content": {"application/json": {}}},
-    **{code: {"description": text, "content": {MEDIA_TYPE: {}}} for code, text in (
-        (413, "too large"), (422, "the input is refused"), (429, "too many jobs of this client"), (503, "the queue is full"),
-    )},
-}  # fmt: skip
-
-
-def _body(verb: str) -> dict[str, Any]:
-    """A verb's request body for OpenAPI."""
-    fields = {name: {"type": "array", "items": {"type": "string", "format": "binary"}} for name in FILES[verb]}
-    fields |= {"options": {"type": "string", "description": "a JSON object", "example": json.dumps(EXAMPLES[verb])}}
-    needed = [name for name, is_needed in FILES[verb].items() if is_needed]
-    schema = {"type": "object", "properties": fields, "required": needed}
-    return {"requestBody": {"required": bool(needed), "content": {"multipart/form-data": {"schema": schema}}}}
-
-
 class Service:
     """Submits, follows and ends jobs.
 
@@ -133,6 +118,7 @@ class Service:
         self.store: JobStore = store_of(settings)
         self.supervisor = Supervisor(settings, self.store)
         self.began = time.time()
+        self.closing = False  # the server is about to end, so streams end
 
     async def submit(self, verb: str, request: Request) -> Response:
         """Queue a job; answer with its image where it is ready soon, else with the job."""
@@ -161,10 +147,9 @@ class Service:
         job = await self._waited(job, wait)
         if job.state == "failed":
             raise Problem(422, job.error or "it failed")
-        images = [name for name in job.files if Path(name).suffix in (".png", ".gif", ".jpg", ".webp")]
         headers = {"Location": f"/v1/jobs/{job.id}"}
-        if job.state == "done" and len(job.files) == 1 and images:
-            return FileResponse(self.path_of(job, images[0]), headers=headers)
+        if job.state == "done" and len(job.files) == 1:
+            return FileResponse(self.path_of(job, job.files[0]), headers=headers)
         return JSONResponse(await self._described(job), 202 if job.is_open else 200, headers)
 
     async def add(self, verb: str, options: Mapping[str, Any], files: Mapping[str, Sequence[Path]], owner: str) -> StoredJob:
@@ -179,7 +164,8 @@ class Service:
         home = self.settings.folder / JOBS / id
         home.mkdir(parents=True)
         names = {
-            field: [own_name(field, index, path.name) for index, path in enumerate(paths, 1)] for field, paths in files.items()
+            field: [own_name(verb, field, index, path.name) for index, path in enumerate(paths, 1)]
+            for field, paths in files.items()
         }
         for field, paths in files.items():
             for path, name in zip(paths, names[field], strict=True):
@@ -205,7 +191,7 @@ class Service:
                 raise Problem(422, f"{verb} takes no {field!r}; it takes {', '.join([*FILES[verb], 'options'])}")
             if not isinstance(upload, UploadFile):
                 raise Problem(422, f"{field!r} is text; send a file")
-            name = own_name(field, len(names.get(field, ())) + 1, upload.filename or "")
+            name = own_name(verb, field, len(names.get(field, ())) + 1, upload.filename or "")
             home.mkdir(parents=True, exist_ok=True)
             with (home / name).open("wb") as file:
                 while chunk := await upload.read(MEBIBYTE):
@@ -271,9 +257,14 @@ class Service:
     async def file(self, request: Request, id: str, name: str) -> Response:
         """A result by its name, or the picture so far of a job that is not done."""
         job = await self._job(request, id)
-        if name not in job.files and not (name == SO_FAR and self.path_of(job, name).exists()):
-            raise Problem(404, f"the job has no file of that name; it has {', '.join(job.files) or 'none yet'}")
-        return FileResponse(self.path_of(job, name))
+        if name in job.files:
+            return FileResponse(self.path_of(job, name))
+        if name == SO_FAR:
+            try:  # read at once: it is replaced while the job goes on
+                return Response(await anyio.to_thread.run_sync(self.path_of(job, name).read_bytes), media_type="image/png")
+            except OSError:
+                pass
+        raise Problem(404, f"the job has no file of that name; it has {', '.join(job.files) or 'none yet'}")
 
     async def source(self, request: Request, id: str, name: str) -> Response:
         """An uploaded file of a job, as its client sent it."""
@@ -293,7 +284,7 @@ class Service:
 
     async def _stream(self, id: str, after: int) -> AsyncIterator[str]:
         number = after
-        while True:
+        while not self.closing:
             job: StoredJob | None = await aside(self.store.get, id)
             for number, content in await aside(self.store.events, id, after):
                 after = number
@@ -351,10 +342,12 @@ def _check_options(verb: str, options: Mapping[str, Any]) -> None:
         raise Problem(422, f"{verb} has no option {unknown[0]!r}; it has {', '.join(OPTIONS[verb])}")
 
 
-def own_name(field: str, index: int, given: str) -> str:
+def own_name(verb: str, field: str, index: int, given: str) -> str:
     """A name of our own for an uploaded file, with its suffix where that is known."""
     suffix = Path(given).suffix.lower()
-    known = {".safetensors"} if field == "latents" else SUFFIXES
+    known = {".safetensors"} if field == "latents" else {*SUFFIXES}
+    if MANY.get(verb) == field:
+        known |= {".zip", *READABLE}
     return f"{field}-{index}{suffix if suffix in known else '.png'}"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -43,4 +46,23 @@ def listen(make: Callable[[ServiceSettings], FastAPI], settings: ServiceSettings
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
     say(f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/")
     config = uvicorn.Config(app, settings.host, settings.port, log_level="warning", timeout_graceful_shutdown=SECONDS)
-    uvicorn.Server(config).run()
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_of_the_end(record))
+    _Server(config, app).run()
+
+
+class _Server(uvicorn.Server):
+    """A server that tells the service's streams when it is to end."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self.service = app.state.service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.service.closing = True
+        super().handle_exit(sig, frame)
+
+
+def _is_of_the_end(record: logging.LogRecord) -> bool:
+    """Whether a line of the log only says that an open page was cut off when the server ended."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return (kind is not None and issubclass(kind, asyncio.CancelledError)) or "graceful shutdown exceeded" in record.getMessage()

@@ -19,6 +19,7 @@ class ServiceSettings(Checked):
 
     Args:
         folder: folder of the database and of the jobs' files.
+        runs: folder of trainings, whose models clients may use as run:ID; by default "runs" in ``folder``.
         host: address to listen at. Any but loopback demands a token.
         port: port to listen at; 0: any that is free.
         token: secret that every request must carry, as "Authorization: Bearer TOKEN" or in a cookie; "" for none.
@@ -34,6 +35,7 @@ class ServiceSettings(Checked):
     """
 
     folder: Path = Path("styleloom-service")
+    runs: Path | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Range(0, 65535)] = 7860
     token: str = ""
@@ -54,3 +56,13 @@ class ServiceSettings(Checked):
                 f"the host {self.host} can be reached from other machines; give a token of 16 characters or more, such as "
                 f"{secrets.token_urlsafe(18)}, or use the host 127.0.0.1"
             )
+
+    @property
+    def runs_folder(self) -> Path:
+        """Folder of trainings."""
+        return self.runs if self.runs is not None else self.folder / "runs"
+
+    @property
+    def max_unpacked(self) -> int:
+        """Bytes at most of what a zip unpacks to."""
+        return 4 * self.max_upload * 2**20

@@ -174,6 +174,11 @@ class JobStore:
             connection.execute(update, (time.time(), id))
             connection.execute("update jobs set cancel = 1 where id = ? and state = 'running'", (id,))
 
+    def is_cancelled(self, id: str) -> bool:
+        """Whether a job that runs is asked to end."""
+        row = self._connection().execute("select cancel from jobs where id = ?", (id,)).fetchone()
+        return row is None or bool(row[0])
+
     def give_back(self, worker: str | None = None) -> None:
         """Queue again what a dead worker ran, or any worker; cancelled jobs end, and so do those that keep killing workers."""
         whose, values = ("", ()) if worker is None else (" and worker = ?", (worker,))

@@ -16,11 +16,14 @@ from styleloom.core.files import lock_folder
 
 from .settings import ServiceSettings
 from .store import JobStore
+from .trainings import Trainings
 from .worker import DATABASE, JOBS
 
 WORKER = "import sys; from styleloom.service.worker import main; main(sys.argv[1:])"
 LOOK = 0.1  # s between two looks at the worker
+GRACE = 1.0  # s that a job has to end between two of its steps, before its worker is ended
 SWEEP = 30.0  # s between two sweeps of old files
+UPLOADS, PREVIEWS = "uploads", "previews"  # of the studio's pages
 
 
 class Supervisor:
@@ -39,6 +42,8 @@ class Supervisor:
         self.worker: subprocess.Popen[bytes] | None = None
         self.name = ""
         self.restarts = -1
+        self.asked: dict[str, float] = {}  # when jobs were found to be cancelled
+        self.trainings = Trainings(settings)
         self.thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -52,6 +57,7 @@ class Supervisor:
         self.stopped.set()
         self.thread.join()
         self._kill()
+        self.trainings.close()
         self.store.give_back()
         self.store.close()
         self.lock.close()
@@ -59,14 +65,9 @@ class Supervisor:
     def _spawn(self) -> None:
         settings, self.name = self.settings, uuid.uuid4().hex
         command = [sys.executable, "-c", WORKER, str(settings.folder), "--name", self.name]
-        command += [
-            "--device",
-            settings.device,
-            "--max-pixels",
-            str(settings.max_pixels),
-            "--max-frames",
-            str(settings.max_frames),
-        ]
+        limits = {"--max-pixels": settings.max_pixels, "--max-frames": settings.max_frames, "--max-bytes": settings.max_unpacked}
+        for flag, value in (limits | {"--device": settings.device, "--runs": settings.runs_folder}).items():
+            command += [flag, str(value)]
         self.worker = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self.restarts += 1
 
@@ -84,6 +85,7 @@ class Supervisor:
             if self.worker is None or self.worker.poll() is not None:
                 self.store.give_back(self.name)
                 self._spawn()
+            self.trainings.look()  # here, since a child is told of the end of the thread that began it
             if time.monotonic() - swept > SWEEP:
                 swept = time.monotonic()
                 self.sweep()
@@ -92,7 +94,7 @@ class Supervisor:
     def _overdue(self) -> bool:
         """Whether the running job was cancelled or takes too long."""
         for job in self.store.jobs(states=("running",)):
-            if job.cancel:
+            if job.cancel and time.monotonic() - self.asked.setdefault(job.id, time.monotonic()) > GRACE:
                 return True
             if job.started is not None and time.time() - job.started > self.settings.max_seconds:
                 limit = f"it took longer than {self.settings.max_seconds} s; try a smaller image or fewer steps"
@@ -101,9 +103,16 @@ class Supervisor:
         return False
 
     def sweep(self) -> None:
-        """Remove jobs that ended long ago, and folders that belong to none."""
-        for id in self.store.forget(time.time() - 60 * self.settings.keep_minutes):
+        """Remove jobs that ended long ago, folders that belong to none, and old uploads of pages, whole or broken off."""
+        self.asked.clear()
+        before = time.time() - 60 * self.settings.keep_minutes
+        for id in self.store.forget(before):
             shutil.rmtree(self.settings.folder / JOBS / id, ignore_errors=True)
+        folder = self.settings.folder
+        for path in (*(folder / UPLOADS).glob("**/*"), *(folder / PREVIEWS).glob("*")):
+            with contextlib.suppress(OSError):
+                if path.is_file() and path.stat().st_mtime < before:
+                    path.unlink()
         for folder in (self.settings.folder / JOBS).iterdir():
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > 60 * self.settings.keep_minutes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -19,30 +20,45 @@ from styleloom.core.memory import keep_memory
 from styleloom.jobs.events import Event, Finished, ItemDone, ItemFailed, Noted, Progressed
 from styleloom.jobs.outputs import Limits
 
+from .request import MADE, RESULTS, UNPACKED, Request, Runs
 from .store import JobStore, StoredJob
-from .verbs import RESULTS, VERBS, Request
+from .verbs import VERBS
 
 DATABASE, JOBS = "jobs.sqlite", "jobs"
+FAILURES = "failures.json"  # what could not be done of several images, and why
 IDLE, NOTES = 0.05, 0.2  # s between two looks for a job, and between two notes of progress
 _DIE_WITH_PARENT = 1  # of prctl(2): PR_SET_PDEATHSIG
 
 
-def request_of(job: StoredJob, folder: Path, limits: Limits, max_frames: int) -> Request:
+def request_of(job: StoredJob, options: argparse.Namespace) -> Request:
     """A stored job as its verb takes it."""
-    home = folder / JOBS / job.id
+    home = options.folder / JOBS / job.id
     files = {field: [home / name for name in names] for field, names in job.options["files"].items()}
-    return Request(home, files, job.options["options"], limits, max_frames)
+    limits = Limits(options.device, options.max_pixels)
+    runs = Runs(options.runs, job.owner)
+    return Request(home, files, job.options["options"], limits, options.max_frames, options.max_bytes, runs)
 
 
 def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None:
     """Do a job, and note its events and its end."""
     request.out.mkdir(parents=True, exist_ok=True)
     reasons: list[str] = []
+    failures: list[dict[str, str]] = []
+    done = 0
     try:
         for event in _seldom(VERBS[job.verb](request)):
+            done += isinstance(event, ItemDone)
             if isinstance(event, ItemFailed):
-                reasons.append(event.reason)
-            store.note(job.id, _public(event))
+                reason = _without_paths(event.reason, request.folder)
+                failures.append(dict(item=Path(event.item).name, reason=reason))
+            store.note(job.id, _public(event, request.folder))
+            if store.is_cancelled(job.id):
+                store.finish(job.id, worker, "cancelled")
+                return
+        if failures and not done:
+            reasons.append(failures[0]["reason"])
+        elif failures:  # some of several
+            (request.out / FAILURES).write_text(json.dumps(failures, indent=1))
     except StyleLoomError as error:
         reasons.append(str(error))
     except OSError as error:
@@ -74,15 +90,14 @@ def _seldom(events: Iterator[Event]) -> Iterator[Event]:
             yield event
 
 
-def _public(event: Event) -> dict[str, Any]:
+def _public(event: Event, folder: Path) -> dict[str, Any]:
     """An event without the server's paths."""
     if isinstance(event, ItemDone):
         values = {name: each for name, each in event.values.items() if isinstance(each, int | float | str | list | dict)}
-        return dict(
-            event="item_done", seconds=event.seconds, values={n: v for n, v in values.items() if n not in ("out", "content")}
-        )
+        values = {name: each for name, each in values.items() if name not in ("out", "content")}
+        return dict(event="item_done", item=Path(event.item).name, seconds=event.seconds, values=values)
     if isinstance(event, ItemFailed):
-        return dict(event="item_failed")
+        return dict(event="item_failed", item=Path(event.item).name, reason=_without_paths(event.reason, folder))
     if isinstance(event, Finished):
         return dict(event="finished", seconds=event.seconds)
     if isinstance(event, Progressed):
@@ -93,7 +108,9 @@ def _public(event: Event) -> dict[str, Any]:
 
 
 def _without_paths(text: str, folder: Path) -> str:
-    return text.replace(f"{folder / RESULTS}{os.sep}", "").replace(f"{folder}{os.sep}", "").replace(str(folder), "the job")
+    for inside in (RESULTS, UNPACKED, MADE):
+        text = text.replace(f"{folder / inside}{os.sep}", "")
+    return text.replace(f"{folder}{os.sep}", "").replace(str(folder), "the job")
 
 
 def main(arguments: list[str]) -> None:
@@ -104,15 +121,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--max-pixels", type=int, required=True)
     parser.add_argument("--max-frames", type=int, required=True)
+    parser.add_argument("--max-bytes", type=int, required=True)
+    parser.add_argument("--runs", type=Path)
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which ends its workers
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     keep_memory()
     store, parent = JobStore(options.folder / DATABASE), os.getppid()
-    limits = Limits(options.device, options.max_pixels)
     while os.getppid() == parent:
         if (job := store.take(options.name)) is None:
             time.sleep(IDLE)
             continue
-        work(store, job, request_of(job, options.folder, limits, options.max_frames), options.name)
+        work(store, job, request_of(job, options), options.name)

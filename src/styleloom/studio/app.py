@@ -13,12 +13,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from styleloom.drawn.painterly import STYLES
-from styleloom.service.app import Service, create_app
+from styleloom.service.app import Service, aside, create_app
 from styleloom.service.problems import Problem
-from styleloom.service.security import CLIENT_COOKIE, TOKEN_COOKIE, same_secret
+from styleloom.service.request import MODEL, Runs
+from styleloom.service.security import CLIENT_COOKIE, TOKEN_COOKIE, owner_of, same_secret
 from styleloom.service.settings import ServiceSettings
+from styleloom.service.supervisor import UPLOADS
 
-from . import draw, edit, generate, learn, stylize
+from . import batch, draw, edit, generate, learn, stylize, train
+from .photos import Photos
 
 HERE = Path(__file__).parent
 THEME = gr.themes.Base(
@@ -37,6 +40,7 @@ THEME = gr.themes.Base(
     block_background_fill="#fffdfa",
     block_background_fill_dark="#242019",
 )
+SCRIPT = '<script src="/studio/studio.js" defer></script>'
 TITLE = """<header class="title"><h1>StyleLoom</h1><p>Image style, from Gatys to a learned optimizer.
 Everything stays on this machine.</p></header>"""
 LOGIN = """<!doctype html><html lang="en"><title>StyleLoom</title><meta name="viewport" content="width=device-width">
@@ -53,14 +57,15 @@ def create_studio(settings: ServiceSettings) -> FastAPI:
     Raises:
         StyleLoomError: settings that cannot be, such as an open host without a token.
     """
-    uploads = settings.folder / "uploads"
+    uploads = settings.folder / UPLOADS
     shutil.rmtree(uploads, ignore_errors=True)  # of the last start
     uploads.mkdir(parents=True)
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.resolve())
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     app = create_app(settings)
     service: Service = app.state.service
-    page = _page(service, uploads)
+    photos = Photos(service, uploads)
+    page = _page(service, photos)
     page.has_launched = True  # so that Gradio checks paths as in a launch of its own
     page.queue(api_open=False, max_size=settings.max_queue)
 
@@ -72,12 +77,7 @@ def create_studio(settings: ServiceSettings) -> FastAPI:
             answer.set_cookie(CLIENT_COOKIE, secrets.token_urlsafe(24), httponly=True, samesite="strict")
         return answer
 
-    @app.get("/studio/styles/{name}.jpg")
-    async def style(name: str) -> Response:
-        """A bundled style, small."""
-        if name not in STYLES:
-            raise Problem(404, "there is no such style")
-        return FileResponse(HERE / "thumbnails" / f"{name}.jpg", headers={"Cache-Control": "max-age=86400"})
+    _add_files(app, photos, settings)
 
     @app.get("/login")
     async def login() -> Response:
@@ -98,9 +98,50 @@ def create_studio(settings: ServiceSettings) -> FastAPI:
     css = (HERE / "studio.css").read_text(encoding="utf-8") + _thumbnails()
     mounted: FastAPI = gr.mount_gradio_app(
         app, page, "/", theme=THEME, css=css, show_error=False, allowed_paths=[], run_history=False, footer_links=[],
-        max_file_size=f"{settings.max_upload}mb", ssr_mode=False, pwa=False,
+        max_file_size=f"{settings.max_upload}mb", ssr_mode=False, pwa=False, head=SCRIPT,
     )  # fmt: skip
     return mounted
+
+
+def _add_files(app: FastAPI, photos: Photos, settings: ServiceSettings) -> None:
+    """Add the routes of files that the page shows."""
+
+    @app.get("/studio/styles/{name}.jpg")
+    async def style(name: str) -> Response:
+        """A bundled style, small."""
+        if name not in STYLES:
+            raise Problem(404, "there is no such style")
+        return FileResponse(HERE / "thumbnails" / f"{name}.jpg", headers={"Cache-Control": "max-age=86400"})
+
+    @app.get("/studio/studio.js")
+    async def script() -> Response:
+        """The parts of the page that follow the pointer."""
+        return FileResponse(HERE / "studio.js", media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/studio/drawings/{number}.png")
+    async def drawing(number: int) -> Response:
+        """A drawing to begin with."""
+        return Response(await aside(draw.drawing, number), media_type="image/png")
+
+    @app.get("/studio/previews/{name}.jpg")
+    async def preview(name: str, request: Request) -> Response:
+        """A small copy of a picture that this client uploaded."""
+        return _file(photos.previews.path(name, owner_of(request)))
+
+    @app.get("/studio/source/{file:path}")
+    async def source(file: str) -> Response:
+        """The source of a chapter, to read."""
+        return _file(learn.source_of(file), "text/plain; charset=utf-8")
+
+    @app.get("/studio/runs/{id}/{name}")
+    async def of_run(id: str, name: str, request: Request) -> Response:
+        """The model of a client's training, or one of its sheets of samples."""
+        if not Runs(settings.runs_folder, owner_of(request)).may_use(id):
+            raise Problem(404, "there is no such training")
+        home = settings.runs_folder / id
+        if name == MODEL:
+            return _file(home / MODEL)
+        return _file(home / "run" / "samples" / name if name.removesuffix(".png").isdigit() else None)
 
 
 def _thumbnails() -> str:
@@ -111,18 +152,30 @@ def _thumbnails() -> str:
     )
 
 
-def _page(service: Service, uploads: Path) -> gr.Blocks:
+def _file(path: Path | None, kind: str | None = None) -> Response:
+    """A file, where there is one."""
+    if path is None or not path.is_file():
+        raise Problem(404, "there is no such file")
+    return FileResponse(path, media_type=kind)
+
+
+def _page(service: Service, photos: Photos) -> gr.Blocks:
     """All tabs."""
+    uploads = photos.uploads
     with gr.Blocks(analytics_enabled=False, title="StyleLoom", delete_cache=(600, 3600)) as page:
         gr.HTML(TITLE)
         with gr.Tab("Stylize"):
-            stylize.tab(service, uploads)
-        with gr.Tab("Generate"):
-            generate.tab(service, uploads)
+            stylize.tab(service, photos)
+        with gr.Tab("Generate") as own:
+            generate.tab(service, own)
         with gr.Tab("Edit a face"):
-            edit.tab(service, uploads)
-        with gr.Tab("Translate"):
-            draw.tab(service, uploads)
+            edit.tab(service, photos)
+        with gr.Tab("Draw") as own:
+            draw.tab(service, photos, own)
+        with gr.Tab("Video and folders"):
+            batch.tab(service, uploads)
+        with gr.Tab("Train") as own:
+            train.tab(service, uploads, own)
         with gr.Tab("Learn"):
-            learn.tab()
+            learn.tab(service, photos)
     return page

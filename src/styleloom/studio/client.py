@@ -12,9 +12,9 @@ import gradio as gr
 
 from styleloom.service.app import POLL, Service, aside, own_name
 from styleloom.service.problems import Problem
+from styleloom.service.request import SO_FAR, Runs, models_of
 from styleloom.service.security import CLIENT_COOKIE, owner_of_secret
 from styleloom.service.store import StoredJob
-from styleloom.service.verbs import SO_FAR
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Update:
         files: addresses of its results by name, or of the picture so far.
         values: figures of its last item.
         losses: the loss at each step that was noted.
+        items: names of the images that are done, or what failed, with why; "" for those that went well.
         done: whether it ended well.
     """
 
@@ -35,6 +36,7 @@ class Update:
     files: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
     losses: Sequence[float] = ()
+    items: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
 
 
@@ -80,6 +82,7 @@ async def follow(
     after, text = 0, "Waiting ..."
     values: dict[str, Any] = {}
     losses: list[float] = []
+    items: dict[str, str] = {}
     try:
         while True:
             for number, content in await aside(service.store.events, job.id, after):
@@ -88,15 +91,18 @@ async def follow(
                     text = f"Step {content['index']} of {content['total']}"
                     losses += [content["losses"]["total"]] if "total" in content["losses"] else []
                 values = content.get("values", values)
+                if content["event"] in ("item_done", "item_failed"):
+                    items[content["item"]] = content.get("reason", "")
             now: StoredJob | None = await aside(service.store.get, job.id)
             if now is None or now.state in ("failed", "cancelled"):
                 reason = "It was stopped." if now is None or now.state == "cancelled" else now.error or "It failed."
+                yield Update(reason, job.id, {}, values, tuple(losses), items)
                 raise gr.Error(reason, print_exception=False, title="Stopped" if "stopped" in reason else "Not done")
             if now.state == "done":
-                yield Update(_took(now), job.id, _addresses(now), values, tuple(losses), done=True)
+                yield Update(_took(now), job.id, _addresses(now), values, tuple(losses), items, done=True)
                 return
             waiting = await aside(_waiting, service, now) if now.state == "queued" else text
-            yield Update(waiting, job.id, _so_far(service, now), values, tuple(losses))
+            yield Update(waiting, job.id, _so_far(service, now), values, tuple(losses), items)
             await asyncio.sleep(3 * POLL)
     except (asyncio.CancelledError, GeneratorExit):
         service.store.cancel(job.id)
@@ -137,6 +143,22 @@ def kept(service: Service, job: str, name: str, request: gr.Request) -> Path:
     return service.path_of(found, name)
 
 
-def source_address(job: str, field: str, source: Path) -> str:
+def source_address(job: str, verb: str, field: str, source: Path) -> str:
     """Address of the file that a job was given as a field."""
-    return f"/v1/jobs/{job}/sources/{own_name(field, 1, source.name)}"
+    return f"/v1/jobs/{job}/sources/{own_name(verb, field, 1, source.name)}"
+
+
+def models_for(service: Service, verb: str, request: gr.Request) -> list[str]:
+    """Names of the models that a page may use for a verb: those that ship, and its own trainings."""
+    return models_of(verb, Runs(service.settings.runs_folder, owner_of_page(request)))
+
+
+def model_choice(service: Service, verb: str, default: str, label: str, tab: gr.Tab) -> gr.Dropdown:
+    """A choice of models, which is made anew whenever its tab is opened: trainings may have ended."""
+    choice = gr.Dropdown(models_of(verb), value=default, label=label, allow_custom_value=True)
+
+    def anew(request: gr.Request) -> Any:
+        return gr.Dropdown(choices=models_for(service, verb, request))
+
+    tab.select(anew, None, choice, show_progress="hidden")
+    return choice

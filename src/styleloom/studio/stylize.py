@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from styleloom.service.app import Service
 
 from . import parts
 from .client import checked, follow, source_address
+from .photos import Photos
 
 METHODS = {
     "One pass, any style (seconds)": "ghiasi",
@@ -21,20 +23,61 @@ METHODS = {
 }
 COLORS = {"of the painting": "none", "of the photograph": "luminance", "the painting, in the photograph's palette": "matching"}
 MOST = 4
+MASK = "stylize-mask"
 
 
-def tab(service: Service, uploads: Path) -> None:
+@dataclass(frozen=True)
+class Choices:
+    """The inputs of the tab, in the order of the page."""
+
+    photo: str | None
+    names: list[str]
+    own: list[str] | None
+    strength: float
+    painted: str
+    method: str
+    colors: str
+    stroke: int
+    shares: str
+    steps: int
+
+    def options(self, paintings: int) -> dict[str, Any]:
+        """Options of the verb.
+
+        Raises:
+            gr.Error: no style or too many, or shares that are no numbers.
+        """
+        if not 1 <= len(self.names) + paintings <= MOST:
+            count = len(self.names) + paintings
+            raise gr.Error(f"Choose one to {MOST} styles; {count} are chosen.", print_exception=False)
+        method = METHODS[self.method]
+        options: dict[str, Any] = dict(method=method, style_name=self.names, keep_color=COLORS[self.colors])
+        if self.shares.strip():
+            options["weights"] = _numbers(self.shares)
+        if method == "gatys":
+            return options | dict(preset="draft", first_steps=self.steps)
+        return options | dict(alpha=self.strength) | (dict(stroke_size=self.stroke) if self.stroke else {})
+
+
+def tab(service: Service, photos: Photos) -> None:
     """Lay out the tab."""
     with gr.Row():
         with gr.Column(scale=2):
-            photo = gr.Image(type="filepath", label="Your photograph", sources=["upload", "clipboard"], height=260, buttons=[])
+            photo = photos.place("Your photograph", shared=True)
+            shown_photo = gr.HTML("", elem_classes="preview")
+            photos.show(photo, shown_photo)
             styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["watercolor"], elem_id="styles")
-            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=160)
+            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=110)
             strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
+            with gr.Accordion("Paint a part of it", open=False):
+                gr.Markdown("With one style: painted here. With two: the first here, the second elsewhere.")
+                canvas = gr.HTML(parts.empty("Choose a photograph first."))
+                mask = gr.Textbox("", elem_id=MASK, visible="hidden")
             with gr.Accordion("More", open=False):
                 method = gr.Dropdown(list(METHODS), value=next(iter(METHODS)), label="Method")
                 colors = gr.Radio(list(COLORS), value="of the painting", label="Colors")
                 stroke = gr.Slider(0, 1024, 0, step=64, label="Stroke size in pixels (0: as in the painting)")
+                shares = gr.Textbox("", label="Shares of the styles", placeholder="such as 2, 1; empty: equal")
                 steps = gr.Slider(50, 500, 150, step=50, label="Steps, for Gatys")
         with gr.Column(scale=3):
             with gr.Row():
@@ -44,48 +87,56 @@ def tab(service: Service, uploads: Path) -> None:
             shown = gr.HTML(parts.empty("The painting appears here."), elem_classes="stage")
             how = gr.HTML()
 
-    async def run(
-        photo: str | None, names: list[str], own: list[str] | None, strength: float, method: str, colors: str, stroke: int,
-        steps: int, request: gr.Request,
-    ) -> AsyncIterator[tuple[str, Any, str]]:  # fmt: skip
-        source = checked(photo, uploads, "a photograph")
-        paintings = [checked(path, uploads, "a painting") for path in own or ()]
-        if not 1 <= len(names) + len(paintings) <= MOST:
-            raise gr.Error(f"Choose one to {MOST} styles; {len(names) + len(paintings)} are chosen.", print_exception=False)
-        chosen = METHODS[method]
-        options: dict[str, Any] = dict(method=chosen, style_name=names, keep_color=COLORS[colors])
-        if chosen == "gatys":
-            options |= dict(preset="draft", first_steps=steps)
-        else:
-            options |= dict(alpha=strength) | (dict(stroke_size=stroke) if stroke else {})
+    async def brush(address: str, width: int, height: int, source: Path, request: gr.Request) -> str:
+        return parts.brush(address, MASK, "your photograph")
+
+    async def run(request: gr.Request, *given: Any) -> AsyncIterator[tuple[str, Any, str]]:
+        chosen = Choices(*given)
+        source = checked(chosen.photo, photos.uploads, "a photograph")
+        paintings = [checked(path, photos.uploads, "a painting") for path in chosen.own or ()]
+        names, options = chosen.names, chosen.options(len(paintings))
         yield "Starting ...", parts.empty("The painting appears here."), ""
         files = dict(content=[source]) | (dict(style=paintings) if paintings else {})
+        files |= dict(mask=masks) if (masks := photos.mask(chosen.painted)) else {}
+        name = f"{source.stem}-{names[0] if names else 'painted'}.png"
         async for update in follow(service, "stylize", options, files, request):
             if not update.done:
                 so_far = update.files.get("result.png")
-                told = parts.result(so_far, "the painting so far", download="Download it so far") if so_far else gr.skip()
+                text = "Download it so far"
+                told = parts.result(so_far, "the painting so far", download=text, name=name) if so_far else gr.skip()
                 yield update.text, told, gr.skip()
                 continue
-            address = update.files["result.png"]
-            before = source_address(update.job, "content", source)
-            told = parts.compare(
-                before, address, f"the photograph, painted in the style of {', '.join(names) or 'your painting'}"
-            )
-            yield update.text, told, _commands(options, names, paintings)
+            before = source_address(update.job, "stylize", "content", source)
+            alt = f"the photograph, painted in the style of {', '.join(names) or 'your painting'}"
+            yield update.text, parts.compare(before, update.files["result.png"], alt, name), _commands(options, names, paintings)
 
+    photos.show(photo, canvas, brush)
+    photo.change(lambda: "", None, mask, queue=False)
     event = paint.click(
-        run, [photo, styles, own, strength, method, colors, stroke, steps], [status, shown, how],
+        run, [photo, styles, own, strength, mask, method, colors, stroke, shares, steps], [status, shown, how],
         concurrency_limit=None, show_progress="hidden",
     )  # fmt: skip
     stop.click(lambda: "Stopped. What was painted so far, if anything, stays.", None, status, cancels=[event], queue=False)
 
 
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(each) for each in text.replace(";", ",").split(",") if each.strip()]
+    except ValueError:
+        raise gr.Error(f"The shares are {text!r}; write numbers, such as 2, 1.", print_exception=False) from None
+
+
 def _commands(options: dict[str, Any], names: list[str], paintings: list[Path]) -> str:
     styles = [*names, *(f"painting{index}{path.suffix}" for index, path in enumerate(paintings, 1))]
     settings = {
-        name: value for name, value in options.items() if name not in ("method", "style_name") and value not in ("none", 1)
+        name: value
+        for name, value in options.items()
+        if name not in ("method", "style_name", "weights") and value not in ("none", 1)
     }
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
+    if weights := options.get("weights"):
+        flags += f" --weights {','.join(f'{each:g}' for each in weights)}"
+        settings["weights"] = weights
     asked = " ".join(f"--style {each}" for each in styles)
     arguments = "".join(f", {name}={value!r}" for name, value in settings.items())
     style = repr(styles[0]) if len(styles) == 1 else repr(styles)
