@@ -4,7 +4,7 @@
 
 Each client submits small paintings, faces and enlargements one after the other, follows them, and cancels one in ten; meanwhile
 the page of health, a status, a submission and a cancellation are timed every quarter of a second. A job that a client did not
-cancel must end done, once. Then jobs are queued while worker (15 times) and server (5 times) are killed at random moments: each
+cancel must end done, once; so must two heavy ones, descents of Gatys, that run among them. Then jobs are queued while worker (15 times) and server (5 times) are killed at random moments: each
 must still end done, once, with a whole picture. Results go to ``results/service_load.json``.
 """
 
@@ -143,6 +143,7 @@ def load(server: Server, clients: int, seconds: float) -> dict[str, Any]:
     """Clients at work for so long."""
     stop = time.monotonic() + seconds
     outcomes: list[str] = []
+    taken: list[float] = []
     times: dict[str, list[float]] = {name: [] for name in ("health", "submit", "status", "cancel")}
 
     def visitor(name: int) -> None:
@@ -154,13 +155,24 @@ def load(server: Server, clients: int, seconds: float) -> dict[str, Any]:
                     job = submit(client, headers, number)
                     if number % 10 == 0:
                         client.delete(job["url"], headers=headers)
-                    job = ended(client, job, headers)
+                    job = ended(client, job, headers, 400)
                     good = (
                         job["state"] == "cancelled" if number % 10 == 0 and job["state"] != "done" else once(client, job, headers)
                     )
                     outcomes.append("good" if good else job["state"])
                 except Exception as error:
                     outcomes.append(repr(error)[:200])
+
+    def heavy() -> None:
+        headers = {"x-client": "painter"}
+        options = dict(method="gatys", style_name=["wave"], preset="draft", first_size=256, first_steps=150, steps=40)
+        with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=60) as client:
+            for _ in range(2):
+                files, data = {"content": ("x.png", PICTURES[256, 192])}, {"options": json.dumps(options)}
+                job = client.post("/v1/stylize", data=data, files=files, headers=headers | ASYNC).json()
+                done = ended(client, job, headers, 600)
+                taken.append(done["finished"] - done["started"])
+                outcomes.append("good" if once(client, done, headers) else done["state"])
 
     def timed(name: str, function: Callable[[], httpx.Response]) -> httpx.Response:
         began = time.monotonic()
@@ -181,7 +193,9 @@ def load(server: Server, clients: int, seconds: float) -> dict[str, Any]:
                 time.sleep(0.25)
 
     before = server.memory()
-    threads = [threading.Thread(target=visitor, args=(number,)) for number in range(clients)] + [threading.Thread(target=watch)]
+    threads = [threading.Thread(target=visitor, args=(number,)) for number in range(clients)] + [
+        threading.Thread(target=each) for each in (watch, heavy)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -189,6 +203,7 @@ def load(server: Server, clients: int, seconds: float) -> dict[str, Any]:
     time.sleep(2)
     return dict(
         clients=clients, seconds=seconds, jobs=len(outcomes), good=outcomes.count("good"),
+        heavy_seconds=[round(each, 1) for each in taken],
         others=sorted({each for each in outcomes if each != "good"}),
         p95={name: float(np.percentile(each, 95)) for name, each in times.items() if each},
         memory_before=before, memory_after=server.memory(),

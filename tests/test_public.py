@@ -18,8 +18,8 @@ NAMES = [
     "evaluate", "export", "express", "gatys",
     "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
-    "progan", "pti", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
-    "super_resolution", "toonfaces", "translate", "upscale", "write",
+    "progan", "pti", "push", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize",
+    "stylize_video",    "super_resolution", "toonfaces", "translate", "upscale", "write",
 ]  # fmt: skip
 PUBLIC: list[tuple[str, Any]] = [(name, getattr(styleloom, name)) for name in NAMES]
 PUBLIC += [

@@ -10,6 +10,7 @@ from .data.images import resize, resize_to_fit, write
 from .data.pairs import open_domains
 from .drawn import toonfaces
 from .drawn.painterly import STYLES, draw
+from .hub import push
 from .models import convert, load
 from .nn.generators import Generator
 from .nn.translator import Translator
@@ -55,6 +56,6 @@ __all__ = [
     "evaluate", "export", "express", "gatys",
     "ghiasi", "image2stylegan", "indomain", "inpaint", "invert", "jobs", "johnson", "learned_optimizer", "load",
     "load_features", "load_latents", "local_edit", "match_color", "mix", "morph", "open_domains", "pix2pix", "pix2pixhd",
-    "progan", "pti", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize", "stylize_video",
-    "super_resolution", "toonfaces", "translate", "upscale", "write",
+    "progan", "pti", "push", "read", "resize", "resize_to_fit", "save_latents", "stylegan", "stylegan2", "stylize",
+    "stylize_video",    "super_resolution", "toonfaces", "translate", "upscale", "write",
 ]  # fmt: skip

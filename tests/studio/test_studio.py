@@ -1,99 +1,26 @@
 """The studio in a real browser: what a visitor does, and what no visitor can."""
 
 import html
-import os
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from styleloom.data.images import write
-from styleloom.drawn import toonfaces
 from styleloom.drawn.painterly import STYLES
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-HERE = "http://127.0.0.1"
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A studio in a process of its own."""
-    port, folder = free_port(), tmp_path_factory.mktemp("studio")
-    command = [sys.executable, "-m", "styleloom", "studio", "--folder", str(folder), "--port", str(port), "--no-browser"]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            assert process.poll() is None, "the studio ended"
-            time.sleep(0.1)
-    yield f"{HERE}:{port}/"
-    process.terminate()
-    process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "face.png"
-    write(toonfaces.render(toonfaces.attributes(3), 128).view(1, 3, 128, 128), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    with playwright.sync_playwright() as api:
-        made = api.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """A new visitor's page; it may ask nothing of other hosts, and log no error."""
-    context = browser.new_context(viewport=dict(width=1280, height=900))
-    made = context.new_page()
-    outside: list[str] = []
-    errors: list[str] = []
-    made.on(
-        "request",
-        lambda request: outside.append(request.url) if not request.url.startswith((address, "data:", "blob:")) else None,
-    )
-    made.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    made.goto(address)
-    made.wait_for_selector("text=Paint")
-    yield made
-    context.close()
-    left = ("AbortError", "Connection errored out")  # of a page that was left while its work went on
-    assert not outside and not [error for error in errors if not any(each in error for each in left)]
-
-
-def opened(page: Any, tab: str) -> None:
-    page.get_by_role("tab", name=tab).click()
+from .conftest import HERE, free_port, needs_browser, opened, upload
 
 
 @needs_browser
 def test_a_photograph_is_painted_and_can_be_downloaded(page: Any, photo: Path, tmp_path: Path) -> None:
-    page.locator("input[type=file]").first.set_input_files(photo)
-    page.wait_for_selector("img[alt]:visible, .image-frame img")
-    page.get_by_role("button", name="Paint").click()
+    upload(page, photo)
+    page.get_by_role("button", name="Paint", exact=True).click()
     page.wait_for_selector(".compare img", timeout=60_000)
     with page.expect_download() as download:
         page.get_by_text("Download the full size").click()
@@ -105,37 +32,43 @@ def test_a_photograph_is_painted_and_can_be_downloaded(page: Any, photo: Path, t
 
 @needs_browser
 def test_what_is_missing_is_told_in_a_line(page: Any) -> None:
-    page.get_by_role("button", name="Paint").click()
+    page.get_by_role("button", name="Paint", exact=True).click()
     page.wait_for_selector("text=Choose a photograph first.")
 
 
 @needs_browser
-def test_faces_are_generated(page: Any) -> None:
+def test_faces_are_generated_mixed_and_walked_between(page: Any) -> None:
     opened(page, "Generate")
     page.get_by_role("button", name="Generate").click()
-    page.wait_for_selector(".result img:visible", timeout=60_000)
-    assert "seeds 0 to 15" in (page.locator(".result img:visible").get_attribute("alt") or "")
+    page.wait_for_selector(".wall button", timeout=60_000)
+    assert page.locator(".wall button").count() == 16
+    for number in (1, 6):
+        page.get_by_label(f"choose seed {number}", exact=True).click()
+    page.get_by_role("button", name="Mix", exact=True).click()
+    page.wait_for_selector("img[alt='pose and shape of seed 1, all else of seed 6']", timeout=30_000)
+    page.get_by_role("button", name="A walk between").click()
+    page.wait_for_selector("video", timeout=90_000)
 
 
 @needs_browser
 def test_a_face_is_found_and_edited_with_a_slider(page: Any, photo: Path) -> None:
     opened(page, "Edit a face")
-    page.locator("input[type=file]:visible, .tabitem:visible input[type=file]").first.set_input_files(photo)
-    time.sleep(1)
+    upload(page, photo, shown="sl-faces button")
     page.get_by_role("button", name="Find it").click()
-    page.wait_for_selector(".small .result img", timeout=90_000)
-    assert page.locator(".curve svg polyline").count() == 1
-    before = page.locator(".small .result img").get_attribute("src")
+    page.wait_for_selector(".curve .second", timeout=90_000)  # Adam's, beside the learned optimizer's
+    shown = page.locator(".small .result img >> visible=true")
+    before = shown.get_attribute("src")
     box = page.locator(".sliders input[type=range]").first.bounding_box()
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, middle)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.8, middle)
     page.mouse.up()
-    changed = "before => document.querySelector('.small .result img').getAttribute('src') !== before"
+    now = "[...document.querySelectorAll('.small .result img')].find(each => each.offsetParent).getAttribute('src')"
+    changed = f"before => {now} !== before"
     page.wait_for_function(changed, arg=before, timeout=20_000)
-    assert "smile +" in (page.locator(".small .result img").get_attribute("alt") or "")
-    before = page.locator(".small .result img").get_attribute("src")
+    assert "smile +" in (shown.get_attribute("alt") or "")
+    before = shown.get_attribute("src")
     page.locator(".sliders input[type=range]").nth(1).focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function(changed, arg=before, timeout=20_000)
@@ -143,11 +76,11 @@ def test_a_face_is_found_and_edited_with_a_slider(page: Any, photo: Path) -> Non
 
 @needs_browser
 def test_a_long_painting_can_be_stopped(page: Any, photo: Path) -> None:
-    page.locator("input[type=file]").first.set_input_files(photo)
+    upload(page, photo)
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Method").click()
     page.get_by_text("Gatys, by optimization").click()
-    page.get_by_role("button", name="Paint").click()
+    page.get_by_role("button", name="Paint", exact=True).click()
     page.wait_for_selector("img[alt='the painting so far']", timeout=60_000)
     page.get_by_role("button", name="Stop").click()
     page.wait_for_selector("text=What was painted so far, if anything, stays.")
@@ -199,8 +132,8 @@ def test_nothing_lies_beyond_the_edge_of_a_telephone(browser: Any, address: str)
 def test_visitors_see_nothing_of_each_other(page: Any, browser: Any, address: str) -> None:
     opened(page, "Generate")
     page.get_by_role("button", name="Generate").click()
-    page.wait_for_selector(".result img:visible", timeout=60_000)
-    source = page.locator(".result img:visible").get_attribute("src")
+    page.wait_for_selector(".wall img", timeout=60_000)
+    source = page.locator(".wall img").first.get_attribute("src")
     other = browser.new_context().new_page()
     other.goto(address)
     statuses = other.evaluate(

@@ -47,6 +47,7 @@ VERBS = {
     "average": "average",
     "export": "export",
     "zoo": "zoo",
+    "push": "push",
     "serve": "serve",
     "studio": "serve",
 }

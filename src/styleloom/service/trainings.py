@@ -100,7 +100,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is.
+    """State of a training.
 
     Attributes:
         training: the run.
@@ -202,7 +202,7 @@ class Trainings:
         shutil.rmtree(self.folder / id)
 
     def progress(self, owner: str, id: str) -> Progress:
-        """How far a run is.
+        """Tell the state of a run.
 
         Raises:
             StyleLoomError: there is no such run of this client.

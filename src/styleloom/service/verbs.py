@@ -74,7 +74,7 @@ def translate(request: Request) -> Iterator[Event]:
 
 
 def _moving(request: Request) -> Path:
-    """Where a video goes, in the format that is asked for."""
+    """The path of a video, in the format that is asked for."""
     suffix = str(request.options.get("format", "gif"))
     check_choice("format", suffix, MOVING)
     return request.out / f"result.{suffix}"

@@ -84,7 +84,7 @@ class Trainer:
         return self.choice(owner, None), "Deleted.", parts.empty("Choose or begin a training.")
 
     def look(self, run: str | None, request: gr.Request) -> tuple[Any, Any]:
-        """How far a training is: a line, and its curves and samples."""
+        """Tell the state of a training: a line, and its curves and samples."""
         if not run:
             return gr.skip(), gr.skip()
         try:
