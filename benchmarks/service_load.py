@@ -4,8 +4,9 @@
 
 Each client submits small paintings, faces and enlargements one after the other, follows them, and cancels one in ten; meanwhile
 the page of health, a status, a submission and a cancellation are timed every quarter of a second. A job that a client did not
-cancel must end done, once; so must two heavy ones, descents of Gatys, that run among them. Then jobs are queued while worker (15 times) and server (5 times) are killed at random moments: each
-must still end done, once, with a whole picture. Results go to ``results/service_load.json``.
+cancel must end done, once; so must two heavy ones, descents of Gatys, that run among them. Then jobs are queued while worker
+(15 times) and server (5 times) are killed at random moments: each must still end done, once, with a whole picture. Results go
+to ``results/service_load.json``.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from .sizes import like as like
 from .sizes import reduce as reduce
 from .sizes import resize as resize
 from .sizes import resize_to_fit as resize_to_fit
+from .stores import address_of, read_bytes
 from .tiff import DeepTiff, is_tiff, read_deep
 
 MAX_PIXELS = 100_000_000
@@ -56,11 +57,10 @@ def read(
 ) -> Tensor:
     """Read an image file.
 
-    EXIF rotation and an embedded ICC profile are applied, transparency is laid over white (``paper``), gray is expanded, 16-bit
-    grays keep their precision, and of an animation the first frame is taken.
+    EXIF rotation and an ICC profile are applied, transparency is laid over ``paper``; an animation gives its first frame.
 
     Args:
-        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF; or such a file, opened in binary mode.
+        path: PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or AVIF, on disk or in a store; or such a file, opened in binary mode.
         max_pixels: refuse images of more pixels than this before decoding them.
         as_bytes: keep 8-bit numbers, a quarter of the memory.
         name: what errors call it, instead of ``path``.
@@ -72,7 +72,9 @@ def read(
     Raises:
         StyleLoomError: no such file, not an image, damaged, or too large.
     """
-    if isinstance(path, str | Path):
+    if isinstance(path, str | Path) and (address := address_of(path)):
+        path, name = read_bytes(address), name or address
+    elif isinstance(path, str | Path):
         path = Path(path)
         if not path.exists():
             raise StyleLoomError(f"no such image: {path}; give the path of an image file")
@@ -86,8 +88,7 @@ def read(
             width, height = file.size
             if width * height > max_pixels:
                 raise StyleLoomError(
-                    f"{label} has {width} x {height} pixels, more than the limit of {max_pixels:,}; "
-                    f"raise the limit if you trust the file (`max_pixels`, where a command has it), or reduce it"
+                    f"{label} has {width} x {height} pixels, more than {max_pixels:,}; raise `max_pixels`, or reduce it"
                 )
             array = _to_rgb_array(file, as_bytes, paper)
     except StyleLoomError:
@@ -314,7 +315,7 @@ def to_uint8(image: Tensor) -> np.ndarray:
 
 
 def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
-    """Write an image whole or not at all: into a file beside ``path`` first, which then takes its name.
+    """Write an image whole or not at all.
 
     Args:
         image: [1, 3, H, W] or [3, H, W] in [0, 1]; rounded to 8 bits.
@@ -324,10 +325,9 @@ def write(image: Tensor, path: str | Path, *, quality: int = 95) -> None:
     Raises:
         StyleLoomError: a path that cannot be written, a full disk, or a tensor that is no image.
     """
-    path = check_writable(path)
-    encoded_image = Image.fromarray(to_uint8(image))
+    path, made = check_writable(path), Image.fromarray(to_uint8(image))
     with replacing(path) as temporary:
-        encoded_image.save(temporary, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
+        made.save(temporary, format=WRITABLE[path.suffix.lower()], quality=quality, subsampling=0)
 
 
 def encoded(image: Tensor) -> bytes:

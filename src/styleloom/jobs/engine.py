@@ -23,14 +23,17 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_folder
 from styleloom.core.progress import Progress
 from styleloom.data import video
+from styleloom.data.stores import address_of, version_of
 from styleloom.data.video_in import notes_on
 
 from .claims import Claims
 from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
 from .outputs import Outputs
+from .storing import Storing
 
 Step = TypeVar("Step", bound=Progress)
 MANIFEST = ".styleloom.jsonl"
+STORE_EVERY = 2.0  # s between two times that a manifest goes to a store
 NO_FILES = Outputs(Path())
 
 
@@ -72,7 +75,9 @@ def digest(*settings: Any, tensors: Iterable[Tensor] = (), files: Iterable[str |
 
 
 def _content(path: Path) -> str:
-    """Digest of a file's bytes; "" where there is none."""
+    """Digest of a file's bytes, or of the version of a store's file; "" where there is none."""
+    if address := address_of(path):
+        return version_of(address)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
@@ -95,7 +100,9 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
     number, count = outputs.shard
     job = replace(job, items=list(job.items)[number - 1 :: count])
     check_apart([target for item in job.items for target in item.targets], job.sources)
-    manifest = _Manifest(job, outputs.overwrite)
+    storing = Storing(outputs.store)
+    manifest = _Manifest(job, outputs.overwrite, storing)
+    job = replace(job, work=storing.work(job.work))
     if outputs.overwrite and job.state is not None:
         for item in job.items:
             for target in item.targets:
@@ -106,12 +113,12 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
     for item in job.items:
         if (before := manifest.finished(item)) is not None:
             finished[item.name] = before
-        elif outputs.skip_existing and item.targets and all(target.exists() for target in item.targets):
+        elif outputs.skip_existing and item.targets and all(map(storing.has, item.targets)):
             finished[item.name] = ItemDone(item.name, tuple(map(str, item.targets)), skipped=True)
         else:
             pending.append(item)
     if not outputs.overwrite:
-        _check_free(job, pending)
+        _check_free(job, pending, storing.has)
     # Work on the rest; note each outcome in the manifest.
     yield Started(job.verb, len(job.items), len(pending))
     yield from (Noted(name, f"passed over: {reason}") for name, reason in job.passed_over.items())
@@ -119,7 +126,9 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
     items, outcomes = {item.name: item for item in job.items}, dict(finished)
     failed: dict[str, str] = {}
     with _folder(job.folder if pending else None), Claims(job.folder) as claims:
-        for event in job.work(claims.taking(pending, manifest.settled)) if pending else ():
+        claimed = claims.taking(pending, manifest.settled)
+        events = job.work(claimed) if outputs.engine is None else outputs.engine(job, list(claimed))
+        for event in events if pending else ():
             if isinstance(event, ItemDone):
                 outcomes[event.item] = event
                 manifest.add(event, items[event.item])
@@ -129,6 +138,7 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
             if isinstance(event, ItemDone | ItemFailed):
                 claims.release(event.item)
         yield from (Noted(name, "another process works on it") for name in claims.others)
+        manifest.store()
     # Sum up.
     if failed and not outcomes and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
         raise StyleLoomError(next(iter(failed.values())))
@@ -202,10 +212,10 @@ def _file(path: str | Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _check_free(job: Job, pending: Sequence[Item]) -> None:
+def _check_free(job: Job, pending: Sequence[Item], has: Callable[[Path], bool]) -> None:
     """Raise StyleLoomError where something is in the way of an output that this job did not begin."""
     begun = [item for item in pending if job.state and any(job.state(target).exists() for target in item.targets)]
-    taken = [target for item in pending if item not in begun for target in item.targets if target.exists()]
+    taken = [target for item in pending if item not in begun for target in item.targets if has(target)]
     if taken:
         others = f", and {len(taken) - 1} more," if len(taken) > 1 else ""
         raise StyleLoomError(
@@ -217,13 +227,16 @@ def _check_free(job: Job, pending: Sequence[Item]) -> None:
 class _Manifest:
     """The finished items of a job: a line of JSON an item, added when it is done, in a hidden file beside the outputs."""
 
-    def __init__(self, job: Job, overwrite: bool) -> None:
-        self.job = job
+    def __init__(self, job: Job, overwrite: bool, storing: Storing) -> None:
+        self.job, self.storing = job, storing
         folders = [target.parent for item in job.items for target in item.targets[:1]]
         self.path = (job.folder or folders[0]) / MANIFEST if folders else None
         self.entries: dict[tuple[str, ...], Any] = {}
         self.keys: dict[str, str] = {}
+        self.stored = time.monotonic()
         self.overwrite = overwrite
+        if self.path is not None:
+            storing.fetch(self.path)
         self._read()
 
     def _read(self) -> None:
@@ -247,13 +260,13 @@ class _Manifest:
     def finished(self, item: Item) -> ItemDone | None:
         """The event of an item that was done before, of the same file and settings, and whose outputs are still there."""
         entry = self.entries.get((item.name, *(target.name for target in item.targets)))
-        if entry is None or entry["job"] != self._key(item) or not all(target.exists() for target in item.targets):
+        if entry is None or entry["job"] != self._key(item) or not all(map(self.storing.has, item.targets)):
             return None
         return ItemDone(item.name, tuple(map(str, item.targets)), entry["seconds"], entry["values"], skipped=True)
 
     def settled(self, item: Item) -> bool:
         """Whether another process has finished an item since the manifest was read."""
-        if all(target.exists() for target in item.targets):
+        if all(map(self.storing.has, item.targets)):
             self._read()
         return self.finished(item) is not None
 
@@ -267,3 +280,11 @@ class _Manifest:
                 file.write(json.dumps(entry | dict(job=self._key(item))) + "\n")
         except OSError as error:
             raise StyleLoomError(f"cannot write {self.path}: {error.strerror}") from error
+        if time.monotonic() - self.stored > STORE_EVERY:
+            self.store()
+
+    def store(self) -> None:
+        """Store the manifest beside the outputs, where these are in a store."""
+        self.stored = time.monotonic()
+        if self.path is not None and self.path.exists():
+            self.storing.keep(self.path)

@@ -16,6 +16,7 @@ from styleloom.data import bundled as samples
 from styleloom.data import color, images
 from styleloom.data.masks import is_shape, shape_mask
 from styleloom.data.sources import is_image
+from styleloom.data.stores import address_of, listed
 
 
 @dataclass
@@ -42,7 +43,7 @@ def find_all(sources: PathLike | Sequence[PathLike], *, more: Collection[str] = 
     Hidden files, such as the resource forks that macOS puts beside images, are no images.
 
     Args:
-        sources: files, bundled names, folders and globs.
+        sources: files, bundled names, folders and globs, and addresses of those in stores.
         more: further suffixes of files that are taken.
         recursive: take the images of the folders in a folder too.
 
@@ -52,7 +53,13 @@ def find_all(sources: PathLike | Sequence[PathLike], *, more: Collection[str] = 
     found = Found()
     for source in [sources] if isinstance(sources, str | Path) else sources:
         path = Path(source)
-        if path.is_dir():
+        if address := address_of(source):
+            named = listed(address, recursive=recursive)
+            files = [each for each in named if is_image(each.rpartition("/")[2], more)]
+            found.passed_over |= dict.fromkeys(set(named) - set(files), "no image that can be read")
+            if not files:
+                raise StyleLoomError(f"{address} holds no image ({', '.join(sorted(images.SUFFIXES))})")
+        elif path.is_dir():
             files = _images_in(path, more, recursive, found)
             if not files:
                 inside = "; `recursive` looks into its folders" if any(each.is_dir() for each in path.iterdir()) else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,12 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import PathLike
 from styleloom.data import images
 from styleloom.data.output import ARRAY, DEFAULT, Output, write_channels
+from styleloom.data.stores import Store, address_of
 
 from .events import Event, Item, ItemDone
+
+Engine = Callable[[Any, Sequence[Item]], Iterator[Event]]
+"""A job and the items to do, to their events, see :class:`~styleloom.jobs.engine.Job`."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,14 @@ class Outputs:
     """Path and format of a job's outputs, and its handling of files that exist.
 
     Attributes:
-        path: a file, or a folder for several files.
+        path: a file, or a folder for several files; on this machine, or an address of a store.
         format: quality, depth and metadata of images.
         overwrite: do everything again and replace what exists.
         skip_existing: keep files that exist, whatever made them.
         is_folder: the path is a folder, also where a single file is asked for.
         shard: the part of the items to do, such as 3 of 20.
+        engine: does the work elsewhere, such as :class:`styleloom.cluster.RayEngine`; None: in this process.
+        store: object store that the outputs go to, where ``path`` is an address such as "s3://bucket/folder"; made by itself.
     """
 
     path: Path
@@ -39,11 +47,26 @@ class Outputs:
     skip_existing: bool = False
     is_folder: bool = False
     shard: tuple[int, int] = (1, 1)
+    engine: Engine | None = None
+    store: Store | None = None
 
     def __post_init__(self) -> None:
         number, count = self.shard
         if not 1 <= number <= count:
             raise StyleLoomError(f"shard {number} of {count}; the parts are numbered from 1, such as 3/20")
+        if self.store is None and (address := address_of(self.path)):
+            self._mirror(address)
+
+    def _mirror(self, address: str) -> None:
+        """Write to a folder on this machine, whose files go on to a store."""
+        address = address.rstrip("/")
+        is_file = self.path.suffix.lower() in (*images.WRITABLE, ARRAY) and not self.is_folder
+        folder, _, name = address.rpartition("/") if is_file else (address, "", "")
+        known = hashlib.sha256(folder.encode()).hexdigest()[:16]
+        mirror = Path(tempfile.gettempdir()) / f"styleloom-store-{known}"
+        mirror.mkdir(exist_ok=True)
+        object.__setattr__(self, "store", Store(folder, mirror))
+        object.__setattr__(self, "path", mirror / name if is_file else mirror)
 
     @classmethod
     def of(cls, out: PathLike | Outputs) -> Outputs:

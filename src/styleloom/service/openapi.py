@@ -1,4 +1,4 @@
-"""What the service's description says of each verb: files, options with their types, answers."""
+"""Description of each verb in OpenAPI: files, options with their types, answers."""
 
 from __future__ import annotations
 

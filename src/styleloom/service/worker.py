@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.core.memory import keep_memory
+from styleloom.core.memory import keep_memory, return_memory
 from styleloom.jobs.events import Event, Finished, ItemDone, ItemFailed, Noted, Progressed
 from styleloom.jobs.outputs import Limits
 
@@ -27,6 +27,7 @@ from .verbs import VERBS
 DATABASE, JOBS = "jobs.sqlite", "jobs"
 FAILURES = "failures.json"  # what could not be done of several images, and why
 IDLE, NOTES = 0.05, 0.2  # s between two looks for a job, and between two notes of progress
+RETURN_AFTER = 1.0  # s without a job, after which memory goes back to the system
 _DIE_WITH_PARENT = 1  # of prctl(2): PR_SET_PDEATHSIG
 
 
@@ -129,8 +130,13 @@ def main(arguments: list[str]) -> None:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     keep_memory()
     store, parent = JobStore(options.folder / DATABASE), os.getppid()
+    idle_since: float | None = None  # None: nothing was done since memory was returned
     while os.getppid() == parent:
         if (job := store.take(options.name)) is None:
             time.sleep(IDLE)
+            if idle_since is not None and time.monotonic() - idle_since > RETURN_AFTER:
+                idle_since = None
+                return_memory()
             continue
         work(store, job, request_of(job, options), options.name)
+        idle_since = time.monotonic()

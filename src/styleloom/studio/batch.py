@@ -29,7 +29,7 @@ def tab(service: Service, uploads: Path) -> None:
             given = gr.File(label="A video, a zip, or several photographs", file_count="multiple", file_types=TYPES, height=140)
             work = gr.Radio(list(WORKS), value=next(iter(WORKS)), label="Do with it")
             style = gr.Dropdown(list(STYLES), value="watercolor", label="Style")
-            own = gr.File(label="or a painting of your own", file_types=["image"], height=110)
+            own = gr.File(label="or a painting of your own", file_types=["image"], height=130)
             strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
             smooth = gr.Slider(0, 0.95, 0.7, step=0.05, label="Steadiness of a video")
         with gr.Column(scale=3):

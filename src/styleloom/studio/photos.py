@@ -75,7 +75,7 @@ class Photos:
     def __init__(self, service: Service, uploads: Path) -> None:
         self.uploads, self.previews = uploads, Previews(service)
 
-    def place(self, label: str, shown: Shown | None = None, *, height: int = 110, shared: bool = False) -> gr.File:
+    def place(self, label: str, shown: Shown | None = None, *, height: int = 130, shared: bool = False) -> gr.File:
         """A place for one photograph, with its preview below.
 
         Args:

@@ -36,6 +36,13 @@ document.addEventListener("paste", (event) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
+/* On a narrow page the result lies below what asks for it: go there. */
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button.primary");
+  const stage = [...(button?.closest(".tabitem")?.querySelectorAll(".stage") ?? [])].find((each) => each.offsetParent);
+  if (stage && window.innerWidth < 700) setTimeout(() => stage.scrollIntoView({ block: "start" }), 150);
+});
+
 function made(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);

@@ -67,7 +67,7 @@ def tab(service: Service, photos: Photos) -> None:
             shown_photo = gr.HTML("", elem_classes="preview")
             photos.show(photo, shown_photo)
             styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["watercolor"], elem_id="styles")
-            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=110)
+            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=130)
             strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
             with gr.Accordion("Paint a part of it", open=False):
                 gr.Markdown("With one style: painted here. With two: the first here, the second elsewhere.")

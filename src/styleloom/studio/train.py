@@ -109,9 +109,9 @@ def tab(service: Service, uploads: Path, own: gr.Tab) -> None:
     with gr.Row():
         with gr.Column(scale=2):
             kind = gr.Radio(list(CHOICES), value=next(iter(CHOICES)), label="Train")
-            images = gr.File(label=FIRST["images"], file_types=[".zip"], height=110)
-            style = gr.File(label=FIRST["style"], file_types=["image"], height=110, visible=False)
-            other = gr.File(label=FIRST["other"], file_types=[".zip"], height=110, visible=False)
+            images = gr.File(label=FIRST["images"], file_types=[".zip"], height=130)
+            style = gr.File(label=FIRST["style"], file_types=["image"], height=130, visible=False)
+            other = gr.File(label=FIRST["other"], file_types=[".zip"], height=130, visible=False)
             resolution = gr.Dropdown(list(RESOLUTIONS), value=64, label="Size in pixels")
             length = gr.Radio(list(LENGTHS), value="short", label="How long")
             start = gr.Button("Begin", variant="primary")

@@ -1,0 +1,174 @@
+"""The engine on Ray Data: blocks of items out to actors, each of which holds a job's networks; events back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from styleloom.core.errors import StyleLoomError
+from styleloom.jobs.engine import Job, digest
+from styleloom.jobs.events import Event, Item, ItemDone, ItemFailed, Noted
+
+from .ledger import FOLDER, Ledger
+
+BLOCK = 8  # items that a worker gets at once
+MOST_BLOCKS = 2_000  # of a data set; larger jobs have larger blocks
+STORE_MEMORY = 2**28  # bytes of Ray's object store on this machine
+QUIET = ("ray", "ray.data", "ray.serve")
+
+
+class RayEngine:
+    """Does the items of a job on a Ray cluster.
+
+    Args:
+        address: address of a cluster, such as "ray://head:10001" or "auto"; "": a local one, for this job alone.
+        workers: actors at most; 0: one for each CPU.
+        threads: threads of each.
+
+    Raises:
+        StyleLoomError: Ray is not installed.
+    """
+
+    def __init__(self, address: str = "", workers: int = 0, threads: int = 1) -> None:
+        try:
+            import ray.data  # noqa: F401
+        except ImportError as error:
+            raise StyleLoomError("Ray is not installed; install it with: pip install 'styleloom[scale]'") from error
+        self.address, self.threads = address, threads
+        self.workers = workers or max(1, (os.cpu_count() or 1) // threads)
+
+    def __call__(self, job: Job, items: Sequence[Item]) -> Iterator[Event]:
+        """Events of the items, in order of completion, and what is noted beside them.
+
+        Raises:
+            StyleLoomError: the cluster cannot be reached, or the work cannot be sent to it.
+        """
+        import ray
+
+        items = list(items)
+        ledger = _ledger_of(job)
+        # What earlier workers ended, whose driver did not live to note it.
+        left: list[Item] = []
+        for item in items:
+            if (known := Ledger(ledger).known(item)) is not None:
+                yield known
+            else:
+                left.append(item)
+        if left:
+            own = self._connect(ray)
+            try:
+                yield from self._spread(ray, job, left, ledger)
+            finally:
+                if own:
+                    ray.shutdown()
+        shutil.rmtree(ledger, ignore_errors=True)
+
+    def _connect(self, ray: Any) -> bool:
+        """Connect to the cluster, or start a local one; whether it is ours to end."""
+        if ray.is_initialized():
+            return False
+        common: dict[str, Any] = dict(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            if self.address:
+                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+                cpus = self.workers * self.threads + 1  # one for what feeds the workers
+                ray.init(num_cpus=cpus, object_store_memory=STORE_MEMORY, **common)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            where = self.address or "a local cluster"
+            raise StyleLoomError(f"cannot reach {where}: {str(error).splitlines()[0]}") from error
+        return True
+
+    def _spread(self, ray: Any, job: Job, items: Sequence[Item], ledger: Path) -> Iterator[Event]:
+        for name in QUIET:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        try:
+            work = ray.put(ray.cloudpickle.dumps(job.work))
+        except Exception as error:  # whatever the closure holds
+            raise StyleLoomError(
+                f"{job.verb} cannot be sent to a cluster: {str(error).splitlines()[0]}; use --engine local"
+            ) from error
+        blocks = max(min(-(-len(items) // BLOCK), MOST_BLOCKS), min(self.workers, len(items)))
+        rows = ray.data.from_items([dict(item=sent(item)) for item in items], override_num_blocks=blocks)
+        spread = rows.map_batches(
+            Worker,
+            fn_constructor_args=(work, str(ledger), self.threads),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.workers),
+            num_cpus=self.threads,
+        )
+        over = set()
+        for row in spread.iter_rows():
+            for event in map(received, row["events"].splitlines()):
+                if isinstance(event, ItemDone | ItemFailed):
+                    if event.item in over:
+                        continue
+                    over.add(event.item)
+                yield event
+        yield from (ItemFailed(each.name, "the cluster lost it; run the job again") for each in items if each.name not in over)
+
+
+class Worker:
+    """An actor's work: the job's, with its networks, on blocks of items.
+
+    Args:
+        work: the pickled work, in the object store.
+        ledger: folder of the job's ledger.
+        threads: threads of torch.
+    """
+
+    def __init__(self, work: Any, ledger: str, threads: int) -> None:
+        import ray
+        import torch
+
+        torch.set_num_threads(threads)
+        content = ray.get(work) if isinstance(work, ray.ObjectRef) else work
+        self.work, self.ledger = ray.cloudpickle.loads(content), Ledger(Path(ledger))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Do a block; one row with its events."""
+        events, todo = self.ledger.left([taken for each in batch["item"] if isinstance(taken := received(each), Item)])
+        if todo:
+            try:
+                for event in self.work(todo):
+                    if isinstance(event, ItemDone | ItemFailed):
+                        events.append(self.ledger.note(event))
+                    elif isinstance(event, Noted):
+                        events.append(event)
+            except StyleLoomError as error:
+                told = {event.item for event in events if isinstance(event, ItemDone | ItemFailed)}
+                events += [self.ledger.note(ItemFailed(item.name, str(error))) for item in todo if item.name not in told]
+        return {"events": ["\n".join(map(sent, events))]}
+
+
+def sent(value: Item | Event) -> str:
+    """An item or an event as a line of JSON."""
+    return json.dumps({"kind": type(value).__name__} | asdict(value), default=str)
+
+
+def received(text: str) -> Any:
+    """The item or event of a line of JSON."""
+    told = json.loads(text)
+    kind = told.pop("kind")
+    if kind == "Item":
+        return Item(told["name"], tuple(map(Path, told["targets"])))
+    if kind == "ItemDone":
+        return ItemDone(**told | dict(out=tuple(told["out"])))
+    return ItemFailed(**told) if kind == "ItemFailed" else Noted(**told)
+
+
+def _ledger_of(job: Job) -> Path:
+    """Folder of a job's ledger: beside its outputs, where all workers see it."""
+    name = digest(job.verb, job.settings)[:16]
+    return (job.folder or Path(tempfile.gettempdir())) / f"{FOLDER}-{name}"

@@ -1,0 +1,137 @@
+"""The engine on Ray: equal to the local one, one bad file among the others, and workers that die."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import styleloom as sl
+from styleloom.cluster.ledger import ATTEMPTS, Ledger
+from styleloom.core.errors import StyleLoomError
+from styleloom.jobs import Finished, Item, ItemDone, ItemFailed, Job, Outputs, run
+
+ray = pytest.importorskip("ray", reason="no Ray: pip install 'styleloom[scale]'")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Any]:
+    """An engine on a cluster of two workers that all tests share."""
+    from styleloom.cluster import RayEngine
+
+    made = RayEngine(workers=2)
+    own = made._connect(ray)
+    yield made
+    if own:
+        ray.shutdown()
+
+
+def outcome(events: Iterator[Any]) -> Finished:
+    """The last event of a job."""
+    *_, last = events
+    assert isinstance(last, Finished)
+    return last
+
+
+def test_it_makes_what_the_local_engine_makes(engine: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        sl.write(sl.draw(list(sl.STYLES)[number], 64 + number), tmp_path / "in" / f"p{number}.png")
+    (tmp_path / "in" / "broken.png").write_text("no picture")
+    made = {}
+    for name, of in (("local", None), ("ray", engine)):
+        out = Outputs(tmp_path / name, engine=of)
+        last = outcome(sl.jobs.stylize(str(tmp_path / "in"), "swirls", out=out, method="ghiasi"))
+        assert last.done == 6 and [Path(each).name for each in last.failed] == ["broken.png"]
+        made[name] = {path.name: path.read_bytes() for path in sorted((tmp_path / name).glob("*.png"))}
+    assert len(made["ray"]) == 6 and made["ray"] == made["local"]
+    # Begun on one, it goes on with the other.
+    (tmp_path / "ray" / "p3.png").unlink()
+    last = outcome(sl.jobs.stylize(str(tmp_path / "in"), "swirls", out=tmp_path / "ray", method="ghiasi"))
+    assert (last.done, last.skipped) == (1, 5) and not list((tmp_path / "ray").glob(".styleloom-ledger*"))
+
+
+class Copies:
+    """Work that copies, and notes each write; slow, so that it can be killed."""
+
+    def __init__(self, log: Path, seconds: float) -> None:
+        self.log, self.seconds = log, seconds
+
+    def __call__(self, items: Sequence[Item]) -> Iterator[Any]:
+        for item in items:
+            (self.log / f"pid-{os.getpid()}").touch()
+            time.sleep(self.seconds)
+            with (self.log / "writes").open("a") as file:
+                file.write(f"{item.name}\n")
+            item.targets[0].write_text(item.name)
+            yield ItemDone(item.name, (str(item.targets[0]),))
+
+
+def job(tmp_path: Path, count: int, work: Any) -> Job:
+    """A job of so many names."""
+    out = tmp_path / "out"
+    items = [Item(f"{number}", (out / f"{number}.txt",)) for number in range(count)]
+    return Job("copy", items, work, settings="copies", folder=out)
+
+
+def by_value(work: Any) -> Any:
+    """Work that workers need no test module for."""
+    ray.cloudpickle.register_pickle_by_value(__import__(Copies.__module__, fromlist=["Copies"]))
+    return work
+
+
+def test_workers_that_die_lose_and_double_nothing(engine: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    killed: list[int] = []
+
+    def kill() -> None:
+        end = time.monotonic() + 60
+        while len(killed) < 2 and time.monotonic() < end:
+            time.sleep(0.5)
+            for path in sorted(log.glob("pid-*"), key=lambda path: path.stat().st_mtime)[-1:]:
+                pid = int(path.name.removeprefix("pid-"))
+                if pid not in killed:
+                    killed.append(pid)
+                    os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    last = outcome(run(job(tmp_path, 60, by_value(Copies(log, 0.05))), Outputs(tmp_path / "out", engine=engine)))
+    thread.join()
+    assert last.done == 60 and not last.failed and killed
+    writes = (log / "writes").read_text().split()
+    assert sorted(set(writes), key=int) == [str(number) for number in range(60)]
+    assert len(writes) <= 60 + len(killed)  # only what was being written when its worker died is written again
+
+
+def test_a_ledger_tells_what_is_over(tmp_path: Path) -> None:
+    items = [Item(str(number), (tmp_path / f"{number}.txt",)) for number in range(3)]
+    ledger = Ledger(tmp_path / "ledger")
+    over, todo = ledger.left(items)
+    assert not over and todo == items
+    done = ItemDone("0", (str(items[0].targets[0]),), 1.5, dict(size="3 x 4"))
+    ledger.note(done)
+    ledger.note(ItemFailed("1", "broken"))
+    items[2].targets[0].write_text("written, and its worker died")
+    over, todo = Ledger(tmp_path / "ledger").left(items)
+    assert not todo and over == [done, ItemFailed("1", "broken"), ItemDone("2", (str(items[2].targets[0]),))]
+    fresh = Item("3", (tmp_path / "3.txt",))
+    for _ in range(ATTEMPTS):
+        assert ledger.left([fresh]) == ([], [fresh])
+    (failed,) = ledger.left([fresh])[0]
+    assert isinstance(failed, ItemFailed) and "died" in failed.reason
+
+
+def test_a_cluster_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
+    from styleloom.cluster import RayEngine
+
+    if ray.is_initialized():
+        pytest.skip("a cluster is connected")
+    with pytest.raises(StyleLoomError, match="cannot reach"):
+        RayEngine("127.0.0.1:1")._connect(ray)
