@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: demo studio test format clean
+.PHONY: demo studio test docs wheel bench bench-full format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/styleloom demo
@@ -19,12 +19,27 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
+docs: $(VENV)/.installed-docs
+	MPLBACKEND=Agg $(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+wheel: $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check -q $(PIP_ARGS) build
+	rm -rf dist && $(BIN)/python -m build -q
+	$(PYTHON) recipes/smoke.py dist $(PIP_ARGS)
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.all
+
+bench-full: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.all --full
+
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) styleloom-demo
+	rm -rf $(VENV) styleloom-demo dist docs/_build docs/arc docs/made
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("StyleLoom needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -36,6 +51,10 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-studio: $(VENV)/.installed
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e '.[studio]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

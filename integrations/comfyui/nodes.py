@@ -111,7 +111,7 @@ class Translate:
 
     def translate(self, image: Tensor, model: str, drawing: bool, file: str = "") -> tuple[Tensor]:
         """Translate images [N, H, W, 3]."""
-        network = sl.load(file or model)
+        network = sl.load(file or model, sl.Translator)
         return (_back(torch.cat([sl.translate(network, each[None], drawing=drawing) for each in _images(image)])),)
 
 

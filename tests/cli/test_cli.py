@@ -97,7 +97,7 @@ MISTAKES = {
     "missing style": (["photo.png", "nothing.png"], "no such image: nothing.png"),
     "no style at all": (["photo.png"], "one image and no --style"),
     "unreadable content": (["broken.png", "style.png"], "cannot read broken.png"),
-    "bomb": (["photo.png", "style.png", "--max-pixels", "100"], "64 x 48 pixels, more than the limit of 100"),
+    "bomb": (["photo.png", "style.png", "--max-pixels", "100"], "64 x 48 pixels, more than 100;"),
     "unknown method": (["photo.png", "style.png", "--method", "magic"], "unknown method 'magic'; choose one of gatys"),
     "unknown preset": (["photo.png", "style.png", "--preset", "worst"], "unknown preset 'worst'"),
     "unknown option": (["photo.png", "style.png", "--nope"], "--nope"),

@@ -5,7 +5,7 @@ fills it so that the whole is an image of its kind. First w descends, a w for ea
 takes up what w cannot. Inpainting, outpainting, crossover, scribbles and local styles are one loss with different masks
 (Section 4):
 
-    L = |M (G - x)|^2 + perceptual(M, G, x) + lambda_s L_style(M_s, G, y)
+    L = ||M (G - x)||^2 + perceptual(M, G, x) + lambda_s L_style(M_s, G, y)
 
 Differs from the paper:
     - two images that are to be met in two masks are composed first, and the seam between them is left to the generator;

@@ -1,0 +1,95 @@
+"""Pages of the site that are made: one of all commands, one for each model, the public names, and the errors with what to do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import styleloom
+from styleloom.cli import GROUPS, VERBS
+from styleloom.core.checkpoint import resolve, zoo_names
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 110
+
+
+def write(folder: Path) -> None:
+    """Write all of them into a folder."""
+    (folder / "models").mkdir(parents=True, exist_ok=True)
+    pages = {"commands.md": commands(), "reference.rst": reference(), "errors.md": errors(), "models/index.md": models()}
+    for name in zoo_names():
+        pages[f"models/{name}.md"] = resolve(name).with_suffix(".md").read_text(encoding="utf-8")
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:  # what is unchanged is not built again
+            path.write_text(text, encoding="utf-8")
+
+
+def commands() -> str:
+    """The help of every command."""
+    calls = [[name] for name in VERBS] + [[group, name] for group, (_, verbs) in GROUPS.items() for name in verbs]
+    parts = ["# Commands", "", "The help of each, as the program prints it.", ""]
+    for words in calls:
+        shown = [word.replace("_", "-") for word in words]
+        code = "import sys; from styleloom.cli import main; main(sys.argv[1:])"
+        environment = {"COLUMNS": str(WIDTH), "TERM": "dumb", "NO_COLOR": "1", "PATH": "/usr/bin:/bin"}
+        call = [sys.executable, "-c", code, *shown, "--help"]
+        said = subprocess.run(call, capture_output=True, text=True, env=environment, check=True).stdout
+        parts += [f"## styleloom {' '.join(shown)}", "", "```text", said.strip("\n"), "```", ""]
+    return "\n".join(parts)
+
+
+def models() -> str:
+    """The list of the models that ship."""
+    entries = "\n".join(sorted(zoo_names()))
+    intro = "Each ships with its card: data, license, training and measured quality. `styleloom zoo NAME` prints it."
+    return f"# Models\n\n{intro}\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
+
+
+def reference() -> str:
+    """The public names, by their docstrings."""
+    parts = ["Reference", "=========", "", "Images are float tensors [N, 3, H, W] in [0, 1], RGB.", ""]
+    papers = {"papers"}
+    for name in styleloom.__all__:
+        value = getattr(styleloom, name)
+        kind = "class" if isinstance(value, type) else "function" if callable(value) else ""
+        if kind:
+            parts += [f".. auto{kind}:: styleloom.{name}", ""]
+        elif name not in papers and getattr(value, "__name__", "").startswith("styleloom."):
+            title = f"styleloom.{name}"
+            parts += [title, "-" * len(title), "", f".. automodule:: {value.__name__}", "   :no-members:", ""]
+    return "\n".join(parts)
+
+
+def errors() -> str:
+    """The errors that the library raises, by the room that they come from."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "src" / "styleloom").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "StyleLoomError" and node.args:
+                room = path.relative_to(ROOT / "src" / "styleloom").parts[0].removesuffix(".py")
+                text = re.sub(r"\s+", " ", _message(node.args[0]))
+                if ";" in text and text not in found.setdefault(room, []):
+                    found[room].append(text)
+    parts = [
+        "# Errors and what to do",
+        "",
+        "Each error is one line: what came, what was wanted, and after the semicolon what to do.",
+    ]
+    for room, texts in found.items():
+        parts += ["", f"## {room}", ""] + [f"- {text}" for text in sorted(texts)]
+    return "\n".join(parts) + "\n"
+
+
+def _message(node: ast.expr) -> str:
+    """The text of an error, with dots for what is filled in."""
+    if isinstance(node, ast.Constant):
+        return str(node.value).replace("<", "&lt;").replace("*", r"\*").replace("_", r"\_")
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_message(each) if isinstance(each, ast.Constant) else "..." for each in node.values)
+    if isinstance(node, ast.BinOp):
+        return _message(node.left) + _message(node.right)
+    return "..."
