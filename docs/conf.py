@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import generated
+import generated  # type: ignore[import-not-found]
 
 import styleloom
 

@@ -13,7 +13,7 @@ from styleloom.cli import GROUPS, VERBS
 from styleloom.core.checkpoint import resolve, zoo_names
 
 ROOT = Path(__file__).parents[1]
-WIDTH = 110
+WIDTH = 88
 
 
 def write(folder: Path) -> None:

@@ -13,4 +13,4 @@ def main(photo: str, out: str, steps: int = 30) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(sys.argv[1], sys.argv[2])

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from numpy.random import RandomState
 from recipes.anystyle import Teachers
-from torch import Tensor, nn
+from torch import Tensor
 
 from styleloom.core.progress import Losses
 from styleloom.core.run import Hardware, Run
@@ -37,8 +37,7 @@ from styleloom.loops.fit import fit
 from styleloom.loops.optimizers import OPTIMIZERS
 from styleloom.loops.task import Phase, Task, cosine, warmed
 from styleloom.nn.losses import covariance_loss, mean_loss, moments, sliced_wasserstein, total_variation
-from styleloom.papers import adain, ghiasi
-from styleloom.papers.adain import AdaIN
+from styleloom.papers import ghiasi
 from styleloom.papers.ghiasi import CONTENT_LAYERS, DIRECTIONS, STYLE_LAYERS, WEIGHTS, AnyStyle, GhiasiRecipe, style_loss
 from styleloom.papers.ghiasi.training import Examples, normalized, parameter_groups
 
@@ -239,36 +238,23 @@ class CalmTask(Task):
 
     Args:
         photos, styles: zips of photographs and of style images.
-        model: the one to train; one of AdaIN paints at weight 1 only.
+        model: the one to train.
         recipe: steps and rates.
         objective: losses.
     """
 
-    def __init__(self, photos: Path, styles: Path, model: AnyStyle | AdaIN, recipe: GhiasiRecipe, objective: Objective) -> None:
+    def __init__(self, photos: Path, styles: Path, model: AnyStyle, recipe: GhiasiRecipe, objective: Objective) -> None:
         def loss(content: Tensor, style: Tensor, weight: Tensor) -> Losses:
-            if isinstance(model, AdaIN):
-                weight = torch.ones_like(weight)
-            return objective(self.paint(content, style, weight), content, style, weight)
+            return objective(model(content, style, weight), content, style, weight)
 
-        self.recipe, self.model = recipe, model
+        self.recipe = recipe
         self.examples = Examples(photos, styles, recipe)
-        if isinstance(model, AdaIN):
-            groups: Any = model.decoder.parameters()
-            self.networks = {"model": model.decoder}
-        else:
-            groups = parameter_groups(model, recipe.lr)
-            self.networks = {"model": model}
+        groups = parameter_groups(model, recipe.lr)
+        self.networks = {"model": model}
         self.phases = {"model": Phase(OPTIMIZERS[recipe.optimizer](groups, recipe.lr), loss)}
         self.count, self.averages = len(self.examples.photographs), {"model": warmed(recipe.ema_decay)}
-        self.settings = asdict(recipe) | dict(method=f"{type(model).__name__}, calm")
+        self.settings = asdict(recipe) | dict(method="anystyle, calm")
         self.shown = stacked(self.item(index, RandomState([0, index]))[:2] for index in range(8))
-
-    def paint(self, content: Tensor, style: Tensor, weight: Tensor) -> Tensor:
-        """Paint [N, 3, H, W] in [0, 1], without clipping what an AdaIN network gives."""
-        if isinstance(self.model, AdaIN):
-            x = self.model.restyle(self.model.encode(content), [self.model.style(style)], [1.0])
-            return self.model.decode(x)
-        return self.model(content, style, weight)
 
     def item(self, index: int, rng: RandomState) -> tuple[Tensor, ...]:
         photograph = self.examples.photographs.find(index, rng)[1]
@@ -280,22 +266,11 @@ class CalmTask(Task):
         return min(1, (step + 1) / 100) * cosine(step, self.recipe.num_steps)
 
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
-        if isinstance(self.model, AdaIN):
-            model = self._with(networks["model"])
-            return images.grid([*self.shown, model(*self.shown)])
         painted = [networks["model"](*self.shown, weight) for weight in (1 / WEIGHTS, 1.0, WEIGHTS)]
         return images.grid([*self.shown, *painted])
 
     def export(self, networks: Mapping[str, Any], path: Path) -> None:
-        model = self._with(networks["model"]) if isinstance(self.model, AdaIN) else networks["model"]
-        model.save(path, "Apache-2.0")
-
-    def _with(self, decoder: nn.Module) -> AdaIN:
-        """The AdaIN network around a decoder: the one that is trained, or the mean of its weights."""
-        assert isinstance(self.model, AdaIN)
-        model = AdaIN(self.model.encoder, source=self.model.source)
-        model.decoder.load_state_dict(decoder.state_dict())
-        return model.eval()
+        networks["model"].save(path, "Apache-2.0")
 
 
 def magnified(photograph: Tensor, rng: RandomState) -> Tensor:
@@ -326,7 +301,6 @@ def main() -> None:
     parser.add_argument("--base", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stage", choices=("first", "second"), default="first")
-    parser.add_argument("--adain", action="store_true", help="the base is an AdaIN network, whose decoder is trained further")
     parser.add_argument("--num-steps", type=int, default=4800)
     parser.add_argument("--lr", type=float, default=2e-3)
     options = parser.parse_args()
@@ -335,14 +309,10 @@ def main() -> None:
     sizes: dict[str, Any] = dict(num_steps=options.num_steps, batch=4, lr=options.lr, ema_decay=0.998, style_weight=4.0)
     recipe = replace(ghiasi.RECIPES["default"], optimizer="muon", log_every=20, save_every=100, **sizes)
     torch.manual_seed(0)
-    if options.adain:
-        model: AnyStyle | AdaIN = adain.load(options.base)
-        model.decoder.requires_grad_(True)
-    else:
-        base = ghiasi.load(options.base)
-        model = pruned(base, 16) if options.stage == "first" else base
-        model.requires_grad_(True)
-        model.predictor.encoder.requires_grad_(False)
+    base = ghiasi.load(options.base)
+    model = pruned(base, 16) if options.stage == "first" else base
+    model.requires_grad_(True)
+    model.predictor.encoder.requires_grad_(False)
     styles = packed(options.paintings, options.drawn, options.out.with_suffix(".styles.zip"))
     # Train.
     objective = Objective(teachers, recipe, options.stage == "second")
