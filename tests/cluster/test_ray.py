@@ -24,11 +24,12 @@ def engine() -> Iterator[Any]:
     """An engine on a cluster of two workers that all tests share."""
     from styleloom.cluster import RayEngine
 
+    before = signal.getsignal(signal.SIGTERM)
     made = RayEngine(workers=2)
-    own = made._connect(ray)
+    made._connect(ray)
     yield made
-    if own:
-        ray.shutdown()
+    ray.shutdown()
+    signal.signal(signal.SIGTERM, before)
 
 
 def outcome(events: Iterator[Any]) -> Finished:

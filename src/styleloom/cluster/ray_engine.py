@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -62,12 +64,15 @@ class RayEngine:
             else:
                 left.append(item)
         if left:
+            handler = signal.getsignal(signal.SIGTERM)
             own = self._connect(ray)
             try:
                 yield from self._spread(ray, job, left, ledger)
             finally:
                 if own:
                     ray.shutdown()
+                    with contextlib.suppress(ValueError):  # not in the main thread, where Ray set none
+                        signal.signal(signal.SIGTERM, handler)  # Ray leaves its own
         shutil.rmtree(ledger, ignore_errors=True)
 
     def _connect(self, ray: Any) -> bool:
