@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: demo studio test docs wheel bench bench-full format clean
+.PHONY: demo studio test docs wheel sbom bench bench-full format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/styleloom demo
@@ -27,6 +27,10 @@ wheel: $(BIN)/python
 	$(BIN)/pip install --disable-pip-version-check -q $(PIP_ARGS) build
 	rm -rf dist && $(BIN)/python -m build -q
 	$(PYTHON) recipes/smoke.py dist $(PIP_ARGS)
+
+sbom: $(BIN)/python
+	$(BIN)/pip install --disable-pip-version-check -q $(PIP_ARGS) cyclonedx-bom
+	mkdir -p dist && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library -o dist/sbom.json $(BIN)/python
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.all

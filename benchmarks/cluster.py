@@ -107,6 +107,7 @@ def with_deaths(source: str, out: str, watched: Path | None, total: int, there: 
         told = driver.stdout.read().split() if driver.stdout else []
         if driver.returncode == 0:
             break
+        assert starts < 4, "the driver ends by itself"
         time.sleep(6)  # the cluster of a dead driver ends
     stop.set()
     thread.join()

@@ -6,11 +6,12 @@ import ast
 import re
 import subprocess
 import sys
+from importlib.metadata import metadata, requires
 from pathlib import Path
 
 import styleloom
 from styleloom.cli import GROUPS, VERBS
-from styleloom.core.checkpoint import resolve, zoo_names
+from styleloom.core.checkpoint import license_of, resolve, zoo_names
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 88
@@ -19,7 +20,8 @@ WIDTH = 88
 def write(folder: Path) -> None:
     """Write all of them into a folder."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
-    pages = {"commands.md": commands(), "reference.rst": reference(), "errors.md": errors(), "models/index.md": models()}
+    pages = {"commands.md": commands(), "reference.rst": reference(), "errors.md": errors(), "licenses.md": licenses()}
+    pages["models/index.md"] = models()
     for name in zoo_names():
         pages[f"models/{name}.md"] = resolve(name).with_suffix(".md").read_text(encoding="utf-8")
     for name, text in pages.items():
@@ -62,6 +64,32 @@ def reference() -> str:
             title = f"styleloom.{name}"
             parts += [title, "-" * len(title), "", f".. automodule:: {value.__name__}", "   :no-members:", ""]
     return "\n".join(parts)
+
+
+def licenses() -> str:
+    """The licenses of the models that ship and of what the package needs."""
+    rows = [f"| `{name}` | {license_of(name)} |" for name in sorted(zoo_names())]
+    parts = ["# Licenses", "", "StyleLoom's code: Apache-2.0. `make sbom` lists everything as CycloneDX.", "", "## Models", ""]
+    parts += [
+        "| model | license |",
+        "|---|---|",
+        *rows,
+        "",
+        "## What the package needs",
+        "",
+        "| package | license |",
+        "|---|---|",
+    ]
+    for text in requires("styleloom") or []:
+        if "extra ==" in text:
+            continue
+        name = re.split(r"[<>=!~ \[;]", text)[0]
+        told = metadata(name)
+        named = told["License-Expression"] or next(
+            (each.rpartition(":: ")[2] for each in told.get_all("Classifier") or [] if each.startswith("License")), ""
+        )
+        parts.append(f"| {name} | {named or (told['License'] or 'see the package').splitlines()[0]} |")
+    return "\n".join(parts) + "\n"
 
 
 def errors() -> str:

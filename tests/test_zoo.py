@@ -29,7 +29,7 @@ def test_files_and_cards(name: str) -> None:
     path = resolve(name)
     tensors, metadata = read_tensors(path)
     assert all(tensor.dtype == torch.float16 or tensor.ndim < 2 for tensor in tensors.values())
-    assert {"kind", "config", "format_version", "license"} <= set(metadata)
+    assert {"kind", "config", "format_version", "license"} <= set(metadata) and metadata["license"] != "unknown"
     assert path.stat().st_size <= (4_000_000 if name == "vgg19-lite" else 16 * 2**20)
     card = path.with_suffix(".md").read_text()
     for part in ("## Data", "## License", "## Training", "## Quality"):

@@ -1,6 +1,8 @@
-"""TFRecords and LMDB as data sets."""
+"""TFRecords, LMDB and tars as data sets."""
 
 import struct
+import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from styleloom import StyleLoomError
 from styleloom.data import images
 from styleloom.data.datasets import ImageFiles, SquareImages
+from styleloom.data.images import encoded
 from styleloom.data.records import open_records
 
 
@@ -114,3 +117,24 @@ def test_lmdb_of_the_highest_resolution(tmp_path: Path, pictures: list[np.ndarra
         pass
     with pytest.raises(StyleLoomError, match="no images"):
         open_records(tmp_path / "empty")
+
+
+def test_tars_of_images_are_data_sets(tmp_path: Path) -> None:
+    """Shards as WebDataset has them: images and other files side by side, in the order of the shards."""
+    wanted = []
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"shard-{shard:03}.tar", "w") as archive:
+            for number in range(3):
+                image = torch.rand(3, 8, 8)
+                for name, content in ((f"{number:04}.png", encoded(image)), (f"{number:04}.cls", b"1")):
+                    info = tarfile.TarInfo(name)
+                    info.size = len(content)
+                    archive.addfile(info, BytesIO(content))
+                wanted.append((image * 255).round() / 255)
+    files = ImageFiles(tmp_path)
+    assert len(files) == 6 and len(ImageFiles(tmp_path / "shard-001.tar")) == 3
+    for number, image in enumerate(wanted):
+        torch.testing.assert_close(files[number], image)
+    (tmp_path / "broken.tar").write_bytes(b"no tar at all" * 100)
+    with pytest.raises(StyleLoomError, match=r"broken\.tar"):
+        ImageFiles(tmp_path / "broken.tar")

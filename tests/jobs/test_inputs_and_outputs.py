@@ -50,3 +50,8 @@ def test_a_slash_and_a_dot(photos: Path) -> None:
 def test_parts_are_numbered_from_one() -> None:
     with pytest.raises(StyleLoomError, match="shard 4 of 3"):
         Outputs(Path("o"), shard=(4, 3))
+
+
+def test_outputs_take_text_too() -> None:
+    made = Outputs("painted/")  # type: ignore[arg-type]
+    assert made.path == Path("painted") and made.is_folder and not Outputs("a.png").is_folder  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """A studio in a process of its own, a browser, and a visitor's page that watches what it asks for."""
 
+import gc
 import os
 import shutil
 import socket
@@ -14,6 +15,14 @@ import pytest
 
 from styleloom.data.bundled import bundled
 from styleloom.data.images import write
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collect what Gradio leaves open in the test that made it, where its warnings are expected."""
+    yield
+    gc.collect()
+
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HERE = "http://127.0.0.1"

@@ -1,6 +1,7 @@
 """The studio in a real browser: what a visitor does, and what no visitor can."""
 
 import html
+import json
 import shlex
 import socket
 import subprocess
@@ -159,6 +160,52 @@ def test_files_of_the_server_cannot_be_had(tmp_path: Path) -> None:
     assert client.get("/studio/styles/..%2Fstudio.css").status_code == 404
     page = client.get("/")
     assert page.status_code == 200 and "styleloom_client" in page.cookies and "HttpOnly" in page.headers["set-cookie"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_route_shows_one_client_another_ones_things(tmp_path: Path) -> None:
+    """Two sessions, on each route that names something: what one made is not there for the other."""
+    from styleloom.service.security import owner_of_secret
+    from styleloom.service.settings import ServiceSettings
+    from styleloom.studio.app import create_studio
+
+    settings = ServiceSettings(folder=tmp_path / "studio", wait_seconds=60)
+    with TestClient(create_studio(settings), base_url=HERE) as client:
+        mine, yours = {"x-client": "mine"}, {"x-client": "yours"}
+        data = {"options": json.dumps(dict(model="toonfaces-64", seeds=[1]))}
+        client.post("/v1/generate", data=data, headers=mine)
+        (job,) = client.get("/v1/jobs", headers=mine).json()
+        image = next(iter(job["files"].values()))
+        sent = client.post("/v1/faces", data={"options": "{}"}, files={"photo": ("a.png", b"no picture")}, headers=mine)
+        assert sent.status_code == 422
+        other = next(each for each in client.get("/v1/jobs", headers=mine).json() if each["verb"] == "faces")
+        run = settings.runs_folder / "mine"
+        (run / "run" / "samples").mkdir(parents=True)
+        for path in (run / "model.safetensors", run / "run" / "samples" / "000050.png"):
+            path.write_bytes(b"mine")
+        (run / "owner.txt").write_text(owner_of_secret("mine"))
+        preview = settings.folder / "previews" / f"{owner_of_secret('mine')[:16]}-0123456789abcdef.jpg"
+        preview.write_bytes(b"mine")
+        named = {
+            "/v1/jobs/{id}": [job["url"], other["url"]],
+            "/v1/jobs/{id}/events": [job["events"]],
+            "/v1/jobs/{id}/files/{name}": [image],
+            "/v1/jobs/{id}/sources/{name}": [f"{other['url']}/sources/photo-1.png"],
+            "/studio/previews/{name}.jpg": [f"/studio/previews/{preview.name}"],
+            "/studio/runs/{id}/{name}": ["/studio/runs/mine/model.safetensors", "/studio/runs/mine/000050.png"],
+        }
+        for addresses in named.values():
+            for address in addresses:
+                assert client.get(address, headers=mine).status_code == 200, address
+                assert client.get(address, headers=yours).status_code == 404, address
+                assert client.get(address).status_code == 404, address
+        assert client.get("/v1/jobs", headers=yours).json() == []
+        assert client.delete(job["url"], headers=yours).status_code == 404
+        assert client.get(image, headers=mine).status_code == 200
+        # No route with a name of a client's thing was forgotten.
+        shared = {"/studio/styles/{name}.jpg", "/studio/drawings/{number}.png", "/studio/source/{file:path}"}
+        paths = {getattr(route, "path", "") for route in client.app.routes}  # type: ignore[attr-defined]
+        assert {path for path in paths if "{" in path} == set(named) | shared
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -39,8 +39,8 @@ class ImageFiles:
     """Images [3, H, W] in [0, 1] of folders and zips, by number; damaged ones are counted, named and passed over.
 
     Args:
-        sources: folders (searched in depth), ``.zip`` files, image files, StyleGAN's TFRecords (files or their folder) or folders
-            of rosinality's LMDB.
+        sources: folders (searched in depth), ``.zip`` files, image files, StyleGAN's TFRecords or WebDataset's tars (files or
+            their folder), or folders of rosinality's LMDB.
         shorter: reduce larger images to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
         channels: take ``.npy`` arrays and all channels and bits of TIFF files: images are [C, H, W].
 

@@ -1,12 +1,13 @@
-"""Data sets of StyleGAN code as it was published: TFRecords (NVIDIA's, for TensorFlow) and LMDB (rosinality's).
+"""Data sets in files of many images: TFRecords (NVIDIA's, for TensorFlow), LMDB (rosinality's) and tars (WebDataset's shards).
 
-TFRecord files are read without TensorFlow. Both hold every image at several resolutions; the largest is taken.
+TFRecord files are read without TensorFlow. These and LMDB hold every image at several resolutions; the largest is taken.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+import tarfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -18,10 +19,12 @@ from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 
+from .sources import is_image
+
 Records = dict[str, Callable[[], "Tensor | BytesIO"]]
 """By name, what reads an image: uint8 [1, C, H, W], or an image file's content."""
 LMDB_FILE = "data.mdb"
-TFRECORDS = ".tfrecords"
+TFRECORDS, TAR = ".tfrecords", ".tar"
 LENGTHS = {1: 8, 5: 4}  # bytes of a field of protobuf's fixed-size wire types
 LARGEST_RECORD = 2**30
 
@@ -29,27 +32,52 @@ LARGEST_RECORD = 2**30
 def holds_records(source: Path) -> bool:
     """Whether a folder or file is a data set of records."""
     if source.is_file():
-        return source.suffix.lower() == TFRECORDS
-    return source.is_dir() and ((source / LMDB_FILE).is_file() or any(source.glob(f"*{TFRECORDS}")))
+        return source.suffix.lower() in (TFRECORDS, TAR)
+    return source.is_dir() and (
+        (source / LMDB_FILE).is_file() or any(source.glob(f"*{TFRECORDS}")) or any(source.glob(f"*{TAR}"))
+    )
 
 
 def open_records(source: Path) -> Records:
     """The images of a data set of records, in their order.
 
     Args:
-        source: folder of TFRecord files, one such file, or folder of an LMDB.
+        source: folder of TFRecord files or of tars, one such file, or folder of an LMDB.
 
     Raises:
         StyleLoomError: damaged, empty, or LMDB without the extra.
     """
     if source.is_dir() and (source / LMDB_FILE).is_file():
         return _lmdb(source)
-    files = sorted(source.glob(f"*{TFRECORDS}")) if source.is_dir() else [source]
     records: Records = {}
+    for shard in sorted(source.glob(f"*{TAR}")) if source.is_dir() else [source] if source.suffix.lower() == TAR else []:
+        records |= _tar(shard)
+    if records:
+        return records
+    files = sorted(source.glob(f"*{TFRECORDS}")) if source.is_dir() else [source]
     for file in _largest(files):
         for index, (start, length) in enumerate(_offsets(file)):
             records[f"{file.name}/{index}"] = _reader(file, start, length)
     return records
+
+
+def _tar(file: Path) -> Records:
+    """The images of a tar, found by its headers and read from where they lie."""
+    try:
+        with tarfile.open(file, "r:") as archive:
+            members = [each for each in archive if each.isfile() and is_image(each.name)]
+    except (OSError, tarfile.TarError) as error:
+        raise StyleLoomError(f"cannot read {file}: {error}; wanted a tar that is not compressed") from error
+
+    def reader(start: int, size: int) -> Callable[[], Tensor | BytesIO]:
+        def read() -> BytesIO:
+            with file.open("rb") as stream:
+                stream.seek(start)
+                return BytesIO(stream.read(size))
+
+        return read
+
+    return {f"{file.name}/{each.name}": reader(each.offset_data, each.size) for each in members}
 
 
 def _largest(files: list[Path]) -> list[Path]:

@@ -54,6 +54,9 @@ class Outputs:
         number, count = self.shard
         if not 1 <= number <= count:
             raise StyleLoomError(f"shard {number} of {count}; the parts are numbered from 1, such as 3/20")
+        if isinstance(self.path, str):  # as callers without types write it
+            object.__setattr__(self, "is_folder", self.is_folder or self.path.endswith(("/", os.sep)))
+            object.__setattr__(self, "path", Path(self.path))
         if self.store is None and (address := address_of(self.path)):
             self._mirror(address)
 
