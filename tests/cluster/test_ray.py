@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 import styleloom as sl
-from styleloom.cluster.ledger import ATTEMPTS, Ledger
 from styleloom.core.errors import StyleLoomError
-from styleloom.jobs import Finished, Item, ItemDone, ItemFailed, Job, Outputs, run
+from styleloom.jobs import Finished, Item, ItemDone, Job, Outputs, run
 
 ray = pytest.importorskip("ray", reason="no Ray: pip install 'styleloom[scale]'")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -109,24 +108,6 @@ def test_workers_that_die_lose_and_double_nothing(engine: Any, tmp_path: Path) -
     writes = (log / "writes").read_text().split()
     assert sorted(set(writes), key=int) == [str(number) for number in range(60)]
     assert len(writes) <= 60 + len(killed)  # only what was being written when its worker died is written again
-
-
-def test_a_ledger_tells_what_is_over(tmp_path: Path) -> None:
-    items = [Item(str(number), (tmp_path / f"{number}.txt",)) for number in range(3)]
-    ledger = Ledger(tmp_path / "ledger")
-    over, todo = ledger.left(items)
-    assert not over and todo == items
-    done = ItemDone("0", (str(items[0].targets[0]),), 1.5, dict(size="3 x 4"))
-    ledger.note(done)
-    ledger.note(ItemFailed("1", "broken"))
-    items[2].targets[0].write_text("written, and its worker died")
-    over, todo = Ledger(tmp_path / "ledger").left(items)
-    assert not todo and over == [done, ItemFailed("1", "broken"), ItemDone("2", (str(items[2].targets[0]),))]
-    fresh = Item("3", (tmp_path / "3.txt",))
-    for _ in range(ATTEMPTS):
-        assert ledger.left([fresh]) == ([], [fresh])
-    (failed,) = ledger.left([fresh])[0]
-    assert isinstance(failed, ItemFailed) and "died" in failed.reason
 
 
 def test_a_cluster_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:

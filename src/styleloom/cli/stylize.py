@@ -57,7 +57,7 @@ def stylize(
             white there, or a shape: ellipse:x,y,half width,half height.
         start: image to start from, instead of --init.
         preview_every: write the image so far every so many steps.
-        batch: images of one size that are painted at once, in one pass.
+        batch: images of one size that are painted at once, in one pass, on a GPU; on a CPU each has a thread of its own.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
         max_pixels: refuse images of more pixels.
     """

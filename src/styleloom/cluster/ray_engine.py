@@ -6,19 +6,16 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from styleloom.core.errors import StyleLoomError
-from styleloom.jobs.engine import Job, digest
+from styleloom.jobs.engine import Job, ledger_of
 from styleloom.jobs.events import Event, Item, ItemDone, ItemFailed, Noted
-
-from .ledger import FOLDER, Ledger
+from styleloom.jobs.ledger import Ledger
 
 BLOCK = 8  # items that a worker gets at once
 MOST_BLOCKS = 2_000  # of a data set; larger jobs have larger blocks
@@ -54,26 +51,15 @@ class RayEngine:
         """
         import ray
 
-        items = list(items)
-        ledger = _ledger_of(job)
-        # What earlier workers ended, whose driver did not live to note it.
-        left: list[Item] = []
-        for item in items:
-            if (known := Ledger(ledger).known(item)) is not None:
-                yield known
-            else:
-                left.append(item)
-        if left:
-            handler = signal.getsignal(signal.SIGTERM)
-            own = self._connect(ray)
-            try:
-                yield from self._spread(ray, job, left, ledger)
-            finally:
-                if own:
-                    ray.shutdown()
-                    with contextlib.suppress(ValueError):  # not in the main thread, where Ray set none
-                        signal.signal(signal.SIGTERM, handler)  # Ray leaves its own
-        shutil.rmtree(ledger, ignore_errors=True)
+        handler = signal.getsignal(signal.SIGTERM)
+        own = self._connect(ray)
+        try:
+            yield from self._spread(ray, job, list(items), ledger_of(job))
+        finally:
+            if own:
+                ray.shutdown()
+                with contextlib.suppress(ValueError):  # not in the main thread, where Ray set none
+                    signal.signal(signal.SIGTERM, handler)  # Ray leaves its own
 
     def _connect(self, ray: Any) -> bool:
         """Connect to the cluster, or start a local one; whether it is ours to end."""
@@ -92,7 +78,7 @@ class RayEngine:
             raise StyleLoomError(f"cannot reach {where}: {str(error).splitlines()[0]}") from error
         return True
 
-    def _spread(self, ray: Any, job: Job, items: Sequence[Item], ledger: Path) -> Iterator[Event]:
+    def _spread(self, ray: Any, job: Job, items: Sequence[Item], ledger: Ledger) -> Iterator[Event]:
         for name in QUIET:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         context = ray.data.DataContext.get_current()
@@ -107,7 +93,7 @@ class RayEngine:
         rows = ray.data.from_items([dict(item=sent(item)) for item in items], override_num_blocks=blocks)
         spread = rows.map_batches(
             Worker,
-            fn_constructor_args=(work, str(ledger), self.threads),
+            fn_constructor_args=(work, str(ledger.folder), self.threads),
             batch_size=None,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.workers),
@@ -171,9 +157,3 @@ def received(text: str) -> Any:
     if kind == "ItemDone":
         return ItemDone(**told | dict(out=tuple(told["out"])))
     return ItemFailed(**told) if kind == "ItemFailed" else Noted(**told)
-
-
-def _ledger_of(job: Job) -> Path:
-    """Folder of a job's ledger: beside its outputs, where all workers see it."""
-    name = digest(job.verb, job.settings)[:16]
-    return (job.folder or Path(tempfile.gettempdir())) / f"{FOLDER}-{name}"

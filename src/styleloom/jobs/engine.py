@@ -28,6 +28,7 @@ from styleloom.data.video_in import notes_on
 
 from .claims import Claims
 from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
+from .ledger import Ledger
 from .outputs import Outputs
 from .storing import Storing
 
@@ -107,23 +108,15 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
         for item in job.items:
             for target in item.targets:
                 job.state(target).unlink(missing_ok=True)
-    # Tell those that are done from those that are not.
-    finished: dict[str, ItemDone] = {}
-    pending: list[Item] = []
-    for item in job.items:
-        if (before := manifest.finished(item)) is not None:
-            finished[item.name] = before
-        elif outputs.skip_existing and item.targets and all(map(storing.has, item.targets)):
-            finished[item.name] = ItemDone(item.name, tuple(map(str, item.targets)), skipped=True)
-        else:
-            pending.append(item)
+    ledger, items = ledger_of(job), {item.name: item for item in job.items}
+    finished, pending = _told_apart(job, outputs, manifest, ledger)
     if not outputs.overwrite:
         _check_free(job, pending, storing.has)
     # Work on the rest; note each outcome in the manifest.
     yield Started(job.verb, len(job.items), len(pending))
     yield from (Noted(name, f"passed over: {reason}") for name, reason in job.passed_over.items())
     yield from finished.values()
-    items, outcomes = {item.name: item for item in job.items}, dict(finished)
+    outcomes = dict(finished)
     failed: dict[str, str] = {}
     with _folder(job.folder if pending else None), Claims(job.folder) as claims:
         claimed = claims.taking(pending, manifest.settled)
@@ -139,11 +132,37 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
                 claims.release(event.item)
         yield from (Noted(name, "another process works on it") for name in claims.others)
         manifest.store()
+        ledger.remove()
     # Sum up.
     if failed and not outcomes and len(set(failed.values())) == 1:  # the only item, or a mistake that is not the items'
         raise StyleLoomError(next(iter(failed.values())))
     summary = job.summary([outcomes[item.name] for item in job.items if item.name in outcomes])
     yield Finished(len(outcomes) - len(finished), len(finished), failed, round(time.perf_counter() - began, 3), summary)
+
+
+def ledger_of(job: Job) -> Ledger:
+    """The ledger of a job."""
+    return Ledger.of(job.folder, digest(job.verb, job.settings))
+
+
+def _told_apart(job: Job, outputs: Outputs, manifest: _Manifest, ledger: Ledger) -> tuple[dict[str, ItemDone], list[Item]]:
+    """The items that are done, and those that are not."""
+    has = manifest.storing.has
+    if outputs.overwrite:
+        ledger.remove()
+    finished: dict[str, ItemDone] = {}
+    pending: list[Item] = []
+    for item in job.items:
+        if (before := manifest.finished(item)) is not None:
+            finished[item.name] = before
+        elif (ended := ledger.taken_over(item, has)) is not None:  # by workers whose driver did not live to note it
+            finished[item.name] = replace(ended, skipped=True)
+            manifest.add(ended, item)
+        elif outputs.skip_existing and item.targets and all(map(has, item.targets)):
+            finished[item.name] = ItemDone(item.name, tuple(map(str, item.targets)), skipped=True)
+        else:
+            pending.append(item)
+    return finished, pending
 
 
 @contextmanager

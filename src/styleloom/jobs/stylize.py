@@ -14,6 +14,7 @@ from torch import Tensor
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import PathLike
 from styleloom.core.progress import Progress
+from styleloom.core.threads import mapped
 from styleloom.data import images, video
 from styleloom.data.output import Output
 from styleloom.data.output import write as write_output
@@ -66,7 +67,7 @@ def stylize(
             white there, or a shape: box:left,top,right,bottom, ellipse:x,y,half width,half height.
         start: image to start from, for gatys.
         preview_every: write the image so far every so many steps, for gatys.
-        batch: images of one size that are painted at once, in one pass.
+        batch: images of one size that are painted at once, in one pass, on a GPU; on a CPU each has a thread of its own.
         smooth: how much of each frame of a video is the one before it, moved along; 0: each by itself.
         recursive: paint the images of the folders in a folder too.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
@@ -233,6 +234,9 @@ def _passes(
     items: Sequence[Item], paint: Paint, batch: int, device: torch.device, max_pixels: int, output: Output
 ) -> Iterator[Event]:
     """Paint and write images in one pass each, several of one size at once."""
+    if device.type == "cpu" and len(items) > 1:
+        yield from _each_in_a_thread(items, paint, max_pixels, output)
+        return
     waiting: list[tuple[Item, Tensor]] = []
 
     def painted() -> Iterator[Event]:
@@ -259,6 +263,25 @@ def _passes(
             yield from painted()
         waiting.append((item, image))
     yield from painted()
+
+
+def _each_in_a_thread(items: Sequence[Item], paint: Paint, max_pixels: int, output: Output) -> Iterator[Event]:
+    """Read, paint and write images, each in a thread of its own: on a CPU faster than several in one pass.
+
+    An image comes out the same to the bit whatever lies beside it, and however many threads there are.
+    """
+
+    def one(item: Item) -> list[Event]:
+        try:
+            image = open_image(item.name, max_pixels, as_bytes=output.depth == 8)
+            mark = time.perf_counter()
+            result = paint(image)
+            return list(written(item, result, time.perf_counter() - mark, "stylize", output))
+        except StyleLoomError as error:
+            return [ItemFailed(item.name, str(error))]
+
+    for events in mapped(one, items):
+        yield from events
 
 
 def upscale(

@@ -1,7 +1,8 @@
 """Attempts at the items of a job and what became of them, as files that outlive the worker.
 
 A cluster does a block again whose worker died. What was finished before is told from here and not done twice, and an item that
-takes its worker with it again and again is given up.
+takes its worker with it again and again is given up. Where the driver died, the next run of the job, on whatever engine, takes
+over what its workers had finished.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from styleloom.core.files import replacing
-from styleloom.jobs.events import Event, Item, ItemDone, ItemFailed
+
+from .events import Event, Item, ItemDone, ItemFailed
 
 FOLDER = ".styleloom-ledger"
 ATTEMPTS = 5  # at an item, before it is given up
@@ -25,15 +29,47 @@ class Ledger:
     """The ledger of a job.
 
     Args:
-        folder: folder that all workers see; made where there is none.
+        folder: folder that all workers see.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def of(cls, folder: Path | None, job: str) -> Ledger:
+        """The ledger of a job, beside its outputs.
+
+        Args:
+            folder: folder of the outputs.
+            job: digest of the job.
+        """
+        return cls((folder or Path(tempfile.gettempdir())) / f"{FOLDER}-{job[:16]}")
+
+    def taken_over(self, item: Item, has: Callable[[Path], bool]) -> ItemDone | None:
+        """The end of an item that workers of an earlier run finished; None where they did not, and it is to be tried anew.
+
+        Args:
+            item: the item.
+            has: whether an output is there.
+        """
+        if not self.folder.is_dir():
+            return None
+        known = self.known(item)
+        if isinstance(known, ItemDone) and all(map(has, item.targets)):
+            return known
+        if known is None and self._path(item.name, "attempt-1").exists() and item.targets and all(map(has, item.targets)):
+            return ItemDone(item.name, tuple(map(str, item.targets)))
+        for path in self.folder.glob(f"{self._path(item.name, '').stem}.*"):
+            path.unlink()
+        return None
+
+    def remove(self) -> None:
+        """Remove it, when the job is over."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def left(self, items: Sequence[Item]) -> tuple[list[Event], list[Item]]:
         """Events of the items that are over, and those that are to be done, of each of which an attempt is noted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         over: list[Event] = []
         todo: list[Item] = []
         for item in items:
