@@ -12,6 +12,8 @@ import pytest
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
+from styleloom.data.video import write_video
+from styleloom.data.video_in import frames_of, open_video
 from styleloom.jobs import Finished, Item, ItemDone, Job, Outputs, run
 
 ray = pytest.importorskip("ray", reason="no Ray: pip install 'styleloom[scale]'")
@@ -54,6 +56,23 @@ def test_it_makes_what_the_local_engine_makes(engine: Any, tmp_path: Path) -> No
     (tmp_path / "ray" / "p3.png").unlink()
     last = outcome(sl.jobs.stylize(str(tmp_path / "in"), "swirls", out=tmp_path / "ray", method="ghiasi"))
     assert (last.done, last.skipped) == (1, 5) and not list((tmp_path / "ray").glob(".styleloom-ledger*"))
+
+
+def test_a_video_has_no_seams(engine: Any, tmp_path: Path) -> None:
+    """Frames that were painted elsewhere are steadied and encoded as all others."""
+    pytest.importorskip("av", reason="no PyAV: pip install 'styleloom[video]'")
+    source = tmp_path / "a.mp4"
+    for _ in write_video([sl.draw("wave", 64)[..., shift : shift + 48, :48] for shift in range(10)], source):
+        pass
+    films = []
+    for name, of in (("local", None), ("ray", engine)):
+        last = outcome(sl.jobs.stylize(source, "swirls", out=Outputs(tmp_path / f"{name}.mkv", engine=of), method="ghiasi"))
+        assert last.done == 1
+        with open_video(tmp_path / f"{name}.mkv") as reader:
+            films.append([frame.image for frame in frames_of(reader, source)])
+    assert len(films[0]) == len(films[1]) == 10
+    for one, other in zip(*films, strict=True):
+        assert (one.float() - other.float()).abs().mean() < 1
 
 
 class Copies:

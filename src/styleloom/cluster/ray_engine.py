@@ -7,10 +7,14 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.jobs.engine import Job, ledger_of
@@ -51,10 +55,37 @@ class RayEngine:
         """
         import ray
 
+        with self._connected(ray):
+            yield from self._spread(ray, job, list(items), ledger_of(job))
+
+    def mapped(self, function: Callable[[Tensor], Tensor], images: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Results of a function, in the order of the images; a worker that dies is started again, and its image done again.
+
+        Args:
+            function: goes to each worker once, with what it holds.
+            images: taken one by one, a few ahead of the results.
+        """
+        import ray
+
+        with self._connected(ray):
+            caller: Any = ray.remote(Caller).options(num_cpus=self.threads, max_restarts=-1, max_task_retries=-1)
+            content = ray.put(ray.cloudpickle.dumps(function))
+            workers: list[Any] = [caller.remote(content, self.threads) for _ in range(self.workers)]
+            calls: deque[Any] = deque()
+            for index, image in enumerate(images):
+                calls.append(workers[index % len(workers)].call.remote(image.numpy()))
+                if len(calls) > 2 * len(workers):
+                    yield torch.from_numpy(ray.get(calls.popleft()).copy())
+            while calls:
+                yield torch.from_numpy(ray.get(calls.popleft()).copy())
+
+    @contextlib.contextmanager
+    def _connected(self, ray: Any) -> Iterator[None]:
+        """A cluster for as long as it is needed; one that was there stays."""
         handler = signal.getsignal(signal.SIGTERM)
         own = self._connect(ray)
         try:
-            yield from self._spread(ray, job, list(items), ledger_of(job))
+            yield
         finally:
             if own:
                 ray.shutdown()
@@ -121,7 +152,6 @@ class Worker:
 
     def __init__(self, work: Any, ledger: str, threads: int) -> None:
         import ray
-        import torch
 
         torch.set_num_threads(threads)
         content = ray.get(work) if isinstance(work, ray.ObjectRef) else work
@@ -141,6 +171,25 @@ class Worker:
                 told = {event.item for event in events if isinstance(event, ItemDone | ItemFailed)}
                 events += [self.ledger.note(ItemFailed(item.name, str(error))) for item in todo if item.name not in told]
         return {"events": ["\n".join(map(sent, events))]}
+
+
+class Caller:
+    """An actor that applies a function to images.
+
+    Args:
+        function: the pickled function.
+        threads: threads of torch.
+    """
+
+    def __init__(self, function: bytes, threads: int) -> None:
+        import ray
+
+        torch.set_num_threads(threads)
+        self.function = ray.cloudpickle.loads(function)
+
+    def call(self, image: Any) -> Any:
+        """The result for an image, as arrays both."""
+        return self.function(torch.from_numpy(image.copy())).numpy()
 
 
 def sent(value: Item | Event) -> str:

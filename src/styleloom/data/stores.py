@@ -87,7 +87,11 @@ def read_bytes(address: str) -> io.BytesIO:
     """
     system, path = filesystem(address)
     with _told(address):
-        return io.BytesIO(system.cat_file(path))
+        try:
+            return io.BytesIO(system.cat_file(path))
+        except FileNotFoundError:  # perhaps it came after a listing that the library remembers
+            system.invalidate_cache()
+            return io.BytesIO(system.cat_file(path))
 
 
 def version_of(address: str) -> str:
@@ -98,6 +102,7 @@ def version_of(address: str) -> str:
     """
     system, path = filesystem(address)
     with _told(address):
+        system.invalidate_cache(path)
         info = system.info(path)
         tag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or info.get("LastModified") or info.get("mtime")
         return f"{info.get('size')} {tag}"
@@ -142,6 +147,7 @@ class Store:
         """Fetch a file into the mirror; False where there is none."""
         system, source = filesystem(self.of(path))
         with _told(self.of(path)):
+            system.invalidate_cache()
             if not system.exists(source):
                 return False
             path.parent.mkdir(parents=True, exist_ok=True)

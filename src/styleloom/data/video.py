@@ -8,7 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -31,6 +32,8 @@ READABLE = {*FORMATS, ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv"}
 GIF = ".gif"
 SLOWEST = 0.02  # frames a second, of a slideshow
 T = TypeVar("T")
+Spread = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterator[Tensor]]
+"""Applies a function to images [N, 3, H, W] one after the other, like ``map``, wherever it likes."""
 
 
 def is_video(path: str | Path) -> bool:
@@ -60,6 +63,7 @@ def repaint(
     smooth: float = 0.7,
     batch: int = 8,
     parallel: bool = False,
+    spread: Spread | None = None,
 ) -> Iterator[Progress]:
     """Paint a video frame by frame, with its timing and its sound; a generator of the progress, frame by frame.
 
@@ -73,6 +77,8 @@ def repaint(
             can be trusted; 0: each frame by itself.
         batch: frames that ``paint`` is given at once.
         parallel: call ``paint`` for several frames at the same time, each in a thread of its own, which pays on a CPU.
+        spread: applies ``paint`` to frames elsewhere, in their order. Decoding, steadying and encoding stay here, so that there
+            are no seams.
 
     Yields:
         :class:`~styleloom.core.progress.Progress` after each frame.
@@ -104,8 +110,12 @@ def repaint(
         def painted(chunk: list[VideoFrame]) -> list[tuple[VideoFrame, Tensor]]:
             return list(zip(chunk, paint(torch.cat([frame.image for frame in chunk])).split(1), strict=True))
 
-        chunks = _chunks(frames, 1 if parallel else batch)
-        parts = stack.enter_context(closing(mapped(painted, chunks))) if parallel else map(painted, chunks)
+        chunks = _chunks(frames, 1 if parallel or spread else batch)
+        parts: Iterator[list[tuple[VideoFrame, Tensor]]]
+        if spread is not None:
+            parts = stack.enter_context(closing(_painted_elsewhere(spread, paint, chunks)))
+        else:
+            parts = stack.enter_context(closing(mapped(painted, chunks))) if parallel else map(painted, chunks)
         try:
             for part in parts:
                 for frame, image in part:
@@ -120,6 +130,21 @@ def repaint(
             raise stopped or StyleLoomError(f"{source} holds no frame that can be read")
     if stopped is not None:
         raise stopped
+
+
+def _painted_elsewhere(
+    spread: Spread, paint: Callable[[Tensor], Tensor], chunks: Iterable[list[VideoFrame]]
+) -> Generator[list[tuple[VideoFrame, Tensor]], None, None]:
+    """Frames with what was painted of them elsewhere, in their order."""
+    sent: deque[list[VideoFrame]] = deque()
+
+    def images() -> Iterator[Tensor]:
+        for chunk in chunks:
+            sent.append(chunk)
+            yield torch.cat([frame.image for frame in chunk])
+
+    for result in spread(paint, images()):
+        yield list(zip(sent.popleft(), result.split(1), strict=True))
 
 
 def _steadied(writer: VideoWriter | GifWriter, smooth: float) -> Callable[[tuple[VideoFrame, Tensor]], None]:

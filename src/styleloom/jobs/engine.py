@@ -56,6 +56,7 @@ class Job:
         state: state of a target, the file in which unfinished work is kept.
         summary: makes ``values`` of :class:`Finished`, of the items that are done.
         passed_over: files that are not taken, with reasons.
+        spreads_itself: its work stays in this process, and has an engine do parts of it.
     """
 
     verb: str
@@ -67,6 +68,7 @@ class Job:
     state: Callable[[Path], Path] | None = None
     summary: Callable[[Sequence[ItemDone]], dict[str, Any]] = lambda done: {}
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    spreads_itself: bool = False
 
 
 def digest(*settings: Any, tensors: Iterable[Tensor] = (), files: Iterable[str | Path] = ()) -> str:
@@ -120,7 +122,8 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
     failed: dict[str, str] = {}
     with _folder(job.folder if pending else None), Claims(job.folder) as claims:
         claimed = claims.taking(pending, manifest.settled)
-        events = job.work(claimed) if outputs.engine is None else outputs.engine(job, list(claimed))
+        elsewhere = outputs.engine is not None and not job.spreads_itself
+        events = outputs.engine(job, list(claimed)) if elsewhere and outputs.engine else job.work(claimed)
         for event in events if pending else ():
             if isinstance(event, ItemDone):
                 outcomes[event.item] = event
@@ -200,10 +203,13 @@ def one_by_one(item: Item, work: Callable[[Item], Iterator[Event]]) -> Iterator[
         yield ItemFailed(item.name, str(error))
 
 
-def video_by_frames(item: Item, paint: Callable[[Tensor], Tensor], smooth: float, *, parallel: bool = False) -> Iterator[Event]:
+def video_by_frames(
+    item: Item, paint: Callable[[Tensor], Tensor], smooth: float, *, parallel: bool = False, spread: video.Spread | None = None
+) -> Iterator[Event]:
     """Paint a video; see :func:`styleloom.data.video.repaint`."""
     (target,) = item.targets
-    last = yield from watched(target.name, video.repaint(item.name, target, paint, smooth=smooth, parallel=parallel))
+    loop = video.repaint(item.name, target, paint, smooth=smooth, parallel=parallel, spread=spread)
+    last = yield from watched(target.name, loop)
     notes = notes_on(item.name)
     values = dict(frames=last.index) | (dict(notes=notes) if notes else {})
     yield ItemDone(item.name, (str(target),), round(last.seconds, 2), values)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,8 +22,15 @@ from styleloom.data.stores import Store, address_of
 
 from .events import Event, Item, ItemDone
 
-Engine = Callable[[Any, Sequence[Item]], Iterator[Event]]
-"""A job and the items to do, to their events, see :class:`~styleloom.jobs.engine.Job`."""
+
+class Engine(Protocol):
+    """Does a job's work elsewhere."""
+
+    def __call__(self, job: Any, items: Sequence[Item], /) -> Iterator[Event]:
+        """Events of the items of a :class:`~styleloom.jobs.engine.Job`."""
+
+    def mapped(self, function: Callable[[Tensor], Tensor], images: Iterable[Tensor], /) -> Iterator[Tensor]:
+        """Results of a function, in the order of the images."""
 
 
 @dataclass(frozen=True)

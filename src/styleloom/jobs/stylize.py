@@ -124,13 +124,16 @@ def stylize(
 
     else:
         paint = painting.painter(method, styles, config, device=device, **options)
+        spread = outputs.engine.mapped if outputs.engine is not None else None
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             if is_video:
                 frames_at_once = device.type == "cpu"
                 yield from one_by_one(
                     items[0],
-                    lambda item: video_by_frames(item, lambda frames: paint(frames.to(device)), smooth, parallel=frames_at_once),
+                    lambda item: video_by_frames(
+                        item, lambda frames: paint(frames.to(device)), smooth, parallel=frames_at_once, spread=spread
+                    ),
                 )
             else:
                 yield from _passes(items, paint, batch, device, limits.max_pixels, outputs.format)
@@ -160,6 +163,7 @@ def stylize(
         passed_over=found.passed_over,
         state=state_of if method == "gatys" else None,
         summary=lambda done: dict(method=method) | images_summary(done, device),
+        spreads_itself=is_video,
     )
     yield from run(job, outputs)
 

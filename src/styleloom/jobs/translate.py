@@ -107,7 +107,8 @@ def translate(
     # Translate one item, once or several times with other noise.
     def one(item: Item) -> Iterator[Event]:
         if is_video:
-            yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth)
+            spread = outputs.engine.mapped if outputs.engine is not None else None
+            yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth, spread=spread)
             return
         named = is_bundled(item.name)
         image = bundled(item.name) if named else read_input(item.name, network, to, limits.max_pixels)
@@ -151,6 +152,7 @@ def translate(
             *map(str, maps.values()),
         ],
         summary=lambda done: images_summary(done, device),
+        spreads_itself=is_video,
     )
     yield from run(job, outputs)
 
