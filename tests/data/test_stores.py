@@ -9,7 +9,7 @@ import pytest
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import stores
-from styleloom.jobs import Finished, ItemFailed
+from styleloom.jobs import Finished, ItemFailed, Outputs
 
 fsspec = pytest.importorskip("fsspec", reason="no fsspec: pip install 'styleloom[stores]'")
 
@@ -106,6 +106,16 @@ def test_a_job_goes_from_store_to_store_and_on(place: str, tmp_path: Path) -> No
     assert isinstance(third, Finished) and (third.done, third.skipped) == (1, 2)
     with pytest.raises(StyleLoomError, match="exists already"):
         list(sl.jobs.stylize(folder, "wave", out=f"{out}/", method="ghiasi"))
+
+
+def test_what_was_written_and_not_stored_is_done_again(place: str) -> None:
+    """A worker died between writing a file here and storing it."""
+    folder, out = filled(place), Outputs(Path(f"{place}/out"))
+    assert out.store is not None
+    (out.store.mirror / "p1.png").write_bytes(b"left behind")
+    last = list(sl.jobs.stylize(folder, "swirls", out=out, method="ghiasi"))[-1]
+    assert isinstance(last, Finished) and last.done == 3
+    assert sl.read(f"{place}/out/p1.png").shape == (1, 3, 64, 64) and not (out.store.mirror / "p1.png").exists()
 
 
 def test_one_picture_goes_to_a_store(place: str) -> None:

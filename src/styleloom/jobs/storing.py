@@ -29,10 +29,10 @@ class Storing:
         self.there = self.store.names() if self.store is not None else set()
 
     def has(self, path: Path) -> bool:
-        """Whether an output is there, on this machine or in the store."""
-        if path.exists():
-            return True
-        return self.store is not None and path.relative_to(self.store.mirror).as_posix() in self.there
+        """Whether an output is there: in the store, where there is one; what a dead worker left in the mirror was never stored."""
+        if self.store is None:
+            return path.exists()
+        return path.relative_to(self.store.mirror).as_posix() in self.there
 
     def fetch(self, path: Path) -> None:
         """Take a file of the store into the mirror."""
