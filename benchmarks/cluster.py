@@ -166,10 +166,10 @@ def cost(source: Path, folder: Path, count: int, runs: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = dict(local=[], ray=[], local_start=[], ray_start=[])
     for number in range(runs + 1):
         for name, of in (("local", None), ("ray", engine)):
-            for part, source in (("_start", few), ("", str(photos))):
+            for part, given in (("_start", few), ("", [str(photos)])):
                 out = folder / f"cost-{name}"
                 shutil.rmtree(out, ignore_errors=True)
-                *_, last = sl.jobs.stylize(source, STYLE, out=Outputs(out, engine=of), method="ghiasi")
+                *_, last = sl.jobs.stylize(given, STYLE, out=Outputs(out, engine=of), method="ghiasi")
                 assert isinstance(last, Finished)
                 if number:  # the first is warming up
                     seconds[f"{name}{part}"].append(last.seconds)

@@ -110,6 +110,7 @@ def test_long_work_is_a_job_that_can_be_followed(client: TestClient) -> None:
     [
         ("stylize", {}, {}, 422, "wants a file as 'content'"),
         ("stylize", {}, {"content": picture()}, 422, "no style"),
+        ("stylize", {"style_name": ["swirls"], "size": 10**8}, {"content": picture()}, 422, "`size`"),
         ("stylize", {"style_name": ["/etc/hostname"]}, {"content": picture()}, 422, "unknown style_name"),
         ("stylize", {"features": "/etc/hostname"}, {"content": picture()}, 422, "has no option 'features'"),
         ("stylize", {"method": "johnson", "style_name": ["x.safetensors"]}, {"content": picture()}, 422, "unknown style_name"),

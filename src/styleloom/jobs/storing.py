@@ -29,7 +29,7 @@ class Storing:
         self.there = self.store.names() if self.store is not None else set()
 
     def has(self, path: Path) -> bool:
-        """Whether an output is there: in the store, where there is one; what a dead worker left in the mirror was never stored."""
+        """Whether an output is there: in the store, where there is one. What a dead worker left in the mirror was not stored."""
         if self.store is None:
             return path.exists()
         return path.relative_to(self.store.mirror).as_posix() in self.there

@@ -25,6 +25,8 @@ from styleloom.tasks.painting import METHODS
 from .request import Request
 
 SMALLEST = 64  # px of a translation's shorter side
+MOST = dict.fromkeys(("size", "first_size", "style_size", "stroke_size", "tile"), 8192) | dict(steps=5_000, first_steps=5_000)
+"""Largest values of options of styles that decide how much memory and time a job takes."""
 PREVIEW_EVERY = 10  # steps of a descent on pixels between two pictures of it
 MOVING = ("gif", "mp4", "webm")  # formats of a morph or walk
 
@@ -48,6 +50,9 @@ def stylize(request: Request) -> Iterator[Event]:
         styles = [request.named("johnson", str(styles[0]), "style_name")]
     Range(1, 4).check("the number of styles", len(styles))
     masks = list(request.files.get("mask", ())) or None
+    for name, most in MOST.items():
+        if request.options.get(name) is not None:
+            request.number(name, 0, 0, most, whole=True)
     settings = request.rest("method", "style_name") | (dict(preview_every=PREVIEW_EVERY) if method == "gatys" else {})
     options: dict[str, Any] = dict(method=method, mask=masks, limits=request.limits, **settings)
     yield from request.made("content", lambda content, out: jobs.stylize(content, styles, out=out, **options))

@@ -72,6 +72,8 @@ def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None
         reasons.append(f"an option has a value of a kind that it does not take, among {given}: {str(error).splitlines()[0]}")
     except Exception as error:  # a fault of ours ends this job, not the worker
         traceback.print_exc()
+        if "can't allocate memory" in str(error):
+            reasons.append("out of memory; try a smaller image")
         reasons.append(f"the service failed at this ({type(error).__name__}); its log says more")
     names = sorted(path.name for path in request.out.iterdir() if path.is_file() and not path.name.startswith("."))
     if reasons:

@@ -48,7 +48,9 @@ class Previews:
         photo = open_image(path, self.max_pixels)
         height, width = photo.shape[2:]
         scale = min(1, SIDE / max(height, width))
-        small: Tensor = photo if scale == 1 else images.resize(photo, (round(height * scale), round(width * scale)))
+        small: Tensor = (
+            photo if scale == 1 else images.resize(photo, (max(1, round(height * scale)), max(1, round(width * scale))))
+        )
         name = f"{owner[:16]}-{secrets.token_hex(12)}"
         images.write(small, self.folder / f"{name}.jpg")
         return f"/studio/previews/{name}.jpg", width, height
