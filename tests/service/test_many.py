@@ -88,7 +88,12 @@ def test_several_photographs_come_back_as_a_zip(client: TestClient) -> None:
     assert answer.status_code == 200, answer.text
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         sizes = [Image.open(io.BytesIO(archive.read(name))).size for name in sorted(archive.namelist())]
+        assert sorted(archive.namelist()) == ["a.png", "b.png"]
     assert sizes == [(128, 96), (96, 128)]
+    wrong = [("image", ("a.png", picture(32, 24))), ("image", ("letter.png", b"no picture"))]
+    job = client.post("/v1/upscale", data={"options": "{}"}, files=wrong).json()
+    (failure,) = client.get(job["files"]["failures.json"]).json()
+    assert failure["item"] == "letter.png" and "letter.png" in failure["reason"] and "image-2" not in failure["reason"]
 
 
 @pytest.mark.parametrize(("frames", "state"), [(6, "done"), (20, "failed")])

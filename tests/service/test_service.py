@@ -117,7 +117,7 @@ def test_long_work_is_a_job_that_can_be_followed(client: TestClient) -> None:
         ("generate", {"model": "hf://a/b/c.safetensors"}, {}, 422, "unknown model"),
         ("generate", {"seeds": ["one"]}, {}, 422, "wanted whole numbers"),
         ("generate", {"frames": 10_000}, {}, 422, "`frames`"),
-        ("upscale", {}, {"image": b"no image at all"}, 422, "image-1.png"),
+        ("upscale", {}, {"image": b"no image at all"}, 422, "cannot read image.png"),
         ("upscale", {}, {"image": picture(2000, 600)}, 422, "1,000,000"),
         ("upscale", {}, {"photo": picture()}, 422, "takes no 'photo'"),
         ("upscale", {}, {"image": bytes(2**20 + 1000)}, 413, "at most 1 MiB"),

@@ -73,14 +73,16 @@ def test_a_training_is_stopped_goes_on_and_is_used(trainings: Trainings, data: P
 
 
 def test_what_cannot_be_trained_is_told_in_a_line(trainings: Trainings, data: Path, tmp_path: Path) -> None:
-    empty = tmp_path / "empty.zip"
-    with zipfile.ZipFile(empty, "w") as archive:
-        archive.writestr("notes.txt", "nothing")
-    training = trainings.start("me", "generator", dict(images=empty), dict(resolution=16, kimg=0.1))
+    empty, broken = tmp_path / "empty.zip", tmp_path / "broken.zip"
+    for path, name in ((empty, "notes.txt"), (broken, "broken.png")):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, "nothing")
+    training = trainings.start("me", "generator", dict(images=broken), dict(resolution=16, kimg=0.1))
     failed = until(trainings, training.id, lambda each: each.state == "failed")
     assert failed.training.error and "\n" not in failed.training.error and str(trainings.folder) not in failed.training.error
     for kind, files, options, told in (
         ("generator", {}, {}, "wants a file as 'images'"),
+        ("generator", dict(images=empty), {}, "holds no image"),
         ("nonsense", dict(images=data), {}, "unknown kind"),
         ("generator", dict(images=data), dict(out=1), "unknown option"),
         ("generator", dict(images=data), dict(resolution=4096), "resolution"),

@@ -134,11 +134,11 @@ class Service:
         try:
             async with request.form(max_files=16, max_fields=16, max_part_size=MEBIBYTE) as form:
                 options = _options_of(verb, form)
-                files = await self._saved(verb, form, home)
+                files, names = await self._saved(verb, form, home)
         except BaseException:
             shutil.rmtree(home, ignore_errors=True)
             raise
-        job = await aside(self.store.add, verb, dict(files=files, options=options), owner, key, id)
+        job = await aside(self.store.add, verb, dict(files=files, options=options, names=names), owner, key, id)
         if job.id != id:  # this key was used before
             shutil.rmtree(home, ignore_errors=True)
             if (job.verb, job.options["options"]) != (verb, options):
@@ -170,7 +170,9 @@ class Service:
         for field, paths in files.items():
             for path, name in zip(paths, names[field], strict=True):
                 await anyio.to_thread.run_sync(shutil.copyfile, path, home / name)
-        added: StoredJob = await aside(self.store.add, verb, dict(files=names, options=dict(options)), owner, None, id)
+        given = {own: given_name(path.name) for field in files for own, path in zip(names[field], files[field], strict=True)}
+        content = dict(files=names, options=dict(options), names=given)
+        added: StoredJob = await aside(self.store.add, verb, content, owner, None, id)
         return added
 
     async def _check_room(self, owner: str) -> None:
@@ -181,9 +183,10 @@ class Service:
         if owner and len(await aside(self.store.jobs, owner, states=("queued", "running"))) >= self.settings.max_jobs:
             raise Problem(429, f"{self.settings.max_jobs} of your jobs are open, as many as may; wait for one, or cancel it")
 
-    async def _saved(self, verb: str, form: FormData, home: Path) -> dict[str, list[str]]:
-        """Write uploaded files into a job's folder, under names of our own."""
+    async def _saved(self, verb: str, form: FormData, home: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+        """Write uploaded files into a job's folder, under names of our own: these by field, and what each came as."""
         names: dict[str, list[str]] = {}
+        given: dict[str, str] = {}
         for field, upload in form.multi_items():
             if field == "options":
                 continue
@@ -197,10 +200,11 @@ class Service:
                 while chunk := await upload.read(MEBIBYTE):
                     await anyio.to_thread.run_sync(file.write, chunk)
             names.setdefault(field, []).append(name)
+            given[name] = given_name(upload.filename or name)
         missing = [field for field, is_needed in FILES[verb].items() if is_needed and field not in names]
         if missing:
             raise Problem(422, f"{verb} wants a file as {missing[0]!r}, and none came")
-        return names
+        return names, given
 
     async def _waited(self, job: StoredJob, seconds: float) -> StoredJob:
         """A job when it is over, or after so many seconds."""
@@ -349,6 +353,12 @@ def own_name(verb: str, field: str, index: int, given: str) -> str:
     if MANY.get(verb) == field:
         known |= {".zip", *READABLE}
     return f"{field}-{index}{suffix if suffix in known else '.png'}"
+
+
+def given_name(name: str) -> str:
+    """The name that a file came with, as it may be shown: the last part, printable, and not too long."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(each for each in last if each.isprintable())[-80:] or "file"
 
 
 async def aside(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

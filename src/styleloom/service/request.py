@@ -6,7 +6,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ class Request:
         max_frames: frames at most.
         max_bytes: bytes at most of what is unpacked.
         runs: trainings whose models may be named.
+        given_names: names that files came with, by our own.
     """
 
     folder: Path
@@ -101,6 +102,7 @@ class Request:
     max_frames: int
     max_bytes: int = 2**28
     runs: Runs = Runs()
+    given_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:
@@ -175,7 +177,7 @@ class Request:
             images = unpacked(given[0], self.folder / UNPACKED, self.max_bytes) if len(given) == 1 else list(given)
             made = self.folder / MADE
             yield from do(images, made)
-            _pack(made, self.out / ALL)
+            _pack(made, self.out / ALL, {Path(own).stem: Path(name).stem for own, name in self.given_names.items()})
 
     def _bounded(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:
@@ -218,12 +220,16 @@ def unpacked(file: Path, folder: Path, max_bytes: int) -> list[Path]:
     return found
 
 
-def _pack(folder: Path, target: Path) -> None:
-    """Put a folder's images into a zip, which is there whole or not at all."""
+def _pack(folder: Path, target: Path, stems: Mapping[str, str]) -> None:
+    """Put a folder's images into a zip, which is there whole or not at all; files of our names get those they came with."""
+    taken: set[str] = set()
     partial = target.with_suffix(".part")
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.iterdir()):
             if path.is_file() and is_image(path.name):
-                archive.write(path, path.name)
+                name = f"{stems.get(path.stem, path.stem)}{path.suffix}"
+                name = path.name if name in taken else name
+                taken.add(name)
+                archive.write(path, name)
     partial.replace(target)
     shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -64,7 +65,7 @@ class Supervisor:
 
     def _spawn(self) -> None:
         settings, self.name = self.settings, uuid.uuid4().hex
-        command = [sys.executable, "-c", WORKER, str(settings.folder), "--name", self.name]
+        command = [sys.executable, "-c", WORKER, str(settings.folder), "--name", self.name, "--parent", str(os.getpid())]
         limits = {"--max-pixels": settings.max_pixels, "--max-frames": settings.max_frames, "--max-bytes": settings.max_unpacked}
         for flag, value in (limits | {"--device": settings.device, "--runs": settings.runs_folder}).items():
             command += [flag, str(value)]

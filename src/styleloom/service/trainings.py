@@ -24,6 +24,7 @@ from typing import Any
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.files import replacing
 from styleloom.core.settings import Range
+from styleloom.data.sources import is_image, open_zip
 
 from .request import MODEL, OWNER, Runs
 from .settings import ServiceSettings
@@ -154,6 +155,11 @@ class Trainings:
         for name, value in options.items():
             check_choice("option", name, made.options)
             Range(*made.options[name]).check(f"`{name}`", value)
+        for name in made.files:
+            if files[name].suffix.lower() == ".zip":
+                with open_zip(files[name]) as archive:
+                    if not any(is_image(each) for each in archive.namelist()):
+                        raise StyleLoomError("the zip holds no image; send one with pictures")
         if len(own := [each for each in self.of(owner) if each.wish == GO]) >= self.settings.max_jobs:
             raise StyleLoomError(f"{len(own)} of your trainings wait or run, as many as may; stop one")
         id = f"{made.verb}-{time.strftime('%Y%m%d')}-{secrets.token_hex(3)}"

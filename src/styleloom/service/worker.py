@@ -37,7 +37,9 @@ def request_of(job: StoredJob, options: argparse.Namespace) -> Request:
     files = {field: [home / name for name in names] for field, names in job.options["files"].items()}
     limits = Limits(options.device, options.max_pixels)
     runs = Runs(options.runs, job.owner)
-    return Request(home, files, job.options["options"], limits, options.max_frames, options.max_bytes, runs)
+    return Request(
+        home, files, job.options["options"], limits, options.max_frames, options.max_bytes, runs, job.options.get("names", {})
+    )
 
 
 def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None:
@@ -51,8 +53,9 @@ def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None
             done += isinstance(event, ItemDone)
             if isinstance(event, ItemFailed):
                 reason = _without_paths(event.reason, request.folder)
-                failures.append(dict(item=Path(event.item).name, reason=reason))
-            store.note(job.id, _public(event, request.folder))
+                item = _with_given_names(Path(event.item).name, job)
+                failures.append(dict(item=item, reason=_with_given_names(reason, job)))
+            store.note(job.id, {name: _with_given_names(each, job) for name, each in _public(event, request.folder).items()})
             if store.is_cancelled(job.id):
                 store.finish(job.id, worker, "cancelled")
                 return
@@ -75,6 +78,7 @@ def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None
         if "can't allocate memory" in str(error):
             reasons.append("out of memory; try a smaller image")
         reasons.append(f"the service failed at this ({type(error).__name__}); its log says more")
+    reasons = [_with_given_names(reason, job) for reason in reasons]
     names = sorted(path.name for path in request.out.iterdir() if path.is_file() and not path.name.startswith("."))
     if reasons:
         shutil.rmtree(request.out, ignore_errors=True)
@@ -110,6 +114,14 @@ def _public(event: Event, folder: Path) -> dict[str, Any]:
     return dict(event="started")
 
 
+def _with_given_names(value: Any, job: StoredJob) -> Any:
+    """A text with the names that the client's files came with, in the place of our own."""
+    if isinstance(value, str):
+        for own, given in job.options.get("names", {}).items():
+            value = value.replace(own, given)
+    return value
+
+
 def _without_paths(text: str, folder: Path) -> str:
     for inside in (RESULTS, UNPACKED, MADE):
         text = text.replace(f"{folder / inside}{os.sep}", "")
@@ -121,6 +133,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", required=True)
+    parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--max-pixels", type=int, required=True)
     parser.add_argument("--max-frames", type=int, required=True)
@@ -131,9 +144,9 @@ def main(arguments: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     keep_memory()
-    store, parent = JobStore(options.folder / DATABASE), os.getppid()
+    store = JobStore(options.folder / DATABASE)
     idle_since: float | None = None  # None: nothing was done since memory was returned
-    while os.getppid() == parent:
+    while os.getppid() == options.parent:  # the server may have died before this process asked to die with it
         if (job := store.take(options.name)) is None:
             time.sleep(IDLE)
             if idle_since is not None and time.monotonic() - idle_since > RETURN_AFTER:

@@ -95,6 +95,11 @@ def create_studio(settings: ServiceSettings) -> FastAPI:
         answer.set_cookie(TOKEN_COOKIE, given, httponly=True, samesite="strict")
         return answer
 
+    @app.api_route("/v1/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def unknown(rest: str) -> Response:
+        """What is no route of the service is none of the page's either."""
+        raise Problem(404, "nothing is at this address; see /v1/openapi.json")
+
     css = (HERE / "studio.css").read_text(encoding="utf-8") + _thumbnails()
     mounted: FastAPI = gr.mount_gradio_app(
         app, page, "/", theme=THEME, css=css, show_error=False, allowed_paths=[], run_history=False, footer_links=[],

@@ -50,8 +50,8 @@ def tab(service: Service, uploads: Path) -> None:
         files = {field: sources}
         if verb == "stylize" and own:
             files["style"] = [checked(own, uploads, "a painting")]
-        yield "Starting ...", parts.empty("The result appears here."), "", ""
-        async for update in follow(service, verb, options, files, request):
+        yield "Starting ...", gr.skip(), "", gr.skip()
+        async for update in follow(service, verb, options, files, request, alone=True):
             rows = [(name, why or "done") for name, why in update.items.items()]
             failed = sum(bool(why) for why in update.items.values())
             table = parts.table(rows[-SHOWN:], ("image", "state")) if len(sources) > 1 or len(rows) > 1 else ""
@@ -60,7 +60,11 @@ def tab(service: Service, uploads: Path) -> None:
                 yield update.text + count, gr.skip(), table, gr.skip()
                 continue
             name = next(each for each in update.files if each != FAILURES)
-            told = f"{len(rows) - failed} images, in one zip." if name == ALL else "The result"
+            told = (
+                f"{len(rows) - failed} image{'' if len(rows) - failed == 1 else 's'}, in one zip."
+                if name == ALL
+                else "The result"
+            )
             if name == ALL:
                 result = parts.empty(told) + parts.links({"Download the zip": (update.files[name], "painted.zip")})
             else:
@@ -68,7 +72,7 @@ def tab(service: Service, uploads: Path) -> None:
             yield update.text + (f", {failed} failed" if failed else ""), result, table, _commands(verb, options)
 
     inputs, outputs = [given, work, style, own, strength, smooth], [status, shown, items, how]
-    event = start.click(run, inputs, outputs, concurrency_limit=None, show_progress="hidden")
+    event = start.click(run, inputs, outputs, concurrency_limit=None, show_progress="hidden", trigger_mode="multiple")
     stop.click(lambda: "Stopped.", None, status, cancels=[event], queue=False)
 
 

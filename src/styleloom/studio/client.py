@@ -60,7 +60,13 @@ def owner_of_page(request: gr.Request) -> str:
 
 
 async def follow(
-    service: Service, verb: str, options: Mapping[str, Any], files: Mapping[str, Sequence[Path]], request: gr.Request
+    service: Service,
+    verb: str,
+    options: Mapping[str, Any],
+    files: Mapping[str, Sequence[Path]],
+    request: gr.Request,
+    *,
+    alone: bool = False,
 ) -> AsyncIterator[Update]:
     """Queue a job and follow it to its end.
 
@@ -68,6 +74,7 @@ async def follow(
         service: the service that does it.
         verb, options, files: as the API takes them.
         request: request of the page, whose cookie tells the owner.
+        alone: it takes the place of what the page's last call for this verb has not finished, which ends without a word.
 
     Yields:
         :class:`Update`; the last one is done.
@@ -78,7 +85,12 @@ async def follow(
     try:
         job = await service.add(verb, options, files, owner_of_page(request))
     except Problem as problem:
-        raise gr.Error(problem.detail, print_exception=False) from problem
+        raise gr.Error(for_people(problem.detail), print_exception=False) from problem
+    if alone:
+        before = OPEN.get((request.session_hash, verb))
+        OPEN[request.session_hash, verb] = job.id
+        if before is not None:
+            await aside(service.store.cancel, before)
     after, text = 0, "Waiting ..."
     values: dict[str, Any] = {}
     losses: list[float] = []
@@ -94,8 +106,10 @@ async def follow(
                 if content["event"] in ("item_done", "item_failed"):
                     items[content["item"]] = content.get("reason", "")
             now: StoredJob | None = await aside(service.store.get, job.id)
+            if alone and OPEN.get((request.session_hash, verb)) != job.id:
+                return
             if now is None or now.state in ("failed", "cancelled"):
-                reason = "It was stopped." if now is None or now.state == "cancelled" else now.error or "It failed."
+                reason = "It was stopped." if now is None or now.state == "cancelled" else for_people(now.error or "It failed.")
                 yield Update(reason, job.id, {}, values, tuple(losses), items)
                 raise gr.Error(reason, print_exception=False, title="Stopped" if "stopped" in reason else "Not done")
             if now.state == "done":
@@ -107,6 +121,15 @@ async def follow(
     except (asyncio.CancelledError, GeneratorExit):
         service.store.cancel(job.id)
         raise
+
+
+OPEN: dict[tuple[str | None, str], str] = {}
+"""By page and verb, the job that stands alone."""
+
+
+def for_people(text: str) -> str:
+    """An error as it is told on a page, where there are no options by name."""
+    return text.replace("; raise `max_pixels`, or reduce it", "; make it smaller").replace("`", "")
 
 
 def _so_far(service: Service, job: StoredJob) -> dict[str, str]:

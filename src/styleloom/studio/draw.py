@@ -58,7 +58,7 @@ def tab(service: Service, photos: Photos, own: gr.Tab) -> None:
         name, more = MODELS.get(kind, (kind, {}))
         options: dict[str, Any] = dict(model=name) | more
         files = dict(image=[source]) | (dict(mask=masks) if (masks := photos.mask(painted)) else {})
-        async for update in follow(service, "translate", options, files, request):
+        async for update in follow(service, "translate", options, files, request, alone=True):
             if not update.done:
                 yield update.text, gr.skip(), gr.skip()
                 continue
@@ -70,10 +70,12 @@ def tab(service: Service, photos: Photos, own: gr.Tab) -> None:
         trained = [each for each in models_for(service, "translate", request) if each.startswith(RUN)]
         return gr.Dropdown(choices=[*MODELS, *trained])
 
-    photos.show(photo, canvas, brush)
+    photos.show(photo, canvas, brush, again=True)
     photo.change(lambda: "", None, mask, queue=False)
     own.select(anew, None, model, show_progress="hidden")
-    make.click(run, [photo, model, mask], [status, shown, how], concurrency_limit=None, show_progress="hidden")
+    make.click(
+        run, [photo, model, mask], [status, shown, how], concurrency_limit=None, show_progress="hidden", trigger_mode="multiple"
+    )
 
 
 def _commands(options: dict[str, Any]) -> str:

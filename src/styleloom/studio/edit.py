@@ -21,6 +21,7 @@ MODEL = "portraits-128"
 SHOWN = ("smile", "age", "feminine", "beard", "blond", "dark-hair", "long-hair", "yaw", "tilt", "light")
 STEPS = 30
 FACE, MASK = "edit-face", "edit-mask"
+START = "Choose a portrait, and let the learned optimizer find it."
 QUIET: dict[str, Any] = dict(concurrency_limit=None, show_progress="hidden")
 
 
@@ -66,15 +67,19 @@ class FaceEditor:
     async def invert(self, photo: str | None, choice: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
         """Find the face: job, losses, status, image and curve."""
         options = self.options(choice, num_steps=STEPS)
-        async for update in follow(self.service, "invert", options, dict(photo=[self.source(photo)]), request):
+        async for update in follow(self.service, "invert", options, dict(photo=[self.source(photo)]), request, alone=True):
             drawn = parts.curve(update.losses)
             if not update.done:
                 yield gr.skip(), gr.skip(), f"Finding it: {update.text.lower()}", gr.skip(), drawn
                 continue
             psnr = update.values.get("metrics", {}).get("psnr")
-            told = "Found" + (f", PSNR {psnr:.1f} dB" if psnr else "")
+            near = f" (PSNR {psnr:.1f} dB)" if psnr else ""
             unseen = str(update.values.get("framed", "")) == "center"
-            told += ". No face was found, so the middle square was taken." if unseen else ". Now move a slider."
+            told = f"Found{near}. Now move a slider."
+            if unseen:
+                told = (
+                    f"No face was found: this is the middle square as the generator sees it{near}. Drag a square around a face."
+                )
             image = parts.result(update.files["photo-1.png"], "the face as the generator sees it", name="face.png")
             yield update.job, list(update.losses), told, image, drawn
 
@@ -153,7 +158,7 @@ class FaceEditor:
             "    print(event)",
             options,
         )
-        async for update in follow(self.service, "morph", options, dict(photo=pair), request):
+        async for update in follow(self.service, "morph", options, dict(photo=pair), request, alone=True):
             if update.done:
                 shown = parts.result(update.files["result.mp4"], "one face turning into the other", name="morph.mp4")
                 yield update.text, shown, how
@@ -181,7 +186,7 @@ class FaceEditor:
         request: gr.Request,
     ) -> AsyncIterator[tuple[Any, Any, Any]]:  # fmt: skip
         """Follow a verb that changes the photograph: status, before and after, commands."""
-        async for update in follow(self.service, verb, options, {"photo": [source], **files}, request):
+        async for update in follow(self.service, verb, options, {"photo": [source], **files}, request, alone=verb != "edit"):
             if not update.done:
                 yield update.text, gr.skip(), gr.skip()
                 continue
@@ -206,14 +211,13 @@ def tab(service: Service, photos: Photos) -> None:
                 sliders = [gr.Slider(-3, 3, 0, step=0.25, label=name.replace("-", " ").capitalize()) for name in names]
             reset = gr.Button("All back to 0")
         with gr.Column(scale=3):
-            status = gr.Markdown("Choose a portrait, and let the learned optimizer find it.", elem_classes="status")
+            status = gr.Markdown(START, elem_classes="status")
             shown = gr.HTML(parts.empty("The face as the generator sees it appears here."), elem_classes="stage small")
             curve = gr.HTML()
             back = gr.Button("Put it back into the photograph", variant="primary")
             with gr.Accordion("Another face's expression", open=False):
                 gr.Markdown("Two pictures of one other person: without the expression, and with it.")
-                with gr.Row():
-                    neutral, expressive = photos.place("Without"), photos.place("With it")
+                neutral, expressive = photos.place("A face without the expression"), photos.place("The same face with it")
                 strength = gr.Slider(0, 2, 1, step=0.1, label="How much of it")
                 express = gr.Button("Take the expression over")
             with gr.Accordion("Morph into another face", open=False):
@@ -224,12 +228,12 @@ def tab(service: Service, photos: Photos) -> None:
                 painted = gr.Textbox("", elem_id=MASK, visible="hidden")
                 fill = gr.Button("Make it anew")
             whole, how = gr.HTML(elem_classes="stage"), gr.HTML()
-    photos.show(photo, canvas, handlers.brush)
-    photo.change(lambda: ("", "", ""), None, [found, choice, painted], queue=False)
+    photos.show(photo, canvas, handlers.brush, again=True)
     # Find the face, then race Adam; a slider that is moved ends the race.
     event = find.click(handlers.invert, [photo, choice], [found, losses, status, shown, curve], **QUIET)
     event.success(handlers.edit_if_moved, [found, *sliders], [status, shown], **QUIET)
     race = event.success(handlers.race, [photo, choice, against, losses], [curve], **QUIET)
+    photo.change(_fresh, None, [found, choice, painted, status, shown, curve, whole, how], cancels=[event, race], queue=False)
     for slider in sliders:
         slider.input(handlers.edit, [found, *sliders], [status, shown], trigger_mode="always_last", cancels=[race], **QUIET)
     reset.click(lambda: [0.0] * len(names), None, sliders, queue=False).then(
@@ -241,6 +245,11 @@ def tab(service: Service, photos: Photos) -> None:
     express.click(handlers.express, [photo, choice, neutral, expressive, strength], outputs, **QUIET)
     morph.click(handlers.morph, [photo, other], outputs, **QUIET)
     fill.click(handlers.inpaint, [photo, choice, painted], outputs, **QUIET)
+
+
+def _fresh() -> tuple[Any, ...]:
+    """The tab before a face is found: found, choice, mask, status, image, curve, photograph and commands."""
+    return "", "", "", START, parts.empty("The face as the generator sees it appears here."), "", "", ""
 
 
 def _commands(changes: dict[str, float]) -> str:

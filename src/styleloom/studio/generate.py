@@ -34,7 +34,7 @@ class Gallery:
         """Make a wall of images: status, wall and commands."""
         seeds = _seeds(first, count, MOST)
         options: dict[str, Any] = dict(model=model, seeds=seeds, truncation_psi=truncation, separate=True)
-        async for update in follow(self.service, "generate", options, {}, request):
+        async for update in follow(self.service, "generate", options, {}, request, alone=True):
             if update.done:
                 found = dict(zip(seeds, [update.files[name] for name in sorted(update.files)], strict=True))
                 yield update.text, parts.wall(found, (FIRST, SECOND)), _commands(options)
@@ -47,7 +47,7 @@ class Gallery:
         """Make a video that goes from image to image: status, video and commands."""
         seeds = _seeds(first, max(2, count), WALKED)
         options: dict[str, Any] = dict(model=model, seeds=seeds, truncation_psi=truncation, frames=24, format="mp4")
-        async for update in follow(self.service, "generate", options, {}, request):
+        async for update in follow(self.service, "generate", options, {}, request, alone=True):
             if update.done:
                 alt = f"a walk of {model} between seeds {seeds[0]} to {seeds[-1]}"
                 told = parts.result(update.files["result.mp4"], alt, download="Download the video", name="walk.mp4")
@@ -82,7 +82,7 @@ def tab(service: Service, own: gr.Tab) -> None:
             first = gr.Number(0, label="First seed", precision=0)
             count = gr.Slider(1, MOST, 16, step=1, label="How many")
             truncation = gr.Slider(0, 1, 0.7, step=0.05, label="Truncation: 0 is the average, 1 all of its variety")
-            again = gr.Button("Others")
+            again = gr.Button("Other faces")
             with gr.Accordion("Mix two of them", open=True):
                 gr.Markdown("Click one picture for what you keep of it, then another for all the rest.")
                 with gr.Row():
@@ -93,14 +93,17 @@ def tab(service: Service, own: gr.Tab) -> None:
         with gr.Column(scale=3):
             with gr.Row():
                 make = gr.Button("Generate", variant="primary")
-                walk = gr.Button(f"A walk between the first {WALKED}")
+                walk = gr.Button(f"A walk between up to {WALKED}")
             status = gr.Markdown("Nobody here exists.", elem_classes="status")
             mixed = gr.HTML("", elem_classes="stage small")
             shown = gr.HTML(parts.empty("Faces appear here."), elem_classes="stage")
             how = gr.HTML()
 
     inputs, outputs = [model, first, count, truncation], [status, shown, how]
-    quiet: dict[str, Any] = dict(concurrency_limit=None, show_progress="hidden")
+    quiet: dict[str, Any] = dict(concurrency_limit=None, show_progress="hidden", trigger_mode="multiple")
+    model.input(
+        lambda: ("Generate to see it.", "", parts.empty("Its images appear here.")), None, [status, mixed, shown], queue=False
+    )
     make.click(gallery.images, inputs, outputs, **quiet)
     walk.click(gallery.walk, inputs, outputs, **quiet)
     mix.click(gallery.mix, [model, content, style, layers, truncation], [status, mixed, how], **quiet)

@@ -19,7 +19,7 @@ from styleloom.service.problems import Problem
 from styleloom.service.supervisor import PREVIEWS
 
 from . import parts
-from .client import checked, owner_of_page
+from .client import checked, for_people, owner_of_page
 
 SIDE = 1024  # px of a preview's longer side
 TYPES = sorted({"image", *images.SUFFIXES})
@@ -92,8 +92,8 @@ class Photos:
             self.show(photo, preview, shown)
         return photo
 
-    def show(self, photo: gr.File, preview: gr.HTML, shown: Shown | None = None) -> None:
-        """Show what a place holds."""
+    def show(self, photo: gr.File, preview: gr.HTML, shown: Shown | None = None, *, again: bool = False) -> None:
+        """Show what a place holds; ``again``: elsewhere it is shown as well, and what is wrong was told there."""
 
         async def changed(path: str | None, request: gr.Request) -> str:
             if not path:
@@ -102,7 +102,10 @@ class Photos:
             try:
                 address, width, height = await aside(self.previews.make, source, owner_of_page(request))
             except Problem as problem:
-                raise gr.Error(problem.detail.replace(str(source), source.name), print_exception=False) from problem
+                if again:
+                    return parts.empty("Choose a picture first.")
+                detail = for_people(problem.detail.replace(str(source), source.name))
+                raise gr.Error(detail, print_exception=False) from problem
             if shown is not None:
                 return await shown(address, width, height, source, request)
             return parts.plain(address, f"your picture, {width} x {height}")

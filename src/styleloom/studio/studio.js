@@ -10,6 +10,17 @@ function setField(id, value) {
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
+/* A second click of a double click is none. */
+const clicked = new WeakMap();
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button.primary, button.secondary");
+  if (!button || !event.isTrusted) return;
+  if (event.timeStamp - (clicked.get(button) ?? -1000) < 500) {
+    event.stopImmediatePropagation();
+    event.preventDefault();
+  } else clicked.set(button, event.timeStamp);
+}, true);
+
 /* Of buttons with data-pair="ID,ID" and data-value the first that is clicked fills one field, the second the other. */
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-pair]");

@@ -54,6 +54,9 @@ class Choices:
         options: dict[str, Any] = dict(method=method, style_name=self.names, keep_color=COLORS[self.colors])
         if self.shares.strip():
             options["weights"] = _numbers(self.shares)
+            if len(options["weights"]) != len(self.names) + paintings:
+                told = f"{len(options['weights'])} shares are given for {len(self.names) + paintings} styles; give one for each."
+                raise gr.Error(told, print_exception=False)
         if method == "gatys":
             return options | dict(preset="draft", first_steps=self.steps)
         return options | dict(alpha=self.strength) | (dict(stroke_size=self.stroke) if self.stroke else {})
@@ -90,16 +93,16 @@ def tab(service: Service, photos: Photos) -> None:
     async def brush(address: str, width: int, height: int, source: Path, request: gr.Request) -> str:
         return parts.brush(address, MASK, "your photograph")
 
-    async def run(request: gr.Request, *given: Any) -> AsyncIterator[tuple[str, Any, str]]:
+    async def run(request: gr.Request, *given: Any) -> AsyncIterator[tuple[str, Any, Any]]:
         chosen = Choices(*given)
         source = checked(chosen.photo, photos.uploads, "a photograph")
         paintings = [checked(path, photos.uploads, "a painting") for path in chosen.own or ()]
         names, options = chosen.names, chosen.options(len(paintings))
-        yield "Starting ...", parts.empty("The painting appears here."), ""
+        yield "Starting ...", gr.skip(), gr.skip()
         files = dict(content=[source]) | (dict(style=paintings) if paintings else {})
         files |= dict(mask=masks) if (masks := photos.mask(chosen.painted)) else {}
         name = f"{source.stem}-{names[0] if names else 'painted'}.png"
-        async for update in follow(service, "stylize", options, files, request):
+        async for update in follow(service, "stylize", options, files, request, alone=True):
             if not update.done:
                 so_far = update.files.get("result.png")
                 text = "Download it so far"
@@ -110,11 +113,11 @@ def tab(service: Service, photos: Photos) -> None:
             alt = f"the photograph, painted in the style of {', '.join(names) or 'your painting'}"
             yield update.text, parts.compare(before, update.files["result.png"], alt, name), _commands(options, names, paintings)
 
-    photos.show(photo, canvas, brush)
+    photos.show(photo, canvas, brush, again=True)
     photo.change(lambda: "", None, mask, queue=False)
     event = paint.click(
         run, [photo, styles, own, strength, mask, method, colors, stroke, shares, steps], [status, shown, how],
-        concurrency_limit=None, show_progress="hidden",
+        concurrency_limit=None, show_progress="hidden", trigger_mode="multiple",
     )  # fmt: skip
     stop.click(lambda: "Stopped. What was painted so far, if anything, stays.", None, status, cancels=[event], queue=False)
 

@@ -78,9 +78,10 @@ class Trainer:
     def delete(self, run: str | None, request: gr.Request) -> tuple[Any, str, str]:
         """Delete a training."""
         owner = owner_of_page(request)
-        if run:
-            with _told():
-                self.trainings.remove(owner, run)
+        if not run:
+            raise gr.Error("Choose a training first.", print_exception=False)
+        with _told():
+            self.trainings.remove(owner, run)
         return self.choice(owner, None), "Deleted.", parts.empty("Choose or begin a training.")
 
     def look(self, run: str | None, request: gr.Request) -> tuple[Any, Any]:
