@@ -114,7 +114,7 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 if path.is_file() and path.stat().st_mtime < before:
                     path.unlink()
-        for folder in (self.settings.folder / JOBS).iterdir():
+        for folder in (self.settings.folder / JOBS).glob("*"):
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > 60 * self.settings.keep_minutes
                 if old and self.store.get(folder.name) is None:
