@@ -19,7 +19,7 @@ VERBS = (
     "stylize coffee swirls --method ghiasi -o painted.png",
     "stylize coffee wave --preset draft --first-steps 2 --steps 1 --first-size 48 --size 64 -o gatys.png",
     "upscale styles -o large",
-    "translate astronaut edges2portrait -o portrait.png",
+    "translate edges2portrait astronaut -o portrait.png",
     "generate toonfaces-64 --seeds 0-3 -o faces",
     "invert toonfaces-64 faces/seed0000.png --num-steps 2 -o found",
     "edit portraits-128 1 --direction smile=2 -o smile.png",

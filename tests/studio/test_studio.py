@@ -227,7 +227,7 @@ def test_the_commands_that_are_shown_exist(
 ) -> None:
     """Each names its verb and options rightly: what is missing is only the photograph."""
     from styleloom.cli import main
-    from styleloom.studio import edit, generate, stylize
+    from styleloom.studio import batch, draw, edit, generate, stylize
 
     monkeypatch.chdir(tmp_path)
     shown = [
@@ -235,13 +235,20 @@ def test_the_commands_that_are_shown_exist(
         stylize._commands(dict(method="gatys", preset="draft", first_steps=100), ["swirls", "wave"], []),
         generate._commands(dict(seeds=[1, 2], model="no-such", truncation_psi=0.5)),
         edit._commands({"smile": 2.0, "age": -1.0}),
+        draw._commands(dict(model="edges2portrait", drawing=True)),
+        draw._commands(dict(model="toon-hair", to="A")),
+        batch._commands("upscale", {}),
+        batch._commands("stylize", dict(style_name=["swirls"], method="ghiasi", alpha=0.5)),
     ]
     for text in shown:
         command = html.unescape(text).split("<code>")[1].split("</code>")[0]
         with pytest.raises(SystemExit) as end:
             main(shlex.split(command)[1:])
         told = capsys.readouterr().err
-        assert end.value.code == 2 and ("photo.jpg" in told or "portrait.jpg" in told or "no-such" in told), (command, told)
+        assert end.value.code == 2 and any(name in told for name in ("photo.jpg", "portrait.jpg", "no-such", "photos")), (
+            command,
+            told,
+        )
 
 
 def test_each_style_has_its_thumbnail() -> None:

@@ -83,7 +83,7 @@ def _commands(options: dict[str, Any]) -> str:
     flags = "".join(f" --{key} {value}" if value is not True else f" --{key}" for key, value in options.items() if key != "model")
     arguments = "".join(f", {key}={value!r}" for key, value in options.items() if key != "model")
     return parts.commands(
-        f"styleloom translate photo.jpg {name}{flags} -o translated.png",
+        f"styleloom translate {name} photo.jpg{flags} -o translated.png",
         f'import styleloom as sl\nimage = sl.translate("{name}", "photo.jpg"{arguments})',
         options,
     )

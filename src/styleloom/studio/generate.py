@@ -132,7 +132,7 @@ def _commands_of_mix(options: dict[str, Any]) -> str:
     model, content, style, layers = (options[name] for name in ("model", "content", "style", "layers"))
     psi = options["truncation_psi"]
     return parts.commands(
-        f"styleloom cross {model} {content} --style {style} --layers {layers} --psi {psi} -o mix.png",
+        f"styleloom cross {model} {content} --style {style} --layers {layers} --truncation-psi {psi} -o mix.png",
         f'import styleloom as sl\nG = sl.load("{model}")\n'
         f"a, b = G.map([{content}], truncation_psi={psi}), G.map([{style}], truncation_psi={psi})\n"
         f'image = next(G.render(sl.cross(G, a, b, "{layers}")))',
