@@ -54,13 +54,12 @@ def models() -> str:
 def reference() -> str:
     """The public names, by their docstrings."""
     parts = ["Reference", "=========", "", "Images are float tensors [N, 3, H, W] in [0, 1], RGB.", ""]
-    papers = {"papers"}
     for name in styleloom.__all__:
         value = getattr(styleloom, name)
         kind = "class" if isinstance(value, type) else "function" if callable(value) else ""
         if kind:
             parts += [f".. auto{kind}:: styleloom.{name}", ""]
-        elif name not in papers and getattr(value, "__name__", "").startswith("styleloom."):
+        elif getattr(value, "__name__", "").startswith("styleloom."):
             title = f"styleloom.{name}"
             parts += [title, "-" * len(title), "", f".. automodule:: {value.__name__}", "   :no-members:", ""]
     return "\n".join(parts)

@@ -30,15 +30,12 @@ from .claims import Claims
 from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
 from .ledger import Ledger
 from .outputs import Outputs
-from .storing import Storing
+from .storing import Storing, Work
 
 Step = TypeVar("Step", bound=Progress)
 MANIFEST = ".styleloom.jsonl"
 STORE_EVERY = 2.0  # s between two times that a manifest goes to a store
 NO_FILES = Outputs(Path())
-
-
-Work = Callable[[Sequence[Item]], Iterator[Event]]
 
 
 @dataclass(frozen=True)
@@ -122,8 +119,8 @@ def run(job: Job, outputs: Outputs = NO_FILES) -> Iterator[Event]:
     failed: dict[str, str] = {}
     with _folder(job.folder if pending else None), Claims(job.folder) as claims:
         claimed = claims.taking(pending, manifest.settled)
-        elsewhere = outputs.engine is not None and not job.spreads_itself
-        events = outputs.engine(job, list(claimed)) if elsewhere and outputs.engine else job.work(claimed)
+        engine = None if job.spreads_itself else outputs.engine
+        events = job.work(claimed) if engine is None else engine(job, list(claimed))
         for event in events if pending else ():
             if isinstance(event, ItemDone):
                 outcomes[event.item] = event

@@ -19,6 +19,7 @@ from styleloom.core.files import PathLike
 from styleloom.data import images
 from styleloom.data.output import ARRAY, DEFAULT, Output, write_channels
 from styleloom.data.stores import Store, address_of
+from styleloom.data.video import Spread
 
 from .events import Event, Item, ItemDone
 
@@ -82,6 +83,11 @@ class Outputs:
     def of(cls, out: PathLike | Outputs) -> Outputs:
         """Outputs as they are, or the default ones at a path; one that ends in a slash is a folder."""
         return out if isinstance(out, Outputs) else cls(Path(out), is_folder=str(out).endswith(("/", os.sep)))
+
+    @property
+    def spread(self) -> Spread | None:
+        """The map that paints the frames of a video elsewhere; None: there is no engine."""
+        return None if self.engine is None else self.engine.mapped
 
     def is_file(self, *, arrays: bool = False) -> bool:
         """Whether the path is meant as one file: it has a suffix of letters, known or not, and is no folder."""

@@ -124,7 +124,6 @@ def stylize(
 
     else:
         paint = painting.painter(method, styles, config, device=device, **options)
-        spread = outputs.engine.mapped if outputs.engine is not None else None
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             if is_video:
@@ -132,7 +131,7 @@ def stylize(
                 yield from one_by_one(
                     items[0],
                     lambda item: video_by_frames(
-                        item, lambda frames: paint(frames.to(device)), smooth, parallel=frames_at_once, spread=spread
+                        item, lambda frames: paint(frames.to(device)), smooth, parallel=frames_at_once, spread=outputs.spread
                     ),
                 )
             else:

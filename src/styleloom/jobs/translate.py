@@ -107,8 +107,10 @@ def translate(
     # Translate one item, once or several times with other noise.
     def one(item: Item) -> Iterator[Event]:
         if is_video:
-            spread = outputs.engine.mapped if outputs.engine is not None else None
-            yield from video_by_frames(item, lambda frames: _frames(network, frames.to(device), options), smooth, spread=spread)
+            painted = video_by_frames(
+                item, lambda frames: _frames(network, frames.to(device), options), smooth, spread=outputs.spread
+            )
+            yield from painted
             return
         named = is_bundled(item.name)
         image = bundled(item.name) if named else read_input(item.name, network, to, limits.max_pixels)

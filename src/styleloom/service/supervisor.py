@@ -22,6 +22,7 @@ from .worker import DATABASE, JOBS
 
 WORKER = "import sys; from styleloom.service.worker import main; main(sys.argv[1:])"
 LOOK = 0.1  # s between two looks at the worker
+WISHES = 1.0  # s between two looks at what trainings are wished for, which reads their files
 GRACE = 1.0  # s that a job has to end between two of its steps, before its worker is ended
 SWEEP = 30.0  # s between two sweeps of old files
 UPLOADS, PREVIEWS = "uploads", "previews"  # of the studio's pages
@@ -79,14 +80,16 @@ class Supervisor:
             self.worker.wait()
 
     def _run(self) -> None:
-        swept = 0.0
+        swept = looked = 0.0
         while not self.stopped.wait(LOOK):
             if self._overdue():
                 self._kill()
             if self.worker is None or self.worker.poll() is not None:
                 self.store.give_back(self.name)
                 self._spawn()
-            self.trainings.look()  # here, since a child is told of the end of the thread that began it
+            if time.monotonic() - looked > WISHES:
+                looked = time.monotonic()
+                self.trainings.look()  # here, since a child is told of the end of the thread that began it
             if time.monotonic() - swept > SWEEP:
                 swept = time.monotonic()
                 self.sweep()

@@ -51,11 +51,10 @@ def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None
     try:
         for event in _seldom(VERBS[job.verb](request)):
             done += isinstance(event, ItemDone)
+            public = {name: _with_given_names(each, request) for name, each in _public(event, request.folder).items()}
             if isinstance(event, ItemFailed):
-                reason = _without_paths(event.reason, request.folder)
-                item = _with_given_names(Path(event.item).name, job)
-                failures.append(dict(item=item, reason=_with_given_names(reason, job)))
-            store.note(job.id, {name: _with_given_names(each, job) for name, each in _public(event, request.folder).items()})
+                failures.append(dict(item=public["item"], reason=public["reason"]))
+            store.note(job.id, public)
             if store.is_cancelled(job.id):
                 store.finish(job.id, worker, "cancelled")
                 return
@@ -78,11 +77,10 @@ def work(store: JobStore, job: StoredJob, request: Request, worker: str) -> None
         if "can't allocate memory" in str(error):
             reasons.append("out of memory; try a smaller image")
         reasons.append(f"the service failed at this ({type(error).__name__}); its log says more")
-    reasons = [_with_given_names(reason, job) for reason in reasons]
     names = sorted(path.name for path in request.out.iterdir() if path.is_file() and not path.name.startswith("."))
     if reasons:
         shutil.rmtree(request.out, ignore_errors=True)
-        store.finish(job.id, worker, "failed", error=_without_paths(reasons[0], request.folder))
+        store.finish(job.id, worker, "failed", error=_with_given_names(_without_paths(reasons[0], request.folder), request))
     else:
         store.finish(job.id, worker, "done", files=names)
 
@@ -114,10 +112,10 @@ def _public(event: Event, folder: Path) -> dict[str, Any]:
     return dict(event="started")
 
 
-def _with_given_names(value: Any, job: StoredJob) -> Any:
+def _with_given_names(value: Any, request: Request) -> Any:
     """A text with the names that the client's files came with, in the place of our own."""
     if isinstance(value, str):
-        for own, given in job.options.get("names", {}).items():
+        for own, given in request.given_names.items():
             value = value.replace(own, given)
     return value
 

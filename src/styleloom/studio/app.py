@@ -97,7 +97,7 @@ def create_studio(settings: ServiceSettings) -> FastAPI:
 
     @app.api_route("/v1/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def unknown(rest: str) -> Response:
-        """What is no route of the service is none of the page's either."""
+        """Refuse addresses below /v1 that are no route, which the page would answer otherwise."""
         raise Problem(404, "nothing is at this address; see /v1/openapi.json")
 
     css = (HERE / "studio.css").read_text(encoding="utf-8") + _thumbnails()

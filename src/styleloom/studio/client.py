@@ -86,9 +86,10 @@ async def follow(
         job = await service.add(verb, options, files, owner_of_page(request))
     except Problem as problem:
         raise gr.Error(for_people(problem.detail), print_exception=False) from problem
+    place = request.session_hash, verb
     if alone:
-        before = OPEN.get((request.session_hash, verb))
-        OPEN[request.session_hash, verb] = job.id
+        before = OPEN.get(place)
+        OPEN[place] = job.id
         if before is not None:
             await aside(service.store.cancel, before)
     after, text = 0, "Waiting ..."
@@ -106,7 +107,7 @@ async def follow(
                 if content["event"] in ("item_done", "item_failed"):
                     items[content["item"]] = content.get("reason", "")
             now: StoredJob | None = await aside(service.store.get, job.id)
-            if alone and OPEN.get((request.session_hash, verb)) != job.id:
+            if alone and OPEN.get(place) != job.id:
                 return
             if now is None or now.state in ("failed", "cancelled"):
                 reason = "It was stopped." if now is None or now.state == "cancelled" else for_people(now.error or "It failed.")
@@ -121,6 +122,9 @@ async def follow(
     except (asyncio.CancelledError, GeneratorExit):
         service.store.cancel(job.id)
         raise
+    finally:
+        if OPEN.get(place) == job.id:
+            del OPEN[place]
 
 
 OPEN: dict[tuple[str | None, str], str] = {}

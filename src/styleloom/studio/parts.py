@@ -96,13 +96,16 @@ def table(rows: Sequence[tuple[str, str]], heads: tuple[str, str]) -> str:
     return f'<table class="items"><tr><th scope="col">{heads[0]}</th><th scope="col">{heads[1]}</th></tr>{body}</table>'
 
 
+def _points(values: Sequence[float], ends: tuple[float, float], steps: int, width: int, height: int) -> str:
+    """Points of a line between the least and the most, for an axis of so many steps."""
+    least, most = ends
+    span = (most - least) or 1.0
+    return " ".join(f"{index / steps * width:.1f},{(most - value) / span * height:.1f}" for index, value in enumerate(values))
+
+
 def line(values: Sequence[float], width: int = 320, height: int = 70) -> str:
     """Numbers as a line from the least to the most."""
-    least, most = min(values), max(values)
-    span = (most - least) or 1.0
-    points = " ".join(
-        f"{index / (len(values) - 1) * width:.1f},{(most - value) / span * height:.1f}" for index, value in enumerate(values)
-    )
+    points = _points(values, (min(values), max(values)), len(values) - 1, width, height)
     label = f"from {values[0]:.4g} to {values[-1]:.4g}"
     return (
         f'<svg viewBox="-2 -2 {width + 4} {height + 4}" role="img" aria-label="{label}"><polyline points="{points}"/></svg>'
@@ -116,18 +119,11 @@ def curve(losses: Sequence[float], others: Sequence[float] = (), width: int = 32
     values = [value for line in lines for value in line]
     if len(lines[0]) < 2:
         return ""
-    least, most = min(values), max(values) + 1e-9
-    longest = max(map(len, lines)) - 1
-
-    def points(line: Sequence[float]) -> str:
-        return " ".join(
-            f"{index / longest * width:.1f},{(most - value) / (most - least) * height:.1f}" for index, value in enumerate(line)
-        )
-
-    second = f'<polyline class="second" points="{points(lines[1])}"/>' if len(lines[1]) > 1 else ""
+    first, second = (_points(line, (min(values), max(values)), max(map(len, lines)) - 1, width, height) for line in lines)
+    second = f'<polyline class="second" points="{second}"/>' if len(lines[1]) > 1 else ""
     label = f"loss from {losses[0]:.4f} to {losses[-1]:.4f}"
     label += f"; Adam, dashed, to {others[-1]:.4f}" if len(lines[1]) > 1 else ""
     return (
         f'<figure class="curve"><svg viewBox="-2 -2 {width + 4} {height + 4}" role="img" aria-label="{label}">{second}'
-        f'<polyline points="{points(lines[0])}"/></svg><figcaption>{label}</figcaption></figure>'
+        f'<polyline points="{first}"/></svg><figcaption>{label}</figcaption></figure>'
     )

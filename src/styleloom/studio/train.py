@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from styleloom.service.request import RUN
 from styleloom.service.trainings import GO, KINDS, STOP, Progress, Trainings
 
 from . import parts
-from .client import checked, owner_of_page
+from .client import checked, for_people, owner_of_page
 
 CHOICES = {
     "A generator of your pictures (StyleGAN2)": "generator",
@@ -143,15 +144,13 @@ def tab(service: Service, uploads: Path, own: gr.Tab) -> None:
         trigger(trainer.look, run, [status, shown], queue=False, **quiet)
 
 
-class _told:
-    """Turns errors of the library into messages of the page."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StyleLoomError):
-            raise gr.Error(str(error), print_exception=False) from error
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn errors of the library into messages of the page."""
+    try:
+        yield
+    except StyleLoomError as error:
+        raise gr.Error(for_people(str(error)), print_exception=False) from error
 
 
 def _line(progress: Progress) -> str:
