@@ -14,7 +14,6 @@ styleloom train learned-optimizer portraits128-train.zip --generator portraits-1
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,11 +33,7 @@ def base(basis: Path, source: str = BASE, generator: str = GENERATOR) -> Loom:
     assert isinstance(trained, Loom)
     network = stylegan2.load(generator)
     moved = learned_optimizer.transferred(trained, network, basis_there)
-    config = moved.config | dict(channels=trained.config["channels"], schedule=replace(trained.schedule))
-    whole = Loom(basis_there, w_avg=network.w_avg, **config)
-    state = moved.state_dict() | {f"step_network.{name}": value for name, value in whole.step_network.state_dict().items()}  # type: ignore[union-attr]
-    whole.load_state_dict(state)
-    return whole
+    return learned_optimizer.with_new_step_network(moved, trained.config["channels"])
 
 
 if __name__ == "__main__":

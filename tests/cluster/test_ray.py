@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,20 @@ def test_a_cluster_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
         pytest.skip("a cluster is connected")
     with pytest.raises(StyleLoomError, match="cannot reach"):
         RayEngine("127.0.0.1:1")._connect(ray)
+
+
+def test_a_data_set_and_features_are_the_same_as_those_made_here(engine: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        sl.write(sl.draw(list(sl.STYLES)[number % 16], 64, number), tmp_path / "in" / f"p{number:02d}.png")
+    (tmp_path / "in" / "p30.png").write_text("no picture")
+    figures = {}
+    for name, of in (("local", None), ("ray", engine)):
+        out = Outputs(tmp_path / f"{name}.zip", engine=of)
+        last = outcome(sl.jobs.prepare(str(tmp_path / "in"), out=out, size=32))
+        assert [Path(each).name for each in last.values["damaged"]] == ["p30.png"] and last.values["images"] == 59
+        measured = sl.jobs.evaluate("toonfaces-64", str(out.path), metrics=["fd"], samples=64, engine=of)
+        figures[name] = outcome(measured).values["figures"]
+    with zipfile.ZipFile(tmp_path / "ray.zip") as there, zipfile.ZipFile(tmp_path / "local.zip") as here:
+        assert there.namelist() == here.namelist() and all(there.read(each) == here.read(each) for each in here.namelist())
+    assert figures["ray"]["fd"] == pytest.approx(figures["local"]["fd"], rel=1e-6)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from styleloom import jobs
 from styleloom.jobs import Finished
 from styleloom.nn.vgg_files import EMBEDDED
 from styleloom.tasks.evaluation import LABELER
 
 from .generate import numbers
-from .options import Common
+from .options import Common, EngineOptions
 from .report import Report
 
 USUAL_SAMPLES = 50_000
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Options on the networks that measure.
+
+    Args:
+        features: vgg19-lite, or Inception's file of torch-fidelity or pytorch-fid, by path or hf:// address.
+        attributes: the network that tells attributes, for separability.
+    """
+
+    features: str = EMBEDDED
+    attributes: str = LABELER
 
 
 def evaluate(
@@ -22,9 +37,9 @@ def evaluate(
     samples: int = 10_000,
     psi: float = 1.0,
     seeds: str = "0",
-    features: str = EMBEDDED,
-    attributes: str = LABELER,
     resolution: int = 0,
+    networks: Networks,
+    engine: EngineOptions,
     common: Common,
 ) -> None:
     """Measure a generator: how near its images are to real ones, and how its latent space is laid out.
@@ -39,8 +54,6 @@ def evaluate(
         samples: images made, and real ones at most.
         psi: truncation of the images that are compared with real ones.
         seeds: repeat all with other latents: 0-2 gives means of three, and their ranges.
-        features: vgg19-lite, or Inception's file of torch-fidelity or pytorch-fid, by path or hf:// address.
-        attributes: the network that tells attributes, for separability.
         resolution: side that folders of images are compared at; 0: that of the first made image.
     """
     report = Report(common)
@@ -51,9 +64,10 @@ def evaluate(
         samples=samples,
         truncation_psi=psi,
         seeds=numbers(seeds),
-        features=features,
-        attributes=attributes,
+        features=networks.features,
+        attributes=networks.attributes,
         resolution=resolution,
+        engine=engine.chosen(),
         limits=common.limits(),
     )
 

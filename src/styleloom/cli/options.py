@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from styleloom.data.output import Output
     from styleloom.jobs import Limits, Outputs
+    from styleloom.jobs.outputs import Engine
 
 ALIASES = {
     "out": ("-o", "--outdir"),
@@ -89,7 +90,37 @@ class Common:
 
 
 @dataclass(frozen=True)
-class Existing:
+class EngineOptions:
+    """Options on where the work is done.
+
+    Args:
+        engine: local, in this process; or ray, on the workers of a Ray cluster (the extra [scale]).
+        address: address of the Ray cluster; by default a local one, for this command.
+        workers: workers of Ray at most; by default one for each CPU.
+    """
+
+    engine: str = "local"
+    address: str = ""
+    workers: int = 0
+
+    def chosen(self) -> Engine | None:
+        """The engine; None for this process.
+
+        Raises:
+            StyleLoomError: an unknown one, or options of another one.
+        """
+        check_choice("engine", self.engine, ("local", "ray"))
+        if self.engine == "local":
+            if self.address or self.workers:
+                raise StyleLoomError("--address and --workers are of --engine ray; give that too, or leave them out")
+            return None
+        from styleloom.cluster import RayEngine
+
+        return RayEngine(self.address, self.workers)
+
+
+@dataclass(frozen=True)
+class Existing(EngineOptions):
     """Options on outputs that exist already. What the same command made is done, and is passed over.
 
     Args:
@@ -98,18 +129,12 @@ class Existing:
         resume: go on from where the same command stopped; it does so without being told, too.
         shard: do only a part of the items, such as 3/20: for several machines on one folder. Several processes on one machine
             need no parts; each item is done by one of them.
-        engine: local, in this process; or ray, on the workers of a Ray cluster (the extra [scale]).
-        address: address of the Ray cluster; by default a local one, for this command.
-        workers: workers of Ray at most; by default one for each CPU.
     """
 
     overwrite: bool = False
     skip_existing: bool = False
     resume: bool = False
     shard: str = ""
-    engine: str = "local"
-    address: str = ""
-    workers: int = 0
 
     def outputs(self, out: Path, format: Output | None = None) -> Outputs:
         """Path, format and handling of existing files, as a job takes them.
@@ -127,18 +152,7 @@ class Existing:
         if not (slash and number.isdecimal() and count.isdecimal()):
             raise StyleLoomError(f"--shard is {self.shard!r}; write the part and how many there are, as 3/20")
         is_folder, shard = isinstance(out, SlashedPath), (int(number), int(count))
-        engine = self._engine()
-        return Outputs(Path(out), format or DEFAULT, self.overwrite, self.skip_existing, is_folder, shard, engine)
-
-    def _engine(self) -> Any:
-        check_choice("engine", self.engine, ("local", "ray"))
-        if self.engine == "local":
-            if self.address or self.workers:
-                raise StyleLoomError("--address and --workers are of --engine ray; give that too, or leave them out")
-            return None
-        from styleloom.cluster import RayEngine
-
-        return RayEngine(self.address, self.workers)
+        return Outputs(Path(out), format or DEFAULT, self.overwrite, self.skip_existing, is_folder, shard, self.chosen())
 
 
 def command(app: typer.Typer, function: Callable[..., None]) -> None:

@@ -70,10 +70,10 @@ class RayEngine:
         with self._connected(ray):
             caller: Any = ray.remote(Caller).options(num_cpus=self.threads, max_restarts=-1, max_task_retries=-1)
             content = ray.put(ray.cloudpickle.dumps(function))
-            workers: list[Any] = [caller.remote(content, self.threads) for _ in range(self.workers)]
+            workers: list[Any] = [caller.remote(self.threads) for _ in range(self.workers)]
             calls: deque[Any] = deque()
             for index, image in enumerate(images):
-                calls.append(workers[index % len(workers)].call.remote(image.numpy()))
+                calls.append(workers[index % len(workers)].call.remote(content, image.numpy()))
                 if len(calls) > 2 * len(workers):
                     yield torch.from_numpy(ray.get(calls.popleft()).copy())
             while calls:
@@ -177,18 +177,20 @@ class Caller:
     """An actor that applies a function to images.
 
     Args:
-        function: the pickled function.
         threads: threads of torch.
     """
 
-    def __init__(self, function: bytes, threads: int) -> None:
-        import ray
-
+    def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.function = ray.cloudpickle.loads(function)
+        self.function: Callable[[Tensor], Tensor] | None = None
 
-    def call(self, image: Any) -> Any:
-        """The result for an image, as arrays both."""
+    def call(self, function: bytes, image: Any) -> Any:
+        """The result for an image, as arrays both, of a pickled function, which is always the same one."""
+        if self.function is None:  # an actor that was started again begins here, too
+            import ray
+
+            loaded: Callable[[Tensor], Tensor] = ray.cloudpickle.loads(function)
+            self.function = loaded
         return self.function(torch.from_numpy(image.copy())).numpy()
 
 

@@ -19,14 +19,14 @@ from . import images
 from .datasets import ImageFiles
 
 
-def write_archive(out: str | Path, examples: Iterable[tuple[Tensor, int | None]], total: int) -> Iterator[Progress]:
+def write_archive(out: str | Path, examples: Iterable[tuple[Tensor | bytes, int | None]], total: int) -> Iterator[Progress]:
     """Write images as they come, without loss, into a zip that StyleGAN code reads.
 
     It holds PNGs in folders of a thousand, and classes in ``dataset.json``. It is there whole in the end or not at all.
 
     Args:
         out: a ``.zip``.
-        examples: images [3, H, W] in [0, 1], or of bytes, each with its class or None.
+        examples: images [3, H, W] in [0, 1], or of 8-bit numbers, or PNG files' contents, each with its class or None.
         total: how many there will be at most.
 
     Yields:
@@ -45,7 +45,7 @@ def write_archive(out: str | Path, examples: Iterable[tuple[Tensor, int | None]]
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for image, label in examples:
                 name = f"{count // 1000:05d}/img{count:08d}.png"
-                archive.writestr(name, images.encoded(image))
+                archive.writestr(name, image if isinstance(image, bytes) else images.encoded(image))
                 count += 1
                 if label is not None:
                     labels.append([name, label])

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,15 @@ class ImageFiles:
         self._kept: dict[int, Tensor] = {}
         self._room = KEPT
         sources = [sources] if isinstance(sources, str | Path) else list(sources)
+        self._sources = sources
         for source in sources:
             self._add(Path(source))
         if not self._readers:
             raise StyleLoomError(f"no image in {', '.join(map(str, sources))}; wanted {', '.join(sorted(images.SUFFIXES))}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes open the sources anew."""
+        return partial(ImageFiles, shorter=self.shorter, channels=self._channels), (self._sources,)
 
     def _add(self, source: Path) -> None:
         file, inside = split_zip(source)

@@ -24,7 +24,7 @@ from styleloom.tasks.evaluation import LABELER, METRICS
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone
-from .outputs import LIMITS, Limits, Outputs, check_output_folder
+from .outputs import LIMITS, Engine, Limits, Outputs, check_output_folder
 
 FIGURES = ("mean", "noise")
 SPACES = ("w", "z")
@@ -163,6 +163,7 @@ def evaluate(
     features: PathLike = EMBEDDED,
     attributes: PathLike = LABELER,
     resolution: int = 0,
+    engine: Engine | None = None,
     limits: Limits = LIMITS,
 ) -> Iterator[Event]:
     """Measure a generator, once for each seed; the last event's ``values`` hold all figures, and their means.
@@ -177,6 +178,7 @@ def evaluate(
         features: network that images are compared by.
         attributes: network that tells attributes, for separability.
         resolution: side that images are compared at, where made images are given; 0: their own.
+        engine: computes the features of images elsewhere, such as :class:`styleloom.cluster.RayEngine`; None: in this process.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
     Yields:
@@ -195,7 +197,7 @@ def evaluate(
         if resolution:
             raise StyleLoomError("`resolution` is for folders of made images; a generator's images have its own")
     options: dict[str, Any] = dict(samples=samples, truncation_psi=truncation_psi, features=features)
-    options |= dict(attributes=attributes, resolution=resolution)
+    options |= dict(attributes=attributes, resolution=resolution, spread=map if engine is None else engine.mapped)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         for item in items:

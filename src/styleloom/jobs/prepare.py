@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import PathLike
 from styleloom.core.settings import Range
+from styleloom.data import images
 from styleloom.data.archives import write_archive
 from styleloom.data.classes import labels_of
 from styleloom.data.datasets import ImageFiles, squared
@@ -59,16 +61,23 @@ def prepare(
         raise StyleLoomError(f"`skip` {skip} leaves none of {len(every)} images")
     most = len(chosen) if count is None else min(count, len(chosen))
 
-    # The square of each image, with its class.
-    def squares() -> Iterator[tuple[Tensor, int | None]]:
+    # The square of each image, as a PNG file's bytes, with its class.
+    def encoded(index: Tensor) -> Tensor:
+        image = every.read(int(index))
+        content = b"" if image is None else images.encoded(squared(image, size, square))
+        return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
+
+    def squares() -> Iterator[tuple[bytes, int | None]]:
+        spread = outputs.spread or map
         taken = 0
-        for index in chosen:
+        for index, content in zip(chosen, spread(encoded, map(torch.tensor, chosen)), strict=True):
+            if len(content):
+                taken += 1
+                yield content.numpy().tobytes(), labels[index] if conditional else None
+            else:
+                every.read(index)  # notes what is wrong with it
             if taken == most:
                 break
-            image = every.read(index)
-            if image is not None:
-                taken += 1
-                yield squared(image, size, square), labels[index] if conditional else None
         if len(every.damaged) == len(every):
             raise every.unreadable()
 
@@ -92,5 +101,6 @@ def prepare(
         settings=digest(stamps, size, square, skip, count, labels, names),
         sources=several,
         summary=lambda done: dict(out=str(outputs.path)) | done[0].values,
+        spreads_itself=True,
     )
     yield from run(job, outputs)

@@ -20,6 +20,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.shapes import Float
 from styleloom.data.datasets import SquareImages
 from styleloom.data.images import resize
+from styleloom.data.video import Spread
 from styleloom.nn.generators import Generator, to_image
 from styleloom.nn.vgg import Features
 
@@ -45,33 +46,55 @@ class Embedding:
     num_features: int
     device: torch.device = CPU
 
-    @torch.inference_mode()
-    def of(self, images: Iterable[Tensor]) -> Float[Tensor, "n d"]:
-        """Features [N, D] of images that come a few at a time."""
-        parts = [self.network(part.to(self.device)).float().cpu() for part in images]
+    def of(self, images: Iterable[Tensor], spread: Spread = map) -> Float[Tensor, "n d"]:
+        """Features [N, D] of images that come a few at a time.
+
+        Args:
+            images: [n, 3, H, W] in [0, 1] each.
+            spread: maps a function over them, here or on other machines.
+        """
+        parts = list(spread(self._features, images))
         if not parts:
             raise StyleLoomError("no images to compare")
         return torch.cat(parts).clone()
 
+    @torch.inference_mode()
+    def _features(self, images: Tensor) -> Tensor:
+        return self.network(images.to(self.device)).float().cpu()
+
+
+@dataclass(frozen=True)
+class LayerMeans:
+    """The means over each image of a perceptual network's activations, which have unit mean square at each position.
+
+    Attributes:
+        features: the network.
+        smallest, largest: images of smaller or larger sides are resized to these.
+    """
+
+    features: Features
+    smallest: int = 64
+    largest: int = 128
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Features [N, D] of images [N, 3, H, W] in [0, 1]."""
+        side = min(max(image.shape[-1], self.smallest), self.largest)
+        taps = self.features(resize(image, (side, side)) if image.shape[-1] != side else image, LAYERS)
+        unit = [taps[layer] * (taps[layer].square().mean(1, keepdim=True) + 1e-8).rsqrt() for layer in LAYERS]
+        return torch.cat([each.mean((2, 3)) for each in unit], 1)
+
 
 def layer_means(features: Features, name: str, *, smallest: int = 64, largest: int = 128) -> Embedding:
-    """The means over each image of a perceptual network's activations, which have unit mean square at each position.
+    """An embedding by :class:`LayerMeans`.
 
     Args:
         features: the network.
         name: name in tables and files.
         smallest, largest: images of smaller or larger sides are resized to these.
     """
-
-    def embed(image: Tensor) -> Tensor:
-        side = min(max(image.shape[-1], smallest), largest)
-        taps = features(resize(image, (side, side)) if image.shape[-1] != side else image, LAYERS)
-        unit = [taps[layer] * (taps[layer].square().mean(1, keepdim=True) + 1e-8).rsqrt() for layer in LAYERS]
-        return torch.cat([each.mean((2, 3)) for each in unit], 1)
-
     widths = {layer: features.convs[layer[4:]].out_channels for layer in LAYERS}
-    device = next(features.parameters()).device
-    return Embedding(f"{name} ({', '.join(LAYERS)}: means)", embed, sum(widths.values()), device)
+    network, device = LayerMeans(features, smallest, largest), next(features.parameters()).device
+    return Embedding(f"{name} ({', '.join(LAYERS)}: means)", network, sum(widths.values()), device)
 
 
 def real_images(images: SquareImages, count: int, seed: int = 0) -> Iterator[Tensor]:
@@ -82,12 +105,13 @@ def real_images(images: SquareImages, count: int, seed: int = 0) -> Iterator[Ten
         yield torch.stack(batch)
 
 
-@torch.no_grad()
 def made_images(generator: Generator, count: int, *, truncation_psi: float = 1.0, seed: int = 0) -> Iterator[Tensor]:
     """``count`` images of a generator, with random noise, classes in turn: [n, 3, H, W] in [0, 1] at a time."""
     for z, c, noise in latent_batches(generator, count, seed):
-        ws = generator.mapping(z, c, truncation_psi)
-        yield to_image(generator.synthesis(ws, noise_mode="random", generator=noise))
+        with torch.no_grad():
+            ws = generator.mapping(z, c, truncation_psi)
+            image = to_image(generator.synthesis(ws, noise_mode="random", generator=noise))
+        yield image
 
 
 def latent_batches(generator: Generator, count: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, torch.Generator]]:

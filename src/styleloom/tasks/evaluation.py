@@ -14,6 +14,7 @@ from styleloom.core.progress import Progress
 from styleloom.core.settings import Range
 from styleloom.data.datasets import ImageFiles, SquareImages
 from styleloom.data.images import resize
+from styleloom.data.video import Spread
 from styleloom.metrics.distribution import (
     CPU,
     Embedding,
@@ -64,6 +65,7 @@ def evaluate(
     attributes: str | Path = LABELER,
     seed: int = 0,
     resolution: int = 0,
+    spread: Spread = map,
 ) -> Iterator[Evaluation]:
     """Measure a generator, or images that were made; the last of what is yielded holds all figures.
 
@@ -82,6 +84,7 @@ def evaluate(
         seed: seed of latents, noise and the choice of images.
         resolution: side of the squares that made and real images are cut and resized to, where made images are given; 0: the
             shorter side of the first made one.
+        spread: maps a function over batches of images, here or on other machines; features are computed by it.
 
     Yields:
         :class:`Evaluation` after each metric.
@@ -126,7 +129,7 @@ def evaluate(
                     made = real_images(given, samples, seed)
                 else:
                     made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)  # type: ignore[arg-type]
-                sets = embedding.of(real_images(images, samples, seed)), embedding.of(made)
+                sets = embedding.of(real_images(images, samples, seed), spread), embedding.of(made, spread)
             figures |= compared(*sets, "fid" if name == "fd" and features != EMBEDDED else name, seed)
         elif not isinstance(generator, Generator):
             raise AssertionError(f"{name} of images was refused above")

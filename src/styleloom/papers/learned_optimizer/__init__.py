@@ -55,7 +55,9 @@ from .optimizer import factory as factory
 from .optimizer import load as load
 from .optimizer import save as save
 from .optimizer import transferred as transferred
+from .optimizer import with_new_step_network as with_new_step_network
 from .recipe import GATE_ONLY as GATE_ONLY
+from .recipe import LOOM_INPUTS, LOOM_SIZES
 from .recipe import LOOM_ONLY as LOOM_ONLY
 from .recipe import RECIPES as RECIPES
 from .recipe import SCHEDULE_ONLY as SCHEDULE_ONLY
@@ -207,6 +209,5 @@ def _network(recipe: OptimizerRecipe, generator: Generator, basis: Eigenbasis | 
     common |= dict(hidden=recipe.hidden, lr=recipe.inner_lr)
     if recipe.network != "loom":
         return NETWORKS[recipe.network](**common)
-    names = ("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features")
-    own = {name: getattr(recipe, name) for name in names}
+    own = {name: getattr(recipe, name) for name in (*LOOM_SIZES, *LOOM_INPUTS)}
     return Loom(basis, resolution=min(generator.resolution, COMPARED_SIDE), w_avg=generator.w_avg, **common, **own)

@@ -27,6 +27,20 @@ DAMPING = PRECONDITIONER_DAMPING = 1e-4  # added to the curvature, as a share of
 TIME_SCALES = (3.0, 10.0, 30.0, 100.0)  # of time features, in steps
 
 
+class ResidualBlock(nn.Module):
+    """Two convolutions beside the identity, which it begins as (He et al. 2016, with activations first)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [N, width, H, W] to maps of the same shape."""
+        residual: Tensor = self.second(F.leaky_relu(self.first(F.leaky_relu(x, 0.2)), 0.2))
+        return x + residual
+
+
 class StepNetwork(nn.Module):
     """The image-conditioned step network: a step from the target, the present image and whitened w.
 
@@ -36,9 +50,12 @@ class StepNetwork(nn.Module):
         channels: channels of the first layer; each halving doubles them, up to ``widest``.
         widest: channels at most.
         hidden: width of the dense layers.
+        blocks: residual blocks at each resolution up to 16.
     """
 
-    def __init__(self, resolution: int, size: int, *, channels: int = 32, widest: int = 128, hidden: int = 256) -> None:
+    def __init__(
+        self, resolution: int, size: int, *, channels: int = 32, widest: int = 128, hidden: int = 256, blocks: int = 0
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width, side = 9, resolution
@@ -46,6 +63,8 @@ class StepNetwork(nn.Module):
             wider = min(widest, 2 * width if layers else channels)
             layers += [nn.Conv2d(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
             width, side = wider, side // 2
+            if side <= 16:
+                layers += [ResidualBlock(width) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.from_images, self.from_w = nn.Linear(16 * width, hidden), nn.Linear(size, hidden)
         self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, size)
@@ -189,6 +208,7 @@ class Loom(Network):
         embedding: learned numbers for each coordinate.
         lr: initial rate, in standard deviations of the prior.
         channels, widest: channels of :class:`StepNetwork`, the first and the most; 0 channels: there is none.
+        step_hidden, blocks: width of its dense layers, and its residual blocks at each resolution up to 16.
         use_momenta: input several momenta, not Adam's direction alone.
         use_quasi_newton: input the L-BFGS step, not the Gauss-Newton step alone.
         use_time_features: input time and loss.
@@ -210,6 +230,8 @@ class Loom(Network):
         lr: float = 0.3,
         channels: int = 32,
         widest: int = 128,
+        step_hidden: int = 256,
+        blocks: int = 0,
         use_momenta: bool = True,
         use_quasi_newton: bool = True,
         use_time_features: bool = True,
@@ -233,6 +255,8 @@ class Loom(Network):
             lr=lr,
             channels=channels,
             widest=widest,
+            step_hidden=step_hidden,
+            blocks=blocks,
             use_momenta=use_momenta,
             use_quasi_newton=use_quasi_newton,
             use_time_features=use_time_features,
@@ -251,7 +275,8 @@ class Loom(Network):
         self.last = nn.Linear(hidden, 4)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.step_network = StepNetwork(resolution, size, channels=channels, widest=widest) if channels else None
+        sizes = dict(channels=channels, widest=widest, hidden=step_hidden, blocks=blocks)
+        self.step_network = StepNetwork(resolution, size, **sizes) if channels else None
 
     def reschedule(self, schedule: Schedule) -> None:
         """Follow another schedule."""
@@ -282,6 +307,10 @@ class Loom(Network):
     def whiten(self, ws: Tensor) -> Tensor:
         """Ws [N, num_ws, w_dim] along the eigenvectors, in standard deviations of the prior from its mean: [N, K]."""
         return self.basis.rotate(ws - self.w_avg) / self.prior_std
+
+    def unwhiten(self, w: Tensor) -> Tensor:
+        """Ws [N, num_ws, w_dim] of whitened w [N, K]."""
+        return self.basis.back(w * self.prior_std) + self.w_avg
 
     def whitened_update(self, w: Tensor, gradient: Tensor, observation: Observation, state: State) -> tuple[Tensor, State]:
         """The update of whitened w, from it and its gradient: [N, K] each."""

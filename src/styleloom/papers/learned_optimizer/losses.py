@@ -104,12 +104,16 @@ class DescentLosses:
         weight = network.curvature.sqrt()
         losses = []
         for shift in (len(ws) // 2, len(ws) // 2 + 1, 1):
-            with torch.autocast(ws.device.type, enabled=False):
-                w = network.whiten(ws)
-                target = w.roll(shift, 0) - w
-                step, _ = step_network(w.clamp(-5, 5), torch.zeros_like(w), image.roll(shift, 0), image)
-            left = (weight * (target - step).square()).sum(1) / (weight * target.square()).sum(1).clamp(min=1e-6)
-            losses.append(left.mean())
+            now, present = network.whiten(ws), image
+            wanted, target = now.roll(shift, 0), image.roll(shift, 0)
+            for index in range(self.recipe.pretrain_unroll_length):
+                if index:
+                    present = render(generator, network.unwhiten(now)).float()
+                with torch.autocast(ws.device.type, enabled=False):
+                    step, _ = step_network(now.clamp(-5, 5), torch.zeros_like(now), target, present)
+                distance = (weight * (wanted - now).square()).sum(1).clamp(min=1e-6)
+                losses.append(((weight * (wanted - now - step).square()).sum(1) / distance).mean())
+                now = (now + step).detach()
         return {"pairs": torch.stack(losses).mean()}
 
     def whole_descent(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor) -> Losses:

@@ -106,6 +106,21 @@ def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
     return moved.to(generator.device).eval().requires_grad_(False)
 
 
+def with_new_step_network(network: Loom, channels: int, **sizes: int) -> Loom:
+    """The same loom with a step network that has learned nothing yet.
+
+    Args:
+        network: a loom of any generator, with a step network or without.
+        channels: channels of its first layer.
+        sizes: others of :class:`~.loom.Loom`: ``widest``, ``step_hidden``, ``blocks``.
+    """
+    config = network.config | dict(channels=channels, schedule=network.schedule) | sizes
+    renewed = Loom(network.basis, w_avg=network.w_avg, **config)
+    kept = {name: value for name, value in network.state_dict().items() if not name.startswith("step_network.")}
+    renewed.load_state_dict(renewed.state_dict() | kept)
+    return renewed
+
+
 class Learned(torch.optim.Optimizer):
     """A trained network as an optimizer of latents.
 

@@ -16,7 +16,9 @@ from styleloom.papers.image2stylegan.objective import Weights
 from .base import Schedule
 from .optimizer import NETWORKS
 
-LOOM_ONLY = ("embedding", "channels", "widest", "use_momenta", "use_quasi_newton", "use_time_features", "pretrain_fraction")
+LOOM_SIZES = ("embedding", "channels", "widest", "step_hidden", "blocks")
+LOOM_INPUTS = ("use_momenta", "use_quasi_newton", "use_time_features")
+LOOM_ONLY = (*LOOM_SIZES, *LOOM_INPUTS, "pretrain_fraction", "pretrain_unroll_length")
 SCHEDULE_ONLY = ("anneal_start", "step_decay_start", "fallback_step")
 GATE_ONLY = ("latent_weight",)
 
@@ -31,9 +33,11 @@ class OptimizerRecipe(Training):
         embedding: for loom, learned numbers for each coordinate.
         inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output.
         channels, widest: for loom, first and largest number of channels of the step network; 0 channels: there is none.
+        step_hidden, blocks: for loom, width of the step network's dense layers, and its residual blocks at each resolution.
         use_momenta, use_quasi_newton, use_time_features: for loom, its inputs besides Adam's direction.
         pretrain_fraction: for loom, share of the training, at first, in which the step network learns from pairs of generated
             images.
+        pretrain_unroll_length: for loom, steps in a row that it learns from each pair, each from where the last one led.
         unroll_length: steps of the longest descents.
         first_unroll_length: steps of the shortest. Most descents are short, since their first steps gain most; longer ones come
             in over the first half of the training after the pretraining.
@@ -62,10 +66,13 @@ class OptimizerRecipe(Training):
     inner_lr: Rate = 0.3
     channels: CountOrNone = 32
     widest: Count = 128
+    step_hidden: Count = 256
+    blocks: CountOrNone = 0
     use_momenta: bool = True
     use_quasi_newton: bool = True
     use_time_features: bool = True
     pretrain_fraction: Share = 0.3
+    pretrain_unroll_length: Count = 1
     unroll_length: Annotated[int, Range(1, 1000)] = 60
     first_unroll_length: Annotated[int, Range(1, 1000)] = 5
     anneal_start: CountOrNone | None = None
