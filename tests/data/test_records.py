@@ -1,5 +1,6 @@
 """TFRecords, LMDB and tars as data sets."""
 
+import os
 import struct
 import tarfile
 from io import BytesIO
@@ -119,7 +120,12 @@ def test_lmdb_of_the_highest_resolution(tmp_path: Path, pictures: list[np.ndarra
         open_records(tmp_path / "empty")
 
 
-def test_tars_of_images_are_data_sets(tmp_path: Path) -> None:
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("its headers are read again")
+
+
+def test_tars_of_images_are_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "cache"))
     """Shards as WebDataset has them: images and other files side by side, in the order of the shards."""
     wanted = []
     for shard in range(2):
@@ -135,6 +141,13 @@ def test_tars_of_images_are_data_sets(tmp_path: Path) -> None:
     assert len(files) == 6 and len(ImageFiles(tmp_path / "shard-001.tar")) == 3
     for number, image in enumerate(wanted):
         torch.testing.assert_close(files[number], image)
+    # Its headers are read once; a tar that changes is read anew.
+    with monkeypatch.context() as patched:
+        patched.setattr(tarfile, "open", refuse)
+        assert len(ImageFiles(tmp_path / "shard-001.tar")) == 3
+        os.utime(tmp_path / "shard-001.tar", (1, 1))
+        with pytest.raises(AssertionError, match="read again"):
+            ImageFiles(tmp_path / "shard-001.tar")
     (tmp_path / "broken.tar").write_bytes(b"no tar at all" * 100)
     with pytest.raises(StyleLoomError, match=r"broken\.tar"):
         ImageFiles(tmp_path / "broken.tar")

@@ -5,19 +5,23 @@ TFRecord files are read without TensorFlow. These and LMDB hold every image at s
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
+from styleloom.core.checkpoint import fingerprint
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import cache_folder, replacing
 
 from .sources import is_image
 
@@ -62,12 +66,7 @@ def open_records(source: Path) -> Records:
 
 
 def _tar(file: Path) -> Records:
-    """The images of a tar, found by its headers and read from where they lie."""
-    try:
-        with tarfile.open(file, "r:") as archive:
-            members = [each for each in archive if each.isfile() and is_image(each.name)]
-    except (OSError, tarfile.TarError) as error:
-        raise StyleLoomError(f"cannot read {file}: {error}; wanted a tar that is not compressed") from error
+    """The images of a tar, read from where they lie."""
 
     def reader(start: int, size: int) -> Callable[[], Tensor | BytesIO]:
         def read() -> BytesIO:
@@ -77,7 +76,36 @@ def _tar(file: Path) -> Records:
 
         return read
 
-    return {f"{file.name}/{each.name}": reader(each.offset_data, each.size) for each in members}
+    return {f"{file.name}/{name}": reader(start, size) for name, start, size in _tar_index(file)}
+
+
+def _tar_index(file: Path) -> Iterable[tuple[str, int, int]]:
+    """Name, place and size of each image of a tar.
+
+    A tar has no table of contents, so all of its headers are read. One process of a machine does so, the others wait, and later
+    runs find the result in the cache.
+    """
+    try:
+        known = file.stat()
+        key = fingerprint([str(file.resolve()), known.st_size, known.st_mtime_ns], [])
+        index = cache_folder() / "tars" / f"{key[:32]}.json"
+        try:
+            index.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(index.with_suffix(".lock")):
+                if not index.exists():
+                    found = _members(file)
+                    with replacing(index) as temporary:
+                        temporary.write_text(json.dumps(found), encoding="utf-8")
+            return map(tuple, json.loads(index.read_text(encoding="utf-8")))
+        except (PermissionError, StyleLoomError):  # nothing can be kept there
+            return _members(file)
+    except (OSError, tarfile.TarError) as error:
+        raise StyleLoomError(f"cannot read {file}: {error}; wanted a tar that is not compressed") from error
+
+
+def _members(file: Path) -> list[tuple[str, int, int]]:
+    with tarfile.open(file, "r:") as archive:
+        return [(each.name, each.offset_data, each.size) for each in archive if each.isfile() and is_image(each.name)]
 
 
 def _largest(files: list[Path]) -> list[Path]:
