@@ -33,6 +33,7 @@ sbom: $(BIN)/python
 	mkdir -p dist && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library -o dist/sbom.json $(BIN)/python
 
 bench: $(VENV)/.installed-dev
+	$(BIN)/pytest benchmarks/timed.py -p no:xdist --benchmark-json benchmarks/results/timed.json --benchmark-columns median,min,max
 	$(BIN)/python -m benchmarks.all
 
 bench-full: $(VENV)/.installed-dev
