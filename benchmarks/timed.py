@@ -40,7 +40,9 @@ def timed(benchmark: Bench, call: Callable[[], Any], rounds: int = 5) -> None:
     benchmark.pedantic(call, rounds=rounds, warmup_rounds=1)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("method, style", [("johnson", "johnson-mosaic"), ("dumoulin", "wave"), ("ghiasi", "wave"), ("adain", "wave")])
+@pytest.mark.parametrize(
+    "method, style", [("johnson", "johnson-mosaic"), ("dumoulin", "wave"), ("ghiasi", "wave"), ("adain", "wave")]
+)
 def test_one_pass_at_512(benchmark: Bench, photograph: Tensor, method: str, style: str) -> None:
     timed(benchmark, lambda: sl.stylize(photograph, style, method))
 

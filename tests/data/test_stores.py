@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import stores
+from styleloom.data.datasets import SquareImages
 from styleloom.jobs import Finished, ItemFailed, Outputs
 
 fsspec = pytest.importorskip("fsspec", reason="no fsspec: pip install 'styleloom[stores]'")
@@ -116,6 +118,19 @@ def test_what_was_written_and_not_stored_is_done_again(place: str) -> None:
     last = list(sl.jobs.stylize(folder, "swirls", out=out, method="ghiasi"))[-1]
     assert isinstance(last, Finished) and last.done == 3
     assert sl.read(f"{place}/out/p1.png").shape == (1, 3, 64, 64) and not (out.store.mirror / "p1.png").exists()
+
+
+def test_folders_and_zips_of_stores_are_data_sets(place: str, tmp_path: Path) -> None:
+    for number in range(3):
+        sl.write(sl.draw("wave", 64, number), tmp_path / f"{number}.png")
+        with fsspec.open(f"{place}/in/{number}.png", "wb") as file:
+            file.write((tmp_path / f"{number}.png").read_bytes())
+    for out in (str(tmp_path / "set.zip"), f"{place}/set.zip"):
+        *_, last = sl.jobs.prepare(f"{place}/in", out=out, size=32)
+        assert isinstance(last, Finished) and last.values["images"] == 3
+    here, there = SquareImages(tmp_path / "set.zip", 32), SquareImages(f"{place}/set.zip", 32)
+    assert len(there) == 3 and all(torch.equal(here[index], there[index]) for index in range(3))
+    assert torch.equal(SquareImages(f"{place}/in", 32)[1], here[1])
 
 
 def test_one_picture_goes_to_a_store(place: str) -> None:

@@ -21,7 +21,8 @@ from styleloom.jobs.engine import Job, ledger_of
 from styleloom.jobs.events import Event, Item, ItemDone, ItemFailed, Noted
 from styleloom.jobs.ledger import Ledger
 
-BLOCK = 8  # items that a worker gets at once
+BLOCK = 4  # items that a worker gets at once
+QUEUED = 2  # blocks of a worker, the one that it does among them; more would leave the others idle at the end
 MOST_BLOCKS = 2_000  # of a data set; larger jobs have larger blocks
 STORE_MEMORY = 2**28  # bytes of Ray's object store on this machine
 QUIET = ("ray", "ray.data", "ray.serve")
@@ -127,7 +128,7 @@ class RayEngine:
             fn_constructor_args=(work, str(ledger.folder), self.threads),
             batch_size=None,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.workers),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.workers, max_tasks_in_flight_per_actor=QUEUED),
             num_cpus=self.threads,
         )
         over = set()

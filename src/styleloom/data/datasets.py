@@ -29,6 +29,7 @@ from styleloom.data.sources import files_below, is_image, open_zip, split_zip, t
 from . import images
 from .channels import ARRAYS, read_channels
 from .records import holds_records, open_records
+from .stores import address_of, listed
 
 Read = Callable[[], Tensor]
 Item = Callable[[int, RandomState], tuple[Tensor, ...]]
@@ -41,7 +42,7 @@ class ImageFiles:
 
     Args:
         sources: folders (searched in depth), ``.zip`` files, image files, StyleGAN's TFRecords or WebDataset's tars (files or
-            their folder), or folders of rosinality's LMDB.
+            their folder), or folders of rosinality's LMDB; folders, zips and images of object stores, too.
         shorter: reduce larger images to this shorter side as they are read, and keep them (as 8-bit numbers) in memory.
         channels: take ``.npy`` arrays and all channels and bits of TIFF files: images are [C, H, W].
 
@@ -90,12 +91,17 @@ class ImageFiles:
             members = {name.replace("\\", "/").removeprefix(inside): name for name in sorted(archive.namelist())}
             wanted = [name for name, member in members.items() if member.replace("\\", "/").startswith(inside)]
             for name in training_part([name for name in wanted if self._wanted(name)]):
-                label = f"{file}/{inside}{name}"
+                label = f"{address_of(file) or file}/{inside}{name}"
                 self._readers.append((label, _from_zip(archive, members[name], label, self._read)))
                 self.locations.append((source, name))
         elif source.is_file():
             self._readers.append((str(source), lambda: self._read(source)))
             self.locations.append((source.parent, source.name))
+        elif address := address_of(source):
+            addresses = [each for each in listed(address, recursive=True) if self._wanted(each.rpartition("/")[2])]
+            for each in training_part(addresses):
+                self._readers.append((each, lambda each=each: self._read(each)))  # type: ignore[misc]
+                self.locations.append((source, each.removeprefix(address).lstrip("/")))
         else:
             raise StyleLoomError(f"no such folder or file: {source}")
 

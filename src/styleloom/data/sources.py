@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from styleloom.core.errors import StyleLoomError
 
 from . import images
+from .stores import address_of, opened
 
 
 def files_below(folder: Path) -> list[str]:
@@ -29,20 +30,21 @@ def files_below(folder: Path) -> list[str]:
 def split_zip(source: Path) -> tuple[Path | None, str]:
     """The zip of a source and the folder in it that is meant, as in ``horse2zebra.zip/trainA``; None where there is no zip."""
     for file in (source, *source.parents):
-        if file.suffix.lower() == ".zip" and (file.is_file() or file == source):
+        if file.suffix.lower() == ".zip" and (file == source or file.is_file() or address_of(source)):
             inside = source.relative_to(file).as_posix()
             return file, "" if inside == "." else f"{inside}/"
     return None, ""
 
 
 def open_zip(file: Path) -> zipfile.ZipFile:
-    """Open a zip.
+    """Open a zip, of this machine or of a store.
 
     Raises:
         StyleLoomError: it cannot be read.
     """
     try:
-        return zipfile.ZipFile(file)
+        address = address_of(file)
+        return zipfile.ZipFile(opened(address) if address else file)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise StyleLoomError(f"cannot read {file}: {error}") from error
 

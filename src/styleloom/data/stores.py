@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from styleloom.core.errors import StyleLoomError
 
@@ -92,6 +92,18 @@ def read_bytes(address: str) -> io.BytesIO:
         except FileNotFoundError:  # perhaps it came after a listing that the library remembers
             system.invalidate_cache()
             return io.BytesIO(system.cat_file(path))
+
+
+def opened(address: str) -> BinaryIO:
+    """A file of a store, to read at any place of it; what is read comes in blocks.
+
+    Raises:
+        StyleLoomError: there is none, or the store refuses.
+    """
+    system, path = filesystem(address)
+    with _told(address):
+        file: BinaryIO = system.open(path, "rb")
+        return file
 
 
 def version_of(address: str) -> str:

@@ -12,11 +12,10 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-
-from styleloom.core.files import replacing
 
 from .events import Event, Item, ItemDone, ItemFailed
 
@@ -95,8 +94,10 @@ class Ledger:
 
     def note(self, event: ItemDone | ItemFailed) -> Event:
         """Note the end of an item."""
-        with replacing(self._path(event.item, "end")) as temporary:
-            temporary.write_text(json.dumps(asdict(event), default=str), encoding="utf-8")
+        path = self._path(event.item, "end")
+        own = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        own.write_text(json.dumps(asdict(event), default=str), encoding="utf-8")
+        own.replace(path)  # not forced to the disk: it is to outlive a worker, not the machine
         return event
 
     def _begin(self, item: Item) -> int:

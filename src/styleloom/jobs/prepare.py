@@ -16,6 +16,7 @@ from styleloom.data import images
 from styleloom.data.archives import write_archive
 from styleloom.data.classes import labels_of
 from styleloom.data.datasets import ImageFiles, squared
+from styleloom.data.stores import address_of
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
@@ -92,8 +93,7 @@ def prepare(
         yield ItemDone(str(outputs.path), (str(outputs.path),), round(time.perf_counter() - mark, 3), values)
 
     # Run the job.
-    files = sorted({path if path.is_file() else path / name for path, name in every.locations})  # a zip, or one in a folder
-    stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stamps = sorted({_stamp(path, name) for path, name in every.locations})
     job = Job(
         "prepare",
         [Item(str(outputs.path), (outputs.path,))],
@@ -104,3 +104,11 @@ def prepare(
         spreads_itself=True,
     )
     yield from run(job, outputs)
+
+
+def _stamp(source: Path, name: str) -> tuple[str, int, int]:
+    """Text and numbers that change with a file: a zip, or an image in a folder. Images of stores are known by their names."""
+    if address_of(source):
+        return f"{source}/{name}", 0, 0
+    file = source if source.is_file() else source / name
+    return str(file), file.stat().st_size, file.stat().st_mtime_ns
