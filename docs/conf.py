@@ -6,8 +6,10 @@ that the build runs.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -50,9 +52,25 @@ sphinx_gallery_conf = dict(
     default_thumb_file=str(Path(__file__).parent / "gallery.jpg"),
     abort_on_example_error=True,
     plot_gallery=True,
+    write_computation_times=False,
 )
 
 
-def setup(app: object) -> None:
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(\.\./([^)]+)\)")
+PAGES = {"recipes/cluster.md": "made/launch.md"}
+
+
+def without_links_to_the_tree(app: object, page: str, source: list[str]) -> None:
+    """Links to files outside of the site become links to their pages, or their names."""
+
+    def told(match: re.Match[str]) -> str:
+        text, path = match.groups()
+        return f"[{text}]({PAGES[path]})" if path in PAGES else text
+
+    source[0] = LINK.sub(told, source[0])
+
+
+def setup(app: Any) -> None:
     """Write the pages that are made."""
     generated.write(Path(__file__).parent / "made")
+    app.connect("source-read", without_links_to_the_tree)

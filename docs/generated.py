@@ -15,13 +15,14 @@ from styleloom.core.checkpoint import license_of, resolve, zoo_names
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 88
+TELLING = 3  # words of an error that says something without its names and numbers
 
 
 def write(folder: Path) -> None:
     """Write all of them into a folder."""
     (folder / "models").mkdir(parents=True, exist_ok=True)
     pages = {"commands.md": commands(), "reference.rst": reference(), "errors.md": errors(), "licenses.md": licenses()}
-    pages["models/index.md"] = models()
+    pages |= {"models/index.md": models(), "launch.md": (ROOT / "recipes" / "cluster.md").read_text(encoding="utf-8")}
     for name in zoo_names():
         pages[f"models/{name}.md"] = resolve(name).with_suffix(".md").read_text(encoding="utf-8")
     for name, text in pages.items():
@@ -46,9 +47,17 @@ def commands() -> str:
 
 def models() -> str:
     """The list of the models that ship."""
-    entries = "\n".join(sorted(zoo_names()))
+    names = sorted(zoo_names())
+    rows = [f"| [{name}]({name}.md) | {_first_sentence(resolve(name).with_suffix('.md'))} |" for name in names]
+    entries = "\n".join(names)
+    table = "\n".join(["| model | |", "|---|---|", *rows])
     intro = "Each ships with its card: data, license, training and measured quality. `styleloom zoo NAME` prints it."
-    return f"# Models\n\n{intro}\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
+    return f"# Models\n\n{intro}\n\n{table}\n\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
+
+
+def _first_sentence(card: Path) -> str:
+    text = " ".join(card.read_text(encoding="utf-8").split("\n\n")[1].split())
+    return re.split(r"(?<=[a-z)`])[.:] ", text)[0].rstrip(".") + "."
 
 
 def reference() -> str:
@@ -91,6 +100,44 @@ def licenses() -> str:
     return "\n".join(parts) + "\n"
 
 
+ROOMS = dict(
+    cli="Commands and options",
+    cluster="Ray",
+    converters="Files of other projects",
+    core="Files, settings and models",
+    data="Images, videos and data sets",
+    drawn="Drawn styles and faces",
+    hub="The hub",
+    jobs="Folders and outputs",
+    loops="Training",
+    metrics="Measuring",
+    models="Models",
+    nn="Networks and faces",
+    papers="Methods",
+    service="The service",
+    studio="The studio",
+    tasks="Style, inversion, editing and translation",
+)
+MEMORY = """## Out of memory
+
+| doing | use |
+|---|---|
+| `stylize` by gatys | a smaller `--size`; memory grows with its square |
+| `stylize` in one pass, `upscale`, `translate` | a smaller `--tile`; results are the same |
+| `invert` of a folder | a smaller `--batch` |
+| `train` | a smaller `--batch`, or `--accumulate 2`, which takes the same steps in halves; `--precision bf16` on a GPU |
+| `train eigenbasis`, `invert --make-basis` | `--memory 4` (GiB); it says before it begins what would fit |
+| `--engine ray` | fewer `--workers`; each holds its own networks |
+
+## Installation
+
+On Linux, pip takes torch's build for NVIDIA cards, which is ten times as large as the one for CPUs. The command of
+[pytorch.org](https://pytorch.org/get-started/locally/) for "CPU", run first, brings the small one.
+
+A torchvision that does not fit the installed torch breaks torchmetrics: uninstall it.
+"""
+
+
 def errors() -> str:
     """The errors that the library raises, by the room that they come from."""
     found: dict[str, list[str]] = {}
@@ -98,23 +145,27 @@ def errors() -> str:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "StyleLoomError" and node.args:
                 room = path.relative_to(ROOT / "src" / "styleloom").parts[0].removesuffix(".py")
-                text = re.sub(r"\s+", " ", _message(node.args[0]))
-                if ";" in text and text not in found.setdefault(room, []):
+                text = re.sub(r"\s+", " ", _message(node.args[0])).replace("`", "")
+                told = len(re.findall(r"[a-z]{2,}", text)) > TELLING
+                if ";" in text and told and text not in found.setdefault(room, []):
                     found[room].append(text)
     parts = [
         "# Errors and what to do",
         "",
-        "Each error is one line: what came, what was wanted, and after the semicolon what to do.",
+        "Each error is one line: what came, what was wanted, and after the semicolon what to do. Search this page for",
+        "a few words of yours; names and numbers are dots here.",
+        "",
+        MEMORY.rstrip(),
     ]
     for room, texts in found.items():
-        parts += ["", f"## {room}", ""] + [f"- {text}" for text in sorted(texts)]
+        parts += ["", f"## {ROOMS[room]}", ""] + [f"- `{text}`" for text in sorted(texts, key=str.lower) if texts]
     return "\n".join(parts) + "\n"
 
 
 def _message(node: ast.expr) -> str:
     """The text of an error, with dots for what is filled in."""
     if isinstance(node, ast.Constant):
-        return str(node.value).replace("<", "&lt;").replace("*", r"\*").replace("_", r"\_")
+        return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(_message(each) if isinstance(each, ast.Constant) else "..." for each in node.values)
     if isinstance(node, ast.BinOp):

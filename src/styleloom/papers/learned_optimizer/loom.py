@@ -239,6 +239,7 @@ class Loom(Network):
         generator: str = "",
     ) -> None:
         super().__init__()
+        # Note all settings, to be stored.
         basis = basis.leading() if basis is not None else None
         self.vectors: Tensor
         self.values: Tensor
@@ -263,12 +264,14 @@ class Loom(Network):
             schedule=asdict(schedule),
             generator=generator,
         )
+        # Keep what is known of the generator.
         self.num_ws, self.w_dim, self.lr, self.schedule = num_ws, w_dim, lr, schedule
         self.use_momenta, self.use_quasi_newton, self.use_time_features = use_momenta, use_quasi_newton, use_time_features
         self.register_buffer("vectors", torch.zeros(num_ws * w_dim, size) if basis is None else basis.vectors)
         self.register_buffer("values", torch.zeros(size) if basis is None else basis.values)
         self.register_buffer("prior_std", torch.zeros(size) if basis is None else basis.prior_std)
         self.register_buffer("w_avg", torch.zeros(w_dim) if w_avg is None else w_avg.clone())
+        # Make the layers that learn.
         self.embedding = nn.Parameter(torch.randn(size, embedding) * 0.1)
         inputs = len(MOMENTUM_DECAYS) + 7 + len(TIME_SCALES) + 3
         self.first, self.second = nn.Linear(inputs + embedding, hidden), nn.Linear(hidden, hidden)
