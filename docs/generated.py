@@ -113,6 +113,7 @@ ROOMS = dict(
     metrics="Measuring",
     models="Models",
     nn="Networks and faces",
+    onnx="ONNX",
     papers="Methods",
     service="The service",
     studio="The studio",
