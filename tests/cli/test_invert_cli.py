@@ -136,6 +136,11 @@ def test_a_generator_without_tools_gets_a_basis_once(
     generator = stylegan2.load(model)
     tools = inversion.tools_of(generator)
     assert isinstance(tools.learned, LoomAny) and tools.maps is not None
+    # A basis that lies elsewhere is taken by name.
+    elsewhere = kept[0].rename(tmp_path / "elsewhere.safetensors")
+    assert run(*line, "-o", tmp_path / "named", "--basis", elsewhere) == 0
+    assert outcome(capsys)["optimizer"] == "learned"
+    elsewhere.rename(kept[0])
     assert run("train", "learned-optimizer", home / "faces", "--generator", model, "--base", "loom-any", "-o", tmp_path / "own",
                "--num-steps", 2, "--batch", 2, "--unroll-length", 5, "--device", "cpu") == 0  # fmt: skip
     assert learned_optimizer.load(tmp_path / "own" / "model.safetensors").config["generator"] == generator_id(generator)

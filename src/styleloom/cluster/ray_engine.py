@@ -44,7 +44,8 @@ class RayEngine:
         try:
             import ray.data  # noqa: F401
         except ImportError as error:
-            raise StyleLoomError("Ray is not installed; install it with: pip install 'styleloom[scale]'") from error
+            reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
+            raise StyleLoomError(f"Ray {reason}; install it with: pip install 'styleloom[scale]'") from error
         self.address, self.threads = address, threads
         self.workers = workers or max(1, (os.cpu_count() or 1) // threads)
 

@@ -22,6 +22,7 @@ from styleloom.models import load_generator
 from styleloom.nn.generators import Generator, generator_id
 from styleloom.nn.layers import placed
 from styleloom.papers import image2stylegan
+from styleloom.papers.learned_optimizer import LoomAny
 from styleloom.tasks import inversion
 from styleloom.tasks.alignment import Aligned, Aligner
 from styleloom.tasks.inversion import Inversion, Tools
@@ -112,7 +113,7 @@ def invert(
         else:
             noted = "no eigenbasis of this generator was made yet, so Adam inverts; with one it takes far fewer steps"
     optimizer = inversion.optimizer_for(config, tools)
-    _check_used(config, optimizer, dict(learned=learned, basis=basis, encoder=encoder))
+    _check_used(config, optimizer, tools, dict(learned=learned, basis=basis, encoder=encoder))
     aligner = Aligner(generator, align, tuple(box), tuple(landmarks))
     if mask is not None and (align != "center" or box or landmarks):
         raise StyleLoomError("a mask is of the middle of each photograph, and another square is asked for; leave one out")
@@ -209,10 +210,13 @@ def _told_of_basis(generator: Generator) -> str:
     return f"this generator has no eigenbasis yet; one takes about {max(1, round(minutes))} min, once"
 
 
-def _check_used(config: image2stylegan.InversionConfig, optimizer: str, given: Mapping[str, PathLike | None]) -> None:
+def _check_used(
+    config: image2stylegan.InversionConfig, optimizer: str, tools: Tools, given: Mapping[str, PathLike | None]
+) -> None:
     """Raise StyleLoomError where a tool is named that this inversion does not use."""
     encodes = config.init == "encoder" or config.in_domain_weight > 0
-    uses = dict(learned=optimizer == "learned", basis=optimizer == "adam-eigenbasis", encoder=encodes)
+    follows_basis = optimizer == "adam-eigenbasis" or (optimizer == "learned" and isinstance(tools.learned, LoomAny))
+    uses = dict(learned=optimizer == "learned", basis=follows_basis, encoder=encodes)
     for name, tool in given.items():
         if tool and not uses[name]:
             raise StyleLoomError(
