@@ -35,6 +35,7 @@ from benchmarks.gatys import processor
 
 import styleloom as sl
 from styleloom.cluster import RayEngine
+from styleloom.core.memory import keep_memory
 from styleloom.data.datasets import ImageFiles
 from styleloom.jobs import Finished, Item, ItemDone, Job, Outputs, run
 
@@ -158,6 +159,7 @@ def deaths(source: Path, folder: Path, count: int) -> dict[str, Any]:
 def cost(source: Path, folder: Path, count: int, runs: int) -> dict[str, Any]:
     """Seconds of both engines, in turn."""
     photos = photographs(source, folder / "photos512", count, 512)
+    keep_memory()  # as the program does
     engine = RayEngine(workers=2)
     import ray
 

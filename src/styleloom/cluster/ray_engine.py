@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.memory import keep_memory
 from styleloom.jobs.engine import Job, ledger_of
 from styleloom.jobs.events import Event, Item, ItemDone, ItemFailed, Noted
 from styleloom.jobs.ledger import Ledger
@@ -104,8 +106,10 @@ class RayEngine:
                 ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
             else:
                 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+                os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
                 cpus = self.workers * self.threads + 1  # one for what feeds the workers
-                ray.init(num_cpus=cpus, object_store_memory=STORE_MEMORY, **common)
+                with _quiet():
+                    ray.init(num_cpus=cpus, object_store_memory=STORE_MEMORY, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = self.address or "a local cluster"
             raise StyleLoomError(f"cannot reach {where}: {str(error).splitlines()[0]}") from error
@@ -143,6 +147,20 @@ class RayEngine:
         yield from (ItemFailed(each.name, "the cluster lost it; run the job again") for each in items if each.name not in over)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's start says on standard error which level its log has; what goes wrong is raised."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 (a device)
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 class Worker:
     """An actor's work: the job's, with its networks, on blocks of items.
 
@@ -155,6 +173,7 @@ class Worker:
     def __init__(self, work: Any, ledger: str, threads: int) -> None:
         import ray
 
+        keep_memory()
         torch.set_num_threads(threads)
         content = ray.get(work) if isinstance(work, ray.ObjectRef) else work
         self.work, self.ledger = ray.cloudpickle.loads(content), Ledger(Path(ledger))
@@ -183,6 +202,7 @@ class Caller:
     """
 
     def __init__(self, threads: int) -> None:
+        keep_memory()
         torch.set_num_threads(threads)
         self.function: Callable[[Tensor], Tensor] | None = None
 
