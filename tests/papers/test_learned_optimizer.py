@@ -27,7 +27,7 @@ from styleloom.papers.learned_optimizer import (
     Schedule,
     factory,
 )
-from styleloom.papers.learned_optimizer.loom import quasi_newton
+from styleloom.papers.learned_optimizer.loom import ResidualBlock, quasi_newton
 from styleloom.papers.learned_optimizer.losses import DescentLosses
 from styleloom.papers.learned_optimizer.optimizer import FALLBACK_BETAS, FALLBACK_DECAY, FALLBACK_RATE, FALLBACK_WARMUP
 
@@ -268,6 +268,38 @@ def test_what_is_transferred_is_the_same_where_it_came_from_and_works_elsewhere(
     assert all(torch.equal(*pair) for pair in zip(moved.last.parameters(), network.last.parameters(), strict=True))
     there = run(other, features, other.generate([3, 4]), moved)
     assert bool((there[-1].each < 0.5 * there[0].each).all())
+
+
+def test_a_new_step_network_begins_with_no_step(generator: stylegan2.Generator, basis: Eigenbasis, features: Features) -> None:
+    network = loom(generator, basis, channels=0)
+    torch.nn.init.normal_(network.last.weight, std=0.02)
+    renewed = learned_optimizer.with_new_step_network(network, 4, widest=8, step_hidden=12, blocks=1)
+    assert renewed.step_network is not None and renewed.step_network.last.in_features == 12
+    assert any(isinstance(each, ResidualBlock) for each in renewed.step_network.layers)
+    targets = generator.generate([3, 4])
+    without, with_it = (run(generator, features, targets, each, 5)[-1].ws for each in (network, renewed))
+    assert torch.allclose(without, with_it, atol=1e-6)
+
+
+def test_it_learns_several_steps_in_a_row_from_pairs(
+    generator: stylegan2.Generator, basis: Eigenbasis, features: Features, tmp_path: Path
+) -> None:
+    recipe = OptimizerRecipe(
+        num_steps=40,
+        batch=2,
+        pretrain_fraction=1.0,
+        pretrain_unroll_length=3,
+        synthetic=1.0,
+        starts=("mean",),
+        channels=8,
+        blocks=1,
+        lr=3e-3,
+        unroll_length=5,
+    )
+    steps = list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "run", hardware=CPU), basis=basis))
+    shares = [step.losses["pairs"] for step in steps]
+    assert shares[0] == pytest.approx(1, abs=0.05), "of the distance between two latents all is left at first"
+    assert sum(shares[-5:]) / 5 < 0.9 * shares[0]
 
 
 class Wild(Network):
