@@ -148,6 +148,9 @@ def test_tars_of_images_are_data_sets(tmp_path: Path, monkeypatch: pytest.Monkey
         os.utime(tmp_path / "shard-001.tar", (1, 1))
         with pytest.raises(AssertionError, match="read again"):
             ImageFiles(tmp_path / "shard-001.tar")
+    # Where nothing can be kept, they are read each time.
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "shard-000.tar" / "below a file"))
+    assert len(ImageFiles(tmp_path / "shard-001.tar")) == 3
     (tmp_path / "broken.tar").write_bytes(b"no tar at all" * 100)
     with pytest.raises(StyleLoomError, match=r"broken\.tar"):
         ImageFiles(tmp_path / "broken.tar")

@@ -97,7 +97,7 @@ def _tar_index(file: Path) -> Iterable[tuple[str, int, int]]:
                     with replacing(index) as temporary:
                         temporary.write_text(json.dumps(found), encoding="utf-8")
             return map(tuple, json.loads(index.read_text(encoding="utf-8")))
-        except (PermissionError, StyleLoomError):  # nothing can be kept there
+        except (OSError, StyleLoomError):  # nothing can be kept there
             return _members(file)
     except (OSError, tarfile.TarError) as error:
         raise StyleLoomError(f"cannot read {file}: {error}; wanted a tar that is not compressed") from error
