@@ -10,8 +10,8 @@ so that their distance begins where LPIPS does. Ours inverts from the mean w wit
 generator; its eigenbasis and descent maps are made first, and their seconds reported apart.
 
 For each photograph the two take turns. Results go to ``results/projector.json``: the loss of their result, seconds of their
-1,000 steps, seconds of ours until the same loss and its loss at the end, seconds of a step of each, and the peak memory of
-both.
+1,000 steps, seconds of ours until the same loss and its loss at the end, seconds of a step of each; and the peak memory of
+60 steps of each, in a process of its own, with the basis at hand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import argparse
 import contextlib
 import importlib
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from typing import Any
 
 import torch
 from benchmarks.gatys import processor
+from benchmarks.peak_memory import peak_mib
 from torch import Tensor, nn
 
 from styleloom.core.memory import keep_memory
@@ -105,11 +105,6 @@ def theirs(ours: stylegan2.Generator) -> nn.Module:
     return made.requires_grad_(False)
 
 
-def peak() -> float:
-    """Peak memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def race(options: argparse.Namespace) -> dict[str, Any]:
     """Both on each photograph, in turn."""
     keep_memory()
@@ -137,7 +132,6 @@ def race(options: argparse.Namespace) -> dict[str, Any]:
             seconds = time.perf_counter() - began
             with torch.no_grad():
                 goal = float(sum(objective(ws[-1:].float())[1].values()))
-            peak_theirs = peak()
             reached, last = None, None
             config = InversionConfig(num_steps=options.ours)
             for last in image2stylegan.steps(generator, target, config, features=features, optimizer=optimizer):
@@ -149,20 +143,63 @@ def race(options: argparse.Namespace) -> dict[str, Any]:
                     photo=index, their_loss=goal, their_seconds=seconds, their_step=seconds / options.steps,
                     our_steps=None if reached is None else reached[0], our_seconds=None if reached is None else reached[1],
                     our_loss=float(last.each[0]), our_total_seconds=last.seconds, our_step=last.seconds / options.ours,
-                    ratio=None if reached is None else seconds / reached[1], peak_after_theirs=peak_theirs, peak=peak(),
+                    ratio=None if reached is None else seconds / reached[1],
                 )
             )  # fmt: skip
             print(rows[-1], flush=True)
     return dict(processor=processor(), threads=torch.get_num_threads(), side=side, basis_seconds=seconds_of_basis, rows=rows)
 
 
-if __name__ == "__main__":
+def alone(options: argparse.Namespace) -> None:
+    """Some steps of one of them."""
+    keep_memory()
+    generator, features = enlarged(), load_features().prepare(torch.device("cpu"), torch.float32)
+    small = SquareImages(options.data, 128)[0][None]
+    target = nn.functional.interpolate(small, generator.resolution, mode="bicubic", antialias=True).clamp(0, 1)
+    if options.alone == "theirs":
+        with official(options.official, Compared()) as projector:
+            copied = theirs(generator)
+            projector.project(copied, (255 * target[0]).round(), num_steps=options.ours, device=torch.device("cpu"))
+        return
+    *_, tools = prepare(generator)  # of the race before: it is kept
+    trained = learned_optimizer.load(options.learned)
+    assert isinstance(trained, LoomAny) and tools.basis is not None
+    optimizer = learned_optimizer.factory(trained.bound(generator, tools.basis, tools.maps))
+    for _ in image2stylegan.steps(
+        generator, target, InversionConfig(num_steps=options.ours), features=features, optimizer=optimizer
+    ):
+        pass
+
+
+def main() -> None:
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("official", type=Path)
     parser.add_argument("data")
-    parser.add_argument("--photos", type=int, default=2)
+    parser.add_argument("--photos", type=int, default=2, help="0: measure memory alone")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--ours", type=int, default=60)
     parser.add_argument("--learned", default="loom-any")
-    found = race(parser.parse_args())
-    (RESULTS / "projector.json").write_text(json.dumps(found, indent=1) + "\n")
+    parser.add_argument("--alone", choices=("ours", "theirs"), help="some steps of one, in this process")
+    options = parser.parse_args()
+    if options.alone:
+        alone(options)
+        return
+    file = RESULTS / "projector.json"
+    found = race(options) if options.photos else json.loads(file.read_text())
+    call = [
+        sys.executable,
+        "-m",
+        "benchmarks.projector",
+        str(options.official),
+        options.data,
+        "--ours",
+        str(options.ours),
+        "--alone",
+    ]
+    found["peak_mib"] = {side: round(peak_mib([*call, side])) for side in ("theirs", "ours")}
+    file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
