@@ -273,8 +273,9 @@ def test_what_is_transferred_is_the_same_where_it_came_from_and_works_elsewhere(
 def test_a_new_step_network_begins_with_no_step(generator: stylegan2.Generator, basis: Eigenbasis, features: Features) -> None:
     network = loom(generator, basis, channels=0)
     torch.nn.init.normal_(network.last.weight, std=0.02)
-    renewed = learned_optimizer.with_new_step_network(network, 4, widest=8, step_hidden=12, blocks=1)
+    renewed = learned_optimizer.with_new_step_network(network, 4, widest=8, step_hidden=12, blocks=1, rank=5)
     assert renewed.step_network is not None and renewed.step_network.last.in_features == 12
+    assert renewed.step_network.up.in_features == 5
     assert any(isinstance(each, ResidualBlock) for each in renewed.step_network.layers)
     targets = generator.generate([3, 4])
     without, with_it = (run(generator, features, targets, each, 5)[-1].ws for each in (network, renewed))

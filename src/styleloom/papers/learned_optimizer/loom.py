@@ -51,10 +51,19 @@ class StepNetwork(nn.Module):
         widest: channels at most.
         hidden: width of the dense layers.
         blocks: residual blocks at each resolution up to 16.
+        rank: rank of the matrix of the second step; 0: ``hidden``.
     """
 
     def __init__(
-        self, resolution: int, size: int, *, channels: int = 32, widest: int = 128, hidden: int = 256, blocks: int = 0
+        self,
+        resolution: int,
+        size: int,
+        *,
+        channels: int = 32,
+        widest: int = 128,
+        hidden: int = 256,
+        blocks: int = 0,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -68,8 +77,8 @@ class StepNetwork(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.from_images, self.from_w = nn.Linear(16 * width, hidden), nn.Linear(size, hidden)
         self.both, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, size)
-        self.down, self.gate = nn.Linear(size, hidden, bias=False), nn.Linear(hidden, hidden)
-        self.up = nn.Linear(hidden, size, bias=False)
+        self.down, self.gate = nn.Linear(size, rank or hidden, bias=False), nn.Linear(hidden, rank or hidden)
+        self.up = nn.Linear(rank or hidden, size, bias=False)
         for outermost in (self.last.weight, self.last.bias, self.up.weight):
             nn.init.zeros_(outermost)
 
@@ -208,7 +217,8 @@ class Loom(Network):
         embedding: learned numbers for each coordinate.
         lr: initial rate, in standard deviations of the prior.
         channels, widest: channels of :class:`StepNetwork`, the first and the most; 0 channels: there is none.
-        step_hidden, blocks: width of its dense layers, and its residual blocks at each resolution up to 16.
+        step_hidden, blocks, rank: width of its dense layers, its residual blocks at each resolution up to 16, and the rank of the
+            matrix of its second step; 0: ``step_hidden``.
         use_momenta: input several momenta, not Adam's direction alone.
         use_quasi_newton: input the L-BFGS step, not the Gauss-Newton step alone.
         use_time_features: input time and loss.
@@ -232,6 +242,7 @@ class Loom(Network):
         widest: int = 128,
         step_hidden: int = 256,
         blocks: int = 0,
+        rank: int = 0,
         use_momenta: bool = True,
         use_quasi_newton: bool = True,
         use_time_features: bool = True,
@@ -258,6 +269,7 @@ class Loom(Network):
             widest=widest,
             step_hidden=step_hidden,
             blocks=blocks,
+            rank=rank,
             use_momenta=use_momenta,
             use_quasi_newton=use_quasi_newton,
             use_time_features=use_time_features,
@@ -278,7 +290,7 @@ class Loom(Network):
         self.last = nn.Linear(hidden, 4)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        sizes = dict(channels=channels, widest=widest, hidden=step_hidden, blocks=blocks)
+        sizes = dict(channels=channels, widest=widest, hidden=step_hidden, blocks=blocks, rank=rank)
         self.step_network = StepNetwork(resolution, size, **sizes) if channels else None
 
     def reschedule(self, schedule: Schedule) -> None:

@@ -16,7 +16,7 @@ from styleloom.papers.image2stylegan.objective import Weights
 from .base import Schedule
 from .optimizer import NETWORKS
 
-LOOM_SIZES = ("embedding", "channels", "widest", "step_hidden", "blocks")
+LOOM_SIZES = ("embedding", "channels", "widest", "step_hidden", "blocks", "rank")
 LOOM_INPUTS = ("use_momenta", "use_quasi_newton", "use_time_features")
 LOOM_ONLY = (*LOOM_SIZES, *LOOM_INPUTS, "pretrain_fraction", "pretrain_unroll_length")
 SCHEDULE_ONLY = ("anneal_start", "step_decay_start", "fallback_step")
@@ -33,7 +33,8 @@ class OptimizerRecipe(Training):
         embedding: for loom, learned numbers for each coordinate.
         inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output.
         channels, widest: for loom, first and largest number of channels of the step network; 0 channels: there is none.
-        step_hidden, blocks: for loom, width of the step network's dense layers, and its residual blocks at each resolution.
+        step_hidden, blocks, rank: for loom, width of the step network's dense layers, its residual blocks at each resolution, and
+            the rank of the matrix of its second step; 0: ``step_hidden``.
         use_momenta, use_quasi_newton, use_time_features: for loom, its inputs besides Adam's direction.
         pretrain_fraction: for loom, share of the training, at first, in which the step network learns from pairs of generated
             images.
@@ -68,6 +69,7 @@ class OptimizerRecipe(Training):
     widest: Count = 128
     step_hidden: Count = 256
     blocks: CountOrNone = 0
+    rank: CountOrNone = 0
     use_momenta: bool = True
     use_quasi_newton: bool = True
     use_time_features: bool = True
