@@ -161,11 +161,11 @@ def _claim(to: dict[str, Any] | None) -> str:
         return f"never: {to['never']:.0%} of images do not come there"
     least, most = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("least", "most"))
     fewer, faster = 100 - to["median"], 100 * (100 / to["median"] - 1)
-    return f"{to['median']:.0f} ({least} to {most}): {fewer:.0f}% fewer, {faster:.0f}% faster"
+    return f"{to['median']:g} ({least} to {most}): {fewer:.0f}% fewer, {faster:.0f}% faster"
 
 
 def _steps(to: dict[str, Any]) -> str:
-    median, tenth = ("never" if to[name] is None else f"{to[name]:.0f}" for name in ("median", "tenth"))
+    median, tenth = ("never" if to[name] is None else f"{to[name]:g}" for name in ("median", "tenth"))
     return median if median == tenth == "never" else f"{median} ({tenth})"
 
 
