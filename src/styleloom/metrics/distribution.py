@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -46,17 +46,30 @@ class Embedding:
     num_features: int
     device: torch.device = CPU
 
-    def of(self, images: Iterable[Tensor], spread: Spread = map) -> Float[Tensor, "n d"]:
-        """Features [N, D] of images that come a few at a time.
+    def of(self, images: Iterable[Tensor]) -> Float[Tensor, "n d"]:
+        """Features [N, D] of images, [n, 3, H, W] in [0, 1], that come a few at a time."""
+        return self.of_each([images])[0]
+
+    def of_each(self, sets: Sequence[Iterable[Tensor]], spread: Spread = map) -> list[Tensor]:
+        """Features [N, D] of each of several sets.
 
         Args:
-            images: [n, 3, H, W] in [0, 1] each.
+            sets: of images, [n, 3, H, W] in [0, 1], that come a few at a time.
             spread: maps a function over them, here or on other machines.
         """
-        parts = list(spread(self._features, images))
-        if not parts:
+        counts = []
+
+        def batches() -> Iterator[Tensor]:
+            for images in sets:
+                counts.append(0)
+                for batch in images:
+                    counts[-1] += len(batch)
+                    yield batch
+
+        parts = list(spread(self._features, batches()))
+        if not all(counts):
             raise StyleLoomError("no images to compare")
-        return torch.cat(parts).clone()
+        return [part.clone() for part in torch.cat(parts).split(counts)]
 
     @torch.inference_mode()
     def _features(self, images: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def evaluate(
     Range(-10, 10).check("truncation_psi", truncation_psi)
     # Load the networks that they need.
     figures: dict[str, float] = {}
-    sets: tuple[Tensor, Tensor] | None = None
+    sets: list[Tensor] | None = None
     embedding: Embedding | None = None
     device = generator.device if isinstance(generator, Generator) else CPU
     perceptual = load_features().to(device) if "ppl" in metrics else None
@@ -129,8 +129,8 @@ def evaluate(
                     made = real_images(given, samples, seed)
                 else:
                     made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)  # type: ignore[arg-type]
-                sets = embedding.of(real_images(images, samples, seed), spread), embedding.of(made, spread)
-            figures |= compared(*sets, "fid" if name == "fd" and features != EMBEDDED else name, seed)
+                sets = embedding.of_each([real_images(images, samples, seed), made], spread)
+            figures |= compared(sets[0], sets[1], "fid" if name == "fd" and features != EMBEDDED else name, seed)
         elif not isinstance(generator, Generator):
             raise AssertionError(f"{name} of images was refused above")
         elif perceptual is not None and name == "ppl":
