@@ -124,7 +124,7 @@ MEMORY = """## Out of memory
 | doing | use |
 |---|---|
 | `stylize` by gatys | a smaller `--size`; memory grows with its square |
-| `stylize` in one pass, `upscale`, `translate` | a smaller `--tile`; results are the same |
+| `stylize` in one pass, `upscale`, `translate` | a smaller `--tile`; there is no seam, and colors change by a few levels |
 | `invert` of a folder | a smaller `--batch` |
 | `train` | a smaller `--batch`, or `--accumulate 2`, which takes the same steps in halves; `--precision bf16` on a GPU |
 | `train eigenbasis`, `invert --make-basis` | `--memory 4` (GiB); it says before it begins what would fit |
