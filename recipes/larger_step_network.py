@@ -25,20 +25,28 @@ from styleloom.papers import learned_optimizer
 from styleloom.papers.learned_optimizer import Loom, Schedule
 
 
+def trained(source: str) -> Loom:
+    """A loom by name or file."""
+    network = learned_optimizer.load(source)
+    if not isinstance(network, Loom):
+        raise StyleLoomError(f"{source} is no loom; give one, of a generator of your own")
+    return network
+
+
 def base(source: str, *, channels: int, widest: int, step_hidden: int, blocks: int) -> Loom:
     """A trained loom with a fresh step network of these sizes."""
     torch.manual_seed(0)
-    trained = learned_optimizer.load(source)
-    if not isinstance(trained, Loom):
-        raise StyleLoomError(f"{source} is no loom; give one, of a generator of your own")
-    return learned_optimizer.with_new_step_network(trained, channels, widest=widest, step_hidden=step_hidden, blocks=blocks)
+    return learned_optimizer.with_new_step_network(
+        trained(source), channels, widest=widest, step_hidden=step_hidden, blocks=blocks
+    )
 
 
 def reduced(source: str, rank: int, schedule: Schedule) -> Loom:
     """The same loom, whose second step is by a matrix of a lower rank, with another schedule."""
-    network = learned_optimizer.load(source)
-    assert isinstance(network, Loom) and network.step_network is not None
+    network = trained(source)
     step = network.step_network
+    if step is None:
+        raise StyleLoomError(f"{source} has no step network; give a loom with one")
     weights = step.up.weight.norm(dim=0) * step.down.weight.norm(dim=1)
     kept = weights.argsort(descending=True)[:rank].sort().values
     state = network.state_dict()
