@@ -35,7 +35,7 @@ from styleloom.core.memory import keep_memory
 from styleloom.data.datasets import SquareImages
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer, stylegan2
-from styleloom.papers.image2stylegan import InversionConfig
+from styleloom.papers.image2stylegan import Factory, InversionConfig
 from styleloom.papers.image2stylegan.objective import LAYERS, Objective, Weights
 from styleloom.papers.learned_optimizer import LoomAny
 from styleloom.tasks.tools import prepare
@@ -105,17 +105,26 @@ def theirs(ours: stylegan2.Generator) -> nn.Module:
     return made.requires_grad_(False)
 
 
+def target_of(photos: SquareImages, index: int, side: int) -> Tensor:
+    """A photograph at a generator's size, [1, 3, side, side]."""
+    return nn.functional.interpolate(photos[index][None], side, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def optimizer_of(generator: stylegan2.Generator, learned: str) -> Factory:
+    """Our optimizer; basis and descent maps are made, or are at hand."""
+    *_, tools = prepare(generator)
+    trained = learned_optimizer.load(learned)
+    assert isinstance(trained, LoomAny) and tools.basis is not None
+    return learned_optimizer.factory(trained.bound(generator, tools.basis, tools.maps))
+
+
 def race(options: argparse.Namespace) -> dict[str, Any]:
     """Both on each photograph, in turn."""
     keep_memory()
     generator = enlarged()
     began = time.perf_counter()
-    *_, tools = prepare(generator)
+    optimizer = optimizer_of(generator, options.learned)
     seconds_of_basis = time.perf_counter() - began
-    assert tools.basis is not None
-    trained = learned_optimizer.load(options.learned)
-    assert isinstance(trained, LoomAny)
-    optimizer = learned_optimizer.factory(trained.bound(generator, tools.basis, tools.maps))
     features = load_features().prepare(torch.device("cpu"), torch.float32)
     side = generator.resolution
     photos = SquareImages(options.data, 128)
@@ -123,8 +132,7 @@ def race(options: argparse.Namespace) -> dict[str, Any]:
     with official(options.official, Compared()) as projector:
         copied = theirs(generator)
         for index in range(options.photos):
-            small = photos[index][None]
-            target = nn.functional.interpolate(small, side, mode="bicubic", antialias=True).clamp(0, 1)
+            target = target_of(photos, index, side)
             objective = Objective(generator, target, features, Weights())
             torch.manual_seed(index)
             began = time.perf_counter()
@@ -154,20 +162,15 @@ def alone(options: argparse.Namespace) -> None:
     """Some steps of one of them."""
     keep_memory()
     generator, features = enlarged(), load_features().prepare(torch.device("cpu"), torch.float32)
-    small = SquareImages(options.data, 128)[0][None]
-    target = nn.functional.interpolate(small, generator.resolution, mode="bicubic", antialias=True).clamp(0, 1)
+    target = target_of(SquareImages(options.data, 128), 0, generator.resolution)
     if options.alone == "theirs":
         with official(options.official, Compared()) as projector:
             copied = theirs(generator)
             projector.project(copied, (255 * target[0]).round(), num_steps=options.ours, device=torch.device("cpu"))
         return
-    *_, tools = prepare(generator)  # of the race before: it is kept
-    trained = learned_optimizer.load(options.learned)
-    assert isinstance(trained, LoomAny) and tools.basis is not None
-    optimizer = learned_optimizer.factory(trained.bound(generator, tools.basis, tools.maps))
-    for _ in image2stylegan.steps(
-        generator, target, InversionConfig(num_steps=options.ours), features=features, optimizer=optimizer
-    ):
+    optimizer = optimizer_of(generator, options.learned)  # the basis of the race before is kept
+    config = InversionConfig(num_steps=options.ours)
+    for _ in image2stylegan.steps(generator, target, config, features=features, optimizer=optimizer):
         pass
 
 

@@ -159,7 +159,7 @@ def errors() -> str:
         MEMORY.rstrip(),
     ]
     for room, texts in found.items():
-        parts += ["", f"## {ROOMS[room]}", ""] + [f"- `{text}`" for text in sorted(texts, key=str.lower) if texts]
+        parts += ["", f"## {ROOMS[room]}", ""] + [f"- `{text}`" for text in sorted(texts, key=str.lower)]
     return "\n".join(parts) + "\n"
 
 
