@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,22 @@ def browser() -> Iterator[Any]:
         made.close()
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note a test that failed: its page is told."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
 @pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """A new visitor's page; it may ask nothing of other hosts, and log no error."""
+def page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A new visitor's page; it may ask nothing of other hosts, and log no error. What it shows is told if the test fails."""
     context = browser.new_context(viewport=dict(width=1280, height=900))
     made = context.new_page()
     outside: list[str] = []
@@ -85,6 +98,10 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     made.goto(address)
     made.wait_for_selector("text=Paint")
     yield made
+    if request.node.stash.get(FAILED, False):
+        shown = made.locator("body").inner_text()
+        jobs = made.evaluate("async () => (await fetch('/v1/jobs')).text()")
+        sys.stderr.write(f"the page: {shown}\nits jobs: {jobs}\n")
     context.close()
     left = ("AbortError", "Connection errored out")  # of a page that was left while its work went on
     assert not outside and not [error for error in errors if not any(each in error for each in left)]

@@ -51,7 +51,7 @@ def tab(service: Service, uploads: Path) -> None:
         if verb == "stylize" and own:
             files["style"] = [checked(own, uploads, "a painting")]
         yield "Starting ...", gr.skip(), "", gr.skip()
-        async for update in follow(service, verb, options, files, request, alone=True):
+        async for update in follow(service, verb, options, files, request, alone=verb):
             rows = [(name, why or "done") for name, why in update.items.items()]
             failed = sum(bool(why) for why in update.items.values())
             table = parts.table(rows[-SHOWN:], ("image", "state")) if len(sources) > 1 or len(rows) > 1 else ""

@@ -66,7 +66,7 @@ async def follow(
     files: Mapping[str, Sequence[Path]],
     request: gr.Request,
     *,
-    alone: bool = False,
+    alone: str = "",
 ) -> AsyncIterator[Update]:
     """Queue a job and follow it to its end.
 
@@ -74,7 +74,7 @@ async def follow(
         service: the service that does it.
         verb, options, files: as the API takes them.
         request: request of the page, whose cookie tells the owner.
-        alone: it takes the place of what the page's last call for this verb has not finished, which ends without a word.
+        alone: a name under which a page follows one job at a time; one that is not finished ends without a word.
 
     Yields:
         :class:`Update`; the last one is done.
@@ -86,12 +86,12 @@ async def follow(
         job = await service.add(verb, options, files, owner_of_page(request))
     except Problem as problem:
         raise gr.Error(for_people(problem.detail), print_exception=False) from problem
-    place = request.session_hash, verb
+    place = request.session_hash, alone
     if alone:
         before = OPEN.get(place)
-        OPEN[place] = job.id
+        OPEN[place] = job.id, files
         if before is not None:
-            await aside(service.store.cancel, before)
+            await aside(service.store.cancel, before[0])
     after, text = 0, "Waiting ..."
     values: dict[str, Any] = {}
     losses: list[float] = []
@@ -107,7 +107,7 @@ async def follow(
                 if content["event"] in ("item_done", "item_failed"):
                     items[content["item"]] = content.get("reason", "")
             now: StoredJob | None = await aside(service.store.get, job.id)
-            if alone and OPEN.get(place) != job.id:
+            if alone and not _is_open(place, job):
                 return
             if now is None or now.state in ("failed", "cancelled"):
                 reason = "It was stopped." if now is None or now.state == "cancelled" else for_people(now.error or "It failed.")
@@ -123,12 +123,37 @@ async def follow(
         service.store.cancel(job.id)
         raise
     finally:
-        if OPEN.get(place) == job.id:
+        if _is_open(place, job):
             del OPEN[place]
 
 
-OPEN: dict[tuple[str | None, str], str] = {}
-"""By page and verb, the job that stands alone."""
+OPEN: dict[tuple[str | None, str], tuple[str, Mapping[str, Sequence[Path]]]] = {}
+"""By page and name, the one job that is followed: its id and its files."""
+
+
+def _is_open(place: tuple[str | None, str], job: StoredJob) -> bool:
+    return place in OPEN and OPEN[place][0] == job.id
+
+
+async def leave(service: Service, request: gr.Request, *names: str, keep: Path | None = None) -> bool:
+    """End what a page follows under these names, without a word.
+
+    The page's own ``cancels`` may arrive late, and end the job that was asked for next: the server knows which one is old.
+
+    Args:
+        service: the service that does it.
+        request: request of the page.
+        names: ``alone`` of the jobs.
+        keep: jobs about this file go on.
+
+    Returns:
+        Whether one goes on.
+    """
+    places = [place for name in names if (place := (request.session_hash, name)) in OPEN]
+    old = [place for place in places if keep is None or not any(keep in files for files in OPEN[place][1].values())]
+    for place in old:
+        await aside(service.store.cancel, OPEN.pop(place)[0])
+    return len(old) < len(places)
 
 
 def for_people(text: str) -> str:

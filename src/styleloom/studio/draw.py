@@ -58,7 +58,7 @@ def tab(service: Service, photos: Photos, own: gr.Tab) -> None:
         name, more = MODELS.get(kind, (kind, {}))
         options: dict[str, Any] = dict(model=name) | more
         files = dict(image=[source]) | (dict(mask=masks) if (masks := photos.mask(painted)) else {})
-        async for update in follow(service, "translate", options, files, request, alone=True):
+        async for update in follow(service, "translate", options, files, request, alone="translate"):
             if not update.done:
                 yield update.text, gr.skip(), gr.skip()
                 continue

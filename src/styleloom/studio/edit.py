@@ -14,7 +14,7 @@ from styleloom.service.app import Service
 from styleloom.tasks import editing
 
 from . import parts
-from .client import checked, follow, kept, source_address
+from .client import checked, follow, kept, leave, source_address
 from .photos import Photos
 
 MODEL = "portraits-128"
@@ -64,10 +64,20 @@ class FaceEditor:
         """The portrait that was uploaded."""
         return checked(photo, self.photos.uploads, "a portrait")
 
+    async def fresh(self, photo: str | None, request: gr.Request) -> tuple[Any, ...]:
+        """The tab before a face is found: found, losses, choice, mask, status, image, curve, photograph and commands.
+
+        All stay where this photograph's face is being found already.
+        """
+        if await leave(self.service, request, "invert", "race", keep=Path(photo).resolve() if photo else None):
+            return (gr.skip(),) * 9
+        return "", [], "", "", START, parts.empty("The face as the generator sees it appears here."), "", "", ""
+
     async def invert(self, photo: str | None, choice: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
         """Find the face: job, losses, status, image and curve."""
         options = self.options(choice, num_steps=STEPS)
-        async for update in follow(self.service, "invert", options, dict(photo=[self.source(photo)]), request, alone=True):
+        files = dict(photo=[self.source(photo)])
+        async for update in follow(self.service, "invert", options, files, request, alone="invert"):
             drawn = parts.curve(update.losses)
             if not update.done:
                 yield gr.skip(), gr.skip(), f"Finding it: {update.text.lower()}", gr.skip(), drawn
@@ -87,10 +97,10 @@ class FaceEditor:
         self, photo: str | None, choice: str, asked: bool, losses: list[float], request: gr.Request
     ) -> AsyncIterator[str]:
         """Adam with as many steps on the same face, beside the learned optimizer's curve."""
-        if not asked:
+        if not asked or not losses:
             return
-        options = self.options(choice, num_steps=STEPS, optimizer="adam")
-        async for update in follow(self.service, "invert", options, dict(photo=[self.source(photo)]), request):
+        options, files = self.options(choice, num_steps=STEPS, optimizer="adam"), dict(photo=[self.source(photo)])
+        async for update in follow(self.service, "invert", options, files, request, alone="race"):
             yield parts.curve(losses, update.losses)
 
     def changes_of(self, strengths: Sequence[float]) -> dict[str, float]:
@@ -100,12 +110,13 @@ class FaceEditor:
     async def edit_if_moved(self, request: gr.Request, job: str, *strengths: Any) -> AsyncIterator[tuple[Any, Any]]:
         """Apply sliders that were moved before the face was found."""
         yield gr.skip(), gr.skip()
-        if self.changes_of(strengths):
+        if job and self.changes_of(strengths):
             async for each in self.edit(request, job, *strengths):
                 yield each
 
     async def edit(self, request: gr.Request, job: str, *strengths: Any) -> AsyncIterator[tuple[Any, Any]]:
-        """Move the latents that were found: status and image."""
+        """Move the latents that were found, which ends Adam's race: status and image."""
+        await leave(self.service, request, "race")
         if not job:
             yield "Find a face first, then move sliders.", gr.skip()
             return
@@ -158,7 +169,7 @@ class FaceEditor:
             "    print(event)",
             options,
         )
-        async for update in follow(self.service, "morph", options, dict(photo=pair), request, alone=True):
+        async for update in follow(self.service, "morph", options, dict(photo=pair), request, alone="morph"):
             if update.done:
                 shown = parts.result(update.files["result.mp4"], "one face turning into the other", name="morph.mp4")
                 yield update.text, shown, how
@@ -186,7 +197,7 @@ class FaceEditor:
         request: gr.Request,
     ) -> AsyncIterator[tuple[Any, Any, Any]]:  # fmt: skip
         """Follow a verb that changes the photograph: status, before and after, commands."""
-        async for update in follow(self.service, verb, options, {"photo": [source], **files}, request, alone=verb != "edit"):
+        async for update in follow(self.service, verb, options, {"photo": [source], **files}, request, alone=verb):
             if not update.done:
                 yield update.text, gr.skip(), gr.skip()
                 continue
@@ -229,13 +240,13 @@ def tab(service: Service, photos: Photos) -> None:
                 fill = gr.Button("Make it anew")
             whole, how = gr.HTML(elem_classes="stage"), gr.HTML()
     photos.show(photo, canvas, handlers.brush, again=True)
-    # Find the face, then race Adam; a slider that is moved ends the race.
+    # Find the face, then race Adam.
     event = find.click(handlers.invert, [photo, choice], [found, losses, status, shown, curve], **QUIET)
     event.success(handlers.edit_if_moved, [found, *sliders], [status, shown], **QUIET)
-    race = event.success(handlers.race, [photo, choice, against, losses], [curve], **QUIET)
-    photo.change(_fresh, None, [found, choice, painted, status, shown, curve, whole, how], cancels=[event, race], queue=False)
+    event.success(handlers.race, [photo, choice, against, losses], [curve], **QUIET)
+    photo.change(handlers.fresh, photo, [found, losses, choice, painted, status, shown, curve, whole, how], queue=False)
     for slider in sliders:
-        slider.input(handlers.edit, [found, *sliders], [status, shown], trigger_mode="always_last", cancels=[race], **QUIET)
+        slider.input(handlers.edit, [found, *sliders], [status, shown], trigger_mode="always_last", **QUIET)
     reset.click(lambda: [0.0] * len(names), None, sliders, queue=False).then(
         handlers.edit, [found, *sliders], [status, shown], **QUIET
     )
@@ -245,11 +256,6 @@ def tab(service: Service, photos: Photos) -> None:
     express.click(handlers.express, [photo, choice, neutral, expressive, strength], outputs, **QUIET)
     morph.click(handlers.morph, [photo, other], outputs, **QUIET)
     fill.click(handlers.inpaint, [photo, choice, painted], outputs, **QUIET)
-
-
-def _fresh() -> tuple[Any, ...]:
-    """The tab before a face is found: found, choice, mask, status, image, curve, photograph and commands."""
-    return "", "", "", START, parts.empty("The face as the generator sees it appears here."), "", "", ""
 
 
 def _commands(changes: dict[str, float]) -> str:

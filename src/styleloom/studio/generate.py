@@ -34,7 +34,7 @@ class Gallery:
         """Make a wall of images: status, wall and commands."""
         seeds = _seeds(first, count, MOST)
         options: dict[str, Any] = dict(model=model, seeds=seeds, truncation_psi=truncation, separate=True)
-        async for update in follow(self.service, "generate", options, {}, request, alone=True):
+        async for update in follow(self.service, "generate", options, {}, request, alone="generate"):
             if update.done:
                 found = dict(zip(seeds, [update.files[name] for name in sorted(update.files)], strict=True))
                 yield update.text, parts.wall(found, (FIRST, SECOND)), _commands(options)
@@ -47,7 +47,7 @@ class Gallery:
         """Make a video that goes from image to image: status, video and commands."""
         seeds = _seeds(first, max(2, count), WALKED)
         options: dict[str, Any] = dict(model=model, seeds=seeds, truncation_psi=truncation, frames=24, format="mp4")
-        async for update in follow(self.service, "generate", options, {}, request, alone=True):
+        async for update in follow(self.service, "generate", options, {}, request, alone="generate"):
             if update.done:
                 alt = f"a walk of {model} between seeds {seeds[0]} to {seeds[-1]}"
                 told = parts.result(update.files["result.mp4"], alt, download="Download the video", name="walk.mp4")

@@ -102,7 +102,7 @@ def tab(service: Service, photos: Photos) -> None:
         files = dict(content=[source]) | (dict(style=paintings) if paintings else {})
         files |= dict(mask=masks) if (masks := photos.mask(chosen.painted)) else {}
         name = f"{source.stem}-{names[0] if names else 'painted'}.png"
-        async for update in follow(service, "stylize", options, files, request, alone=True):
+        async for update in follow(service, "stylize", options, files, request, alone="stylize"):
             if not update.done:
                 so_far = update.files.get("result.png")
                 text = "Download it so far"
