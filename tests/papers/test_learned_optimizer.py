@@ -20,6 +20,7 @@ from styleloom.papers.image2stylegan.objective import Observation
 from styleloom.papers.learned_optimizer import (
     CoordinatewiseLSTM,
     Gate,
+    Landscape,
     Learned,
     Loom,
     Network,
@@ -105,6 +106,28 @@ def test_an_lstm_takes_each_coordinate_by_itself_and_small_gradients_too() -> No
         ws[:, :1], gradient[:, :1], blind, {k: v[:, :3] if v.ndim > 1 else v for k, v in network.init_state(1).items()}
     )
     torch.testing.assert_close(alone, network(ws, gradient, blind, network.init_state(1))[0][:, :1])
+
+
+def test_a_landscape_descends_by_the_gradient_in_its_own_space() -> None:
+    torch.manual_seed(0)
+    network = Landscape(2, 3, hidden=5, lr=0.3)
+    blind: Any = None
+    ws, gradients = torch.randn(2, 2, 3), torch.randn(2, 2, 2, 3)
+    update, _ = network(ws, gradients[0], blind, network.init_state(2))
+    torch.testing.assert_close(update, -0.3 * gradients[0])  # the map begins as the identity
+
+    torch.nn.init.normal_(network.last.weight)
+    z, state, total = ws, network.init_state(2), torch.zeros(2, 2, 3)
+    for gradient in gradients:
+        update, state = network(ws + total.detach(), gradient, blind, state)
+        total = total + update
+        jacobian = [torch.autograd.functional.jacobian(lambda each: network.map(each[None])[0], each) for each in z]
+        z = z - 0.3 * torch.stack([torch.einsum("abij,ab->ij", each, g) for each, g in zip(jacobian, gradient, strict=True)])
+        torch.testing.assert_close(ws + total, network.map(z))
+    # A training's gradient is that of the last point alone, which is taken as given.
+    weights, wanted = tuple(network.parameters()), torch.randn_like(ws)
+    got = torch.autograd.grad((total * wanted).sum(), weights)
+    torch.testing.assert_close(got, torch.autograd.grad((network.map(z) * wanted).sum(), weights))
 
 
 def test_the_training_gradient_is_that_of_the_losses_where_the_inputs_are_given(

@@ -6,12 +6,11 @@ a tensor, gives a trained optimizer.
 
 There are two ways of training, each with its networks:
 
-- Through whole descents, to first order: ``OptimizerRecipe(network="loom")``, ours (``loom.py``), and ``"lstm"`` (``lstm.py``).
-  For a descent w_0, w_1, ... the sum of log losses has the gradient
-  sum_t <d log L_t / d w_t, d w_t / d theta>, when the gradients that
-  enter the network are taken as given. These gradients are computed anyway, so no graph of the generator is kept, and descents of
-  a hundred steps fit in memory. The log gives every image the same weight. Only the reported loss is used, so photographs serve
-  as well as generated images.
+- Through whole descents, to first order: ``OptimizerRecipe(network="loom")``, ours (``loom.py``), ``"lstm"`` (``lstm.py``), and
+  ``"landscape"`` (``landscape.py``), which descends in a learned space. For a descent w_0, w_1, ... the sum of log losses has the
+  gradient sum_t <d log L_t / d w_t, d w_t / d theta>, when the gradients that enter the network are taken as given. These
+  gradients are computed anyway, so no graph of the generator is kept, and descents of a hundred steps fit in memory. The log
+  gives every image the same weight. Only the reported loss is used, so photographs serve as well as generated images.
 - One step at a time: ``OptimizerRecipe(network="gate")`` (``gate.py``). The network is updated after each step of a descent, by
   the image's loss and by the distance to the w that made the image. It learns on generated images, and looks one step ahead.
 
@@ -44,6 +43,7 @@ from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Encoder, re
 from .base import Network as Network
 from .base import Schedule as Schedule
 from .gate import Gate as Gate
+from .landscape import Landscape as Landscape
 from .loom import Loom as Loom
 from .loom_any import LoomAny as LoomAny
 from .losses import DescentLosses

@@ -19,12 +19,19 @@ from styleloom.papers.image2stylegan.objective import Observation
 
 from .base import Network, Schedule, State, adam
 from .gate import Gate
+from .landscape import Landscape
 from .loom import Loom
 from .loom_any import LoomAny
 from .lstm import CoordinatewiseLSTM
 
 KIND = "learned-optimizer"
-NETWORKS: dict[str, type[Network]] = {"gate": Gate, "lstm": CoordinatewiseLSTM, "loom": Loom, "loom-any": LoomAny}
+NETWORKS: dict[str, type[Network]] = {
+    "gate": Gate,
+    "lstm": CoordinatewiseLSTM,
+    "landscape": Landscape,
+    "loom": Loom,
+    "loom-any": LoomAny,
+}
 FALLBACK_RATE, FALLBACK_BETAS = 0.1, (0.9, 0.9)  # of plain Adam at the end: half the rate that it does best with,
 FALLBACK_DECAY = 100.0  # which falls as 1 / sqrt(1 + steps / 100)
 FALLBACK_WARMUP = 30  # steps before the fallback from which Adam's running means are kept

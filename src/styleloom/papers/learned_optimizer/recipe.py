@@ -28,10 +28,12 @@ class OptimizerRecipe(Training):
     """Settings for training a learned optimizer.
 
     Args:
-        network: "loom", "loom-any" or "lstm" (Andrychowicz 2016), through whole descents, or "gate", one step at a time.
+        network: "loom", "loom-any", "lstm" (Andrychowicz 2016) or "landscape" (Liu 2023), through whole descents, or "gate", one
+            step at a time.
         hidden: width of its layers.
         embedding: for loom, learned numbers for each coordinate.
-        inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output.
+        inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output; landscape's rate of
+            gradient descent.
         channels, widest: for loom, first and largest number of channels of the step network; 0 channels: there is none.
         step_hidden, blocks, rank: for loom, width of the step network's dense layers, its residual blocks at each resolution, and
             the rank of the matrix of its second step; 0: ``step_hidden``.
@@ -139,6 +141,7 @@ RECIPES = {
     "default": OptimizerRecipe(),
     "any": OptimizerRecipe(network="loom-any", hidden=48, starts=("mean", "random")),
     "lstm": OptimizerRecipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
+    "landscape": OptimizerRecipe(network="landscape", hidden=512, inner_lr=300.0, synthetic=1.0),
     # One step at a time, on 5,000 generated images, ten at a time, a hundred steps each, from Adam at 0.01.
     "seed": OptimizerRecipe(
         network="gate",
