@@ -50,7 +50,12 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("StyleLoom needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
+# PyTorch first: uv knows which build fits the machine, that for its CUDA, or for none, which is a tenth of the size. Where uv
+# cannot fetch it, pip takes what it finds.
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@test -n '$(PIP_ARGS)' || $(BIN)/python -c 'import torch' 2>/dev/null || { $(BIN)/pip install --disable-pip-version-check -q -c constraints.txt uv \
+		&& $(BIN)/uv pip install -q --python $(BIN)/python --torch-backend auto -c constraints.txt torch 2>/dev/null; } \
+		|| echo 'uv could not fetch the build of PyTorch for this machine; pip takes the one it finds'
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) -e .
 	touch $@
 

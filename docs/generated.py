@@ -132,8 +132,9 @@ MEMORY = """## Out of memory
 
 ## Installation
 
-On Linux, pip takes torch's build for NVIDIA cards, which is ten times as large as the one for CPUs. The command of
-[pytorch.org](https://pytorch.org/get-started/locally/) for "CPU", run first, brings the small one.
+On Linux, pip takes torch's build for NVIDIA cards, which is ten times as large as the one for CPUs. `make` and
+`uv pip install --torch-backend auto .` take the build that fits the machine; so does the command of
+[pytorch.org](https://pytorch.org/get-started/locally/) for "CPU", run before pip.
 
 A torchvision that does not fit the installed torch breaks torchmetrics: uninstall it.
 """

@@ -133,7 +133,8 @@ def test_a_training_is_begun_watched_and_stopped(page: Any, tmp_path: Path) -> N
     page.get_by_role("button", name="Generate", exact=True).click()
     page.wait_for_selector(".wall img", timeout=60_000)
     opened(page, "Train")
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Yes, delete stylegan2").click()
     page.wait_for_selector("text=Deleted.")
 
 

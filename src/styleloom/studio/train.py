@@ -76,6 +76,12 @@ class Trainer:
         with _told():
             self.trainings.wish(owner_of_page(request), run, wish)
 
+    def ask(self, run: str | None) -> Any:
+        """Ask before a training is deleted: show the button that does it."""
+        if not run:
+            raise gr.Error("Choose a training first.", print_exception=False)
+        return gr.update(value=f"Yes, delete {run} and its model", visible=True)
+
     def delete(self, run: str | None, request: gr.Request) -> tuple[Any, str, str]:
         """Delete a training."""
         owner = owner_of_page(request)
@@ -121,6 +127,7 @@ def tab(service: Service, uploads: Path, own: gr.Tab) -> None:
             run = gr.Dropdown([], label="Your trainings", interactive=True, allow_custom_value=True)
             with gr.Row():
                 stop, go, remove = gr.Button("Stop"), gr.Button("Go on"), gr.Button("Delete")
+            sure = gr.Button(variant="stop", visible=False)
             status = gr.Markdown("It goes on while the studio is open, and when it is opened again.", elem_classes="status")
             shown = gr.HTML(parts.empty("Curves and pictures of a training appear here."), elem_classes="stage")
     timer = gr.Timer(EVERY)
@@ -138,7 +145,10 @@ def tab(service: Service, uploads: Path, own: gr.Tab) -> None:
     start.click(trainer.begin, [kind, resolution, length, images, style, other], run, **quiet)
     stop.click(trainer.stop, run, status, **quiet)
     go.click(trainer.go, run, status, **quiet)
-    remove.click(trainer.delete, run, [run, status, shown], **quiet)
+    remove.click(trainer.ask, run, sure, queue=False, **quiet)
+    sure.click(trainer.delete, run, [run, status, shown], **quiet)
+    for trigger in (sure.click, run.change, stop.click, go.click):
+        trigger(lambda: gr.update(visible=False), None, sure, queue=False, **quiet)
     own.select(trainer.anew, run, run, **quiet)
     for trigger in (timer.tick, run.change):
         trigger(trainer.look, run, [status, shown], queue=False, **quiet)
