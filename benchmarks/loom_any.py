@@ -1,12 +1,17 @@
 """The optimizer of any generator on generators that it was not trained on.
 
-    python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip
+    python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip --trained runs/trained
 
 Each generator with images of its kind, or without any with its own; its eigenbasis and descent maps are made first. All
-optimizers minimize the same loss in W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of five
-rates and two pairs of decays, found on the first 16 images; the figures are of others. Results go to ``results/loom_any.json``:
-of each generator and start the median loss after some steps, the median number of steps to tuned Adam's loss at step 100 with
-the 90th percentile, and the ratio of the times to it.
+optimizers minimize the same loss in W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of three
+rates on the first 16 images; the figures are of others. L-BFGS inverts one image at a time, the others 16. Optimizers that need
+a training have one on each generator, ten minutes on one core, from its own images, by
+
+    styleloom train learned-optimizer --generator G --recipe R --synthetic 1 --starts mean,random --num-steps N --out TRAINED/G/R
+
+with the recipes ``seed`` (the gate), ``lstm`` and ``landscape``. Results go to ``results/loom_any.json``: of each generator and
+start the median loss after some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and
+the ratio of the times to it.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ from styleloom.tasks.tools import Tools, prepare
 MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
 RATES = {"adam": (0.1, 0.2, 0.4), "adam-eigenbasis": (0.3, 0.6, 1.2)}
 BETAS = ((0.9, 0.9),)
+FIXED = {"adam, 0.01": ("adam", OPTIMIZERS["adam"].fixed), "l-bfgs": ("lbfgs", OPTIMIZERS["lbfgs"].tuned)}
+TRAINED = ("seed", "lstm", "landscape")
 VALIDATION, OWN_SEEDS = 16, 7_000_000
 
 
@@ -64,7 +71,7 @@ def kept(file: Path, make: Callable[[], Any]) -> Any:
     return torch.load(file)
 
 
-def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path) -> dict[str, Any]:
+def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path, trained: Path | None) -> dict[str, Any]:
     """All optimizers on one generator."""
     path = Path(name) / "model.safetensors" if Path(name).is_dir() else name
     generator = load_generator(str(path)).requires_grad_(False)
@@ -81,14 +88,20 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path) -> 
     settings = {each: kept(here / f"{each}.pt", lambda each=each: tuned(generator, first, each, tools)) for each in RATES}  # type: ignore[misc]
     assert tools.learned is not None
     factories = {f"{each}, tuned": factory(each, tools, **settings[each]) for each in RATES}
+    factories |= {label: factory(each, tools, **fixed) for label, (each, fixed) in FIXED.items()}
+    for network in TRAINED if trained is not None else ():
+        file = trained / Path(name).name / network / "model.safetensors"  # type: ignore[operator]
+        if file.exists():
+            factories[network] = learned_optimizer.factory(learned_optimizer.load(file))
     factories |= {"loom-any": learned_optimizer.factory(tools.learned)}
-    seconds = {label: each["16"] for label, each in seconds_a_step(generator, targets[:16], factories, tools, rounds=3).items()}
+    seconds = seconds_a_step(generator, targets[:16], factories, tools, rounds=3)
+    batches = {label: 1 if label == "l-bfgs" else 16 for label in factories}
     result: dict[str, Any] = dict(resolution=generator.resolution, ws=[generator.num_ws, generator.w_dim], settings=settings)
     result |= dict(kind=type(generator).__module__.split(".")[2], images=count, seconds=seconds, starts={})
     for start in ("mean", "random"):
         losses = {}
         for label, each in factories.items():
-            found = partial(curves, generator, targets, each, start, tools)
+            found = partial(curves, generator, targets, each, start, tools, batch=batches[label])
             losses[label] = found() if label == "loom-any" else kept(here / f"{start}-{label}.pt", found)
         goal = losses["adam, tuned"][-1]
         rows = {}
@@ -102,7 +115,8 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path) -> 
             interval = [_finite(np.percentile(bootstrapped(steps), q, method="nearest")) for q in (2.5, 97.5)]
             row |= dict(interval=interval, worse_at_100=float((course[-1] > goal).float().mean()))
             if at_median:
-                row["speedup"] = 100 * seconds["adam, tuned"] / (at_median * seconds[label])
+                one = str(batches[label])
+                row["speedup"] = 100 * seconds["adam, tuned"][one] / (at_median * seconds[label][one])
             rows[label] = row
             print(
                 Path(name).name,
@@ -126,6 +140,7 @@ def main() -> None:
     parser.add_argument("--learned", default="loom-any")
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--runs", type=Path, default=Path("runs/loom_any_curves"), help="folder of the other optimizers' losses")
+    parser.add_argument("--trained", type=Path, help="folder of optimizers that were trained for each generator")
     options = parser.parse_args()
     keep_memory()
     learned = learned_optimizer.load(options.learned)
@@ -133,7 +148,7 @@ def main() -> None:
     file = RESULTS / "loom_any.json"
     for text in options.generators:
         name, _, data = text.partition("=")
-        result = measured(name, data, learned, options.images, options.runs)
+        result = measured(name, data, learned, options.images, options.runs, options.trained)
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         found[f"{Path(name).name}, {'real' if data else 'own'}"] = result
         found |= dict(processor=processor(), threads=torch.get_num_threads())
