@@ -28,9 +28,10 @@ wheel: $(BIN)/python
 	rm -rf dist && $(BIN)/python -m build -q
 	$(PYTHON) recipes/smoke.py dist $(PIP_ARGS)
 
-sbom: $(BIN)/python
-	$(BIN)/pip install --disable-pip-version-check -q $(PIP_ARGS) cyclonedx-bom
-	mkdir -p dist && $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library -o dist/sbom.json $(BIN)/python
+sbom: $(VENV)/.installed
+	$(PYTHON) -m venv $(VENV)-sbom
+	$(VENV)-sbom/bin/pip install --disable-pip-version-check -q $(PIP_ARGS) cyclonedx-bom
+	mkdir -p dist && $(VENV)-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library -o dist/sbom.json $(BIN)/python
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/pytest benchmarks/timed.py -p no:xdist --benchmark-json benchmarks/results/timed.json --benchmark-columns median,min,max
@@ -44,7 +45,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) styleloom-demo dist docs/_build docs/arc docs/made
+	rm -rf $(VENV) $(VENV)-sbom styleloom-demo dist docs/_build docs/arc docs/made
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("StyleLoom needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

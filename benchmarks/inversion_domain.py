@@ -4,7 +4,7 @@
 
 Each held-out image is inverted by tuned Adam for 100 steps, from the mean w, and by the others until they have what that came to;
 by the learned optimizer from the encoder's w as well. Of these latents: the distance of images by unit features (Zhang 2018,
-vgg19-lite), and how far the encoder's word on the image is from them, |w - E(G(w))|^2. For a generator of toonfaces also edits:
+vgg19-lite), and how far the encoder's w of the image is from them, |w - E(G(w))|^2. For a generator of toonfaces also edits:
 w is moved along each attribute's own direction (a regression of what ``toonfaces-attributes`` tells of 4,000 samples on w), by
 one and by two standard deviations to either side, and the change of the attribute is given as a share of what it is in the
 generator's own samples. Medians of images, with intervals of 95% of 1,000 bootstraps: ``results/inversion_domain_<model>.json``.
@@ -49,15 +49,15 @@ def found_latents(
 
 
 def directions(generator: Generator, network: labeler.Labeler) -> dict[str, tuple[Tensor, float]]:
-    """Of each attribute that is a number: a standard deviation along its way in w, [w_dim], and what that changes in samples."""
+    """Each numeric attribute's step of one standard deviation in w, [w_dim], and the mean change that it makes in samples."""
     ws = torch.cat([generator.map(range(start, start + 500))[:, 0] for start in range(0, SAMPLES, 500)])
     whole = ws[:, None].expand(-1, generator.num_ws, -1)
     made = torch.cat([network(each)[0] for each in _images(generator, whole).split(500)])
-    centerd = ws - ws.mean(0)
-    slopes = torch.linalg.lstsq(centerd.double(), (made - made.mean(0)).double()).solution.float()  # [w_dim, numbers]
+    centered = ws - ws.mean(0)
+    slopes = torch.linalg.lstsq(centered.double(), (made - made.mean(0)).double()).solution.float()  # [w_dim, numbers]
     found = {}
     for name, slope in zip(network.numbers, slopes.unbind(1), strict=True):
-        along = centerd @ (slope / slope.norm())
+        along = centered @ (slope / slope.norm())
         step = slope / slope.norm() * along.std()
         found[name] = step, float(_changes(generator, network, whole[:200], name, step).mean())
     return found
@@ -81,7 +81,7 @@ def interval(values: Tensor, seed: int = 0) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
 
-def judged(generator: Generator, features: Features, targets: Tensor, ws: Tensor, tools: Tools) -> dict[str, Tensor]:
+def measured(generator: Generator, features: Features, targets: Tensor, ws: Tensor, tools: Tools) -> dict[str, Tensor]:
     """Distance and, with an encoder, its disagreement: [N] each."""
     image = _images(generator, ws)
     found = {"distance": perceptual_distances(features, image, targets, LAYERS)}
@@ -115,7 +115,7 @@ def main() -> None:
         for label, factory in contenders.items():
             ws, losses = found_latents(generator, targets, factory, goals, encoder if label == FROM_ENCODER else None)
             goals = losses if goals is None else goals
-            kept = {"loss": losses, "never": (losses > goals).float(), **judged(generator, features, targets, ws, tools)}
+            kept = {"loss": losses, "never": (losses > goals).float(), **measured(generator, features, targets, ws, tools)}
             for attribute, (step, usual) in ways.items():
                 assert teller is not None
                 kept[f"edit {attribute}"] = _changes(generator, teller, ws, attribute, step) / usual

@@ -3,9 +3,9 @@
     python -m benchmarks.loom_any portraits-128=held-out.zip runs/pool/sg2-64-facades=facades.zip --trained runs/trained
 
 Each generator with images of its kind, or without any with its own; its eigenbasis and descent maps are made first. All
-optimizers minimize the same loss in W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the best of three
-rates on the first 16 images; the figures are of others. L-BFGS inverts one image at a time, the others 16. Optimizers that need
-a training have one on each generator, ten minutes on one core, from its own images, by
+optimizers minimize the same loss in W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the settings that
+were best on the first 16 images; the figures are of others. L-BFGS inverts one image at a time, the others 16. Optimizers that
+need a training have one on each generator, ten minutes on one core, from its own images, by
 
     styleloom train learned-optimizer --generator G --recipe R --synthetic 1 --starts mean,random --num-steps N --out TRAINED/G/R
 
@@ -36,6 +36,7 @@ from styleloom.nn.generators import Generator
 from styleloom.papers import learned_optimizer
 from styleloom.papers.image2stylegan import OPTIMIZERS, Factory
 from styleloom.papers.learned_optimizer import LoomAny
+from styleloom.papers.learned_optimizer.optimizer import digest
 from styleloom.tasks.tools import Tools, prepare
 
 MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
@@ -64,7 +65,7 @@ def tuned(generator: Generator, targets: Tensor, name: str, tools: Tools) -> dic
 
 
 def kept(file: Path, make: Callable[[], Any]) -> Any:
-    """What was measured before, or is now; it does not depend on the learned optimizer."""
+    """Load a measurement from its file, or make it and keep it."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(make(), file)
@@ -89,10 +90,12 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path, tra
     assert tools.learned is not None
     factories = {f"{each}, tuned": factory(each, tools, **settings[each]) for each in RATES}
     factories |= {label: factory(each, tools, **fixed) for label, (each, fixed) in FIXED.items()}
+    keys: dict[str, str] = {}  # of trained ones: names of what is kept
     for network in TRAINED if trained is not None else ():
         file = trained / Path(name).name / network / "model.safetensors"  # type: ignore[operator]
         if file.exists():
-            factories[network] = learned_optimizer.factory(learned_optimizer.load(file))
+            own = learned_optimizer.load(file)
+            factories[network], keys[network] = learned_optimizer.factory(own), f"{network}-{digest(own)}"
     factories |= {"loom-any": learned_optimizer.factory(tools.learned)}
     seconds = seconds_a_step(generator, targets[:16], factories, tools, rounds=3)
     batches = {label: 1 if label == "l-bfgs" else 16 for label in factories}
@@ -102,12 +105,12 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path, tra
         losses = {}
         for label, each in factories.items():
             found = partial(curves, generator, targets, each, start, tools, batch=batches[label])
-            losses[label] = found() if label == "loom-any" else kept(here / f"{start}-{label}.pt", found)
+            losses[label] = found() if label == "loom-any" else kept(here / f"{start}-{keys.get(label, label)}.pt", found)
         goal = losses["adam, tuned"][-1]
         rows = {}
         for label, course in losses.items():
             steps = reached(course, goal)
-            at_median = int(np.median(steps)) if np.isfinite(np.median(steps)) else None
+            at_median = _finite(np.median(steps))
             row: dict[str, Any] = {f"loss at {mark}": float(medians(course)[mark]) for mark in MARKS}
             row |= dict(
                 steps=at_median, tenth=_finite(np.percentile(steps, 90, method="nearest")), never=float(np.isinf(steps).mean())

@@ -16,13 +16,14 @@ chosen on images kept for that.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.papers import learned_optimizer
-from styleloom.papers.learned_optimizer import Loom, Schedule
+from styleloom.papers.learned_optimizer import Loom
 
 
 def trained(source: str) -> Loom:
@@ -37,12 +38,12 @@ def base(source: str, *, channels: int, widest: int, step_hidden: int, blocks: i
     """A trained loom with a fresh step network of these sizes."""
     torch.manual_seed(0)
     return learned_optimizer.with_new_step_network(
-        trained(source), channels, widest=widest, step_hidden=step_hidden, blocks=blocks
+        trained(source), channels, widest=widest, step_hidden=step_hidden, blocks=blocks, rank=0
     )
 
 
-def reduced(source: str, rank: int, schedule: Schedule) -> Loom:
-    """The same loom, whose second step is by a matrix of a lower rank, with another schedule."""
+def reduced(source: str, rank: int, **schedule: int) -> Loom:
+    """The same loom, whose second step is by a matrix of a lower rank, with another schedule where it is given."""
     network = trained(source)
     step = network.step_network
     if step is None:
@@ -53,7 +54,11 @@ def reduced(source: str, rank: int, schedule: Schedule) -> Loom:
     for name in ("down.weight", "gate.weight", "gate.bias"):
         state[f"step_network.{name}"] = state[f"step_network.{name}"][kept]
     state["step_network.up.weight"] = state["step_network.up.weight"][:, kept]
-    smaller = Loom(network.basis, w_avg=network.w_avg, **network.config | dict(rank=rank, schedule=schedule))
+    smaller = Loom(
+        network.basis,
+        w_avg=network.w_avg,
+        **network.config | dict(rank=len(kept), schedule=replace(network.schedule, **schedule)),
+    )
     smaller.load_state_dict(state)
     return smaller
 
@@ -74,8 +79,8 @@ def main() -> None:
         sizes = dict(channels=given.channels, widest=given.widest, step_hidden=given.step_hidden, blocks=given.blocks)
         network = base(given.source, **sizes)
     else:
-        schedule = Schedule(anneal_start=given.anneal_start, step_decay_start=given.step_decay_start)
-        network = reduced(given.source, given.rank, schedule)
+        schedule = dict(anneal_start=given.anneal_start, step_decay_start=given.step_decay_start)
+        network = reduced(given.source, given.rank, **schedule)
     learned_optimizer.save(network, given.out, given.license)
 
 

@@ -161,7 +161,7 @@ def test_files_and_mistakes(
             train_any([Source(generator, *prepared)], learned_optimizer.RECIPES["lstm"], run=Run(tmp_path / "run", hardware=CPU))
         )
     with pytest.raises(
-        StyleLoomError, match=r"memory is 0\.1 GiB; an image of this generator, 16 px, takes about 0\.\d: give at least"
+        StyleLoomError, match=r"memory is 0\.1 GiB; an image of this generator, 16 px, takes about 0\.\d: it needs at least"
     ):
         basis.make_basis(generator, samples=4, memory=0.1)
 

@@ -96,7 +96,7 @@ class EngineOptions:
     Args:
         engine: local, in this process; or ray, on the workers of a Ray cluster (the extra [scale]).
         address: address of the Ray cluster; by default a local one, for this command.
-        workers: workers of Ray at most; by default one for each CPU.
+        workers: workers of Ray at most; by default as many as the cluster has CPUs for.
     """
 
     engine: str = "local"

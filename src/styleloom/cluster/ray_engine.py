@@ -21,7 +21,7 @@ from styleloom.core.errors import StyleLoomError
 from styleloom.core.memory import keep_memory
 from styleloom.jobs.engine import Job, ledger_of
 from styleloom.jobs.events import Event, Item, ItemDone, ItemFailed, Noted
-from styleloom.jobs.ledger import Ledger
+from styleloom.jobs.ledger import ATTEMPTS, Ledger
 
 BLOCK = 4  # items that a worker gets at once
 QUEUED = 2  # blocks of a worker, the one that it does among them; more would leave the others idle at the end
@@ -35,7 +35,7 @@ class RayEngine:
 
     Args:
         address: address of a cluster, such as "ray://head:10001" or "auto"; "": a local one, for this job alone.
-        workers: actors at most; 0: one for each CPU.
+        workers: actors at most; 0: as many as the cluster has CPUs for.
         threads: threads of each.
 
     Raises:
@@ -48,8 +48,7 @@ class RayEngine:
         except ImportError as error:
             reason = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
             raise StyleLoomError(f"Ray {reason}; install it with: pip install 'styleloom[scale]'") from error
-        self.address, self.threads = address, threads
-        self.workers = workers or max(1, (os.cpu_count() or 1) // threads)
+        self.address, self.workers, self.threads = address, workers, threads
 
     def __call__(self, job: Job, items: Sequence[Item]) -> Iterator[Event]:
         """Events of the items, in order of completion, and what is noted beside them.
@@ -59,6 +58,8 @@ class RayEngine:
         """
         import ray
 
+        if not items:  # other processes have claimed them all
+            return
         with self._connected(ray):
             yield from self._spread(ray, job, list(items), ledger_of(job))
 
@@ -68,20 +69,35 @@ class RayEngine:
         Args:
             function: goes to each worker once, with what it holds.
             images: taken one by one, a few ahead of the results.
+
+        Raises:
+            StyleLoomError: the cluster cannot be reached, or one image ended its worker again and again.
         """
         import ray
 
         with self._connected(ray):
-            caller: Any = ray.remote(Caller).options(num_cpus=self.threads, max_restarts=-1, max_task_retries=-1)
+            caller: Any = ray.remote(Caller).options(num_cpus=self.threads, max_restarts=-1, max_task_retries=ATTEMPTS - 1)
             content = ray.put(ray.cloudpickle.dumps(function))
-            workers: list[Any] = [caller.remote(self.threads) for _ in range(self.workers)]
+            room = self._room(ray)
+            workers: list[Any] = [caller.remote(self.threads) for _ in range(min(self.workers or room, room))]
             calls: deque[Any] = deque()
             for index, image in enumerate(images):
                 calls.append(workers[index % len(workers)].call.remote(content, image.numpy()))
                 if len(calls) > 2 * len(workers):
-                    yield torch.from_numpy(ray.get(calls.popleft()).copy())
+                    yield self._result(ray, calls.popleft())
             while calls:
-                yield torch.from_numpy(ray.get(calls.popleft()).copy())
+                yield self._result(ray, calls.popleft())
+
+    @staticmethod
+    def _result(ray: Any, call: Any) -> Tensor:
+        try:
+            return torch.from_numpy(ray.get(call).copy())
+        except ray.exceptions.RayActorError as error:
+            raise StyleLoomError(f"a worker died {ATTEMPTS} times at one image, perhaps for lack of memory") from error
+
+    def _room(self, ray: Any) -> int:
+        """Count the actors that the cluster has CPUs for; one CPU feeds them."""
+        return max(1, (int(ray.cluster_resources().get("CPU", 2)) - 1) // self.threads)
 
     @contextlib.contextmanager
     def _connected(self, ray: Any) -> Iterator[None]:
@@ -100,19 +116,20 @@ class RayEngine:
         """Connect to the cluster, or start a local one; whether it is ours to end."""
         if ray.is_initialized():
             return False
-        common: dict[str, Any] = dict(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        common: dict[str, Any] = dict(log_to_driver=False, logging_level=logging.ERROR)
         try:
             if self.address:
-                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(address=self.address, **common)
             else:
                 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
                 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
-                cpus = self.workers * self.threads + 1  # one for what feeds the workers
+                workers = self.workers or max(1, (os.cpu_count() or 1) // self.threads)
+                cpus = workers * self.threads + 1  # one for what feeds the workers
                 with _quiet():
-                    ray.init(num_cpus=cpus, object_store_memory=STORE_MEMORY, **common)
+                    ray.init(num_cpus=cpus, object_store_memory=STORE_MEMORY, include_dashboard=False, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            where = self.address or "a local cluster"
-            raise StyleLoomError(f"cannot reach {where}: {str(error).splitlines()[0]}") from error
+            failed = f"cannot reach {self.address}" if self.address else "cannot start Ray here"
+            raise StyleLoomError(f"{failed}: {_first_line(error)}") from error
         return True
 
     def _spread(self, ray: Any, job: Job, items: Sequence[Item], ledger: Ledger) -> Iterator[Event]:
@@ -123,17 +140,16 @@ class RayEngine:
         try:
             work = ray.put(ray.cloudpickle.dumps(job.work))
         except Exception as error:  # whatever the closure holds
-            raise StyleLoomError(
-                f"{job.verb} cannot be sent to a cluster: {str(error).splitlines()[0]}; use --engine local"
-            ) from error
-        blocks = max(min(-(-len(items) // BLOCK), MOST_BLOCKS), min(self.workers, len(items)))
+            raise StyleLoomError(f"{job.verb} cannot be sent to a cluster: {_first_line(error)}; use --engine local") from error
+        workers = self.workers or self._room(ray)
+        blocks = max(min(-(-len(items) // BLOCK), MOST_BLOCKS), min(workers, len(items)))
         rows = ray.data.from_items([dict(item=sent(item)) for item in items], override_num_blocks=blocks)
         spread = rows.map_batches(
             Worker,
             fn_constructor_args=(work, str(ledger.folder), self.threads),
             batch_size=None,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.workers, max_tasks_in_flight_per_actor=QUEUED),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=QUEUED),
             num_cpus=self.threads,
         )
         over = set()
@@ -145,6 +161,10 @@ class RayEngine:
                     over.add(event.item)
                 yield event
         yield from (ItemFailed(each.name, "the cluster lost it; run the job again") for each in items if each.name not in over)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager

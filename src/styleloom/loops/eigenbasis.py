@@ -9,7 +9,7 @@ during the run. The matrix of a generator takes minutes, once.)
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -138,6 +138,7 @@ def eigenbasis(
     batch: int = BATCH,
     rows: int = 0,
     state: Path | None = None,
+    settings: Sequence[object] = (),
 ) -> Iterator[Estimate]:
     """Estimate E[J^T J] of outputs that images are compared by, from random residuals: one backward pass for each sample.
 
@@ -153,6 +154,7 @@ def eigenbasis(
         batch: images at a time.
         rows: rows of the sketch (:mod:`styleloom.loops.sketch`), which bounds memory; 0: as many as make it exact.
         state: a file to keep the estimate in; when it is there, the estimate goes on from it exactly.
+        settings: numbers and names that ``outputs`` depends on; a state of others is refused.
 
     Yields:
         :class:`Estimate` after each batch, and with the basis at the end.
@@ -166,7 +168,7 @@ def eigenbasis(
     sketch = FrequentDirections(layers * w_dim, rows or max(1, min(samples, layers * w_dim)))
     identity = generator_id(generator)
     # Go on from a saved state.
-    job = fingerprint([identity, samples, seed, side, batch, sketch.rows], [])
+    job = fingerprint([identity, samples, seed, side, batch, sketch.rows, *settings], [])
     done = 0
     if state is not None and state.exists():
         saved = read_run(state, job)

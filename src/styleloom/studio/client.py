@@ -77,7 +77,7 @@ async def follow(
         alone: a name under which a page follows one job at a time; one that is not finished ends without a word.
 
     Yields:
-        :class:`Update`; the last one is done.
+        :class:`Update`; the last one is done, unless the job failed or another one took its place.
 
     Raises:
         gr.Error: the job was refused or failed, with its one-line reason.
@@ -87,16 +87,16 @@ async def follow(
     except Problem as problem:
         raise gr.Error(for_people(problem.detail), print_exception=False) from problem
     place = request.session_hash, alone
+    before = OPEN.get(place) if alone else None
     if alone:
-        before = OPEN.get(place)
         OPEN[place] = job.id, files
-        if before is not None:
-            await aside(service.store.cancel, before[0])
     after, text = 0, "Waiting ..."
     values: dict[str, Any] = {}
     losses: list[float] = []
     items: dict[str, str] = {}
     try:
+        if before is not None:
+            await aside(service.store.cancel, before[0])
         while True:
             for number, content in await aside(service.store.events, job.id, after):
                 after = number
@@ -112,7 +112,8 @@ async def follow(
             if now is None or now.state in ("failed", "cancelled"):
                 reason = "It was stopped." if now is None or now.state == "cancelled" else for_people(now.error or "It failed.")
                 yield Update(reason, job.id, {}, values, tuple(losses), items)
-                raise gr.Error(reason, print_exception=False, title="Stopped" if "stopped" in reason else "Not done")
+                title = "Not done" if now is not None and now.state == "failed" else "Stopped"
+                raise gr.Error(reason, print_exception=False, title=title)
             if now.state == "done":
                 yield Update(_took(now), job.id, _addresses(now), values, tuple(losses), items, done=True)
                 return
@@ -151,8 +152,9 @@ async def leave(service: Service, request: gr.Request, *names: str, keep: Path |
     """
     places = [place for name in names if (place := (request.session_hash, name)) in OPEN]
     old = [place for place in places if keep is None or not any(keep in files for files in OPEN[place][1].values())]
-    for place in old:
-        await aside(service.store.cancel, OPEN.pop(place)[0])
+    ended = [OPEN.pop(place)[0] for place in old]  # before anything is awaited: others change OPEN too
+    for job in ended:
+        await aside(service.store.cancel, job)
     return len(old) < len(places)
 
 
@@ -191,7 +193,7 @@ def kept(service: Service, job: str, name: str, request: gr.Request) -> Path:
     """
     found = service.store.get(job) if job else None
     if found is None or found.owner != owner_of_page(request) or name not in found.files:
-        raise gr.Error("That result is gone: results are kept for an hour. Please make it again.", print_exception=False)
+        raise gr.Error("That result is gone. Please make it again.", print_exception=False)
     return service.path_of(found, name)
 
 

@@ -149,7 +149,8 @@ class FaceEditor:
         )
         options = self.options(choice, strength=strength, num_steps=STEPS)
         how = parts.commands(
-            f"styleloom express {MODEL} portrait.jpg --neutral neutral.jpg --expressive expressive.jpg -o expressed.png",
+            f"styleloom express {MODEL} portrait.jpg --neutral neutral.jpg --expressive expressive.jpg -o expressed.png "
+            f"--strength {strength:g} --num-steps {STEPS}",
             "import styleloom as sl\n"
             f'G = sl.load("{MODEL}")\n'
             'mine, calm, happy = (sl.invert(G, name).ws for name in ("portrait.jpg", "neutral.jpg", "expressive.jpg"))\n'
@@ -164,8 +165,9 @@ class FaceEditor:
         pair = [self.source(photo), checked(other, self.photos.uploads, "another portrait")]
         options = dict(model=MODEL, frames=36, format="mp4", num_steps=STEPS)
         how = parts.commands(
-            f"styleloom morph {MODEL} portrait.jpg other.jpg -o morph.mp4",
-            f'import styleloom as sl\nfor event in sl.jobs.morph("{MODEL}", ["portrait.jpg", "other.jpg"], out="morph.mp4"):\n'
+            f"styleloom morph {MODEL} portrait.jpg other.jpg -o morph.mp4 --frames {options['frames']} --num-steps {STEPS}",
+            f'import styleloom as sl\nfor event in sl.jobs.morph("{MODEL}", ["portrait.jpg", "other.jpg"], out="morph.mp4", '
+            f"frames={options['frames']}):\n"
             "    print(event)",
             options,
         )
@@ -183,7 +185,7 @@ class FaceEditor:
             raise gr.Error("Paint over what is to be made anew first.", print_exception=False)
         options = self.options(choice, num_steps=60)
         how = parts.commands(
-            f"styleloom inpaint {MODEL} portrait.jpg --mask mask.png -o filled.png",
+            f"styleloom inpaint {MODEL} portrait.jpg --mask mask.png -o filled.png --num-steps {options['num_steps']}",
             "import styleloom as sl\n"
             f'for event in sl.jobs.inpaint("{MODEL}", "portrait.jpg", mask="mask.png", out="filled.png"):\n'
             "    print(event)",
@@ -261,7 +263,7 @@ def tab(service: Service, photos: Photos) -> None:
 def _commands(changes: dict[str, float]) -> str:
     asked = " ".join(f"--direction {name}={value:g}" for name, value in changes.items())
     return parts.commands(
-        f"styleloom edit {MODEL} portrait.jpg {asked} -o edited.png",
+        f"styleloom edit {MODEL} portrait.jpg {asked} -o edited.png --num-steps {STEPS}",
         "import styleloom as sl\n"
         f'G = sl.load("{MODEL}")\n'
         f'found = sl.invert(G, "portrait.jpg", num_steps={STEPS})\n'

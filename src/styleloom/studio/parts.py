@@ -69,7 +69,7 @@ def brush(address: str, field: str, label: str) -> str:
 def faces(address: str, width: int, height: int, found: Sequence[Mapping[str, Any]], field: str) -> str:
     """A photograph whose faces can be chosen, and a square drawn; the choice goes to a hidden field."""
     boxes = html.escape(json.dumps(list(found)))
-    count = {0: "No face was found: drag a square around it.", 1: "One face was found."}.get(
+    count = {0: "No face was found: drag a square around one.", 1: "One face was found."}.get(
         len(found), f"{len(found)} faces were found: choose one."
     )
     return (

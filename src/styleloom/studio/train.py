@@ -186,8 +186,9 @@ def _picture(progress: Progress) -> str:
         "Download the model": (f"/studio/runs/{progress.training.id}/model.safetensors", f"{progress.training.id}.safetensors")
     }
     links = parts.links(model) if progress.has_model else ""
-    if not curves and not sheet:
-        return parts.empty("It has just begun: the first figures take a moment.")
+    if not curves and not sheet and not links:
+        begun = progress.state == "running"
+        return parts.empty("It has just begun: the first figures take a moment." if begun else "There are no figures of it yet.")
     return f'<div class="curves">{curves}</div>{sheet}{links}'
 
 

@@ -130,6 +130,7 @@ def evaluate(
                 else:
                     made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)  # type: ignore[arg-type]
                 sets = embedding.of_each([real_images(images, samples, seed), made], spread)
+                count = len(sets[0])  # without those that cannot be read
             figures |= compared(sets[0], sets[1], "fid" if name == "fd" and features != EMBEDDED else name, seed)
         elif not isinstance(generator, Generator):
             raise AssertionError(f"{name} of images was refused above")

@@ -1,8 +1,7 @@
 """A learned optimizer for inversion: a network proposes the steps of the descent, and is trained on descents.
 
 Image2StyleGAN descends with Adam, which knows nothing of generators. Train a network to propose the steps instead. It sees the
-gradients so far, the present w, the target and the present image. Training a network to do it in one pass, applied to optimizing
-a tensor, gives a trained optimizer.
+gradients so far, the present w, the target and the present image.
 
 There are two ways of training, each with its networks:
 
@@ -96,6 +95,8 @@ def train(
     """
     check_classless(generator)
     # Check that basis, encoder, data and recipe go together.
+    if recipe.network == "loom-any":
+        raise StyleLoomError("train() makes an optimizer of one generator's own kind; train loom-any with train_any()")
     if isinstance(base, Loom):
         if basis is not None and not torch.equal(basis.vectors.to(base.vectors), base.vectors):
             raise StyleLoomError("base was trained in another eigenbasis; leave basis out to go on in its own, or train anew")

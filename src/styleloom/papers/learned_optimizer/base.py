@@ -61,7 +61,7 @@ class Network(nn.Module, ABC):
 
 
 def adam(gradient: Tensor, state: State, betas: tuple[float, float], eps: float = 1e-8) -> tuple[Tensor, State]:
-    """Direction of Adam (Kingma and Ba 2015, Algorithm 1), and its next state."""
+    """Direction of Adam (Kingma and Ba 2015, Algorithm 1), [N, ...] like the gradient, and its next state."""
     step = state["step"] + 1
     mean = state["mean"].lerp(gradient, 1 - betas[0])
     square = state["square"].lerp(gradient.square(), 1 - betas[1])

@@ -6,7 +6,7 @@ Adam and learned optimizers take their steps in the eigenbasis; ``loom_any.py`` 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -57,12 +57,12 @@ def batch_for(generator: Generator, side: int, memory: float) -> int:
     one = bytes_of_image(generator, side)
     least = (FIXED + max(one, bytes_of_image(generator, generator.resolution))) / 2**30
     free = available()
-    for there, what in ((memory, "memory is"), (free / 2**30 if free else memory, "there are free")):
+    for there, what in ((memory, "memory is"), (free / 2**30 if free else memory, "free memory is")):
         if there < least:
             lower = f", or compare at less than {side} px" if generator.layers_up_to(side) < generator.num_ws else ""
             raise StyleLoomError(
                 f"{what} {there:.1f} GiB; an image of this generator, {generator.resolution} px, takes about {least:.1f}: "
-                f"give at least that{lower}"
+                f"it needs at least that{lower}"
             )
     return int(min(LARGEST_BATCH, max(1, (memory * 2**30 - FIXED) // max(1, one))))
 
@@ -118,7 +118,8 @@ def estimate_basis(
     batch = batch_for(generator, side, memory)
     perceptual = (features if features is not None else load_features()).prepare(generator.device, torch.float32)
     outputs = eigenbasis.residuals(perceptual, list(LAYERS), weights.pixel_weight, weights.perceptual_weight / len(LAYERS))
-    options = dict(keep=keep or None, samples=samples, seed=seed, side=side)
+    settings = [asdict(weights), features is None]
+    options = dict(keep=keep or None, samples=samples, seed=seed, side=side, settings=settings)
     yield from eigenbasis.eigenbasis(generator, outputs, batch=min(batch, samples), state=state, **options)  # type: ignore[arg-type]
 
 

@@ -4,7 +4,8 @@ The optimizer stays plain gradient descent, and what is learned is the space tha
 w, and is trained so that the loss is low at each z of a descent: steps that are good for one image bend the space for all.
 
 Differs from the paper:
-    - the map begins as the identity, so that descents start at the same w as those of other optimizers;
+    - the first w serves as the first z, so that descents start where those of other optimizers do; the map begins as the
+      identity;
     - each descent trains it once, as it goes (see the training in ``__init__``); the paper keeps descents in a buffer.
 """
 
@@ -18,7 +19,7 @@ from typing_extensions import override
 
 from styleloom.papers.image2stylegan.objective import Observation
 
-from .base import Network, State
+from .base import Network, Schedule, State
 
 
 class Landscape(Network):
@@ -30,6 +31,8 @@ class Landscape(Network):
         lr: rate of the gradient descent.
         generator: the generator's :func:`~styleloom.nn.generators.generator_id`.
     """
+
+    schedule = Schedule(backtrack_factor=1e6)  # never: z would not go back
 
     def __init__(self, num_ws: int, w_dim: int, *, hidden: int = 512, lr: float = 300.0, generator: str = "") -> None:
         super().__init__()
@@ -59,6 +62,6 @@ class Landscape(Network):
             here = self.map(z)
             (pulled_back,) = torch.autograd.grad(here, z, gradient, retain_graph=True)
         after = (z - self.lr * pulled_back).detach()
-        # Updates in a row sum to the map of the last point, and so does their gradient in a training.
+        # Updates sum to the map of the last point, and their gradients to its gradient.
         update = self.map(after) - torch.where(first, ws, here)
         return update, dict(step=state["step"] + 1, z=after)

@@ -190,7 +190,7 @@ def at_most_one(step: Tensor) -> Tensor:
 
 
 def level_of(rms: Tensor) -> Tensor:
-    """Logarithm of each coordinate's rms [N, K] beside the mean of all: [N, K]."""
+    """Logarithm of each coordinate's rms [N, K], less the mean of all, divided by 4: [N, K]."""
     level = rms.log()
     return (level - level.mean(1, keepdim=True)) / 4
 
@@ -206,12 +206,15 @@ def scheduled(schedule: Schedule, step: Tensor, adam: Tensor, learned: Tensor) -
 
 
 class Loom(Network):
-    """See the top of this file. "Whitened" is: along the eigenvectors, in standard deviations of the prior.
+    """A learned optimizer of one generator, in its eigenbasis; untrained, it is Adam there.
+
+    Latents are whitened: measured along the eigenvectors, in standard deviations of the prior.
 
     Args:
         basis: eigenvectors of the generator; without one, zeros of ``size`` to load weights into.
         size: K, the number of coordinates, where there is no basis.
-        num_ws, w_dim, resolution: number of layers, size of w and resolution of the generator.
+        num_ws, w_dim: number of layers and size of w of the generator.
+        resolution: side of the images that it sees.
         w_avg: mean w of the generator; zeros without one.
         hidden: width of the network that every coordinate shares.
         embedding: learned numbers for each coordinate.

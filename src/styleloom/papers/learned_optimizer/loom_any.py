@@ -92,6 +92,11 @@ class LoomAny(Network):
         own._take(generator, basis, maps)
         return own
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is ready for a generator."""
+        return hasattr(self, "basis")
+
     def _take(self, generator: Generator, basis: Eigenbasis, maps: SupervisedDescent | None) -> None:
         device = generator.device
         self.basis, self.maps = basis.to(device), maps.to(device) if maps is not None else None

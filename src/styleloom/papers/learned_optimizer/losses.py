@@ -82,7 +82,7 @@ class DescentLosses:
         return network
 
     def gradient(self, objective: Objective, ws: Tensor) -> tuple[Tensor, Observation]:
-        """D L / d ws, and what the network sees."""
+        """Compute dL/dws, [N, num_ws, w_dim] like ws, and what the network sees."""
         ws = ws.detach().requires_grad_(True)
         with torch.enable_grad():
             image, terms = objective(ws)

@@ -15,7 +15,7 @@ from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.papers.image2stylegan import Factory
 from styleloom.papers.image2stylegan.descent import Descent
-from styleloom.papers.image2stylegan.objective import Observation
+from styleloom.papers.image2stylegan.objective import COMPARED_SIDE, Observation
 
 from .base import Network, Schedule, State, adam
 from .gate import Gate
@@ -101,8 +101,13 @@ def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
         network: trained on any generator; what it learned of the k-th eigenvector is taken to hold for the k-th there.
         generator: a generator of any size.
         basis: eigenbasis of that generator.
+
+    Raises:
+        StyleLoomError: the basis is another generator's.
     """
-    config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim, resolution=generator.resolution)
+    check_made_for("this eigenbasis", basis.generator, generator)
+    config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim)
+    config |= dict(resolution=min(generator.resolution, COMPARED_SIDE))
     config |= dict(channels=0, generator=generator_id(generator), schedule=network.schedule)
     moved = Loom(basis, w_avg=generator.w_avg, **config)
     with torch.no_grad():
@@ -119,7 +124,7 @@ def with_new_step_network(network: Loom, channels: int, **sizes: int) -> Loom:
     Args:
         network: a loom of any generator, with a step network or without.
         channels: channels of its first layer.
-        sizes: others of :class:`~.loom.Loom`: ``widest``, ``step_hidden``, ``blocks``.
+        sizes: others of :class:`~.loom.Loom`: ``widest``, ``step_hidden``, ``blocks``, ``rank``.
     """
     config = network.config | dict(channels=channels, schedule=network.schedule) | sizes
     renewed = Loom(network.basis, w_avg=network.w_avg, **config)
@@ -141,6 +146,8 @@ class Learned(torch.optim.Optimizer):
     def __init__(self, params: Any, network: Network, descent: Descent) -> None:
         super().__init__(params, dict(step=0, network=digest(network)))
         generator = descent.objective.generator
+        if isinstance(network, LoomAny) and not network.is_bound:
+            raise StyleLoomError("loom-any is not ready for this generator; call bound(generator, basis, maps) first")
         check_made_for("this optimizer", network.config["generator"], generator)
         self.network, self.descent = network.to(generator.device), descent
         wrong = [p.shape for p in self._params if p.shape != (network.num_ws, network.w_dim)]
@@ -224,7 +231,7 @@ def digest(network: Network) -> str:
 
 
 def factory(network: Network) -> Factory:
-    """For :func:`~styleloom.papers.image2stylegan.steps`.
+    """Make the factory of a learned optimizer for :func:`~styleloom.papers.image2stylegan.steps`.
 
     Args:
         network: a learned optimizer.
