@@ -5,7 +5,7 @@
 Each generator with images of its kind, or without any with its own; its eigenbasis and descent maps are made first. All
 optimizers minimize the same loss in W+ (``benchmarks/inversion.py``). Adam, and Adam in the eigenbasis, have the settings that
 were best on the first 16 images; the figures are of others. L-BFGS inverts one image at a time, the others 16. Optimizers that
-need a training have one on each generator, ten minutes on one core, from its own images, by
+need a training have one on each generator, six minutes on one core, from its own images, by
 
     styleloom train learned-optimizer --generator G --recipe R --synthetic 1 --starts mean,random --num-steps N --out TRAINED/G/R
 

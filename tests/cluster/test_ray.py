@@ -154,3 +154,31 @@ def test_a_data_set_and_features_are_the_same_as_those_made_here(engine: Any, tm
     with zipfile.ZipFile(tmp_path / "ray.zip") as there, zipfile.ZipFile(tmp_path / "local.zip") as here:
         assert there.namelist() == here.namelist() and all(there.read(each) == here.read(each) for each in here.namelist())
     assert figures["ray"]["fd"] == pytest.approx(figures["local"]["fd"], rel=1e-6)
+
+
+def test_a_job_whose_items_others_have_claimed_starts_no_cluster() -> None:
+    from styleloom.cluster import RayEngine
+
+    def work(items: Sequence[Item]) -> Iterator[Any]:
+        raise AssertionError
+
+    assert list(RayEngine("127.0.0.1:1")(Job("stylize", [], work), [])) == []
+
+
+def test_workers_fit_the_cluster_and_one_that_dies_again_and_again_is_told() -> None:
+    from styleloom.cluster import RayEngine
+
+    class Cluster:
+        exceptions = ray.exceptions
+
+        @staticmethod
+        def cluster_resources() -> dict[str, float]:
+            return {"CPU": 9.0}
+
+        @staticmethod
+        def get(call: Any) -> Any:
+            raise ray.exceptions.RayActorError
+
+    assert RayEngine(threads=2)._room(Cluster) == 4 and RayEngine(threads=16)._room(Cluster) == 1
+    with pytest.raises(StyleLoomError, match="a worker died 5 times at one image"):
+        RayEngine._result(Cluster, None)
