@@ -9,7 +9,7 @@ need a training have one on each generator, six minutes on one core, from its ow
 
     styleloom train learned-optimizer --generator G --recipe R --synthetic 1 --starts mean,random --num-steps N --out TRAINED/G/R
 
-with the recipes ``seed`` (the gate), ``lstm`` and ``landscape``. Results go to ``results/loom_any.json``: of each generator and
+with the recipes ``gate``, ``lstm`` and ``landscape``. Results go to ``results/loom_any.json``: of each generator and
 start the median loss after some steps, the median number of steps to tuned Adam's loss at step 100 with the 90th percentile, and
 the ratio of the times to it.
 """
@@ -43,7 +43,7 @@ MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
 RATES = {"adam": (0.1, 0.2, 0.4), "adam-eigenbasis": (0.3, 0.6, 1.2)}
 BETAS = ((0.9, 0.9),)
 FIXED = {"adam, 0.01": ("adam", OPTIMIZERS["adam"].fixed), "l-bfgs": ("lbfgs", OPTIMIZERS["lbfgs"].tuned)}
-TRAINED = ("seed", "lstm", "landscape")
+TRAINED = ("gate", "lstm", "landscape")
 VALIDATION, OWN_SEEDS = 16, 7_000_000
 
 

@@ -132,7 +132,7 @@ RECIPES: dict[str, Any] = {
     "loom": learned_optimizer.OptimizerRecipe(
         **LOG | dict(num_steps=4), pretrain_fraction=0.5, unroll_length=3, first_unroll_length=2, starts=("mean",)
     ),
-    "gate": replace(learned_optimizer.RECIPES["seed"], **LOG, unroll_length=2, first_unroll_length=2, starts=("mean",)),
+    "gate": replace(learned_optimizer.RECIPES["gate"], **LOG, unroll_length=2, first_unroll_length=2, starts=("mean",)),
     "pix2pix": pix2pix.Pix2PixRecipe(**TRANSLATION, depth=3),
     "cyclegan": cyclegan.CycleGANRecipe(**TRANSLATION, blocks=1),
     "pix2pixhd": pix2pixhd.Pix2PixHDRecipe(**TRANSLATION, blocks=1, downsamplings=2, perceptual_weight=0),

@@ -228,7 +228,7 @@ def test_training_on_keeps_what_suits_its_base_unless_inputs(
 def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
     generator: stylegan2.Generator, tmp_path: Path
 ) -> None:
-    seed = learned_optimizer.RECIPES["seed"]
+    preset = learned_optimizer.RECIPES["gate"]
     sizes = dict(
         num_steps=100,
         batch=4,
@@ -240,7 +240,7 @@ def test_a_gate_learns_a_step_at_a_time_and_resumes_in_the_middle_of_descents(
         lr=3e-3,
         inner_lr=0.1,
     )
-    recipe = OptimizerRecipe(**(vars(seed) | sizes))
+    recipe = OptimizerRecipe(**(vars(preset) | sizes))
     ticks = list(learned_optimizer.train(generator, recipe, run=Run(tmp_path / "a", hardware=CPU)))
     losses = [tick.losses["image"] for tick in ticks]
     ends = [losses[start + 9] / losses[start] for start in range(0, 100, 10)]
@@ -455,7 +455,7 @@ def test_mistakes(generator: stylegan2.Generator, basis: Eigenbasis, features: F
     with pytest.raises(StyleLoomError, match="base is no loom, which the recipe trains"):
         begin(OptimizerRecipe(synthetic=1.0, starts=("mean",)), basis=basis, base=gate(generator))
     with pytest.raises(StyleLoomError, match="use processes 1 and accumulate 1"):
-        begin(replace(learned_optimizer.RECIPES["seed"], accumulate=2, starts=("mean",)))
+        begin(replace(learned_optimizer.RECIPES["gate"], accumulate=2, starts=("mean",)))
     with pytest.raises(StyleLoomError, match="this eigenbasis was made for another generator"):
         begin(OptimizerRecipe(synthetic=1.0, starts=("mean",)), basis=replace(basis, generator="other"))
     small = OptimizerRecipe(

@@ -185,7 +185,7 @@ def learned_optimizer(
         data: folders or zips of images of the generator's kind, unless --synthetic is 1.
         generator: a name from "styleloom zoo", or a model file.
         out: folder of the run.
-        recipe: default, any, lstm or landscape (through whole descents) or seed (one step at a time): where the settings below
+        recipe: default, any, lstm or landscape (through whole descents) or gate (one step at a time): where the settings below
             start from.
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.

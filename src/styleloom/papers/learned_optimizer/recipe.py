@@ -143,7 +143,7 @@ RECIPES = {
     "lstm": OptimizerRecipe(network="lstm", hidden=20, inner_lr=0.1, synthetic=1.0),
     "landscape": OptimizerRecipe(network="landscape", hidden=512, inner_lr=300.0, synthetic=1.0),
     # One step at a time, on 5,000 generated images, ten at a time, a hundred steps each, from Adam at 0.01.
-    "seed": OptimizerRecipe(
+    "gate": OptimizerRecipe(
         network="gate",
         num_steps=50_000,
         batch=10,
