@@ -3,11 +3,12 @@
     python -m benchmarks.inversion_domain toonfaces-64 held-out.zip
 
 Each held-out image is inverted by tuned Adam for 100 steps, from the mean w, and by the others until they have what that came to;
-by the learned optimizer from the encoder's w as well. Of these latents: the distance of images by unit features (Zhang 2018,
-vgg19-lite), and how far the encoder's w of the image is from them, |w - E(G(w))|^2. For a generator of toonfaces also edits:
-w is moved along each attribute's own direction (a regression of what ``toonfaces-attributes`` tells of 4,000 samples on w), by
-one and by two standard deviations to either side, and the change of the attribute is given as a share of what it is in the
-generator's own samples. Medians of images, with intervals of 95% of 1,000 bootstraps: ``results/inversion_domain_<model>.json``.
+by the learned optimizer from the encoder's w as well, and with a weak in-domain term. Of these latents: the distance of images by
+unit features (Zhang 2018, vgg19-lite), and how far the encoder's w of the image is from them, |w - E(G(w))|^2. For a generator
+of toonfaces also edits: w is moved along each attribute's own direction (a regression of what ``toonfaces-attributes`` tells of
+4,000 samples on w), by one and by two standard deviations to either side, and the change of the attribute is given as a share
+of what it is in the generator's own samples. Medians of images, with intervals of 95% of 1,000 bootstraps:
+``results/inversion_domain_<model>.json``.
 """
 
 from __future__ import annotations
@@ -26,25 +27,42 @@ from styleloom.nn.generators import Generator
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import image2stylegan, learned_optimizer
-from styleloom.papers.image2stylegan import LAYERS, Encoder, Factory, InversionConfig
+from styleloom.papers.image2stylegan import LAYERS, Encoder, Factory, InversionConfig, Objective
 from styleloom.tasks.inversion import Tools
 
 SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
-FROM_ENCODER = "learned, from the encoder"
+DEFAULT = InversionConfig()
+WAYS = {
+    "learned, from the encoder": InversionConfig(init="encoder"),
+    "learned, in-domain": InversionConfig(in_domain_weight=1e-4),
+}
 
 
 def found_latents(
-    generator: Generator, targets: Tensor, factory: Factory, goals: Tensor | None, encoder: Encoder | None = None
+    generator: Generator,
+    targets: Tensor,
+    factory: Factory,
+    goals: Tensor | None,
+    config: InversionConfig = DEFAULT,
+    encoder: Encoder | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """ws and losses of the first step that has each image's goal; without goals, or where it is never met, the best of 100."""
+    """ws and losses of the first step that has each image's goal; without goals, or where it is never met, the best of 100.
+
+    Losses are those of the images, without the in-domain term.
+    """
+    objective = Objective(generator, targets, load_features().prepare(targets.device, torch.float32), DEFAULT)
     held, losses = torch.empty(0), torch.full((len(targets),), torch.inf)
-    config = InversionConfig(init="mean" if encoder is None else "encoder")
     for step in image2stylegan.steps(generator, targets, config, optimizer=factory, encoder=encoder):
         waits = torch.full_like(losses, True, dtype=torch.bool) if goals is None else losses > goals
-        held = torch.where(waits[:, None, None], step.ws, held) if len(held) else step.ws
-        losses = torch.where(waits, torch.minimum(losses, step.each), losses)
         if not waits.any():
             break
+        each = step.each
+        if config.in_domain_weight:
+            with torch.no_grad():
+                each = torch.stack(list(objective(step.ws)[1].values())).sum(0)
+        better = waits & (each < losses)
+        held = torch.where(better[:, None, None], step.ws, held) if len(held) else step.ws
+        losses = torch.where(better, each, losses)
     return held, losses
 
 
@@ -106,14 +124,14 @@ def main() -> None:
     contenders["learned"] = learned_optimizer.factory(tools.learned)
     encoder = tools.encoder.of(generator) if tools.encoder is not None else None
     if encoder is not None:
-        contenders[FROM_ENCODER] = contenders["learned"]
+        contenders |= dict.fromkeys(WAYS, contenders["learned"])
     teller = labeler.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
     for targets in untouched(case.held_out, options.images).split(20):
         goals: Tensor | None = None
         for label, factory in contenders.items():
-            ws, losses = found_latents(generator, targets, factory, goals, encoder if label == FROM_ENCODER else None)
+            ws, losses = found_latents(generator, targets, factory, goals, WAYS.get(label, DEFAULT), encoder)
             goals = losses if goals is None else goals
             kept = {"loss": losses, "never": (losses > goals).float(), **measured(generator, features, targets, ws, tools)}
             for attribute, (step, usual) in ways.items():
