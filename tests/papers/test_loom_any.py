@@ -166,6 +166,30 @@ def test_files_and_mistakes(
         basis.make_basis(generator, samples=4, memory=0.1)
 
 
+def test_what_does_not_fit_is_told_in_a_line(
+    generator: stylegan2.Generator,
+    prepared: tuple[Eigenbasis, SupervisedDescent],
+    network: Features,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, _ = prepared
+    with pytest.raises(StyleLoomError, match=r"call bound\(generator, basis, maps\) first"):
+        descend(generator, network, factory(LoomAny(hidden=8)))
+    with pytest.raises(StyleLoomError, match=r"train loom-any with train_any\(\)"):
+        list(learned_optimizer.train(generator, learned_optimizer.RECIPES["any"], run=Run(tmp_path / "run", hardware=CPU)))
+    loom = learned_optimizer.Loom(found, num_ws=generator.num_ws, w_dim=generator.w_dim, resolution=16, channels=0)
+    with pytest.raises(StyleLoomError, match="was made for another generator"):
+        learned_optimizer.transferred(loom, generator, replace(found, generator="someone"))
+    # A state goes on with the weights that it was begun with, and with no others.
+    state = tmp_path / "state"
+    monkeypatch.setattr(eigenbasis, "STATE_EVERY", 1)
+    next(basis.estimate_basis(generator, samples=200, state=state))
+    assert state.exists()
+    with pytest.raises(StyleLoomError, match="a run with other images or settings"):
+        next(basis.estimate_basis(generator, samples=200, state=state, weights=Weights(pixel_weight=5.0)))
+
+
 def test_memory_is_kept_to(generator: stylegan2.Generator) -> None:
     large = stylegan2.Generator(8, 0, 8, 256, 3, mapping_kwargs=dict(num_layers=1))
     one = basis.bytes_of_image(large, 256) / 2**30
