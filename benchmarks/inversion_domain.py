@@ -32,7 +32,7 @@ from styleloom.tasks.inversion import Tools
 
 SAMPLES, SHIFTS = 4_000, (-2.0, -1.0, 1.0, 2.0)
 DEFAULT = InversionConfig()
-WAYS = {
+CONFIGS = {
     "learned, from the encoder": InversionConfig(init="encoder"),
     "learned, in-domain": InversionConfig(in_domain_weight=1e-4),
 }
@@ -50,16 +50,18 @@ def found_latents(
 
     Losses are those of the images, without the in-domain term.
     """
-    objective = Objective(generator, targets, load_features().prepare(targets.device, torch.float32), DEFAULT)
+    alone: Objective | None = None  # without the in-domain term
+    if config.in_domain_weight:
+        alone = Objective(generator, targets, load_features().prepare(targets.device, torch.float32), DEFAULT)
     held, losses = torch.empty(0), torch.full((len(targets),), torch.inf)
     for step in image2stylegan.steps(generator, targets, config, optimizer=factory, encoder=encoder):
         waits = torch.full_like(losses, True, dtype=torch.bool) if goals is None else losses > goals
         if not waits.any():
             break
         each = step.each
-        if config.in_domain_weight:
+        if alone is not None:
             with torch.no_grad():
-                each = torch.stack(list(objective(step.ws)[1].values())).sum(0)
+                each = torch.stack(list(alone(step.ws)[1].values())).sum(0)
         better = waits & (each < losses)
         held = torch.where(better[:, None, None], step.ws, held) if len(held) else step.ws
         losses = torch.where(better, each, losses)
@@ -124,14 +126,14 @@ def main() -> None:
     contenders["learned"] = learned_optimizer.factory(tools.learned)
     encoder = tools.encoder.of(generator) if tools.encoder is not None else None
     if encoder is not None:
-        contenders |= dict.fromkeys(WAYS, contenders["learned"])
+        contenders |= dict.fromkeys(CONFIGS, contenders["learned"])
     teller = labeler.load("toonfaces-attributes") if options.model.startswith("toonfaces") else None
     ways = directions(generator, teller) if teller is not None else {}
     parts: dict[str, dict[str, list[Tensor]]] = {label: {} for label in contenders}
     for targets in untouched(case.held_out, options.images).split(20):
         goals: Tensor | None = None
         for label, factory in contenders.items():
-            ws, losses = found_latents(generator, targets, factory, goals, WAYS.get(label, DEFAULT), encoder)
+            ws, losses = found_latents(generator, targets, factory, goals, CONFIGS.get(label, DEFAULT), encoder)
             goals = losses if goals is None else goals
             kept = {"loss": losses, "never": (losses > goals).float(), **measured(generator, features, targets, ws, tools)}
             for attribute, (step, usual) in ways.items():

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.gatys import processor
-from benchmarks.inversion import RESULTS, bootstrapped, curves, medians, reached, seconds_a_step
+from benchmarks.inversion import RESULTS, Contender, bootstrapped, curves, factory_of, medians, reached, seconds_a_step, together
 from torch import Tensor
 
 from styleloom.core.memory import keep_memory
@@ -34,7 +34,7 @@ from styleloom.data.datasets import SquareImages
 from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.papers import learned_optimizer
-from styleloom.papers.image2stylegan import OPTIMIZERS, Factory
+from styleloom.papers.image2stylegan import OPTIMIZERS
 from styleloom.papers.learned_optimizer import LoomAny
 from styleloom.papers.learned_optimizer.optimizer import digest
 from styleloom.tasks.tools import Tools, prepare
@@ -42,15 +42,9 @@ from styleloom.tasks.tools import Tools, prepare
 MARKS = (1, 2, 5, 10, 20, 30, 50, 100)
 RATES = {"adam": (0.1, 0.2, 0.4), "adam-eigenbasis": (0.3, 0.6, 1.2)}
 BETAS = ((0.9, 0.9),)
-FIXED = {"adam, 0.01": ("adam", OPTIMIZERS["adam"].fixed), "l-bfgs": ("lbfgs", OPTIMIZERS["lbfgs"].tuned)}
+FIXED = {"adam, 0.01": Contender("adam", OPTIMIZERS["adam"].fixed), "l-bfgs": Contender("lbfgs", OPTIMIZERS["lbfgs"].tuned)}
 TRAINED = ("gate", "lstm", "landscape")
 VALIDATION, OWN_SEEDS = 16, 7_000_000
-
-
-def factory(name: str, tools: Tools, **settings: Any) -> Factory:
-    """An optimizer by name with settings."""
-    more = dict(basis=tools.basis) if name == "adam-eigenbasis" else {}
-    return lambda params, descent: OPTIMIZERS[name].make(params, **settings, **more)
 
 
 def tuned(generator: Generator, targets: Tensor, name: str, tools: Tools) -> dict[str, Any]:
@@ -59,7 +53,7 @@ def tuned(generator: Generator, targets: Tensor, name: str, tools: Tools) -> dic
     for rate in RATES[name]:
         for betas in BETAS:
             settings: dict[str, Any] = dict(lr=rate, betas=betas)
-            losses = curves(generator, targets, factory(name, tools, **settings), "mean", tools)
+            losses = curves(generator, targets, factory_of(Contender(name, settings), tools), "mean", tools)
             found.append((float(losses[-1].clamp(min=1e-8).log10().nan_to_num(9).mean()), settings))
     return min(found, key=lambda each: each[0])[1]
 
@@ -88,24 +82,22 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path, tra
     here = runs / f"{Path(name).name}-{'real' if data else 'own'}-{count}"
     settings = {each: kept(here / f"{each}.pt", lambda each=each: tuned(generator, first, each, tools)) for each in RATES}  # type: ignore[misc]
     assert tools.learned is not None
-    factories = {f"{each}, tuned": factory(each, tools, **settings[each]) for each in RATES}
-    factories |= {label: factory(each, tools, **fixed) for label, (each, fixed) in FIXED.items()}
-    keys: dict[str, str] = {}  # of trained ones: names of what is kept
+    contenders = {f"{each}, tuned": Contender(each, settings[each]) for each in RATES} | FIXED
     for network in TRAINED if trained is not None else ():
         file = trained / Path(name).name / network / "model.safetensors"  # type: ignore[operator]
         if file.exists():
-            own = learned_optimizer.load(file)
-            factories[network], keys[network] = learned_optimizer.factory(own), f"{network}-{digest(own)}"
-    factories |= {"loom-any": learned_optimizer.factory(tools.learned)}
+            contenders[network] = Contender(network=learned_optimizer.load(file))
+    contenders["loom-any"] = Contender(network=tools.learned)
+    factories = {label: factory_of(each, tools) for label, each in contenders.items()}
     seconds = seconds_a_step(generator, targets[:16], factories, tools, rounds=3)
-    batches = {label: 1 if label == "l-bfgs" else 16 for label in factories}
     result: dict[str, Any] = dict(resolution=generator.resolution, ws=[generator.num_ws, generator.w_dim], settings=settings)
     result |= dict(kind=type(generator).__module__.split(".")[2], images=count, seconds=seconds, starts={})
     for start in ("mean", "random"):
         losses = {}
-        for label, each in factories.items():
-            found = partial(curves, generator, targets, each, start, tools, batch=batches[label])
-            losses[label] = found() if label == "loom-any" else kept(here / f"{start}-{keys.get(label, label)}.pt", found)
+        for label, each in contenders.items():
+            found = partial(curves, generator, targets, factories[label], start, tools, batch=together(each))
+            key = label if each.network is None else f"{label}-{digest(each.network)}"
+            losses[label] = found() if label == "loom-any" else kept(here / f"{start}-{key}.pt", found)
         goal = losses["adam, tuned"][-1]
         rows = {}
         for label, course in losses.items():
@@ -118,8 +110,8 @@ def measured(name: str, data: str, learned: LoomAny, count: int, runs: Path, tra
             interval = [_finite(np.percentile(bootstrapped(steps), q, method="nearest")) for q in (2.5, 97.5)]
             row |= dict(interval=interval, worse_at_100=float((course[-1] > goal).float().mean()))
             if at_median:
-                one = str(batches[label])
-                row["speedup"] = 100 * seconds["adam, tuned"][one] / (at_median * seconds[label][one])
+                batch = str(together(contenders[label]))
+                row["speedup"] = 100 * seconds["adam, tuned"][batch] / (at_median * seconds[label][batch])
             rows[label] = row
             print(
                 Path(name).name,

@@ -64,13 +64,13 @@ class FaceEditor:
         """The portrait that was uploaded."""
         return checked(photo, self.photos.uploads, "a portrait")
 
-    async def fresh(self, photo: str | None, request: gr.Request) -> tuple[Any, ...]:
+    async def fresh(self, photo: str | None, request: gr.Request) -> Any:
         """The tab before a face is found: found, losses, choice, mask, status, image, curve, photograph and commands.
 
         All stay where this photograph's face is being found already.
         """
         if await leave(self.service, request, "invert", "race", keep=Path(photo).resolve() if photo else None):
-            return (gr.skip(),) * 9
+            return gr.skip()
         return "", [], "", "", START, parts.empty("The face as the generator sees it appears here."), "", "", ""
 
     async def invert(self, photo: str | None, choice: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:

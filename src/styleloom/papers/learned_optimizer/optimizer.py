@@ -107,8 +107,8 @@ def transferred(network: Loom, generator: Generator, basis: Eigenbasis) -> Loom:
     """
     check_made_for("this eigenbasis", basis.generator, generator)
     config = network.config | dict(num_ws=generator.num_ws, w_dim=generator.w_dim)
-    config |= dict(resolution=min(generator.resolution, COMPARED_SIDE))
-    config |= dict(channels=0, generator=generator_id(generator), schedule=network.schedule)
+    config |= dict(resolution=min(generator.resolution, COMPARED_SIDE), channels=0)
+    config |= dict(generator=generator_id(generator), schedule=network.schedule)
     moved = Loom(basis, w_avg=generator.w_avg, **config)
     with torch.no_grad():
         ranks = torch.arange(len(moved.embedding)).clamp(max=len(network.embedding) - 1)
