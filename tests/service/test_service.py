@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
+from styleloom.nn.mtcnn import available
 from styleloom.service.app import create_app
 from styleloom.service.settings import ServiceSettings
 from styleloom.service.verbs import EXAMPLES, FILES, OPTIONS, VERBS
@@ -75,7 +76,9 @@ def test_a_picture_comes_back_as_the_library_makes_it(client: TestClient, tmp_pa
 
 def test_small_verbs(client: TestClient) -> None:
     sizes = {}
+    quick = dict(method="gatys", preset="quick", style_name=["wave"], size=64, first_steps=2)
     for verb, options, files in (
+        ("stylize", quick | (dict(keep_faces=True) if available() else {}), dict(content=picture())),
         ("upscale", {}, dict(image=picture(32, 24))),
         ("translate", {"model": "edges2portrait"}, dict(image=picture(128, 128))),
         ("generate", {"model": "toonfaces-64", "seeds": [3, 4]}, {}),
@@ -83,7 +86,7 @@ def test_small_verbs(client: TestClient) -> None:
         answer = post(client, verb, options, None, **files)
         assert answer.status_code == 200, answer.text
         sizes[verb] = Image.open(io.BytesIO(answer.content)).size
-    assert sizes["upscale"] == (128, 96) and sizes["translate"] == (128, 128)
+    assert sizes["upscale"] == (128, 96) and sizes["translate"] == (128, 128) and sizes["stylize"] == (64, 43)
 
 
 def test_long_work_is_a_job_that_can_be_followed(client: TestClient) -> None:
@@ -127,6 +130,8 @@ def test_long_work_is_a_job_that_can_be_followed(client: TestClient) -> None:
         ("translate", {"size": 7}, {"image": picture()}, 422, "`size` is 7"),
         ("translate", {"drawing": "x"}, {"image": picture()}, 422, "wanted true or false"),
         ("stylize", {"method": "johnson"}, {"content": picture(), "style": picture()}, 422, "styles of its own, by name"),
+        ("stylize", {"style_name": ["swirls"], "keep_faces": True}, {"content": picture()}, 422, "ghiasi paints in one pass"),
+        ("stylize", {"style_name": ["swirls"], "keep_faces": "yes"}, {"content": picture()}, 422, "keep_faces"),
         ("nothing", {}, {}, 404, "nothing is at this address"),
     ],
 )  # fmt: skip

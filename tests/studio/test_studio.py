@@ -233,6 +233,7 @@ def test_the_commands_that_are_shown_exist(
     shown = [
         stylize._commands(dict(method="ghiasi", keep_color="luminance", alpha=0.5, stroke_size=320), ["swirls"], []),
         stylize._commands(dict(method="gatys", preset="draft", first_steps=100), ["swirls", "wave"], []),
+        stylize._commands(dict(method="gatys", preset="quick", keep_faces=True), ["wave"], []),
         generate._commands(dict(seeds=[1, 2], model="no-such", truncation_psi=0.5)),
         edit._commands({"smile": 2.0, "age": -1.0}),
         draw._commands(dict(model="edges2portrait", drawing=True)),

@@ -94,3 +94,40 @@ def test_any_torch_optimizer_inverts() -> None:
         result = sl.invert(G, target, optimizer=optimizer, num_steps=20)
         assert result.losses[-1] < result.losses[0]
         assert result.optimizer == optimizer.__name__
+
+
+def test_quick_starts_from_one_pass(photo: Tensor) -> None:
+    mask = torch.zeros(1, 1, 48, 64)
+    mask[..., :32] = 1
+    still: Any = dict(FAST, first_steps=1, lr=1e-9)
+    for styles, options in (
+        (["wave"], {}),
+        (["wave", "mosaic"], dict(weights=[0.3, 0.7])),
+        (["wave", "mosaic"], dict(mask=mask)),
+        (["wave"], dict(keep_color="matching")),
+    ):
+        found = sl.stylize(photo, styles, preset="quick", **still, **options)
+        wanted = sl.stylize(photo, styles, "ghiasi", size=64, **options)
+        assert (found - wanted).abs().mean() < (0.02 if "keep_color" in options else 1e-5)
+        assert (found - photo).abs().mean() > 0.05
+
+
+def test_quick_is_nearer_to_the_style_than_one_pass() -> None:
+    photo, style = sl.resize_to_fit(sl.read("coffee"), 128), sl.draw("swirls", 128)
+    objective = sl.gatys.objective_of(photo, [style], None, None, [1.0], sl.gatys.PRESETS["quick"], sl.load_features(), (85, 128))
+
+    def loss(image: Tensor) -> float:
+        return float(sum(objective(sl.gatys.with_margin(image, 12)).values()))
+
+    quick = sl.stylize(photo, style, preset="quick")
+    from_photo = sl.stylize(photo, style, preset="quick", init="content")
+    assert loss(quick) < loss(from_photo) < loss(photo)
+    assert loss(quick) < loss(sl.stylize(photo, style, "ghiasi"))
+
+
+def test_quick_alone_needs_a_start(photo: Tensor) -> None:
+    config = sl.gatys.configure("quick", **FAST)
+    with pytest.raises(StyleLoomError, match='init "one-pass" and no network to paint it'):
+        next(sl.gatys.steps(photo, sl.bundled("wave"), config))
+    last = list(sl.gatys.steps(photo, sl.bundled("wave"), config, init=lambda image: 1 - image))[-1]
+    assert (last.image - (1 - photo)).abs().mean() < (last.image - photo).abs().mean()

@@ -50,7 +50,7 @@ def stylize(
             option to mix several.
         recursive: paint the photographs of the folders in a folder too.
         method: gatys (minutes an image), or in one pass: ghiasi (any style), adain (any style), dumoulin, johnson.
-        preset: best, draft, paper or authors: where the settings below start from.
+        preset: best, quick (one pass, then a few steps: seconds), draft, paper or authors: where the settings below start from.
         weights: share of each style.
         mask: a gray image for each style, white where it is painted; one serves two styles. Repeat the option.
         content_mask: where the photograph is to stay recognizable, for gatys: "faces" (found by the extra [faces]), a gray image,

@@ -111,7 +111,10 @@ def stylize(
     read += [*(mask or ()), *(each for each in (start, content_mask) if each and Path(each).is_file())]
     # Paint: gatys by a descent for each image, all others in one pass.
     if method == "gatys":
-        options |= dict(init=init, features=load_features(config.features, pooling=config.pooling))
+        options |= dict(
+            init=init if init is not None else painting.start_of(config, styles, weights or None, masks, device=device),
+            features=load_features(config.features, pooling=config.pooling),
+        )
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:

@@ -17,6 +17,7 @@ from styleloom.jobs.edit import PasteOptions
 from styleloom.jobs.events import Event, ItemDone
 from styleloom.jobs.inputs import open_image
 from styleloom.jobs.sources import LoadOptions
+from styleloom.jobs.stylize import FACES
 from styleloom.nn import mtcnn
 from styleloom.papers import adain, dumoulin, gatys, ghiasi, johnson
 from styleloom.papers.image2stylegan import InversionConfig
@@ -53,7 +54,11 @@ def stylize(request: Request) -> Iterator[Event]:
     for name, most in MOST.items():
         if request.options.get(name) is not None:
             request.number(name, 0, 0, most, whole=True)
-    settings = request.rest("method", "style_name") | (dict(preview_every=PREVIEW_EVERY) if method == "gatys" else {})
+    settings = request.rest("method", "style_name", "keep_faces") | (
+        dict(preview_every=PREVIEW_EVERY) if method == "gatys" else {}
+    )
+    if request.flag("keep_faces"):
+        settings["content_mask"] = FACES
     options: dict[str, Any] = dict(method=method, mask=masks, limits=request.limits, **settings)
     yield from request.made("content", lambda content, out: jobs.stylize(content, styles, out=out, **options))
 
@@ -245,7 +250,7 @@ _FILES = ("model", "features")  # settings that name files, which no client may
 _SQUARE = ("box", "landmarks", "num_steps")
 OPTIONS: dict[str, tuple[str, ...]] = {
     "stylize": (
-        *("method", "style_name", "preset", "weights", "smooth"),
+        *("method", "style_name", "preset", "weights", "smooth", "keep_faces"),
         *sorted({field.name for config in CONFIGS["stylize"] for field in fields(config)} - {*_FILES}),
     ),
     "upscale": ("model",),

@@ -10,16 +10,18 @@ from typing import Any
 import gradio as gr
 
 from styleloom.drawn.painterly import STYLES
+from styleloom.nn.mtcnn import available
 from styleloom.service.app import Service
 
 from . import parts
 from .client import checked, follow, source_address
 from .photos import Photos
 
-METHODS = {
-    "One pass, any style (seconds)": "ghiasi",
-    "Gatys, by optimization (minutes)": "gatys",
-    "AdaIN, one pass": "adain",
+METHODS = {  # method and preset
+    "One pass, any style (a second)": ("ghiasi", "best"),
+    "One pass, then brushwork (ten seconds)": ("gatys", "quick"),
+    "Gatys, by optimization (minutes)": ("gatys", "draft"),
+    "AdaIN, one pass": ("adain", "best"),
 }
 COLORS = {"of the painting": "none", "of the photograph": "luminance", "the painting, in the photograph's palette": "matching"}
 MOST = 4
@@ -40,6 +42,7 @@ class Choices:
     stroke: int
     shares: str
     steps: int
+    keep_faces: bool
 
     def options(self, paintings: int) -> dict[str, Any]:
         """Options of the verb.
@@ -50,7 +53,7 @@ class Choices:
         if not 1 <= len(self.names) + paintings <= MOST:
             count = len(self.names) + paintings
             raise gr.Error(f"Choose one to {MOST} styles; {count} are chosen.", print_exception=False)
-        method = METHODS[self.method]
+        method, preset = METHODS[self.method]
         options: dict[str, Any] = dict(method=method, style_name=self.names, keep_color=COLORS[self.colors])
         if self.shares.strip():
             options["weights"] = _numbers(self.shares)
@@ -58,7 +61,8 @@ class Choices:
                 told = f"{len(options['weights'])} shares are given for {len(self.names) + paintings} styles; give one for each."
                 raise gr.Error(told, print_exception=False)
         if method == "gatys":
-            return options | dict(preset="draft", first_steps=self.steps)
+            more = dict(first_steps=self.steps) if preset == "draft" else {}
+            return options | dict(preset=preset) | more | (dict(keep_faces=True) if self.keep_faces else {})
         return options | dict(alpha=self.strength) | (dict(stroke_size=self.stroke) if self.stroke else {})
 
 
@@ -82,6 +86,7 @@ def tab(service: Service, photos: Photos) -> None:
                 stroke = gr.Slider(0, 1024, 0, step=64, label="Stroke size in pixels (0: as in the painting)")
                 shares = gr.Textbox("", label="Shares of the styles", placeholder="such as 2, 1; empty: equal")
                 steps = gr.Slider(50, 500, 150, step=50, label="Steps, for Gatys")
+                faces = gr.Checkbox(available(), label="Keep faces, for brushwork and Gatys", visible=available())
         with gr.Column(scale=3):
             with gr.Row():
                 paint = gr.Button("Paint", variant="primary")
@@ -116,7 +121,7 @@ def tab(service: Service, photos: Photos) -> None:
     photos.show(photo, canvas, brush, again=True)
     photo.change(lambda: "", None, mask, queue=False)
     event = paint.click(
-        run, [photo, styles, own, strength, mask, method, colors, stroke, shares, steps], [status, shown, how],
+        run, [photo, styles, own, strength, mask, method, colors, stroke, shares, steps, faces], [status, shown, how],
         concurrency_limit=None, show_progress="hidden", trigger_mode="multiple",
     )  # fmt: skip
     stop.click(lambda: "Stopped. What was painted so far, if anything, stays.", None, status, cancels=[event], queue=False)
@@ -134,8 +139,10 @@ def _commands(options: dict[str, Any], names: list[str], paintings: list[Path]) 
     settings = {
         name: value
         for name, value in options.items()
-        if name not in ("method", "style_name", "weights") and value not in ("none", 1)
+        if name not in ("method", "style_name", "weights", "keep_faces") and value not in ("none", 1)
     }
+    if options.get("keep_faces"):
+        settings["content_mask"] = "faces"
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
     if weights := options.get("weights"):
         flags += f" --weights {','.join(f'{each:g}' for each in weights)}"
@@ -146,7 +153,7 @@ def _commands(options: dict[str, Any], names: list[str], paintings: list[Path]) 
     return parts.commands(
         f"styleloom stylize photo.jpg {asked} --method {options['method']} {flags} -o painted.png".replace("  ", " "),
         "import styleloom as sl\n"
-        f'image = sl.stylize("photo.jpg", {style}, "{options["method"]}"{arguments})\n'
-        'sl.write(image, "painted.png")',
+        f'for event in sl.jobs.stylize("photo.jpg", {style}, out="painted.png", method="{options["method"]}"{arguments}):\n'
+        "    print(event)",
         options,
     )

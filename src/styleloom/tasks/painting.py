@@ -79,7 +79,9 @@ def stylize(
     Source: the module of the method names its paper.
     """
     module = method_named(method)
-    inputs: dict[str, Any] = {name: options.pop(name) for name in ("init", "features") if name in options}
+    inputs: dict[str, Any] = {
+        name: options.pop(name) for name in ("init", "features") if not isinstance(options.get(name, ""), str)
+    }
     if isinstance(options.get("model"), torch.nn.Module):
         inputs["model"] = options.pop("model")
     if keep_color:
@@ -163,7 +165,8 @@ def painter(
         style, weights, masks: see :func:`stylize`.
         config: settings from the method's own ``configure``.
         device: device of the network and the images.
-        options: options of the method's own ``painter``: ``model``, or for gatys ``init`` and ``features``.
+        options: options of the method's own ``painter``: ``model``, or for gatys ``init`` (by default :func:`start_of`) and
+            ``features``.
 
     Returns:
         What makes images [N, 3, H', W'] of images [N, 3, H, W], in floats or 8-bit numbers.
@@ -174,11 +177,35 @@ def painter(
     module = method_named(method)
     styles: list[Tensor | str] = listed(style)
     check_kind_of_styles(method, styles)
+    if isinstance(config, gatys.GatysConfig) and options.get("init") is None:
+        options["init"] = start_of(config, styles, weights, masks, device=device)
     if masks is not None and len(masks) == len(styles) == 1:
         inner = masks if method == "gatys" else None  # which also compares styles within the mask alone
         return MaskedPainter(module.painter(config, styles, weights, inner, device=device, **options), masks[0])
     made: Painter = module.painter(config, styles, weights, masks, device=device, **options)
     return made
+
+
+def start_of(
+    config: gatys.GatysConfig,
+    styles: Sequence[Any],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    device: str | torch.device = "cpu",
+) -> Painter | None:
+    """Painter of the images that a descent starts from, where its ``init`` is "one-pass"; else None.
+
+    It is ``anystyle``'s, so a few steps of descent are enough: they turn its texture into strokes.
+
+    Args:
+        config, styles, weights, masks, device: see :func:`painter`.
+    """
+    if config.init != gatys.ONE_PASS:
+        return None
+    side = min(config.first_size, config.size or config.first_size)
+    settings = ghiasi.configure(size=side, keep_color=config.keep_color)
+    return painter("ghiasi", styles, settings, weights=weights, masks=masks, device=device)
 
 
 def stylize_video(

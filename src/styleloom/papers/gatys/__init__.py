@@ -40,6 +40,7 @@ from styleloom.nn.vgg_files import load_features
 
 from .config import INITS as INITS
 from .config import LARGEST as LARGEST
+from .config import ONE_PASS as ONE_PASS
 from .config import OPTIMIZERS as OPTIMIZERS
 from .config import PRESETS as PRESETS
 from .config import STYLE_LOSSES as STYLE_LOSSES
@@ -48,6 +49,9 @@ from .config import configure as configure
 from .objective import KEPT as KEPT
 from .objective import objective_of as objective_of
 from .objective import with_margin as with_margin
+
+Init = Tensor | Callable[[Tensor], Tensor]
+"""Image to start from, or what makes it of the content, [1, 3, H, W] in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def painter(
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
     *,
-    init: Tensor | None = None,
+    init: Init | None = None,
     features: Features | None = None,
     device: str | torch.device = "cpu",
 ) -> GatysPainter:
@@ -150,7 +154,7 @@ def steps(
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
     content_mask: Tensor | None = None,
-    init: Tensor | None = None,
+    init: Init | None = None,
     features: Features | None = None,
     state: Path | None = None,
     state_every: int = 25,
@@ -166,7 +170,7 @@ def steps(
             two styles: the second is painted where the first is not.
         content_mask: [1, 1, H, W] in [0, 1], of the content's size: where it is 1, as on faces, the content weighs nine times as
             much, so that it stays recognizable.
-        init: [1, 3, H, W]: start from this image instead of ``config.init``.
+        init: [1, 3, H, W]: start from this image instead of ``config.init``, or from what this makes of the content.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
         state_every: steps between two savings of the state.
@@ -180,7 +184,12 @@ def steps(
     """
     # Check the images, masks and weights.
     styles = [style] if isinstance(style, Tensor) else list(style)
-    check_images(content, styles, init)
+    check_images(content, styles, init if isinstance(init, Tensor) else None)
+    if init is None and config.init == ONE_PASS:
+        raise StyleLoomError(
+            'init "one-pass" and no network to paint it; use sl.stylize, or give init, as in: '
+            "gatys.steps(content, style, config, init=lambda image: ghiasi.stylize(image, style))"
+        )
     regions = check_masks(masks, len(styles), content)
     kept = None if content_mask is None else check_masks([content_mask], 1, content)[0]  # type: ignore[index]
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
@@ -195,7 +204,7 @@ def steps(
     ends = [config.first_steps + config.steps * index for index in range(len(sizes))]
 
     # Go on from a saved state, where there is one of the same run.
-    inputs = [content, *styles, *(regions or []), *(each for each in (init, kept) if each is not None)]
+    inputs = [content, *styles, *(regions or []), *(each for each in (init, kept) if isinstance(each, Tensor))]
     job = fingerprint([asdict(config), shares, init is not None], inputs)
     saved = read_run(state, job) if state is not None and state.exists() else None
     done = saved["done"] if saved else 0
@@ -275,9 +284,10 @@ def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network:
     return [fitted_size(content, side) for side in fits]
 
 
-def _first_image(content: Tensor, init: Tensor | None, config: GatysConfig, size: tuple[int, int]) -> Tensor:
+def _first_image(content: Tensor, init: Init | None, config: GatysConfig, size: tuple[int, int]) -> Tensor:
     if init is not None:
-        return resize(init.to(content), size).clone()
+        image = init if isinstance(init, Tensor) else init(content)
+        return resize(image.to(content), size).clone()
     if config.init == "content":
         return resize(content, size).clone()
     generator = torch.Generator().manual_seed(config.seed)

@@ -21,7 +21,8 @@ from styleloom.nn.vgg_files import EMBEDDED
 STYLE_LOSSES = {"gram": gram_loss, "wasserstein": wasserstein_loss}
 
 
-INITS = ("content", "noise")
+ONE_PASS = "one-pass"
+INITS = ("content", "noise", ONE_PASS)
 
 
 LARGEST = 1024  # longer side of a result whose size is not asked for
@@ -56,7 +57,8 @@ class GatysConfig(Checked):
         optimizer: "lbfgs" or "adam".
         lr: step size.
         ema_decay: decay of a running mean of the images, 0 for none: it smooths Adam's jitter.
-        init: start from the "content" image or from "noise".
+        init: start from the "content" image, from "noise", or from what a network paints in "one-pass"
+            (:func:`styleloom.tasks.painting.start_of`).
         margin: pixels around the image that are painted too and cut off in the end: its border, where features see beyond it,
             would become a frame.
         style_scale: longer side of the style images over that of the result: larger strokes above 1.
@@ -139,6 +141,7 @@ _PAPER = GatysConfig(
 PRESETS = {
     "best": GatysConfig(),
     "draft": replace(GatysConfig(), size=384, first_steps=80, steps=35, content_weight=0.12, tv_weight=5.0),
+    "quick": replace(GatysConfig(), first_size=512, first_steps=20, steps=10, init=ONE_PASS),
     "paper": _PAPER,
     # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
     "authors": replace(
