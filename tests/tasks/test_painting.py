@@ -125,6 +125,18 @@ def test_quick_is_nearer_to_the_style_than_one_pass() -> None:
     assert loss(quick) < loss(sl.stylize(photo, style, "ghiasi"))
 
 
+def test_options_of_gatys_alone(photo: Tensor) -> None:
+    for given in (dict(init=photo), dict(content_mask=photo[:, :1]), dict(features=sl.load_features())):
+        with pytest.raises(StyleLoomError, match=f"{next(iter(given))} given, for gatys alone"):
+            sl.stylize(photo, "wave", "adain", **given)
+    with pytest.raises(StyleLoomError, match="unknown content_mask 'hands'; choose one of faces"):
+        sl.stylize(photo, "wave", content_mask="hands")
+    kept = torch.ones(1, 1, 48, 64)
+    loose, tight = (sl.stylize(photo, "wave", content_mask=mask, **FAST) for mask in (None, kept))
+    same = sl.gatys.stylize(photo, sl.bundled("wave"), sl.gatys.configure(**FAST), content_mask=lambda image: kept)
+    assert torch.equal(tight, same) and not torch.equal(tight, loose)
+
+
 def test_quick_alone_needs_a_start(photo: Tensor) -> None:
     config = sl.gatys.configure("quick", **FAST)
     with pytest.raises(StyleLoomError, match='init "one-pass" and no network to paint it'):

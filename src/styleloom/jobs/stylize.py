@@ -18,7 +18,6 @@ from styleloom.core.threads import mapped
 from styleloom.data import images, video
 from styleloom.data.output import Output
 from styleloom.data.output import write as write_output
-from styleloom.nn import mtcnn
 from styleloom.nn.layers import placed
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
@@ -29,7 +28,6 @@ from .events import Event, Item, ItemDone, ItemFailed
 from .inputs import Found, find, find_all, open_image, open_mask, open_region, open_style
 from .outputs import LIMITS, Limits, Outputs, images_summary, software, targets_of, written
 
-FACES = "faces"
 UPSCALE_LIMITS = Limits(max_pixels=images.MAX_PIXELS // 4)
 Paint = Callable[[Tensor], Tensor]
 
@@ -102,7 +100,6 @@ def stylize(
         styles += open_style(each, limits.max_pixels, device)
     masks = [open_mask(path, limits.max_pixels).to(device) for path in mask] if mask else None
     init = open_image(start, limits.max_pixels).to(device) if start else None
-    keep = _keeper(content_mask or None, limits.max_pixels)
     options: dict[str, Any] = dict(weights=weights or None, masks=masks)
     read: list[PathLike] = [
         *contents,
@@ -114,6 +111,7 @@ def stylize(
         options |= dict(
             init=init if init is not None else painting.start_of(config, styles, weights or None, masks, device=device),
             features=load_features(config.features, pooling=config.pooling),
+            content_mask=_keeper(content_mask, limits.max_pixels),
         )
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
@@ -121,7 +119,7 @@ def stylize(
                 yield from one_by_one(
                     item,
                     lambda item: _descend(
-                        item, styles, config, keep, preview_every, limits.max_pixels, device, options, outputs.format
+                        item, styles, config, preview_every, limits.max_pixels, device, options, outputs.format
                     ),
                 )
 
@@ -177,14 +175,11 @@ def _files(style: PathLike, named: bool) -> list[str]:
     return find(style)
 
 
-def _keeper(content_mask: PathLike | None, max_pixels: int) -> Callable[[Tensor], Tensor | None]:
-    """Make the function that masks where a photograph [1, 3, H, W] stays recognizable: [1, 1, H, W], or None for nowhere."""
-    if content_mask is None:
-        return lambda photo: None
-    if content_mask == FACES:
-        mtcnn.check_detector()
-        return mtcnn.faces_mask
-    return open_region(content_mask, max_pixels)
+def _keeper(content_mask: PathLike | None, max_pixels: int) -> gatys.ContentMask | None:
+    """What masks where a photograph stays recognizable."""
+    if not content_mask:
+        return None
+    return painting.keeper(painting.FACES) if content_mask == painting.FACES else open_region(content_mask, max_pixels)
 
 
 def state_of(target: Path) -> Path:
@@ -196,7 +191,6 @@ def _descend(
     item: Item,
     styles: list[Tensor],
     config: gatys.GatysConfig,
-    keep: Callable[[Tensor], Tensor | None],
     preview_every: int,
     max_pixels: int,
     device: torch.device,
@@ -207,8 +201,6 @@ def _descend(
     (target,) = item.targets
     photo = open_image(item.name, max_pixels).to(device)
     state = state_of(target)
-    kept = keep(photo)
-    kept = None if kept is None else kept.to(photo)
     step: gatys.GatysStep | None = None
     alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
 
@@ -218,7 +210,7 @@ def _descend(
 
     def steps() -> Iterator[Progress]:
         nonlocal step
-        for step in gatys.steps(photo, styles, config, state=state, content_mask=kept, **options):
+        for step in gatys.steps(photo, styles, config, state=state, **options):
             if preview_every and step.index % preview_every == 0:
                 write(step.image)
             yield step

@@ -17,11 +17,10 @@ from styleloom.jobs.edit import PasteOptions
 from styleloom.jobs.events import Event, ItemDone
 from styleloom.jobs.inputs import open_image
 from styleloom.jobs.sources import LoadOptions
-from styleloom.jobs.stylize import FACES
 from styleloom.nn import mtcnn
 from styleloom.papers import adain, dumoulin, gatys, ghiasi, johnson
 from styleloom.papers.image2stylegan import InversionConfig
-from styleloom.tasks.painting import METHODS
+from styleloom.tasks.painting import FACES, METHODS
 
 from .request import Request
 

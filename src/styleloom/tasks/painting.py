@@ -17,6 +17,7 @@ from styleloom.data.checks import check_masks
 from styleloom.data.images import floats, like
 from styleloom.data.video import repaint
 from styleloom.loops.one_pass import Painter
+from styleloom.nn import mtcnn
 from styleloom.papers import (
     adain,
     dumoulin,
@@ -27,6 +28,7 @@ from styleloom.papers import (
 
 T = TypeVar("T")
 
+FACES = "faces"
 METHODS: dict[str, ModuleType] = {"gatys": gatys, "johnson": johnson, "dumoulin": dumoulin, "ghiasi": ghiasi, "adain": adain}
 Config = gatys.GatysConfig | johnson.JohnsonConfig | dumoulin.DumoulinConfig | ghiasi.GhiasiConfig | adain.AdaINConfig
 """Settings of a method."""
@@ -50,6 +52,7 @@ def stylize(
     preset: str = "best",
     weights: Sequence[float] | None = None,
     mask: Tensor | Sequence[Tensor] | None = None,
+    content_mask: Tensor | str | None = None,
     keep_color: bool | str = False,
     **options: Any,
 ) -> Tensor:
@@ -65,6 +68,8 @@ def stylize(
         weights: share of each style; equal when not given.
         mask: [1, 1, H, W] in [0, 1] a style, of the content's size: where it is painted. One mask serves two styles:
             the second is painted where the first is not. With one style the rest stays the photograph, to the bit.
+        content_mask: where the photograph is to stay recognizable, for gatys: [1, 1, H, W] in [0, 1], of the content's size, or
+            ``"faces"``, which needs the extra [faces].
         keep_color: ``True`` or ``"luminance"`` keeps the content's colors and paints brightness only; ``"matching"``
             gives the style the content's palette first.
         **options: any setting of the method, e.g. ``size=1024`` (see its ``Config``), or ``init``, ``features`` and
@@ -82,6 +87,10 @@ def stylize(
     inputs: dict[str, Any] = {
         name: options.pop(name) for name in ("init", "features") if not isinstance(options.get(name, ""), str)
     }
+    if content_mask is not None:
+        inputs["content_mask"] = keeper(content_mask)
+    if method != "gatys" and inputs:
+        raise StyleLoomError(f"{' and '.join(inputs)} given, for gatys alone; leave it out, since {method} paints in one pass")
     if isinstance(options.get("model"), torch.nn.Module):
         inputs["model"] = options.pop("model")
     if keep_color:
@@ -91,6 +100,19 @@ def stylize(
     content = opened(content, "content")
     styles = style_images(style) if config.style_is_image else _names(style)
     return painter(method, styles, config, weights=weights, masks=masks, device=content.device, **inputs)(content)
+
+
+def keeper(content_mask: Tensor | str) -> gatys.ContentMask:
+    """What masks where photographs stay recognizable: the mask itself, or for "faces" their detector.
+
+    Raises:
+        StyleLoomError: another name, or no detector.
+    """
+    if isinstance(content_mask, Tensor):
+        return content_mask
+    check_choice("content_mask", content_mask, (FACES,))
+    mtcnn.check_detector()
+    return mtcnn.faces_mask
 
 
 def listed(style: T | Sequence[T]) -> list[T]:
@@ -165,8 +187,8 @@ def painter(
         style, weights, masks: see :func:`stylize`.
         config: settings from the method's own ``configure``.
         device: device of the network and the images.
-        options: options of the method's own ``painter``: ``model``, or for gatys ``init`` (by default :func:`start_of`) and
-            ``features``.
+        options: options of the method's own ``painter``: ``model``, or for gatys ``init`` (by default :func:`start_of`),
+            ``content_mask`` and ``features``.
 
     Returns:
         What makes images [N, 3, H', W'] of images [N, 3, H, W], in floats or 8-bit numbers.

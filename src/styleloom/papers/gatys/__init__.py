@@ -52,6 +52,8 @@ from .objective import with_margin as with_margin
 
 Init = Tensor | Callable[[Tensor], Tensor]
 """Image to start from, or what makes it of the content, [1, 3, H, W] in [0, 1]."""
+ContentMask = Tensor | Callable[[Tensor], Tensor | None]
+"""Mask [1, 1, H, W] in [0, 1] of what stays recognizable, or what makes it of the content; None: nothing."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def painter(
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
     *,
+    content_mask: ContentMask | None = None,
     init: Init | None = None,
     features: Features | None = None,
     device: str | torch.device = "cpu",
@@ -110,7 +113,7 @@ def painter(
     Args:
         config: see :class:`GatysConfig`.
         styles: images [1, 3, h, w] in [0, 1], of any sizes.
-        weights, masks, init, features: see :func:`steps`.
+        weights, masks, content_mask, init, features: see :func:`steps`.
         device: device of the images.
 
     Returns:
@@ -120,7 +123,7 @@ def painter(
         StyleLoomError: no such network.
     """
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
-    options: dict[str, Any] = dict(weights=weights, masks=masks, init=init, features=network)
+    options: dict[str, Any] = dict(weights=weights, masks=masks, content_mask=content_mask, init=init, features=network)
     return GatysPainter(config, [style.to(device) for style in styles], options)
 
 
@@ -153,7 +156,7 @@ def steps(
     *,
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
-    content_mask: Tensor | None = None,
+    content_mask: ContentMask | None = None,
     init: Init | None = None,
     features: Features | None = None,
     state: Path | None = None,
@@ -169,7 +172,7 @@ def steps(
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted. One mask serves
             two styles: the second is painted where the first is not.
         content_mask: [1, 1, H, W] in [0, 1], of the content's size: where it is 1, as on faces, the content weighs nine times as
-            much, so that it stays recognizable.
+            much, so that it stays recognizable. Or what makes such a mask of the content.
         init: [1, 3, H, W]: start from this image instead of ``config.init``, or from what this makes of the content.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
@@ -191,7 +194,8 @@ def steps(
             "gatys.steps(content, style, config, init=lambda image: ghiasi.stylize(image, style))"
         )
     regions = check_masks(masks, len(styles), content)
-    kept = None if content_mask is None else check_masks([content_mask], 1, content)[0]  # type: ignore[index]
+    shown = content_mask(content) if callable(content_mask) else content_mask
+    kept = None if shown is None else check_masks([shown.to(content)], 1, content)[0]  # type: ignore[index]
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
     network = network.prepare(content.device, precision_on(content.device, config.precision))

@@ -141,7 +141,7 @@ _PAPER = GatysConfig(
 PRESETS = {
     "best": GatysConfig(),
     "draft": replace(GatysConfig(), size=384, first_steps=80, steps=35, content_weight=0.12, tv_weight=5.0),
-    "quick": replace(GatysConfig(), first_size=512, first_steps=20, steps=10, init=ONE_PASS),
+    "quick": replace(GatysConfig(), first_size=362, first_steps=20, steps=12, content_weight=0.1, init=ONE_PASS),
     "paper": _PAPER,
     # The authors' published code: after ReLU, max pooling, from the content, layers weighted 1 / C^2.
     "authors": replace(
