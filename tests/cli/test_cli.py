@@ -182,11 +182,9 @@ def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str]
 
     monkeypatch.setattr(demo_inversion, "NUM_STEPS", 2)
     monkeypatch.setattr(demo_inversion, "SHOWN", (1, 2))
-    monkeypatch.setitem(
-        gatys.PRESETS,
-        "draft",
-        gatys.configure(first_steps=2, steps=1, first_size=64, content_layers=("relu1_1",), style_layers=("relu1_1",)),
-    )
+    for preset in ("draft", "quick"):
+        layers = dict(content_layers=("relu1_1",), style_layers=("relu1_1",))
+        monkeypatch.setitem(gatys.PRESETS, preset, gatys.configure(preset, first_steps=2, steps=1, first_size=64, **layers))
     demo = importlib.import_module("styleloom.demo.page")
     pages: list[tuple[int, int, bool]] = []
 

@@ -14,7 +14,7 @@ import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.papers import ghiasi
 
-FAST = dict(size=64, first_size=64, first_steps=2)
+FAST: dict[str, Any] = dict(size=64, first_size=64, first_steps=2)
 
 
 @pytest.fixture

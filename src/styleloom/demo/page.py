@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +18,11 @@ from styleloom.core.files import check_folder, replacing
 from styleloom.data import images
 from styleloom.data.bundled import bundled
 from styleloom.drawn import painterly
+from styleloom.nn import mtcnn
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
-from styleloom.tasks.painting import method_named, painter
+from styleloom.tasks.painting import method_named, painter, start_of
 
 from . import editing, faces, inversion, translation
 
@@ -47,13 +48,15 @@ class Painting:
     weights: tuple[float, ...] | None = None
     masks: Callable[[Tensor], list[Tensor]] | None = None
     method: str = "gatys"
+    preset: str = "draft"
 
     @property
     def name(self) -> str:
         """Name of its file, without a suffix."""
         method = [] if self.method == "gatys" else [self.method]
         regions = ["regions"] if self.masks else []
-        return "-".join([self.content, *self.styles, *(str(value) for value in self.settings.values()), *regions, *method])
+        preset = [] if self.preset == "draft" else [self.preset]
+        return "-".join([self.content, *self.styles, *map(str, self.settings.values()), *regions, *method, *preset])
 
 
 GALLERY = (
@@ -63,6 +66,17 @@ GALLERY = (
     Painting("rocket", ("watercolor",), "watercolor"),
     Painting("cat", ("gilded",), "gold leaf"),
     Painting("coffee", ("cubism",), "cubist planes"),
+)
+QUICK = tuple(
+    Painting(content, (style,), caption, preset="quick")
+    for content, style, caption in (
+        ("astronaut", "watercolor", "watercolor"),
+        ("coffee", "mosaic", "mosaic"),
+        ("cat", "ink-wash", "ink wash"),
+        ("rocket", "swirls", "swirling strokes"),
+        ("astronaut", "cubism", "cubist planes"),
+        ("coffee", "swirls", "swirling strokes"),
+    )
 )
 CONTROLS = (
     Painting("cat", ("wave", "gilded"), "two styles in equal shares", weights=(0.5, 0.5)),
@@ -94,6 +108,7 @@ COMPARED = tuple(
     for content, style in (("cat", "swirls"), ("coffee", "mosaic"))
     for method, caption in METHODS.items()
 )
+CARDS = (*GALLERY, *QUICK, *COMPARED, *PASSES, *CONTROLS)
 STRIPS = (("cat", "dumoulin", ("swirls", "drip", "gilded", "engraving")), ("cat", "ghiasi", ("ink-wash", "marbling")))
 ENLARGED = ("cat", (72, 108))  # a photograph, and the height and width that it is reduced to first
 
@@ -137,9 +152,10 @@ def make_page(
     # Paint the gallery, a card at a time.
     show()
     say(f"open {folder / 'index.html'} in a browser; it fills as images come")
-    for painting in (*GALLERY, *COMPARED, *PASSES, *CONTROLS):
+    for painting in CARDS:
         if painting.method == "gatys":
-            image, seconds = _descend(painting, contents, styles, config, features, watch)
+            chosen = gatys.configure(painting.preset, size=size, **settings | painting.settings)
+            image, seconds = _descend(painting, contents, styles, chosen, features, watch)
         else:
             image, seconds = _pass(painting, contents[painting.content], styles)
         images.write(image, folder / f"{painting.name}.png")
@@ -177,17 +193,25 @@ def _descend(
 ) -> tuple[Tensor, float]:
     """An image painted by Gatys, and the seconds that took."""
     image = contents[painting.content]
+    mark = time.perf_counter()
+    looks, masks = [styles[style] for style in painting.styles], painting.masks(image) if painting.masks else None
     loop = gatys.steps(
         image,
-        [styles[style] for style in painting.styles],
-        replace(config, **painting.settings),
+        looks,
+        config,
         weights=painting.weights,
-        masks=painting.masks(image) if painting.masks else None,
+        masks=masks,
+        content_mask=mtcnn.faces_mask if _keeps_faces(painting) else None,
+        init=start_of(config, looks, painting.weights, masks, device=image.device),
         features=features,
     )
     for step in watch(loop, title=painting.name):  # noqa: B007
         pass
-    return step.image, step.seconds
+    return step.image, time.perf_counter() - mark
+
+
+def _keeps_faces(painting: Painting) -> bool:
+    return painting.preset == "quick" and mtcnn.available()
 
 
 def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[Any]:
@@ -252,6 +276,8 @@ def _command(painting: Painting) -> str:
     options += [part for name, value in painting.settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     options += ["--weights", ",".join(f"{weight:g}" for weight in painting.weights)] if painting.weights else []
     options += ["--mask", "mask.png"] if painting.masks else []
+    options += ["--preset", painting.preset] if painting.preset != "draft" else []
+    options += ["--content-mask", "faces"] if _keeps_faces(painting) else []
     named = styles if len(styles) == 1 else [part for style in styles for part in ("--style", style)]
     return " ".join(["styleloom stylize", painting.content, *named, "-o", "out.png", *options])
 
@@ -278,6 +304,7 @@ def _page(
     return _PAGE.substitute(
         refresh="" if done else '<meta http-equiv="refresh" content="4">',
         gallery="".join(cards.get(painting.name, _WAITING) for painting in GALLERY),
+        quick="".join(cards.get(painting.name, _WAITING) for painting in QUICK),
         compared="".join(cards.get(painting.name, _WAITING) for painting in COMPARED),
         passes="".join(cards.get(painting.name, _WAITING) for painting in PASSES),
         strips="".join(
@@ -299,7 +326,7 @@ def _page(
         found_portraits=inverted.get("portraits-128", _WAITING),
         settings=rows,
         seconds=f"{seconds:.0f}",
-        count=len(cards) if done else f"{len(cards)} of {len((*GALLERY, *COMPARED, *PASSES, *CONTROLS))}",
+        count=len(cards) if done else f"{len(cards)} of {len(CARDS)}",
         device=device,
     )
 
