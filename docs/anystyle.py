@@ -1,4 +1,5 @@
-"""Draw ``anystyle.jpg``: bundled photographs in bundled styles, one pass of ``anystyle`` each.
+"""Draw ``anystyle.jpg``, bundled photographs in bundled styles, one pass of ``anystyle`` each; and ``quick.jpg``, two of them
+in one pass and after the steps of the preset quick.
 
 python docs/anystyle.py
 """
@@ -13,6 +14,8 @@ from styleloom.data import images
 CONTENTS = ("cat", "astronaut", "coffee", "rocket")
 STYLES = ("wave", "gilded", "swirls", "stained-glass", "ink-wash")
 SIDE = (180, 240)
+PAIRS = (("coffee", "swirls"), ("astronaut", "cubism"))
+HERE = Path(__file__).parent
 
 
 def cropped(image: torch.Tensor) -> torch.Tensor:
@@ -31,4 +34,14 @@ if __name__ == "__main__":
         content = cropped(sl.bundled(name))
         painted = [sl.stylize(content, style, method="ghiasi", model=model) for style in styles]
         rows.append(torch.cat([images.resize(each, SIDE) for each in (content, *painted)]))
-    sl.write(images.grid(rows), Path(__file__).with_name("anystyle.jpg"))
+    sl.write(images.grid(rows), HERE / "anystyle.jpg")
+    rows = []
+    for name, drawn in PAIRS:
+        content, style = cropped(sl.bundled(name)), sl.draw(drawn)
+        small = torch.cat([images.resize(each, SIDE) for each in (content, cropped(style))], 2)
+        painted = [
+            sl.stylize(content, style, method="ghiasi", model=model),
+            sl.stylize(content, style, preset="quick", content_mask="faces"),
+        ]
+        rows.append(torch.cat([small, *painted], 3))
+    sl.write(torch.cat(rows, 2), HERE / "quick.jpg")
