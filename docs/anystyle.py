@@ -44,4 +44,4 @@ if __name__ == "__main__":
             sl.stylize(content, style, preset="quick", content_mask="faces"),
         ]
         rows.append(torch.cat([small, *painted], 3))
-    sl.write(torch.cat(rows, 2), HERE / "quick.jpg")
+    sl.write(torch.cat(rows, 2), HERE / "quick.jpg", quality=85)

@@ -19,7 +19,7 @@ def test_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     for name in ("cat", "wave"):
         sl.write(torch.rand(1, 3, 40, 56), f"{name}.jpg")
     small = sl.gatys.configure("draft", first_size=64, first_steps=1, steps=1)
-    for preset in ("best", "draft"):
+    for preset in ("best", "draft", "quick"):
         monkeypatch.setitem(sl.gatys.PRESETS, preset, small)
     code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
     exec(compile(code.replace("size=512", "size=64").replace("size=256", "size=64"), "README.md", "exec"), {})

@@ -176,7 +176,7 @@ def _files(style: PathLike, named: bool) -> list[str]:
 
 
 def _keeper(content_mask: PathLike | None, max_pixels: int) -> gatys.ContentMask | None:
-    """What masks where a photograph stays recognizable."""
+    """A content mask as Gatys takes it, of the text of an option."""
     if not content_mask:
         return None
     return painting.keeper(painting.FACES) if content_mask == painting.FACES else open_region(content_mask, max_pixels)

@@ -103,7 +103,7 @@ def stylize(
 
 
 def keeper(content_mask: Tensor | str) -> gatys.ContentMask:
-    """What masks where photographs stay recognizable: the mask itself, or for "faces" their detector.
+    """A content mask as Gatys takes it: the mask itself, or for "faces" the function that finds them.
 
     Raises:
         StyleLoomError: another name, or no detector.
