@@ -177,9 +177,11 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import re
 
+    from styleloom.demo import editing as demo_editing
     from styleloom.demo import inversion as demo_inversion
     from styleloom.papers import gatys
 
+    monkeypatch.setattr(demo_editing, "STEPS", 2)
     monkeypatch.setattr(demo_inversion, "NUM_STEPS", 2)
     monkeypatch.setattr(demo_inversion, "SHOWN", (1, 2))
     for preset in ("draft", "quick"):
