@@ -22,7 +22,8 @@ from styleloom.tasks.editing import directions_of
 Inputs = dict[str, dict[str, tuple[Any, ...]]]
 GENERATORS = ("portraits-128", "toonfaces-64")
 TRANSLATORS = ("edges2portrait", "colorize-portrait", "toon-hair")
-METHODS = ("ghiasi", "adain", "gatys")
+METHODS = ("ghiasi", "quick", "adain", "gatys")
+DESCENTS = {"quick": "quick", "gatys": "draft"}  # presets of Gatys
 CATEGORY = "StyleLoom"
 
 
@@ -80,9 +81,10 @@ class Stylize:
         """Paint images [N, H, W, 3] in the style of ``style`` [1, h, w, 3] or a bundled one, where a mask [1 or N, H, W] is 1."""
         content = _images(image)
         look: Any = bundled if style is None else _images(style)[:1]
-        options: dict[str, Any] = dict(preset="draft") if method == "gatys" else dict(alpha=strength)
-        painted = torch.cat([sl.stylize(each[None], look, method, **options) for each in content])
-        if method == "gatys":
+        preset = DESCENTS.get(method)
+        options: dict[str, Any] = dict(method="gatys", preset=preset) if preset else dict(method=method, alpha=strength)
+        painted = torch.cat([sl.stylize(each[None], look, **options) for each in content])
+        if preset:
             painted = torch.lerp(content, painted, strength)
         if mask is not None:
             where = torch.nn.functional.interpolate(mask[:, None].float().cpu(), content.shape[2:], mode="bilinear")

@@ -73,6 +73,9 @@ def test_nodes_give_what_the_library_gives(pack: ModuleType) -> None:
     torch.testing.assert_close(painted[1, :, 70:], image[0, :, 70:])
     style = torch.rand(1, 80, 80, 4)  # with transparency, which is left out
     (other,) = nodes["StyleLoomStylize"]().paint(image, **options, style=style)
+    (quick,) = nodes["StyleLoomStylize"]().paint(image, **options | dict(method="quick", strength=0.5))
+    wanted = torch.lerp(photo, sl.stylize(photo, options["bundled"], preset="quick"), 0.5)
+    torch.testing.assert_close(quick, wanted.movedim(1, -1))
     torch.testing.assert_close(other.movedim(-1, 1), sl.stylize(photo, style[..., :3].movedim(-1, 1), "ghiasi"))
     (made,) = nodes["StyleLoomGenerate"]().generate("toonfaces-64", 3, 2, 0.7)
     torch.testing.assert_close(made.movedim(-1, 1), sl.load("toonfaces-64").generate([3, 4], truncation_psi=0.7).clamp(0, 1))
