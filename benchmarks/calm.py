@@ -1,9 +1,9 @@
 """Calm places of what models of any style paint, beside the paintings' own.
 
     python -m benchmarks.calm --contents content/ --paintings paintings/ --model before=old.safetensors --model now=anystyle
-    python -m benchmarks.calm --contents content/ --paintings paintings/ --preset quick
+    python -m benchmarks.calm --contents content/ --paintings paintings/ --preset quick --keep-faces
 
-With ``--preset`` it is Gatys's descent that paints.
+With ``--preset`` it is Gatys's descent that paints, with ``--keep-faces`` with a content mask of faces.
 
 Each photograph is painted in the style of each painting, all of 512 px. Figures are medians over the pairs, by
 ``styleloom.metrics.calm``: the octave that most exceeds the painting's own in flat places (excess; 1: as calm), how regular
@@ -72,6 +72,7 @@ if __name__ == "__main__":
     parser.add_argument("--paintings", type=Path, required=True)
     parser.add_argument("--model", action="append", default=[], help="name=model; repeat the option")
     parser.add_argument("--preset", action="append", default=[], choices=gatys.PRESETS, help="of Gatys; repeat the option")
+    parser.add_argument("--keep-faces", action="store_true", help="in descents")
     given = parser.parse_args()
     photographs, paintings = (
         [read(path) for path in sorted(folder.glob("*.jpg"))] for folder in (given.contents, given.paintings)
@@ -82,7 +83,8 @@ if __name__ == "__main__":
     for label, path in (entry.split("=", 1) for entry in given.model):
         ways[label] = partial(ghiasi.stylize, model=ghiasi.load(path))
     for preset in given.preset:
-        ways[f"gatys, {preset}"] = partial(sl.stylize, preset=preset, features=features)
+        label, mask = (", faces kept", "faces") if given.keep_faces else ("", None)
+        ways[f"gatys, {preset}{label}"] = partial(sl.stylize, preset=preset, features=features, content_mask=mask)
     for label, paint in ways.items():
         results[label] = measured(paint, photographs, paintings, features)
         print(label, results[label], flush=True)

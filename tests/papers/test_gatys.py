@@ -12,6 +12,7 @@ import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.color import rgb_to_yiq
 from styleloom.data.images import resize
+from styleloom.nn.losses import moments, wasserstein_loss
 from styleloom.nn.vgg import Features
 from styleloom.papers import gatys
 
@@ -233,7 +234,14 @@ def test_a_content_mask_keeps_what_it_shows(tiny: Features, image: Tensor) -> No
         difference = (tiny(painted, ["relu1_2"])["relu1_2"] - tiny(image, ["relu1_2"])["relu1_2"]).square()
         errors[name] = float(difference[..., :14].mean()), float(difference[..., 18:].mean())
     assert errors["with"][0] < 0.6 * errors["without"][0] and errors["with"][1] > 0.8 * errors["without"][1]
-    first = next(gatys.steps(image, style, config, features=tiny, content_mask=mask, init=style)).losses["content"]
+    losses = next(gatys.steps(image, style, config, features=tiny, content_mask=mask, init=style)).losses
+    loose, features = 1 - 0.9 * mask, tiny(style, config.style_layers)
+    terms = []
+    for layer in config.style_layers:
+        area = torch.nn.functional.interpolate(loose, features[layer].shape[-2:], mode="area")
+        terms.append(wasserstein_loss(moments(features[layer], area), moments(features[layer])) / 2)
+    assert losses["style"] == pytest.approx(float(sum(terms)), rel=1e-3) and losses["style"] > 0
+    first = losses["content"]
     x, y = (tiny(each, ["relu1_2"])["relu1_2"].double() for each in (style, image))
     weight = 1 + 8 * mask.double()
     assert first == pytest.approx(0.02 * float((weight * (x - y).square()).mean() / y.square().mean()), rel=1e-4)

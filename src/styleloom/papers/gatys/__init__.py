@@ -172,7 +172,7 @@ def steps(
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted. One mask serves
             two styles: the second is painted where the first is not.
         content_mask: [1, 1, H, W] in [0, 1], of the content's size: where it is 1, as on faces, the content weighs nine times as
-            much, so that it stays recognizable. Or what makes such a mask of the content.
+            much and the style a tenth, so that it stays recognizable. Or what makes such a mask of the content.
         init: [1, 3, H, W]: start from this image instead of ``config.init``, or from what this makes of the content.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.

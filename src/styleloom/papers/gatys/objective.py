@@ -16,6 +16,7 @@ from styleloom.nn.vgg import Features
 from .config import STYLE_LOSSES, GatysConfig
 
 KEPT = 9.0  # times the content weighs where a content mask is 1
+HELD = 0.9  # share of a place there that counts for no style: else skin becomes stippled
 
 
 def objective_of(
@@ -36,7 +37,7 @@ def objective_of(
     with torch.no_grad():
         # Content targets, and how much each position counts.
         padded = with_margin(resize(content, size), config.margin)
-        outputs = network(padded, config.content_layers if regions is None else layers)
+        outputs = network(padded, config.content_layers if regions is None and kept is None else layers)
         contents = {layer: outputs[layer].float() for layer in config.content_layers}
         content_weights: dict[str, Tensor] = {}
         if kept is not None:
@@ -44,11 +45,13 @@ def objective_of(
             for layer in config.content_layers:
                 area = F.interpolate(shown_kept, outputs[layer].shape[-2:], mode="area")
                 content_weights[layer] = 1 + (KEPT - 1) * area
-        # What part of each position of a layer belongs to each region.
+        # What part of each position of a layer belongs to each region; what is kept hardly does.
         shown = regions or []
         if config.margin:
             shown = [with_margin(resize(region, size), config.margin).clamp(0, 1) for region in shown]
         parts: Sequence[Tensor | None] = shown or [None]
+        if kept is not None:
+            parts = [(1 - HELD * shown_kept) * (1 if part is None else part) for part in parts]
         areas = [
             {
                 layer: None if region is None else F.interpolate(region, outputs[layer].shape[-2:], mode="area")
