@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--learned", **several, help="more learned optimizers")
     parser.add_argument("--transferred", **several, help="ones that were learned on other generators")
     parser.add_argument("--rough", **several, help="learned ones of which a rough place is enough")
-    parser.add_argument("--only", nargs="*", help="labels of the optimizers that are compared, for example 'adam tuned'")
+    parser.add_argument("--only", nargs="*", help="labels of those compared, for example 'adam tuned'; or names to --tune")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
     parser.add_argument("--kept", action="store_true", help="find no more losses: write what those that are kept tell")
     parser.add_argument("--runs", type=Path, default=RESULTS / "inversion_losses", help="folder of losses")
@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
-    if options.only and not options.start:
+    if options.only and not (options.start or options.tune):
         parser.error("--only finds losses, and writes no results: say from which --start")
     case = case_of(options)
     generator, tools, name = case.generator, case.tools, case.name
@@ -235,6 +235,7 @@ def main() -> None:
             tools,
             RESULTS / f"inversion_{name}_tuning.json",
             settings_of(options.near) if options.near else {},
+            options.only or (),
         )
         return
     settings = settings_of(name)
@@ -309,11 +310,16 @@ def named(text: str) -> tuple[str, str]:
     return label, path
 
 
-def tuned(generator: Generator, targets: Tensor, tools: Tools, file: Path, near: Mapping[str, dict[str, Any]]) -> None:
-    """Write the best settings of each optimizer, by the mean of log losses after 100 steps from the mean w; go on with a file."""
+def tuned(
+    generator: Generator, targets: Tensor, tools: Tools, file: Path, near: Mapping[str, dict[str, Any]], only: Sequence[str]
+) -> None:
+    """Write the best settings of each optimizer, by the mean of log losses after 100 steps from the mean w; go on with a file.
+
+    Those of ``only`` are tried further, beside what was tried before.
+    """
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    for name in (each for each in near or (*TUNED, *COARSE) if each not in found):
-        rng, trials = RandomState(0), list[dict[str, Any]]()
+    for name in only or (each for each in near or (*TUNED, *COARSE) if each not in found):
+        rng, trials = RandomState(0), list[dict[str, Any]](found.get(name, {}).get("trials", []))
         count = TRIALS if name in TUNED else TRIALS // 5
         tried = [near[name] | dict(lr=factor * near[name]["lr"]) for factor in (0.5, 1, 2)] if near else None
         for settings in tried or (drawn(name, rng) for _ in range(count)):

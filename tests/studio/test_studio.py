@@ -78,7 +78,6 @@ def test_a_face_is_found_and_edited_with_a_slider(page: Any, photo: Path) -> Non
 @needs_browser
 def test_a_long_painting_can_be_stopped(page: Any, photo: Path) -> None:
     upload(page, photo)
-    page.get_by_text("More", exact=True).click()
     page.get_by_label("Method").click()
     page.get_by_text("Gatys, by optimization").click()
     page.get_by_role("button", name="Paint", exact=True).click()
@@ -250,6 +249,19 @@ def test_the_commands_that_are_shown_exist(
             command,
             told,
         )
+
+
+def test_a_method_shows_the_inputs_that_it_has() -> None:
+    from styleloom.nn.mtcnn import available
+    from styleloom.studio.stylize import METHODS, Choices, _fitting
+
+    for label, (method, preset) in METHODS.items():
+        strength, stroke, faces, steps = (each["visible"] for each in _fitting(label))
+        assert strength == stroke == (method != "gatys") and steps == (preset == "draft")
+        assert faces == (method == "gatys" and available())
+        options = Choices("photo.jpg", ["wave"], None, 0.5, "", label, "of the painting", 320, "", 50, True).options(0)
+        assert ("alpha" in options) == ("stroke_size" in options) == strength
+        assert ("first_steps" in options) == steps and options.get("keep_faces", False) == faces
 
 
 def test_each_style_has_its_thumbnail() -> None:

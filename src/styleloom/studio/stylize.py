@@ -62,31 +62,56 @@ class Choices:
                 raise gr.Error(told, print_exception=False)
         if method == "gatys":
             more = dict(first_steps=self.steps) if preset == "draft" else {}
-            return options | dict(preset=preset) | more | (dict(keep_faces=True) if self.keep_faces else {})
+            return options | dict(preset=preset) | more | (dict(keep_faces=True) if self.keep_faces and available() else {})
         return options | dict(alpha=self.strength) | (dict(stroke_size=self.stroke) if self.stroke else {})
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The left side of the tab: what :class:`Choices` reads, and the canvas of the brush."""
+
+    photo: gr.File
+    chosen: list[gr.components.Component]
+    canvas: gr.HTML
+    mask: gr.Textbox
+
+
+def _inputs(photos: Photos) -> Inputs:
+    """Lay out the left side."""
+    photo = photos.place("Your photograph", shared=True)
+    shown_photo = gr.HTML("", elem_classes="preview")
+    photos.show(photo, shown_photo)
+    styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["watercolor"], elem_id="styles")
+    own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=130)
+    method = gr.Dropdown(list(METHODS), value=next(iter(METHODS)), label="Method")
+    strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
+    faces = gr.Checkbox(True, label="Keep faces recognizable", visible=False)
+    steps = gr.Slider(50, 500, 150, step=50, label="Steps", visible=False)
+    with gr.Accordion("Paint a part of it", open=False):
+        gr.Markdown("With one style: painted here. With two: the first here, the second elsewhere.")
+        canvas = gr.HTML(parts.empty("Choose a photograph first."))
+        mask = gr.Textbox("", elem_id=MASK, visible="hidden")
+    with gr.Accordion("More", open=False):
+        colors = gr.Radio(list(COLORS), value="of the painting", label="Colors")
+        stroke = gr.Slider(0, 1024, 0, step=64, label="Stroke size in pixels (0: as in the painting)")
+        shares = gr.Textbox("", label="Shares of the styles", placeholder="such as 2, 1; empty: equal")
+    method.change(_fitting, method, [strength, stroke, faces, steps], queue=False, show_progress="hidden")
+    return Inputs(photo, [photo, styles, own, strength, mask, method, colors, stroke, shares, steps, faces], canvas, mask)
+
+
+def _fitting(label: str) -> list[Any]:
+    """Show the inputs that a method has: strength and stroke size, or what is a descent's."""
+    method, preset = METHODS[label]
+    one_pass = method != "gatys"
+    shown = (one_pass, one_pass, not one_pass and available(), preset == "draft")
+    return [gr.update(visible=each) for each in shown]
 
 
 def tab(service: Service, photos: Photos) -> None:
     """Lay out the tab."""
     with gr.Row():
         with gr.Column(scale=2):
-            photo = photos.place("Your photograph", shared=True)
-            shown_photo = gr.HTML("", elem_classes="preview")
-            photos.show(photo, shown_photo)
-            styles = gr.CheckboxGroup(list(STYLES), label="Styles that ship: up to four", value=["watercolor"], elem_id="styles")
-            own = gr.File(label="or paintings of your own", file_count="multiple", file_types=["image"], height=130)
-            strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
-            with gr.Accordion("Paint a part of it", open=False):
-                gr.Markdown("With one style: painted here. With two: the first here, the second elsewhere.")
-                canvas = gr.HTML(parts.empty("Choose a photograph first."))
-                mask = gr.Textbox("", elem_id=MASK, visible="hidden")
-            with gr.Accordion("More", open=False):
-                method = gr.Dropdown(list(METHODS), value=next(iter(METHODS)), label="Method")
-                colors = gr.Radio(list(COLORS), value="of the painting", label="Colors")
-                stroke = gr.Slider(0, 1024, 0, step=64, label="Stroke size in pixels (0: as in the painting)")
-                shares = gr.Textbox("", label="Shares of the styles", placeholder="such as 2, 1; empty: equal")
-                steps = gr.Slider(50, 500, 150, step=50, label="Steps, for Gatys")
-                faces = gr.Checkbox(available(), label="Keep faces, for brushwork and Gatys", visible=available())
+            inputs = _inputs(photos)
         with gr.Column(scale=3):
             with gr.Row():
                 paint = gr.Button("Paint", variant="primary")
@@ -118,10 +143,10 @@ def tab(service: Service, photos: Photos) -> None:
             alt = f"the photograph, painted in the style of {', '.join(names) or 'your painting'}"
             yield update.text, parts.compare(before, update.files["result.png"], alt, name), _commands(options, names, paintings)
 
-    photos.show(photo, canvas, brush, again=True)
-    photo.change(lambda: "", None, mask, queue=False)
+    photos.show(inputs.photo, inputs.canvas, brush, again=True)
+    inputs.photo.change(lambda: "", None, inputs.mask, queue=False)
     event = paint.click(
-        run, [photo, styles, own, strength, mask, method, colors, stroke, shares, steps, faces], [status, shown, how],
+        run, inputs.chosen, [status, shown, how],
         concurrency_limit=None, show_progress="hidden", trigger_mode="multiple",
     )  # fmt: skip
     stop.click(lambda: "Stopped. What was painted so far, if anything, stays.", None, status, cancels=[event], queue=False)
