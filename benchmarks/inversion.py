@@ -315,21 +315,24 @@ def tuned(
 ) -> None:
     """Write the best settings of each optimizer, by the mean of log losses after 100 steps from the mean w; go on with a file.
 
-    Those of ``only`` are tried further, beside what was tried before.
+    Those of ``only`` are tried further, beside what was tried before; settings that were tried are not tried again.
     """
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     for name in only or (each for each in near or (*TUNED, *COARSE) if each not in found):
         rng, trials = RandomState(0), list[dict[str, Any]](found.get(name, {}).get("trials", []))
         count = TRIALS if name in TUNED else TRIALS // 5
         tried = [near[name] | dict(lr=factor * near[name]["lr"]) for factor in (0.5, 1, 2)] if near else None
-        for settings in tried or (drawn(name, rng) for _ in range(count)):
+        known = [trial["settings"] for trial in trials]
+        for settings in tried or [drawn(name, rng) for _ in range(count)]:
+            if json.loads(json.dumps(settings)) in known:
+                continue
             contender = Contender(name, settings)
             losses = curves(generator, targets, factory_of(contender, tools), "mean", tools, batch=together(contender))
             score = losses[-1].clamp(min=1e-8).nan_to_num(1e3).log10().mean().item()
             trials.append(dict(settings=settings, score=round(score, 4)))
             print(name, trials[-1], flush=True)
-        found[name] = min(trials, key=lambda trial: trial["score"]) | dict(trials=trials)
-        file.write_text(json.dumps(found, indent=1) + "\n")
+            found[name] = min(trials, key=lambda trial: trial["score"]) | dict(trials=trials)
+            file.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def together(contender: Contender) -> int:
