@@ -57,8 +57,7 @@ class GatysConfig(Checked):
         optimizer: "lbfgs" or "adam".
         lr: step size.
         ema_decay: decay of a running mean of the images, 0 for none: it smooths Adam's jitter.
-        init: start from the "content" image, from "noise", or from what a network paints in "one-pass"
-            (:func:`styleloom.tasks.painting.start_of`).
+        init: start from the "content" image, from "noise", or from what anystyle paints in "one-pass".
         margin: pixels around the image that are painted too and cut off in the end: its border, where features see beyond it,
             would become a frame.
         style_scale: longer side of the style images over that of the result: larger strokes above 1.
