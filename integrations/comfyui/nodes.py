@@ -85,6 +85,7 @@ class Stylize:
         options: dict[str, Any] = dict(method="gatys", preset=preset) if preset else dict(method=method, alpha=strength)
         painted = torch.cat([sl.stylize(each[None], look, **options) for each in content])
         if preset:
+            painted = sl.resize(painted, content.shape[-2:])  # a descent may paint at another size
             painted = torch.lerp(content, painted, strength)
         if mask is not None:
             where = torch.nn.functional.interpolate(mask[:, None].float().cpu(), content.shape[2:], mode="bilinear")

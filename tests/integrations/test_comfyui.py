@@ -76,6 +76,8 @@ def test_nodes_give_what_the_library_gives(pack: ModuleType) -> None:
     (quick,) = nodes["StyleLoomStylize"]().paint(image, **options | dict(method="quick", strength=0.5))
     wanted = torch.lerp(photo, sl.stylize(photo, options["bundled"], preset="quick"), 0.5)
     torch.testing.assert_close(quick, wanted.movedim(1, -1))
+    (gatys,) = nodes["StyleLoomStylize"]().paint(image, **options | dict(method="gatys"))  # painted at 384 px
+    assert gatys.shape == image.shape
     torch.testing.assert_close(other.movedim(-1, 1), sl.stylize(photo, style[..., :3].movedim(-1, 1), "ghiasi"))
     (made,) = nodes["StyleLoomGenerate"]().generate("toonfaces-64", 3, 2, 0.7)
     torch.testing.assert_close(made.movedim(-1, 1), sl.load("toonfaces-64").generate([3, 4], truncation_psi=0.7).clamp(0, 1))

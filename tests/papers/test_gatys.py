@@ -245,5 +245,5 @@ def test_a_content_mask_keeps_what_it_shows(tiny: Features, image: Tensor) -> No
     x, y = (tiny(each, ["relu1_2"])["relu1_2"].double() for each in (style, image))
     weight = 1 + 8 * mask.double()
     assert first == pytest.approx(0.02 * float((weight * (x - y).square()).mean() / y.square().mean()), rel=1e-4)
-    with pytest.raises(StyleLoomError, match="mask 1 has shape"):
+    with pytest.raises(StyleLoomError, match="content_mask has shape"):
         next(gatys.steps(image, style, config, features=tiny, content_mask=mask[..., :5]))

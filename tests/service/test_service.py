@@ -130,7 +130,7 @@ def test_long_work_is_a_job_that_can_be_followed(client: TestClient) -> None:
         ("translate", {"size": 7}, {"image": picture()}, 422, "`size` is 7"),
         ("translate", {"drawing": "x"}, {"image": picture()}, 422, "wanted true or false"),
         ("stylize", {"method": "johnson"}, {"content": picture(), "style": picture()}, 422, "styles of its own, by name"),
-        ("stylize", {"style_name": ["swirls"], "keep_faces": True}, {"content": picture()}, 422, "ghiasi paints in one pass"),
+        ("stylize", {"style_name": ["swirls"], "keep_faces": True}, {"content": picture()}, 422, "`keep_faces` is for gatys"),
         ("stylize", {"style_name": ["swirls"], "keep_faces": "yes"}, {"content": picture()}, 422, "keep_faces"),
         ("nothing", {}, {}, 404, "nothing is at this address"),
     ],

@@ -257,7 +257,7 @@ def test_a_method_shows_the_inputs_that_it_has() -> None:
 
     for label, (method, preset) in METHODS.items():
         strength, stroke, faces, steps = (each["visible"] for each in _fitting(label))
-        assert strength == stroke == (method != "gatys") and steps == (preset == "draft")
+        assert strength == stroke == (method != "gatys") and steps == ((method, preset) == ("gatys", "best"))
         assert faces == (method == "gatys" and available())
         options = Choices("photo.jpg", ["wave"], None, 0.5, "", label, "of the painting", 320, "", 50, True).options(0)
         assert ("alpha" in options) == ("stroke_size" in options) == strength

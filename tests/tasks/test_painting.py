@@ -129,17 +129,53 @@ def test_options_of_gatys_alone(photo: Tensor) -> None:
     for given in (dict(init=photo), dict(content_mask=photo[:, :1]), dict(features=sl.load_features())):
         with pytest.raises(StyleLoomError, match=f"{next(iter(given))} given, for gatys alone"):
             sl.stylize(photo, "wave", "adain", **given)
-    with pytest.raises(StyleLoomError, match="unknown content_mask 'hands'; choose one of faces"):
-        sl.stylize(photo, "wave", content_mask="hands")
+    wrongs: list[tuple[dict[str, Any], str]] = [
+        (dict(content_mask="hands"), "content_mask is 'hands'; give 'faces' or a tensor"),
+        (dict(content_mask=np.zeros((48, 64))), "content_mask is a ndarray; give 'faces' or a tensor"),
+        (dict(content_mask=torch.zeros(1, 1, 48, 64), mask=torch.ones(1, 1, 48, 64)), "content_mask is empty"),
+        (dict(content_mask=torch.ones(1, 1, 4, 6)), "content_mask has shape"),
+        (dict(init=np.zeros((48, 64, 4), np.uint8)), "init is an array"),
+        (dict(init=lambda content, size: content[:, :1]), "init is torch.float32 of shape"),
+        (dict(features=Path("vgg.pth")), "features is a PosixPath; give the name or file of a network"),
+    ]
+    for options, message in wrongs:
+        with pytest.raises(StyleLoomError, match=message):
+            sl.stylize(photo, "wave", **FAST, **options)
+    array = (photo[0].movedim(0, 2) * 255).byte().numpy()
+    begun = [sl.stylize(photo, "wave", init=init, **FAST) for init in (photo, array, lambda content, size: photo)]
+    assert all(torch.allclose(each, begun[0], atol=1e-4) for each in begun)
+    assert sl.stylize(photo, "wave", "adain", init=None).shape == photo.shape
     kept = torch.ones(1, 1, 48, 64)
     loose, tight = (sl.stylize(photo, "wave", content_mask=mask, **FAST) for mask in (None, kept))
     same = sl.gatys.stylize(photo, sl.bundled("wave"), sl.gatys.configure(**FAST), content_mask=lambda image: kept)
     assert torch.equal(tight, same) and not torch.equal(tight, loose)
 
 
+def test_masks_and_a_content_mask_without_a_margin(photo: Tensor) -> None:
+    mask, kept = torch.zeros(2, 1, 1, 48, 64)
+    mask[..., :32], kept[..., 20:] = 1, 1
+    options: dict[str, Any] = dict(size=96, first_size=64, first_steps=1, steps=1, mask=mask, content_mask=kept)
+    for style in ("wave", ["wave", "mosaic"]):
+        plain, within = (sl.stylize(photo, style, margin=margin, **options) for margin in (0, 12))
+        assert plain.shape == within.shape == (1, 3, 72, 96) and (plain - within).abs().mean() < 0.05
+
+
+def test_a_job_of_quick_paints_what_the_verb_paints(photo: Tensor, tmp_path: Path) -> None:
+    sl.write(photo, tmp_path / "photo.png")
+    sl.write(torch.linspace(0, 1, 64).expand(1, 3, 48, 64), tmp_path / "mask.png")
+    options: dict[str, Any] = dict(preset="quick", weights=[0.2, 0.8], **FAST)
+    mask = sl.read(tmp_path / "mask.png")[:, :1]
+    *_, finished = sl.jobs.stylize(
+        tmp_path / "photo.png", ["wave", "mosaic"], out=tmp_path / "out.png", mask=[tmp_path / "mask.png"], **options
+    )
+    assert isinstance(finished, sl.jobs.Finished) and not finished.failed
+    wanted = sl.stylize(tmp_path / "photo.png", ["wave", "mosaic"], mask=mask, **options)
+    assert (sl.read(tmp_path / "out.png") - wanted).abs().max() < 2 / 255
+
+
 def test_quick_alone_needs_a_start(photo: Tensor) -> None:
     config = sl.gatys.configure("quick", **FAST)
     with pytest.raises(StyleLoomError, match='init "one-pass" and no network to paint it'):
         next(sl.gatys.steps(photo, sl.bundled("wave"), config))
-    last = list(sl.gatys.steps(photo, sl.bundled("wave"), config, init=lambda image: 1 - image))[-1]
+    last = list(sl.gatys.steps(photo, sl.bundled("wave"), config, init=lambda content, size: 1 - content))[-1]
     assert (last.image - (1 - photo)).abs().mean() < (last.image - photo).abs().mean()

@@ -33,9 +33,11 @@ def _check_image(name: str, image: Tensor) -> None:
 
 
 def check_masks(
-    masks: Sequence[Tensor] | None, num_styles: int, content: Tensor, size: tuple[int, ...] | None = None
+    masks: Sequence[Tensor] | None, num_styles: int, content: Tensor, size: tuple[int, ...] | None = None, name: str = ""
 ) -> list[Tensor] | None:
     """One mask [1, 1, H, W] a style, on the content's device and of its size (or ``size``); a single one serves two styles.
+
+    Messages call a mask ``name``, by default "mask" and its number.
 
     Raises:
         StyleLoomError: the wrong number or size of masks, or one that is empty or negative.
@@ -48,12 +50,11 @@ def check_masks(
         raise StyleLoomError(f"{len(masks)} masks for {num_styles} styles; give one mask a style")
     height, width = size or content.shape[-2:]
     for index, mask in enumerate(masks, 1):
+        called = name or f"mask {index}"
         if tuple(mask.shape) != (1, 1, height, width):
-            raise StyleLoomError(
-                f"mask {index} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size"
-            )
+            raise StyleLoomError(f"{called} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size")
         if not mask.min() >= 0 or not mask.max() > 0:
-            raise StyleLoomError(f"mask {index} is empty or negative; it must be above 0 where its style is to be painted")
+            raise StyleLoomError(f"{called} is empty or negative; it must be above 0 where it is to hold")
     return [mask.to(content.device, torch.float32) for mask in masks]
 
 

@@ -202,7 +202,7 @@ def _descend(
         weights=painting.weights,
         masks=masks,
         content_mask=mtcnn.faces_mask if _keeps_faces(painting) else None,
-        init=start_of(config, looks, painting.weights, masks, device=image.device),
+        init=start_of(config, looks, painting.weights, masks),
         features=features,
     )
     for step in watch(loop, title=painting.name):  # noqa: B007
@@ -227,7 +227,8 @@ def _look(method: str, names: Sequence[str], styles: dict[str, Tensor]) -> list[
 
 def _pass(painting: Painting, content: Tensor, styles: dict[str, Tensor]) -> tuple[Tensor, float]:
     """An image painted in one pass, and the seconds that took."""
-    paint = painter(painting.method, _look(painting.method, painting.styles, styles), method_named(painting.method).configure())
+    looks, config = _look(painting.method, painting.styles, styles), method_named(painting.method).configure()
+    paint = painter(painting.method, looks, config, device=content.device)
     paint(content)  # the first pass at a size also plans its convolutions
     mark = time.perf_counter()
     return paint(content), time.perf_counter() - mark
@@ -235,14 +236,14 @@ def _pass(painting: Painting, content: Tensor, styles: dict[str, Tensor]) -> tup
 
 def _strip(content: Tensor, method: str, between: Sequence[str], styles: dict[str, Tensor]) -> Tensor:
     """A photograph in one style, in another, and so on, with mixtures of the two between them."""
-    config = method_named(method).configure()
+    config, device = method_named(method).configure(), content.device
     steps = 3 if len(between) > 2 else 5
     row = []
     for first, second in pairwise(between):
         for step in range(steps - 1):
             weights = [steps - 1 - step, step]
-            row.append(painter(method, _look(method, [first, second], styles), config, weights=weights)(content))
-    row.append(painter(method, _look(method, between[-1:], styles), config)(content))
+            row.append(painter(method, _look(method, [first, second], styles), config, weights=weights, device=device)(content))
+    row.append(painter(method, _look(method, between[-1:], styles), config, device=device)(content))
     return images.grid([torch.cat(row)])
 
 
@@ -276,7 +277,7 @@ def _command(painting: Painting) -> str:
     options += [part for name, value in painting.settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     options += ["--weights", ",".join(f"{weight:g}" for weight in painting.weights)] if painting.weights else []
     options += ["--mask", "mask.png"] if painting.masks else []
-    options += ["--preset", painting.preset] if painting.preset != "draft" else []
+    options += ["--preset", painting.preset] if painting.method == "gatys" else []
     options += ["--content-mask", "faces"] if _keeps_faces(painting) else []
     named = styles if len(styles) == 1 else [part for style in styles for part in ("--style", style)]
     return " ".join(["styleloom stylize", painting.content, *named, "-o", "out.png", *options])

@@ -82,8 +82,9 @@ def stylize(
     device = torch.device(limits.device)
     if preview_every < 0:
         raise StyleLoomError(f"`preview_every` is {preview_every}; give a number of steps, or 0 for none")
-    if method != "gatys" and (start or preview_every or content_mask):
-        raise StyleLoomError(f"`start`, `content_mask` and `preview_every` are for gatys; {method} paints in one pass")
+    alone = [name for name, given in dict(start=start, preview_every=preview_every, content_mask=content_mask).items() if given]
+    if method != "gatys" and alone:
+        raise StyleLoomError(f"`{alone[0]}` is for gatys; {method} paints in one pass, so leave it out")
     # Resolve inputs and outputs.
     config = module.configure(preset, **settings)
     is_video = isinstance(content, str | Path) and video.is_video(content)
@@ -109,7 +110,7 @@ def stylize(
     # Paint: gatys by a descent for each image, all others in one pass.
     if method == "gatys":
         options |= dict(
-            init=init if init is not None else painting.start_of(config, styles, weights or None, masks, device=device),
+            init=init if init is not None else painting.start_of(config, styles, weights or None, masks),
             features=load_features(config.features, pooling=config.pooling),
             content_mask=_keeper(content_mask, limits.max_pixels),
         )

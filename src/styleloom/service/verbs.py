@@ -57,6 +57,8 @@ def stylize(request: Request) -> Iterator[Event]:
         dict(preview_every=PREVIEW_EVERY) if method == "gatys" else {}
     )
     if request.flag("keep_faces"):
+        if method != "gatys":
+            raise StyleLoomError(f"`keep_faces` is for gatys; {method} paints in one pass, so leave it out")
         settings["content_mask"] = FACES
     options: dict[str, Any] = dict(method=method, mask=masks, limits=request.limits, **settings)
     yield from request.made("content", lambda content, out: jobs.stylize(content, styles, out=out, **options))

@@ -19,8 +19,8 @@ from .photos import Photos
 
 METHODS = {  # method and preset
     "One pass, any style (a second)": ("ghiasi", "best"),
-    "One pass, then brushwork (ten seconds)": ("gatys", "quick"),
-    "Gatys, by optimization (minutes)": ("gatys", "draft"),
+    "One pass, then brushwork (half a minute)": ("gatys", "quick"),
+    "Gatys, by optimization (minutes)": ("gatys", "best"),
     "AdaIN, one pass": ("adain", "best"),
 }
 COLORS = {"of the painting": "none", "of the photograph": "luminance", "the painting, in the photograph's palette": "matching"}
@@ -61,7 +61,7 @@ class Choices:
                 told = f"{len(options['weights'])} shares are given for {len(self.names) + paintings} styles; give one for each."
                 raise gr.Error(told, print_exception=False)
         if method == "gatys":
-            more = dict(first_steps=self.steps) if preset == "draft" else {}
+            more = dict(first_steps=self.steps) if preset == "best" else {}
             return options | dict(preset=preset) | more | (dict(keep_faces=True) if self.keep_faces and available() else {})
         return options | dict(alpha=self.strength) | (dict(stroke_size=self.stroke) if self.stroke else {})
 
@@ -102,8 +102,8 @@ def _inputs(photos: Photos) -> Inputs:
 def _fitting(label: str) -> list[Any]:
     """Show the inputs that a method has: strength and stroke size, or what is a descent's."""
     method, preset = METHODS[label]
-    one_pass = method != "gatys"
-    shown = (one_pass, one_pass, not one_pass and available(), preset == "draft")
+    descends = method == "gatys"
+    shown = (not descends, not descends, descends and available(), descends and preset == "best")
     return [gr.update(visible=each) for each in shown]
 
 

@@ -84,9 +84,10 @@ def stylize(
     Source: the module of the method names its paper.
     """
     module = method_named(method)
-    inputs: dict[str, Any] = {
-        name: options.pop(name) for name in ("init", "features") if not isinstance(options.get(name, ""), str)
-    }
+    inputs: dict[str, Any] = {}
+    for name, read in (("init", opened), ("features", _network)):
+        if not isinstance(options.get(name, ""), str) and (given := options.pop(name)) is not None:
+            inputs[name] = given if callable(given) else read(given, name)
     if content_mask is not None:
         inputs["content_mask"] = keeper(content_mask)
     if method != "gatys" and inputs:
@@ -106,11 +107,13 @@ def keeper(content_mask: Tensor | str) -> gatys.ContentMask:
     """A content mask as Gatys takes it: the mask itself, or for "faces" the function that finds them.
 
     Raises:
-        StyleLoomError: another name, or no detector.
+        StyleLoomError: anything else, or no detector.
     """
     if isinstance(content_mask, Tensor):
         return content_mask
-    check_choice("content_mask", content_mask, (FACES,))
+    if not isinstance(content_mask, str) or content_mask != FACES:
+        told = repr(content_mask) if isinstance(content_mask, str) else f"a {type(content_mask).__name__}"
+        raise StyleLoomError(f"content_mask is {told}; give {FACES!r} or a tensor [1, 1, H, W] in [0, 1]")
     mtcnn.check_detector()
     return mtcnn.faces_mask
 
@@ -118,6 +121,12 @@ def keeper(content_mask: Tensor | str) -> gatys.ContentMask:
 def listed(style: T | Sequence[T]) -> list[T]:
     """Styles as a list, where one or several are given; a name is one."""
     return list(style) if isinstance(style, list | tuple) else [style]  # type: ignore[list-item]
+
+
+def _network(given: Any, name: str) -> Any:
+    raise StyleLoomError(
+        f"{name} is a {type(given).__name__}; give the name or file of a network, or what sl.load_features reads"
+    )
 
 
 def _names(style: images.ImageLike | Sequence[images.ImageLike]) -> list[Tensor | str]:
@@ -200,7 +209,7 @@ def painter(
     styles: list[Tensor | str] = listed(style)
     check_kind_of_styles(method, styles)
     if isinstance(config, gatys.GatysConfig) and options.get("init") is None:
-        options["init"] = start_of(config, styles, weights, masks, device=device)
+        options["init"] = start_of(config, styles, weights, masks)
     if masks is not None and len(masks) == len(styles) == 1:
         inner = masks if method == "gatys" else None  # which also compares styles within the mask alone
         return MaskedPainter(module.painter(config, styles, weights, inner, device=device, **options), masks[0])
@@ -213,21 +222,23 @@ def start_of(
     styles: Sequence[Any],
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
-    *,
-    device: str | torch.device = "cpu",
-) -> Painter | None:
-    """Painter of the images that a descent starts from, where its ``init`` is "one-pass"; else None.
+) -> gatys.Init | None:
+    """What a descent starts from, where its ``init`` is "one-pass": the image that ``anystyle`` paints; else None.
 
-    It is ``anystyle``'s, so a few steps of descent are enough: they turn its texture into strokes.
+    A few steps are enough from there: they turn its texture into strokes.
 
     Args:
-        config, styles, weights, masks, device: see :func:`painter`.
+        config, styles, weights, masks: see :func:`painter`.
     """
     if config.init != gatys.ONE_PASS:
         return None
-    side = min(config.first_size, config.size or config.first_size)
-    settings = ghiasi.configure(size=side, keep_color=config.keep_color)
-    return painter("ghiasi", styles, settings, weights=weights, masks=masks, device=device)
+    model = ghiasi.load()
+
+    def start(content: Tensor, size: tuple[int, int]) -> Tensor:
+        settings = ghiasi.configure(size=max(size), keep_color=config.keep_color)
+        return painter("ghiasi", styles, settings, weights=weights, masks=masks, device=content.device, model=model)(content)
+
+    return start
 
 
 def stylize_video(

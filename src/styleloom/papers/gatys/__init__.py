@@ -50,8 +50,8 @@ from .objective import KEPT as KEPT
 from .objective import objective_of as objective_of
 from .objective import with_margin as with_margin
 
-Init = Tensor | Callable[[Tensor], Tensor]
-"""Image to start from, or what makes it of the content, [1, 3, H, W] in [0, 1]."""
+Init = Tensor | Callable[[Tensor, tuple[int, int]], Tensor]
+"""Image [1, 3, H, W] in [0, 1] to start from, or what makes it of the content and the size (H, W) of the coarsest scale."""
 ContentMask = Tensor | Callable[[Tensor], Tensor | None]
 """Mask [1, 1, H, W] in [0, 1] of what stays recognizable, or what makes it of the content; None: nothing."""
 
@@ -172,8 +172,10 @@ def steps(
         masks: one [1, 1, H, W] in [0, 1] a style, of the content's size: where that style is painted. One mask serves
             two styles: the second is painted where the first is not.
         content_mask: [1, 1, H, W] in [0, 1], of the content's size: where it is 1, as on faces, the content weighs nine times as
-            much and the style a tenth, so that it stays recognizable. Or what makes such a mask of the content.
-        init: [1, 3, H, W]: start from this image instead of ``config.init``, or from what this makes of the content.
+            much, and for the style it counts a tenth of other places, so that it stays recognizable. Or what makes such a mask of
+            the content.
+        init: [1, 3, H, W]: start from this image instead of ``config.init``, or from what this makes of the content and the
+            coarsest scale's (H, W). A saved state does not know such a function.
         features: the perceptual network, instead of loading ``config.features``.
         state: a file to keep the state of the run in; when it is there, the run goes on from it exactly.
         state_every: steps between two savings of the state.
@@ -191,11 +193,11 @@ def steps(
     if init is None and config.init == ONE_PASS:
         raise StyleLoomError(
             'init "one-pass" and no network to paint it; use sl.stylize, or give init, as in: '
-            "gatys.steps(content, style, config, init=lambda image: ghiasi.stylize(image, style))"
+            "gatys.steps(content, style, config, init=ghiasi.stylize(content, style))"
         )
     regions = check_masks(masks, len(styles), content)
     shown = content_mask(content) if callable(content_mask) else content_mask
-    kept = None if shown is None else check_masks([shown.to(content)], 1, content)[0]  # type: ignore[index]
+    kept = None if shown is None else check_masks([shown.to(content)], 1, content, name="content_mask")[0]  # type: ignore[index]
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
     network = features if features is not None else load_features(config.features, pooling=config.pooling)
     network = network.prepare(content.device, precision_on(content.device, config.precision))
@@ -290,7 +292,8 @@ def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network:
 
 def _first_image(content: Tensor, init: Init | None, config: GatysConfig, size: tuple[int, int]) -> Tensor:
     if init is not None:
-        image = init if isinstance(init, Tensor) else init(content)
+        image = init if isinstance(init, Tensor) else init(content, size)
+        check_images(content, [content], image)
         return resize(image.to(content), size).clone()
     if config.init == "content":
         return resize(content, size).clone()

@@ -16,7 +16,7 @@ from styleloom.nn.vgg import Features
 from .config import STYLE_LOSSES, GatysConfig
 
 KEPT = 9.0  # times the content weighs where a content mask is 1
-HELD = 0.9  # share of a place there that counts for no style: else skin becomes stippled
+KEPT_STYLE = 0.1  # times a place there counts for the style: else skin becomes stippled
 
 
 def objective_of(
@@ -45,13 +45,11 @@ def objective_of(
             for layer in config.content_layers:
                 area = F.interpolate(shown_kept, outputs[layer].shape[-2:], mode="area")
                 content_weights[layer] = 1 + (KEPT - 1) * area
-        # What part of each position of a layer belongs to each region; what is kept hardly does.
-        shown = regions or []
-        if config.margin:
-            shown = [with_margin(resize(region, size), config.margin).clamp(0, 1) for region in shown]
+        # What part of each position of a layer belongs to each region; a kept one counts less.
+        shown = [with_margin(resize(region, size), config.margin).clamp(0, 1) for region in regions or ()]
         parts: Sequence[Tensor | None] = shown or [None]
         if kept is not None:
-            parts = [(1 - HELD * shown_kept) * (1 if part is None else part) for part in parts]
+            parts = [(1 - (1 - KEPT_STYLE) * shown_kept) * (1 if part is None else part) for part in parts]
         areas = [
             {
                 layer: None if region is None else F.interpolate(region, outputs[layer].shape[-2:], mode="area")
