@@ -223,7 +223,7 @@ def start_of(
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
 ) -> gatys.Init | None:
-    """What a descent starts from, where its ``init`` is "one-pass": the image that ``anystyle`` paints; else None.
+    """The image that a descent starts from, painted by ``anystyle``, where ``init`` is "one-pass"; else None.
 
     A few steps are enough from there: they turn its texture into strokes.
 
