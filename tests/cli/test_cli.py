@@ -100,6 +100,11 @@ MISTAKES = {
     "bomb": (["photo.png", "style.png", "--max-pixels", "100"], "64 x 48 pixels, more than 100;"),
     "unknown method": (["photo.png", "style.png", "--method", "magic"], "unknown method 'magic'; choose one of gatys"),
     "unknown preset": (["photo.png", "style.png", "--preset", "worst"], "unknown preset 'worst'"),
+    "another's preset": (
+        ["photo.png", "style.png", "--method", "adain", "--preset", "quick"],
+        "preset 'quick' is for gatys; adain",
+    ),
+    "no content mask": (["photo.png", "style.png", "--content-mask", "face"], 'no such content mask: face; give "faces", a gray'),
     "unknown option": (["photo.png", "style.png", "--nope"], "--nope"),
     "unknown layers": (
         ["photo.png", "style.png", "--style-layers", "relu9"],
@@ -108,7 +113,7 @@ MISTAKES = {
     "unknown device": (["photo.png", "style.png", "--device", "abacus"], "unknown device 'abacus'"),
     "absent device": (["photo.png", "style.png", "--device", "cuda:77"], "device"),
     "unknown features": (["photo.png", "style.png", "--features", "vgg99"], "no model 'vgg99'"),
-    "size below the network's minimum": (["photo.png", "style.png", "--size", "20"], "shorter than 32 pixels"),
+    "size below the network's minimum": (["photo.png", "style.png", "--size", "20"], "smaller than 32 pixels"),
     "weights of zero": (["photo.png", "style.png", "--weights", "0"], "not all 0"),
     "weights that are no numbers": (["photo.png", "style.png", "--weights", "a,b"], "--weights 'a,b' is no list of numbers"),
     "mask of the wrong size": (["photo.png", "style.png", "--mask", "small.png"], "mask 1 has shape [1, 1, 9, 9]"),

@@ -106,3 +106,18 @@ def test_winograd_of_what_pays() -> None:
     assert not winograd.pays(padded.bfloat16(), conv.weight)
     with torch.autocast("cpu", torch.bfloat16):
         assert not winograd.pays(padded, conv.weight)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (8, 10), (6, 12), (7, 9)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_winograd_gives_may_be_changed_in_place(batch: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(batch, 4, size[0] + 2, size[1] + 2, requires_grad=True)
+    weight, bias = torch.randn(5, 4, 3, 3, requires_grad=True), torch.randn(5, requires_grad=True)
+    found = F.relu(winograd.convolve(x, weight, bias), inplace=True)
+    wanted = F.relu(F.conv2d(x, weight, bias))
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+    for one, other in zip(
+        *(torch.autograd.grad(each.square().sum(), (x, weight, bias)) for each in (found, wanted)), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=2e-3, atol=2e-2)

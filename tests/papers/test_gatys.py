@@ -189,7 +189,7 @@ def test_inputs_that_do_not_fit(tiny: Features, image: Tensor, style: Tensor) ->
         gatys.stylize(image, [], CONFIG, features=tiny)
     with pytest.raises(StyleLoomError, match=r"wanted a float \[1, 3, H, W\]"):
         gatys.stylize((image * 255).to(torch.uint8), style, CONFIG, features=tiny)
-    with pytest.raises(StyleLoomError, match="shorter than 2 pixels"):
+    with pytest.raises(StyleLoomError, match="smaller than 2 pixels, which the layers need, at size 1; give a size of 3"):
         gatys.stylize(image, style, replace(CONFIG, size=1), features=tiny)
     with pytest.raises(StyleLoomError, match="unknown layers"):
         gatys.stylize(image, style, replace(CONFIG, content_layers=("relu4_2",)), features=tiny)

@@ -134,6 +134,8 @@ def test_options_of_gatys_alone(photo: Tensor) -> None:
         (dict(content_mask=np.zeros((48, 64))), "content_mask is a ndarray; give 'faces' or a tensor"),
         (dict(content_mask=torch.zeros(1, 1, 48, 64), mask=torch.ones(1, 1, 48, 64)), "content_mask is empty"),
         (dict(content_mask=torch.ones(1, 1, 4, 6)), "content_mask has shape"),
+        (dict(content_mask=torch.full((1, 1, 48, 64), 255.0)), "content_mask has values up to 255; wanted 0 to 1"),
+        (dict(mask=torch.full((1, 1, 48, 64), 2.0)), "mask 1 has values up to 2; wanted 0 to 1"),
         (dict(init=np.zeros((48, 64, 4), np.uint8)), "init is an array"),
         (dict(init=lambda content, size: content[:, :1]), "init is torch.float32 of shape"),
         (dict(features=Path("vgg.pth")), "features is a PosixPath; give the name or file of a network"),
@@ -171,6 +173,14 @@ def test_a_job_of_quick_paints_what_the_verb_paints(photo: Tensor, tmp_path: Pat
     assert isinstance(finished, sl.jobs.Finished) and not finished.failed
     wanted = sl.stylize(tmp_path / "photo.png", ["wave", "mosaic"], mask=mask, **options)
     assert (sl.read(tmp_path / "out.png") - wanted).abs().max() < 2 / 255
+
+
+def test_a_narrow_image_is_told_with_the_size_that_would_do() -> None:
+    narrow = torch.rand(1, 3, 30, 2000)
+    with pytest.raises(StyleLoomError, match=r"smaller than 32 pixels.*at size 1024; give a size of 2134 or"):
+        sl.stylize(narrow, "wave", preset="quick")
+    with pytest.raises(StyleLoomError, match=r"style 1 would be smaller than 32 pixels.*give a size of 2134 or more"):
+        sl.stylize(torch.rand(1, 3, 64, 64), narrow, preset="quick")
 
 
 def test_quick_alone_needs_a_start(photo: Tensor) -> None:

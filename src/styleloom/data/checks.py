@@ -53,6 +53,8 @@ def check_masks(
         called = name or f"mask {index}"
         if tuple(mask.shape) != (1, 1, height, width):
             raise StyleLoomError(f"{called} has shape {list(mask.shape)}; wanted [1, 1, {height}, {width}], the content's size")
+        if not mask.max() <= 1 + 1e-3:
+            raise StyleLoomError(f"{called} has values up to {float(mask.max()):g}; wanted 0 to 1")
         if not mask.min() >= 0 or not mask.max() > 0:
             raise StyleLoomError(f"{called} is empty or negative; it must be above 0 where it is to hold")
     return [mask.to(content.device, torch.float32) for mask in masks]

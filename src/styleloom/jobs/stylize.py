@@ -78,7 +78,7 @@ def stylize(
         StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    module = painting.method_named(method)
+    painting.method_named(method)
     device = torch.device(limits.device)
     if preview_every < 0:
         raise StyleLoomError(f"`preview_every` is {preview_every}; give a number of steps, or 0 for none")
@@ -86,7 +86,7 @@ def stylize(
     if method != "gatys" and alone:
         raise StyleLoomError(f"`{alone[0]}` is for gatys; {method} paints in one pass, so leave it out")
     # Resolve inputs and outputs.
-    config = module.configure(preset, **settings)
+    config = painting.configured(method, preset, **settings)
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use `method` ghiasi, adain, dumoulin or johnson")
@@ -180,7 +180,13 @@ def _keeper(content_mask: PathLike | None, max_pixels: int) -> gatys.ContentMask
     """A content mask as Gatys takes it, of the text of an option."""
     if not content_mask:
         return None
-    return painting.keeper(painting.FACES) if content_mask == painting.FACES else open_region(content_mask, max_pixels)
+    if content_mask == painting.FACES:
+        return painting.keeper(painting.FACES)
+    if ":" not in str(content_mask) and not Path(content_mask).exists():
+        raise StyleLoomError(
+            f'no such content mask: {content_mask}; give "faces", a gray image, or a shape such as ellipse:230,110,60,80'
+        )
+    return open_region(content_mask, max_pixels)
 
 
 def state_of(target: Path) -> Path:

@@ -92,15 +92,18 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     (inputs, height, width), outputs = x.shape[1:], len(weight)
     x = _whole_squares(x, 2)
     kernel = (_KERNEL @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36 * outputs, inputs, 1, 1)
-    result = torch.empty(len(x), x.shape[1] - 2, x.shape[2] - 2, outputs)
-    for image, into in zip(x, result, strict=True):
+    size = (len(x), outputs, x.shape[1] - 2, x.shape[2] - 2)
+    result = torch.empty(size, memory_format=torch.channels_last)
+    for image, into in zip(x, result.permute(0, 2, 3, 1), strict=True):
         for band in _bands(into):
             products = _multiplied(_values(image, band), kernel, into.shape[1] // 4)
             part = into[band]
             _squares(part).copy_((_RESULT @ products).view(-1, into.shape[1] // 4, 4, 4, outputs))
             if bias is not None:
                 part += bias
-    return result[:, : height - 2, : width - 2].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    # Never a view, which autograd would not let be changed in place.
+    part = result[:, :, : height - 2, : width - 2]
+    return result if part.shape == result.shape else part.clone(memory_format=torch.channels_last)
 
 
 def _gradients(x: Tensor, weight: Tensor, g: Tensor, of_x: bool, of_weight: bool) -> tuple[Tensor | None, Tensor | None]:

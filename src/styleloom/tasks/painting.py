@@ -44,6 +44,18 @@ def method_named(name: str) -> ModuleType:
     return METHODS[name]
 
 
+def configured(method: str, preset: str, **settings: Any) -> Any:
+    """Settings of a method, from a preset of its own.
+
+    Raises:
+        StyleLoomError: no such method, or what its ``configure`` refuses.
+    """
+    module = method_named(method)
+    if preset in gatys.PRESETS and preset not in module.PRESETS:
+        raise StyleLoomError(f"preset {preset!r} is for gatys; {method} has no other than 'best', so leave it out")
+    return module.configure(preset, **settings)
+
+
 def stylize(
     content: images.ImageLike,
     style: images.ImageLike | Sequence[images.ImageLike],
@@ -83,7 +95,7 @@ def stylize(
 
     Source: the module of the method names its paper.
     """
-    module = method_named(method)
+    method_named(method)
     inputs: dict[str, Any] = {}
     for name, read in (("init", opened), ("features", _network)):
         if not isinstance(options.get(name, ""), str) and (given := options.pop(name)) is not None:
@@ -97,7 +109,7 @@ def stylize(
     if keep_color:
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
-    config = module.configure(preset, **options)
+    config = configured(method, preset, **options)
     content = opened(content, "content")
     styles = style_images(style) if config.style_is_image else _names(style)
     return painter(method, styles, config, weights=weights, masks=masks, device=content.device, **inputs)(content)

@@ -283,11 +283,22 @@ def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network:
         and all(min(fitted_size(style, round(side * config.style_scale))) >= minimum for style in styles)
     ]
     if not fits:
+        sides = {"the content": (content, 1.0)} | {
+            f"style {index}": (each, config.style_scale) for index, each in enumerate(styles, 1)
+        }
+        needed = {name: _smallest(image, minimum, scale) for name, (image, scale) in sides.items()}
+        worst = max(needed, key=lambda name: needed[name])
         raise StyleLoomError(
-            f"at size {config.size} a side of the content or of a style is shorter than {minimum} pixels, "
-            f"which the layers asked for need; raise size or use shallower layers"
+            f"{worst} would be smaller than {minimum} pixels, which the layers need, at size {config.size}; "
+            f"give a size of {needed[worst]} or more, or shallower layers"
         )
     return [fitted_size(content, side) for side in fits]
+
+
+def _smallest(image: Tensor, minimum: int, scale: float) -> int:
+    """Size of the result at which an image's shorter side is long enough."""
+    height, width = image.shape[-2:]
+    return math.ceil(minimum * max(height, width) / min(height, width) / scale)
 
 
 def _first_image(content: Tensor, init: Init | None, config: GatysConfig, size: tuple[int, int]) -> Tensor:
