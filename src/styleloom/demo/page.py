@@ -22,7 +22,7 @@ from styleloom.nn import mtcnn
 from styleloom.nn.vgg import Features
 from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
-from styleloom.tasks.painting import method_named, painter, start_of
+from styleloom.tasks.painting import descent, method_named, painter
 
 from . import editing, faces, inversion, translation
 
@@ -195,17 +195,9 @@ def _descend(
     image = contents[painting.content]
     mark = time.perf_counter()
     looks, masks = [styles[style] for style in painting.styles], painting.masks(image) if painting.masks else None
-    loop = gatys.steps(
-        image,
-        looks,
-        config,
-        weights=painting.weights,
-        masks=masks,
-        content_mask=mtcnn.faces_mask if _keeps_faces(painting) else None,
-        init=start_of(config, looks, painting.weights, masks),
-        features=features,
-    )
-    for step in watch(loop, title=painting.name):  # noqa: B007
+    kept = mtcnn.faces_mask if _keeps_faces(painting) else None
+    paint = descent(config, looks, painting.weights, masks, content_mask=kept, features=features, device=image.device)
+    for step in watch(paint.steps(image), title=painting.name):  # noqa: B007
         pass
     return step.image, time.perf_counter() - mark
 

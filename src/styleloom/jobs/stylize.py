@@ -19,7 +19,6 @@ from styleloom.data import images, video
 from styleloom.data.output import Output
 from styleloom.data.output import write as write_output
 from styleloom.nn.layers import placed
-from styleloom.nn.vgg_files import load_features
 from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import painting
 
@@ -78,15 +77,14 @@ def stylize(
         StyleLoomError: unknown names and settings, options that the method does not have, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    painting.method_named(method)
     device = torch.device(limits.device)
     if preview_every < 0:
         raise StyleLoomError(f"`preview_every` is {preview_every}; give a number of steps, or 0 for none")
+    config = painting.configured(method, preset, **settings)
     alone = [name for name, given in dict(start=start, preview_every=preview_every, content_mask=content_mask).items() if given]
     if method != "gatys" and alone:
         raise StyleLoomError(f"`{alone[0]}` is for gatys; {method} paints in one pass, so leave it out")
     # Resolve inputs and outputs.
-    config = painting.configured(method, preset, **settings)
     is_video = isinstance(content, str | Path) and video.is_video(content)
     if is_video and method == "gatys":
         raise StyleLoomError("gatys paints no videos; use `method` ghiasi, adain, dumoulin or johnson")
@@ -101,7 +99,7 @@ def stylize(
         styles += open_style(each, limits.max_pixels, device)
     masks = [open_mask(path, limits.max_pixels).to(device) for path in mask] if mask else None
     init = open_image(start, limits.max_pixels).to(device) if start else None
-    options: dict[str, Any] = dict(weights=weights or None, masks=masks)
+    options: dict[str, Any] = dict(weights=weights or None, masks=masks, device=device)
     read: list[PathLike] = [
         *contents,
         *(path for each in several if isinstance(each, str | Path) for path in _files(each, named)),
@@ -109,23 +107,17 @@ def stylize(
     read += [*(mask or ()), *(each for each in (start, content_mask) if each and Path(each).is_file())]
     # Paint: gatys by a descent for each image, all others in one pass.
     if method == "gatys":
-        options |= dict(
-            init=init if init is not None else painting.start_of(config, styles, weights or None, masks),
-            features=load_features(config.features, pooling=config.pooling),
-            content_mask=_keeper(content_mask, limits.max_pixels),
-        )
+        descent = painting.descent(config, styles, init=init, content_mask=_keeper(content_mask, limits.max_pixels), **options)
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             for item in items:
                 yield from one_by_one(
                     item,
-                    lambda item: _descend(
-                        item, styles, config, preview_every, limits.max_pixels, device, options, outputs.format
-                    ),
+                    lambda item: _descend(item, descent, preview_every, limits.max_pixels, device, outputs.format),
                 )
 
     else:
-        paint = painting.painter(method, styles, config, device=device, **options)
+        paint = painting.painter(method, styles, config, **options)
 
         def work(items: Sequence[Item]) -> Iterator[Event]:
             if is_video:
@@ -196,12 +188,10 @@ def state_of(target: Path) -> Path:
 
 def _descend(
     item: Item,
-    styles: list[Tensor],
-    config: gatys.GatysConfig,
+    descent: gatys.GatysPainter,
     preview_every: int,
     max_pixels: int,
     device: torch.device,
-    options: dict[str, Any],
     output: Output,
 ) -> Iterator[Event]:
     """Paint one image by descent; stopped, the best so far is written and the state is kept."""
@@ -209,15 +199,16 @@ def _descend(
     photo = open_image(item.name, max_pixels).to(device)
     state = state_of(target)
     step: gatys.GatysStep | None = None
-    alone = options["masks"] is not None and len(styles) == len(options["masks"]) == 1
+    masks = descent.options["masks"]
+    alone = masks is not None and len(descent.styles) == len(masks) == 1
 
     def write(image: Tensor) -> None:
-        image = painting.kept_outside(image, photo, options["masks"][0]) if alone else image
+        image = painting.kept_outside(image, photo, masks[0]) if alone else image
         write_output(image, target, output, source=item.name, software=software("stylize"))
 
     def steps() -> Iterator[Progress]:
         nonlocal step
-        for step in gatys.steps(photo, styles, config, state=state, **options):
+        for step in descent.steps(photo, state=state):
             if preview_every and step.index % preview_every == 0:
                 write(step.image)
             yield step

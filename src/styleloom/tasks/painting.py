@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -95,21 +95,21 @@ def stylize(
 
     Source: the module of the method names its paper.
     """
-    method_named(method)
-    inputs: dict[str, Any] = {}
-    for name, read in (("init", opened), ("features", _network)):
-        if not isinstance(options.get(name, ""), str) and (given := options.pop(name)) is not None:
-            inputs[name] = given if callable(given) else read(given, name)
-    if content_mask is not None:
-        inputs["content_mask"] = keeper(content_mask)
-    if method != "gatys" and inputs:
-        raise StyleLoomError(f"{' and '.join(inputs)} given, for gatys alone; leave it out, since {method} paints in one pass")
+    tensors = {name: options.pop(name) for name in ("init", "features") if not isinstance(options.get(name, ""), str)}
+    inputs = {name: given for name, given in (tensors | dict(content_mask=content_mask)).items() if given is not None}
     if isinstance(options.get("model"), torch.nn.Module):
         inputs["model"] = options.pop("model")
     if keep_color:
         options["keep_color"] = "luminance" if keep_color is True else keep_color
     masks = [mask] if isinstance(mask, Tensor) else mask
     config = configured(method, preset, **options)
+    if method == "gatys":
+        if "init" in inputs and not callable(inputs["init"]):
+            inputs["init"] = opened(inputs["init"], "init")
+        if "content_mask" in inputs:
+            inputs["content_mask"] = keeper(inputs["content_mask"])
+    elif given := [name for name in inputs if name != "model"]:
+        raise StyleLoomError(f"{' and '.join(given)} given, for gatys alone; leave it out, since {method} paints in one pass")
     content = opened(content, "content")
     styles = style_images(style) if config.style_is_image else _names(style)
     return painter(method, styles, config, weights=weights, masks=masks, device=content.device, **inputs)(content)
@@ -133,12 +133,6 @@ def keeper(content_mask: Tensor | str) -> gatys.ContentMask:
 def listed(style: T | Sequence[T]) -> list[T]:
     """Styles as a list, where one or several are given; a name is one."""
     return list(style) if isinstance(style, list | tuple) else [style]  # type: ignore[list-item]
-
-
-def _network(given: Any, name: str) -> Any:
-    raise StyleLoomError(
-        f"{name} is a {type(given).__name__}; give the name or file of a network, or what sl.load_features reads"
-    )
 
 
 def _names(style: images.ImageLike | Sequence[images.ImageLike]) -> list[Tensor | str]:
@@ -220,13 +214,30 @@ def painter(
     module = method_named(method)
     styles: list[Tensor | str] = listed(style)
     check_kind_of_styles(method, styles)
-    if isinstance(config, gatys.GatysConfig) and options.get("init") is None:
-        options["init"] = start_of(config, styles, weights, masks)
+    make: Callable[..., Painter] = descent if method == "gatys" else module.painter
     if masks is not None and len(masks) == len(styles) == 1:
         inner = masks if method == "gatys" else None  # which also compares styles within the mask alone
-        return MaskedPainter(module.painter(config, styles, weights, inner, device=device, **options), masks[0])
-    made: Painter = module.painter(config, styles, weights, masks, device=device, **options)
-    return made
+        return MaskedPainter(make(config, styles, weights, inner, device=device, **options), masks[0])
+    return make(config, styles, weights, masks, device=device, **options)
+
+
+def descent(
+    config: gatys.GatysConfig,
+    styles: Sequence[Tensor],
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    *,
+    init: gatys.Init | None = None,
+    **options: Any,
+) -> gatys.GatysPainter:
+    """Gatys's painter, beginning where ``config.init`` says, unless ``init`` is given.
+
+    Args:
+        config, styles, weights, masks, init: see :func:`styleloom.papers.gatys.steps`.
+        options: others of :func:`styleloom.papers.gatys.painter`.
+    """
+    first = init if init is not None else start_of(config, styles, weights, masks)
+    return gatys.painter(config, styles, weights, masks, init=first, **options)
 
 
 def start_of(

@@ -122,7 +122,7 @@ def painter(
     Raises:
         StyleLoomError: no such network.
     """
-    network = features if features is not None else load_features(config.features, pooling=config.pooling)
+    network = _network(features, config)
     options: dict[str, Any] = dict(weights=weights, masks=masks, content_mask=content_mask, init=init, features=network)
     return GatysPainter(config, [style.to(device) for style in styles], options)
 
@@ -199,7 +199,7 @@ def steps(
     shown = content_mask(content) if callable(content_mask) else content_mask
     kept = None if shown is None else check_masks([shown.to(content)], 1, content, name="content_mask")[0]  # type: ignore[index]
     shares = shares_of(weights if weights is not None else [1.0] * len(styles), "weights", count=len(styles))
-    network = features if features is not None else load_features(config.features, pooling=config.pooling)
+    network = _network(features, config)
     network = network.prepare(content.device, precision_on(content.device, config.precision))
     # Prepare colors and scales.
     original = content
@@ -293,6 +293,16 @@ def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network:
             f"give a size of {needed[worst]} or more, or shallower layers"
         )
     return [fitted_size(content, side) for side in fits]
+
+
+def _network(features: Features | None, config: GatysConfig) -> Features:
+    """The perceptual network that is given, or that of the settings."""
+    if features is None:
+        return load_features(config.features, pooling=config.pooling)
+    if not isinstance(features, Features):
+        kind = type(features).__name__
+        raise StyleLoomError(f"features is a {kind}; give the name or file of a network, or what sl.load_features reads")
+    return features
 
 
 def _smallest(image: Tensor, minimum: int, scale: float) -> int:
