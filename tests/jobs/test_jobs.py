@@ -14,12 +14,13 @@ from tests.cli.program import outcome, run
 import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
-from styleloom.jobs import Finished, ItemDone, ItemFailed, Started
+from styleloom.jobs import Finished, ItemDone, ItemFailed, Noted, Started
 from styleloom.jobs.engine import MANIFEST, Job, check_apart
 from styleloom.jobs.engine import run as run_job
 from styleloom.jobs.events import Item
 from styleloom.jobs.inputs import open_mask
 from styleloom.jobs.outputs import Outputs
+from styleloom.nn import mtcnn
 from styleloom.papers import stylegan2
 
 ADAIN = ["--method", "adain", "--device", "cpu"]
@@ -53,6 +54,17 @@ def test_a_bad_file_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
         assert sorted(told["failed"]) == ["photos/cut.png", "photos/junk.jpg"]
         assert (told["done"], told["skipped"]) == (3, 0)
         assert sorted(path.name for path in out.glob("*.png")) == ["0.png", "1.png", "2.png"]
+
+
+@pytest.mark.skipif(not mtcnn.available(), reason="needs the extra [faces]")
+def test_a_photograph_without_a_face_is_told() -> None:
+    settings: dict[str, Any] = dict(preset="draft", size=48, steps=1, first_steps=1)
+    kept, plain = (
+        list(sl.jobs.stylize("photos/0.png", "style.png", out=f"kept{name}.png", content_mask=name, **settings))
+        for name in ("faces", "")
+    )
+    assert [event.text for event in kept if isinstance(event, Noted)] == ["no face was found, so none is kept"]
+    assert not [event for event in plain if isinstance(event, Noted)]
 
 
 def test_the_only_input_is_bad(capsys: pytest.CaptureFixture[str]) -> None:

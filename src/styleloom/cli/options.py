@@ -50,7 +50,7 @@ class Common:
     Args:
         device: cpu, cuda, cuda:1, mps, or auto for the first of cuda, mps and cpu that is there.
         quiet: print nothing but errors.
-        json: print one JSON object about the outcome instead of text.
+        json: print events as JSON instead of text, a line each; the last is the outcome.
         csv: write a table of the items to this file, a row each, with all that was measured of them.
         log_file: add all lines of text to this file, with times.
         config: take options from this file, as YAML or JSON; options of the command line win.

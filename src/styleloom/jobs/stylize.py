@@ -23,7 +23,7 @@ from styleloom.papers import gatys, super_resolution
 from styleloom.tasks import painting
 
 from .engine import Job, digest, one_by_one, run, video_by_frames, watched
-from .events import Event, Item, ItemDone, ItemFailed
+from .events import Event, Item, ItemDone, ItemFailed, Noted
 from .inputs import Found, find, find_all, open_image, open_mask, open_region, open_style
 from .outputs import LIMITS, Limits, Outputs, images_summary, software, targets_of, written
 
@@ -201,6 +201,11 @@ def _descend(
     step: gatys.GatysStep | None = None
     masks = descent.options["masks"]
     alone = masks is not None and len(descent.styles) == len(masks) == 1
+    keep = descent.options["content_mask"]
+    if callable(keep):
+        keep = keep(photo)
+        if keep is None:
+            yield Noted(item.name, "no face was found, so none is kept")
 
     def write(image: Tensor) -> None:
         image = painting.kept_outside(image, photo, masks[0]) if alone else image
@@ -208,7 +213,7 @@ def _descend(
 
     def steps() -> Iterator[Progress]:
         nonlocal step
-        for step in descent.steps(photo, state=state):
+        for step in descent.steps(photo, state=state, content_mask=keep):
             if preview_every and step.index % preview_every == 0:
                 write(step.image)
             yield step
