@@ -13,6 +13,7 @@ from tests.cli.program import outcome
 from tests.cli.program import run as program
 
 import styleloom as sl
+from styleloom.core.errors import StyleLoomError
 from styleloom.data import images
 from styleloom.data.frames import Frame
 from styleloom.nn import mtcnn
@@ -261,6 +262,8 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
             ("inpaint", model, photo, "-o", out, "--mode", "shift", "--shift", "4,0", "--mask", "box:0,0,9,9"),
             "mode shift does not use --mask",
         ),
+        (("morph", model, "1", "2", "-o", out, "--tune", "5"), "--tune is for edit, express and cross"),
+        (("inpaint", model, photo, "-o", out, "--mask", "box:1,1,9,9", "--tune", "5"), "--tune is for edit, express and cross"),
         (("morph", model, "1", "-o", out), "1 image to morph; give two or more"),
         (("morph", model, "1", "2", "-o", out, "--easing", "smooth"), "even steps have no easing"),
         (("cross", model, "1", "--style", "2", "-o", out, "--layers", "9"), "layers 9 are not there; this generator has 0-7"),
@@ -273,6 +276,30 @@ def test_bad_input_is_one_line(home: Path, tmp_path: Path, capsys: pytest.Captur
         (
             ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--method", "sefa", "--labels", "x"),
             "--labels does nothing",
+        ),
+        (
+            ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--method", "sefa", "--name", "smile"),
+            "--name does nothing",
+        ),
+        (
+            (
+                "directions",
+                "fit",
+                model,
+                "-o",
+                tmp_path / "d.safetensors",
+                "--method",
+                "import",
+                "--layers",
+                "2-3",
+                "--file",
+                "x",
+            ),
+            "--layers does nothing",
+        ),
+        (
+            ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labels", "x", "--labeler", "toonfaces-attributes"),
+            "leave one out",
         ),
         (
             ("directions", "fit", model, "-o", tmp_path / "d.safetensors", "--labeler", "toonfaces-attributes"),
@@ -338,3 +365,32 @@ def test_no_face(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run("align", home / "g.safetensors", home / "photo.png", "-o", tmp_path / "b", "--landmarks", "1,2,3,4,5,6,7,8,9,9",
                "--device", "cpu") == 2  # fmt: skip
     assert "show no face that the detector finds" in capsys.readouterr().err
+
+
+def test_a_replaced_face_is_noticed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = stylegan2.load(home / "g.safetensors")
+    command = ["cross", home / "g.safetensors", "3", "--style", tmp_path / "style.safetensors", "-o", f"{tmp_path}/out/", *SMALL]
+    for seed in (7, 8):
+        sl.save_latents(tmp_path / "style.safetensors", generator.map([seed]), generator)
+        assert run(*command) == (0 if seed == 7 else 2)
+        assert ("exists already" in capsys.readouterr().err) == (seed == 8)  # made of another face
+        assert run(*command, *(["--overwrite"] if seed == 8 else []), "--json") == 0
+        told = outcome(capsys)
+        assert (told["done"], told["skipped"]) == ((0, 1) if seed == 7 else (1, 0))
+
+
+def test_processes_share_a_folder_of_seeds(home: Path, tmp_path: Path) -> None:
+    """What one has not begun yet is left to the others."""
+    seeds = [str(seed) for seed in range(40)]
+    made = sl.jobs.generate(home / "g.safetensors", range(40), out=tmp_path / "made")
+    edited = sl.jobs.edit(home / "g.safetensors", seeds, {}, out=tmp_path / "edited", psi=0.5)
+    for events, folder in ((made, tmp_path / "made"), (edited, tmp_path / "edited")):
+        next(event for event in events if isinstance(event, sl.jobs.ItemDone))
+        assert len(list((folder / ".styleloom-claims").iterdir())) < 20
+        assert sum(isinstance(event, sl.jobs.ItemDone) for event in events) == 39
+
+
+def test_limits_hold_for_photographs(home: Path, tmp_path: Path) -> None:
+    few = sl.jobs.Limits("cpu", max_pixels=50)
+    with pytest.raises(StyleLoomError, match="pixels"):
+        list(sl.jobs.edit(home / "g.safetensors", home / "photo.png", {}, out=tmp_path / "a.png", psi=0.5, limits=few))

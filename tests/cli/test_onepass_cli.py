@@ -1,5 +1,6 @@
 """One-pass methods, training and conversion from the command line."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,11 @@ def test_licenses_are_those_given_or_the_bases(photos: str) -> None:
     assert run("train", "johnson", photos, "--style", "photo.png", "--out", "child", *base) == 0
     assert license_of("child/model.safetensors") == "CC0"
     assert license_of("johnson-swirls") == "Apache-2.0"
+    # A picture of the same network before it learned more is another picture.
+    paint = ["stylize", f"{photos}/0.png", "given/model.safetensors", "--method", "johnson", "-o", "painted/", "--quiet"]
+    assert run(*paint) == 0 == run(*paint)
+    shutil.copy("child/model.safetensors", "given/model.safetensors")
+    assert run(*paint) == 2
 
 
 def test_a_run_goes_on_from_its_folder_alone(
@@ -181,6 +187,7 @@ def test_a_run_goes_on_from_its_folder_alone(
 ) -> None:
     home = Path.cwd()
     images.write(torch.rand(1, 3, 40, 40), "style.png")
+    Path("train").mkdir()  # a folder that is called like a word of the command
     command = ["train", "johnson", photos, "--style", "style.png", "--width", "4", *TINY, "--save-every", "1"]
     assert run(*command, "--out", "whole", "--quiet") == 0
     assert run(*command, "--out", "whole", "--resume", "--num-steps", "5", "--quiet") == 0

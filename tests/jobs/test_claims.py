@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from styleloom.jobs.claims import FOLDER, Claims
 from styleloom.jobs.events import Item
 
@@ -52,3 +54,16 @@ def test_items_may_be_listed_twice(tmp_path: Path) -> None:
     with Claims(tmp_path) as claims:
         items = claims.taking(ITEMS, lambda item: False)
         assert list(items) == list(items) == ITEMS
+
+
+def test_a_folder_that_another_process_removes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left = os.open, [True]
+
+    def opened(path: Path, *flags: int) -> int:
+        if left and left.pop():
+            path.parent.rmdir()
+        return real(path, *flags)
+
+    monkeypatch.setattr(os, "open", opened)
+    with Claims(tmp_path) as claims:
+        assert claims.take(ITEMS[0])

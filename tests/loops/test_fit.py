@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from styleloom.core.checkpoint import read_state
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import lock_folder
 from styleloom.core.run import Hardware, Run
 from styleloom.loops.fit import STATE, _share_buffers, fit
 from styleloom.loops.run_log import LOG
@@ -204,3 +205,21 @@ def test_buffers_are_shared_but_for_those_of_ones_own() -> None:
     _share_buffers([network], Halves())  # type: ignore[arg-type]
     assert torch.equal(shared.get_buffer("running_var"), torch.full((3,), 0.5))
     assert torch.equal(own.get_buffer("running_var"), torch.ones(3))
+
+
+def test_a_run_at_work_is_left_alone_by_a_second_one(tmp_path: Path) -> None:
+    list(toy(tmp_path, replace(TOY, num_steps=5)))
+    with (tmp_path / LOG).open("a") as file:
+        file.write(json.dumps(dict(step=9)) + "\n")
+    before = (tmp_path / LOG).read_text()
+    with lock_folder(tmp_path), pytest.raises(StyleLoomError, match="another process is at work in"):
+        list(toy(tmp_path, TOY, resume=True))
+    assert (tmp_path / LOG).read_text() == before
+
+
+def test_a_half_written_line_of_the_log_is_dropped(tmp_path: Path) -> None:
+    list(toy(tmp_path, replace(TOY, num_steps=5)))
+    with (tmp_path / LOG).open("a") as file:
+        file.write('{"step": 6, "ima')
+    list(toy(tmp_path, TOY, resume=True))
+    assert [json.loads(line)["step"] for line in (tmp_path / LOG).read_text().splitlines()] == [*range(1, 11)]

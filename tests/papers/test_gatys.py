@@ -1,5 +1,6 @@
 """Painting with a tiny network: the loss falls, runs resume exactly, controls do what they say."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,23 @@ def test_a_content_mask_keeps_what_it_shows(tiny: Features, image: Tensor) -> No
     assert first == pytest.approx(0.02 * float((weight * (x - y).square()).mean() / y.square().mean()), rel=1e-4)
     with pytest.raises(StyleLoomError, match="content_mask has shape"):
         next(gatys.steps(image, style, config, features=tiny, content_mask=mask[..., :5]))
+
+
+def test_a_scale_that_diverges_does_not_spoil_the_next(
+    tiny: Features, image: Tensor, style: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = gatys.objective_of, list[int]()
+
+    def spoiled(*given: Any) -> Any:
+        objective = real(*given)
+
+        def evaluate(canvas: Tensor) -> Any:
+            calls.append(1)
+            losses = objective(canvas)
+            return {name: loss * float("nan") for name, loss in losses.items()} if len(calls) == 3 else losses
+
+        return evaluate
+
+    monkeypatch.setattr(gatys, "objective_of", spoiled)
+    *_, last = gatys.steps(image, style, CONFIG, features=tiny)
+    assert last.image.isfinite().all() and all(math.isfinite(value) for value in last.losses.values())

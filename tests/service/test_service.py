@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.nn.mtcnn import available
 from styleloom.service.app import create_app
+from styleloom.service.listen import bound, listen
+from styleloom.service.openapi import options_of
 from styleloom.service.settings import ServiceSettings
 from styleloom.service.verbs import EXAMPLES, FILES, OPTIONS, VERBS
 
@@ -249,9 +252,54 @@ def test_a_client_made_from_the_description_works(client: TestClient) -> None:
     for verb in VERBS:
         body = description["paths"][f"/v1/{verb}"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
         assert set(body["properties"]) == {*FILES[verb], "options"}
+        assert "type" in body["properties"]["options"]["contentSchema"]
         example = json.loads(body["properties"]["options"]["example"])
         assert example == EXAMPLES[verb] and set(example) <= set(OPTIONS[verb])
+    kinds = {name: schema["type"] for name, schema in options_of("stylize").items()}
+    assert (kinds["keep_faces"], kinds["content_layers"], kinds["style_layer_weights"]) == ("boolean", "array", "array")
+    assert options_of("stylize")["style_layer_weights"]["items"] == {"type": "number"}
     # Fill in a body from the description alone, and send it.
     body = description["paths"]["/v1/generate"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     answer = client.post("/v1/generate", data={"options": body["properties"]["options"]["example"]})
     assert answer.status_code == 200 and Image.open(io.BytesIO(answer.content)).size[1] == 128
+
+
+def test_an_error_beside_it_does_not_end_the_care_for_the_worker(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = client.app.state.service.supervisor  # type: ignore[attr-defined]
+    asked: list[float] = []
+
+    def refuse() -> None:
+        asked.append(time.monotonic())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(supervisor.trainings, "look", refuse)
+    end = time.monotonic() + 20
+    while len(asked) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    before = supervisor.restarts
+    os.kill(supervisor.worker.pid, signal.SIGKILL)
+    while supervisor.restarts == before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert supervisor.thread.is_alive() and supervisor.restarts == before + 1
+
+
+def test_a_zip_of_images_that_all_fail_says_why(client: TestClient) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.png", b"nothing")
+        archive.writestr("b.png", picture()[:60])
+    answer = client.post(
+        "/v1/stylize", data={"options": '{"style_name": ["swirls"]}'}, files=[("content", ("all.zip", file.getvalue()))]
+    )
+    if answer.status_code == 202:
+        answer = client.get(answer.headers["location"])
+    assert "disk" not in answer.text and "a.png" in answer.text
+
+
+def test_a_free_port_is_told_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, told = ServiceSettings(folder=tmp_path, port=0), list[str]()
+    with bound(settings) as one, bound(settings) as two:
+        assert one.getsockname()[1] != two.getsockname()[1] and one.getsockname()[1]
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: told.append(f":{sockets[0].getsockname()[1]}/"))
+    listen(create_app, settings, told.append)
+    assert told[0].endswith(told[1])

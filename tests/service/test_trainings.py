@@ -4,6 +4,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +71,24 @@ def test_a_training_is_stopped_goes_on_and_is_used(trainings: Trainings, data: P
     assert sl.read(tmp_path / "job" / "results" / "result.png").shape == (1, 3, 16, 16)
     trainings.remove("me", training.id)
     assert [each.id for each in trainings.of("me")] == [second.id]
+
+
+def test_a_training_wished_for_anew_while_it_saves_goes_on(
+    trainings: Trainings, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    training = trainings.start("me", "generator", dict(images=data), dict(resolution=16, kimg=0.1))
+    monkeypatch.setattr(trainings, "_spawn", lambda each: begun.append(each.id))
+    trainings.process = SimpleNamespace(poll=lambda: 0)  # type: ignore[assignment]  # it has saved, and ended well
+    trainings.running, trainings.stopping = training.id, time.monotonic()
+    trainings.look()
+    assert begun == [training.id] and trainings.progress("me", training.id).state == "waiting"
+
+
+def test_a_translation_takes_the_epochs_that_are_asked_for(trainings: Trainings, data: Path) -> None:
+    training = trainings.start("me", "pairs", dict(images=data), dict(epochs=2))
+    given = dict(zip(training.arguments[2::2], training.arguments[3::2], strict=True))
+    assert (given["--epochs"], given["--decay-epochs"]) == ("2", "0")
 
 
 def test_what_cannot_be_trained_is_told_in_a_line(trainings: Trainings, data: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("gradio", reason="needs the extra [studio]")
 
 from styleloom.service.store import JobStore, StoredJob
+from styleloom.studio import generate, parts
 from styleloom.studio.client import OPEN, Update, follow, leave
 
 
@@ -66,3 +67,38 @@ def test_the_next_job_of_a_name_takes_the_place_of_the_last(tmp_path: Path) -> N
         return states
 
     assert asyncio.run(visit()) == ["cancelled", "queued"]
+
+
+def test_what_a_job_says_in_its_last_moment_is_not_missed(tmp_path: Path) -> None:
+    service, page = service_at(tmp_path), page_of_one()
+    events = service.store.events
+
+    def late(id: str, after: int) -> list[Any]:
+        found: list[Any] = events(id, after)
+        if not found and service.store.get(id).state == "queued":  # it ends just after its events were asked for
+            service.store.take("worker")
+            service.store.note(id, dict(event="item_done", item="a.png", values=dict(psnr=20.0)))
+            service.store.finish(id, "worker", "done", files=[])
+        return found
+
+    service.store.events = late
+    *_, last = asyncio.run(followed(follow(service, "invert", {}, {}, page)))
+    assert last.done and last.values == dict(psnr=20.0) and last.items == {"a.png": ""}
+
+
+def test_a_wall_that_crosses_ten_thousand_keeps_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = range(9998, 10002)
+    found: dict[int, str] = {}
+
+    async def done(*_: Any, **__: Any) -> AsyncIterator[Update]:
+        yield Update("", "job", {f"seed{seed:04d}.png": str(seed) for seed in seeds}, {}, (), {}, done=True)
+
+    monkeypatch.setattr(generate, "follow", done)
+    monkeypatch.setattr(parts, "wall", lambda images, names: found.update(images))
+
+    async def made() -> None:
+        async for _ in generate.Gallery(SimpleNamespace()).images("toonfaces-64", 9998, 4, 0.7, page_of_one()):  # type: ignore[arg-type]
+            pass
+
+    asyncio.run(made())
+    assert found == {seed: str(seed) for seed in seeds}

@@ -71,7 +71,11 @@ def fit(
     check_model_path(out)
     check_choice("method", method, METHODS)
     uses = dict(labels=("interfacegan",), labeler=("interfacegan", "least-squares"), file=("import",))
-    for flag, value in dict(labels=labels, labeler=labeler, file=file).items():
+    uses |= dict(name=uses["labeler"], layers=tuple(each for each in METHODS if each != "import"))
+    given = dict(labels=labels, labeler=labeler, file=file, name=name, layers=layers != "all")
+    if labels and labeler:
+        raise StyleLoomError("--labels and --labeler both say what is in the images; leave one out")
+    for flag, value in given.items():
         if value and method not in uses[flag]:
             raise StyleLoomError(f"--{flag} does nothing with the method {method}; leave it out")
     generator = load_generator(model, common.torch_device())

@@ -34,6 +34,25 @@ ALIASES = {
 """Other names of options: what users of NVIDIA's StyleGAN code, and of earlier versions, type."""
 
 
+HEADINGS = {
+    "task": "Every training",
+    "adversarial": "Every GAN",
+    "translation": "Every translation network",
+    "one_pass": "Every one-pass method",
+    "adain": "AdaIN",
+    "image2stylegan": "Inversion",
+    "progan": "ProGAN",
+    "stylegan": "StyleGAN",
+    "stylegan2": "StyleGAN2",
+    "pix2pix": "pix2pix",
+    "pix2pixhd": "pix2pixHD",
+    "cyclegan": "CycleGAN",
+    "indomain": "In-domain encoder",
+    "super_resolution": "Super-resolution",
+}
+"""Headings of settings in help, by the module that declares them, where its name does not read well."""
+
+
 class SlashedPath(type(Path())):  # type: ignore[misc]
     """A path that was written with a slash at its end: a folder, also where none is there yet."""
 
@@ -225,7 +244,7 @@ def _fields(source: type) -> Iterator[tuple[Field[Any], Any, str]]:
 
 
 def _panel(sources: list[Any], name: str) -> str:
-    """The heading of a setting in help: the paper whose dataclass declares it."""
+    """The heading of a setting in help: the paper, or the loop, whose dataclass declares it."""
     kinds = [source if isinstance(source, type) else type(source) for source in sources]
     owners = {
         next(each for each in reversed(kind.__mro__) if name in getattr(each, "__annotations__", {}))
@@ -234,9 +253,9 @@ def _panel(sources: list[Any], name: str) -> str:
     }
     if len(owners) > 1:
         return "Several methods"
-    home = owners.pop().__module__.rpartition(".")[2]
-    titles = {"one_pass": "Every one-pass method", "fit": "Training", "gan": "Training"}
-    return titles.get(home, home.replace("_", " ").capitalize())
+    _, room, *modules = owners.pop().__module__.split(".")
+    home = modules[0] if room == "papers" else modules[-1]
+    return HEADINGS.get(home, home.replace("_", " ").capitalize())
 
 
 def _documented(item: Any) -> dict[str, str]:

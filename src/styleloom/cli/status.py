@@ -67,9 +67,10 @@ def note_command(out: Path) -> None:
     """Write down in a run's folder what the program was called with, so that ``--resume --out`` is enough to go on."""
     if arguments[:1] == ["train"]:
         words = [word for word in arguments if word != "--resume"]
-        whole = [str(Path(word).absolute()) if not word.startswith("-") and Path(word).exists() else word for word in words]
+        method, given = words[:2], words[2:]
+        whole = [str(Path(word).absolute()) if not word.startswith("-") and Path(word).exists() else word for word in given]
         with replacing(out / COMMAND) as temporary:
-            temporary.write_text(json.dumps(whole, indent=1) + "\n")
+            temporary.write_text(json.dumps([*method, *whole], indent=1) + "\n")
 
 
 arguments: list[str] = []

@@ -39,7 +39,7 @@ def align(
         model: a generator, or the name or file of one; its images say how faces lie.
         photos: photographs, folders or globs of them.
         out: folder to write to: NAME.png, and NAME.json, where in the photograph it lies.
-        way, box, landmarks: see :class:`~styleloom.tasks.alignment.Aligner`.
+        mode, box, landmarks: see :class:`~styleloom.tasks.alignment.Aligner`.
         size: side in pixels; 0: the generator's.
         limits: device, and the largest image, see :class:`~styleloom.jobs.outputs.Limits`.
 
@@ -64,7 +64,7 @@ def align(
             try:
                 photo = open_image(item.name, limits.max_pixels)
                 aligned = aligner(photo)
-                crop = aligned.frame.crop(photo, side)
+                crop = aligned.crop(photo, side)
                 write_output(crop, item.targets[0], outputs.format, source=item.name, software=software("align"))
                 with replacing(item.targets[1]) as path:
                     path.write_text(json.dumps(dict(photo=item.name, how=aligned.how, **asdict(aligned.frame)), indent=1) + "\n")

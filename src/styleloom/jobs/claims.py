@@ -40,10 +40,12 @@ class Claims:
         if self.folder is None:
             return True
         path = self._path(item.name)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(2):  # once more, where a claim was left behind
+        for _ in range(3):  # once more, where a claim was left behind or another process has just removed the folder
+            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            except FileNotFoundError:
+                continue
             except FileExistsError:
                 if not _is_left_behind(path):
                     return False

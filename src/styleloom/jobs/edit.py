@@ -110,7 +110,7 @@ def edit(
         StyleLoomError: no such model or direction, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    session = open_session(model, loading, limits.device, pasting.prior_weight)
+    session = open_session(model, loading, limits, pasting.prior_weight)
     known = editing.directions_of(session.generator, directions)
     options: dict[str, Any] = dict(layers=layers, truncation_psi=psi, directions=known)
     asked: dict[Direction | str, float] = {name: strength for name, strength in changes.items()}  # noqa: C416 (wider keys)
@@ -159,7 +159,7 @@ def express(
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    session = open_session(model, loading, limits.device, pasting.prior_weight)
+    session = open_session(model, loading, limits, pasting.prior_weight)
     layer_range(layers, session.generator.num_ws)
 
     def prepare() -> Coroutine[Event, None, Move]:
@@ -203,7 +203,7 @@ def cross(
         StyleLoomError: no such model or face, or outputs that cannot be.
     """
     outputs = Outputs.of(out)
-    session = open_session(model, loading, limits.device)
+    session = open_session(model, loading, limits)
     layer_range(layers, session.generator.num_ws)
     if sheet and beside:
         raise StyleLoomError("a sheet of all splits has both faces at its ends; leave beside out")
@@ -242,26 +242,32 @@ def _edited(
     # Resolve sources and outputs.
     region = open_region(pasting.mask, session.loading.max_pixels) if pasting.mask is not None else None
     masks = [pasting.mask] if pasting.mask is not None else []
-    names = names_of(sources)
-    if not names:
+    chosen = names_of(sources)
+    if not chosen:
         raise StyleLoomError("nothing to edit; give photographs, files of latents or seeds")
-    one = len(names) == 1 and outputs.is_file()
+    one = len(chosen) == 1 and outputs.is_file()
     if one:
         outputs.format.check(out)
-        items = [Item(names[0], (out,))]
+        items = [Item(chosen[0], (out,))]
     else:
         check_output_folder(out)
         items = [
             Item(name, tuple(out / f"{stem_of(name)}{end}" for end in (f".{outputs.format.suffix}", ".safetensors")))
-            for name in names
+            for name in chosen
         ]
 
     # Edit each source as it is opened.
     def work(pending: Sequence[Item]) -> Iterator[Event]:
         move = yield from prepare()
-        items_of = {item.name: item for item in pending}
+        items_of: dict[str, Item] = {}
+
+        def names() -> Iterator[str]:
+            for item in pending:  # one by one, since other processes may take the next
+                items_of[item.name] = item
+                yield item.name
+
         mark = time.perf_counter()
-        for each in session.opener(list(items_of)):
+        for each in session.opener(names()):
             if not isinstance(each, Source):
                 yield each
                 continue
@@ -292,10 +298,12 @@ def _edited(
         verb,
         items,
         work,
-        settings=digest(settings, asdict(pasting), asdict(outputs.format), session.digest, tensors=tensors, files=masks),
+        settings=digest(
+            settings, asdict(pasting), asdict(outputs.format), session.digest, tensors=tensors, files=[*masks, *read]
+        ),
         folder=None if one else out,
         sources=[
-            *(name for name in names if not name.isdigit()),
+            *(name for name in chosen if not name.isdigit()),
             *(each for each in read if not str(each).isdigit()),
             *masks,
             *session.read,

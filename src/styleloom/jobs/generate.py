@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from styleloom.data import images, video
 from styleloom.data.records import holds_records
 from styleloom.data.sources import split_zip
 from styleloom.models import load_generator
-from styleloom.nn.generators import Generator
+from styleloom.nn.generators import BATCH, Generator
 from styleloom.nn.vgg_files import EMBEDDED
 from styleloom.tasks import evaluation, sampling
 from styleloom.tasks.evaluation import LABELER, METRICS
@@ -124,14 +125,16 @@ def generate(
 
     # An image for each seed.
     def each(items: Sequence[Item]) -> Iterator[Event]:
-        chosen = [int(item.name) for item in items]
-        ws = generator.map(chosen, label, **options)
-        mark = time.perf_counter()
-        for item, image in zip(items, generator.render(ws, noise_mode=noise_mode, seeds=chosen), strict=True):
-            images.write(image, item.targets[0])
-            now = time.perf_counter()
-            yield ItemDone(item.name, (str(item.targets[0]),), round(now - mark, 3))
-            mark = now
+        pending = iter(items)
+        while part := list(islice(pending, BATCH)):  # bit by bit, since other processes may take the next
+            mark = time.perf_counter()
+            chosen = [int(item.name) for item in part]
+            ws = generator.map(chosen, label, **options)
+            for item, image in zip(part, generator.render(ws, noise_mode=noise_mode, seeds=chosen), strict=True):
+                images.write(image, item.targets[0])
+                now = time.perf_counter()
+                yield ItemDone(item.name, (str(item.targets[0]),), round(now - mark, 3))
+                mark = now
 
     # Run the job.
     one = single or figure is not None

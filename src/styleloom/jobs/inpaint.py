@@ -18,15 +18,15 @@ from styleloom.data.output import write as write_output
 from styleloom.nn.generators import Generator
 from styleloom.papers import local_edit
 from styleloom.papers.local_edit import Target
-from styleloom.tasks import inpainting as editing
+from styleloom.tasks import inpainting
 from styleloom.tasks.alignment import Aligned
-from styleloom.tasks.inversion import framed
+from styleloom.tasks.inversion import center_square
 
 from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
 from .inputs import find_all, open_image, open_region
 from .outputs import LIMITS, Limits, Outputs, software, targets_of
-from .sources import LOADING, LoadOptions, open_session
+from .sources import LOADING, LoadOptions, check_untuned, open_session
 
 MODES = ("fill", "shift", "crossover", "scribble", "copy", "style")
 NEEDS_OTHER = ("crossover", "scribble", "style")
@@ -78,12 +78,15 @@ def inpaint(
     sources = find_all(photos).files
     targets, folder = targets_of(sources, photos if isinstance(photos, str | Path) else list(photos), outputs)
     # Open the generator and what edits need.
-    session = open_session(model, loading, limits.device)
+    check_untuned(loading)
+    session = open_session(model, loading, limits)
     generator = session.generator
     side = generator.resolution
-    config = editing.configure(num_steps=loading.num_steps, noise_steps=loading.noise_steps)
-    region_of = open_region(mask, loading.max_pixels) if mask is not None else None
-    second = open_image(other, loading.max_pixels) if other is not None else None
+    prior = {} if loading.prior_weight is None else dict(prior_weight=loading.prior_weight)
+    config = inpainting.configure(num_steps=loading.num_steps, noise_steps=loading.noise_steps, **prior)
+    max_pixels = session.loading.max_pixels
+    region_of = open_region(mask, max_pixels) if mask is not None else None
+    second = open_image(other, max_pixels) if other is not None else None
     across, down = (round(each) for each in shift) if shift else (0, 0)
 
     # The target of each mode.
@@ -97,7 +100,7 @@ def inpaint(
         inside = (aligned.crop(region, side) >= 0.5).float() if region is not None else None
         beside = None
         if second is not None:
-            beside = aligned.crop(second, side) if second.shape[-2:] == photo.shape[-2:] else framed(second, side)
+            beside = aligned.crop(second, side) if second.shape[-2:] == photo.shape[-2:] else center_square(second, side)
         if mode == "shift":
             return local_edit.outpainting(crop, across, down), None
         if mode == "scribble":
@@ -122,12 +125,12 @@ def inpaint(
         for item in pending:
             mark = time.perf_counter()
             try:
-                photo = open_image(item.name, loading.max_pixels)
+                photo = open_image(item.name, max_pixels)
                 aligned = session.opener.aligner(photo)
                 target, region = target_of(photo, aligned)
-                steps = editing.steps(generator, target, config, session.tools, style_weight=style_weight)
+                steps = inpainting.steps(generator, target, config, session.tools, style_weight=style_weight)
                 last = yield from watched(item.name, steps)
-                result = editing.outcome(target, last)
+                result = inpainting.outcome(target, last)
                 image = (
                     result.image if whole or mode == "shift" else _put_back(photo, aligned.frame, target, result.image, region)
                 )
@@ -148,7 +151,7 @@ def inpaint(
 
 
 def _check_given(mode: str, mask: PathLike | None, other: PathLike | None, shift: Sequence[float]) -> None:
-    """Raise StyleLoomError where a way lacks what it needs, or is given what it does not use."""
+    """Raise StyleLoomError where a mode lacks what it needs, or is given what it does not use."""
     check_choice("mode", mode, MODES)
     shifted = bool(shift)
     uses = (
@@ -156,10 +159,10 @@ def _check_given(mode: str, mask: PathLike | None, other: PathLike | None, shift
         ("`other`", other is not None, NEEDS_OTHER),
         ("`shift`", shifted, NEEDS_SHIFT),
     )
-    for flag, given, ways in uses:
-        if given and mode not in ways:
+    for flag, given, modes in uses:
+        if given and mode not in modes:
             raise StyleLoomError(f"mode {mode} does not use {flag}; leave it out")
-        if mode in ways and not given:
+        if mode in modes and not given:
             raise StyleLoomError(f"mode {mode} needs {flag}; give it, or choose another of {', '.join(MODES)}")
     if shift and len(shift) != 2:
         raise StyleLoomError(f"the shift has {len(shift)} numbers; write it as right,down, in pixels")

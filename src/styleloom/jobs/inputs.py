@@ -1,4 +1,4 @@
-"""Images named by a user, and where what becomes of them goes."""
+"""Images, masks and styles that a user names."""
 
 from __future__ import annotations
 

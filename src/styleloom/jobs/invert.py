@@ -120,7 +120,7 @@ def invert(
     # Frame the mask as photographs are framed.
     shown = None
     if mask is not None:
-        shown = inversion.framed(open_mask(mask, limits.max_pixels), generator.resolution).to(generator.device)
+        shown = inversion.center_square(open_mask(mask, limits.max_pixels), generator.resolution).to(generator.device)
     square = [align, list(box), list(landmarks)] if box or landmarks else align
     settings_digest = digest(asdict(config), generator_id(generator), square, video, tensors=_tensors(tools, shown))
     order = {source: index for index, source in enumerate(sources)}
@@ -150,6 +150,7 @@ def invert(
         state = outputs.path / f".state-{first}"
         frames: list[Tensor] = []
         begun = 0
+        written: set[str] = set()
         try:
             loop = inversion.steps(generator, targets, config, tools, first=first, masks=shown, state=state)
             for step in loop:
@@ -168,9 +169,10 @@ def invert(
                     _write_video(item.targets[-1], result.target[row].cpu(), [frame[row] for frame in frames])
                     values |= dict(video_begins=begun)
                 yield ItemDone(item.name, tuple(map(str, item.targets)), round(result.seconds / len(group), 3), values)
+                written.add(item.name)
             state.unlink(missing_ok=True)
         except StyleLoomError as error:
-            yield from (ItemFailed(item.name, str(error)) for item, *_ in group)
+            yield from (ItemFailed(item.name, str(error)) for item, *_ in group if item.name not in written)
 
     # Run the job, and write figures of all photographs at its end.
     job = Job("invert", items, work, settings=settings_digest, folder=outputs.path, sources=read)
@@ -273,11 +275,11 @@ def _beside(target: Tensor, image: Tensor) -> Tensor:
 
 
 def _write(item: Item, generator: Generator, result: Inversion, row: int, aligned: Aligned, metrics: dict[str, float]) -> None:
-    latents, image, temporary = item.targets[:3]
+    latents, image, comparison = item.targets[:3]
     noise = [each[row : row + 1] for each in result.noise]
     save_latents(latents, result.ws[row : row + 1], generator, noise, frame=aligned.frame, photo=item.name, metrics=metrics)
     images.write(result.image[row : row + 1], image)
-    images.write(_beside(result.target[row], result.image[row]), temporary)
+    images.write(_beside(result.target[row], result.image[row]), comparison)
 
 
 def _write_video(path: Path, target: Tensor, frames: Sequence[Tensor]) -> None:

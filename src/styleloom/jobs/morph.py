@@ -19,7 +19,7 @@ from .engine import Job, digest, run, watched
 from .events import Event, Item, ItemDone, ItemFailed
 from .generate import GIF
 from .outputs import LIMITS, Limits, Outputs
-from .sources import LOADING, LoadOptions, Source, names_of, open_session, rendered
+from .sources import LOADING, LoadOptions, Source, check_untuned, names_of, open_session, rendered
 
 
 def morph(
@@ -66,13 +66,14 @@ def morph(
         images.check_writable(outputs.path)
     Range(1).check("`columns`", columns, whole=True)
     Range(1).check("`frames`", frames, whole=True)
-    Range(1, 240).check("`rate`", rate, whole=True)
+    Range(1, 100).check("`rate`", rate, whole=True)
     names = [str(each) for each in ([sources] if isinstance(sources, str | Path) else sources)]
     names = [one for each in names for one in names_of(each)]
     if len(names) < 2:
         raise StyleLoomError(f"{len(names)} image to morph; give two or more")
     # Open the images, and render those between them.
-    session = open_session(model, loading, limits.device)
+    check_untuned(loading)
+    session = open_session(model, loading, limits)
 
     def work(items: Sequence[Item]) -> Iterator[Event]:
         began = time.perf_counter()
@@ -88,10 +89,10 @@ def morph(
         # Render the way from each to the next.
         chosen = [stations[name] for name in names]
         noise = [each.noise for each in chosen]
-        mode = editing.morph(
+        latents = editing.morph(
             session.generator, *(each.ws for each in chosen), frames=frames, even=even, easing=easing, loop=loop, noise=noise
         )
-        drawn = (rendered(session.generator, ws, maps) for ws, maps in mode)
+        drawn = (rendered(session.generator, ws, maps) for ws, maps in latents)
         if moving:
             last = yield from watched("frames", video.write_video(drawn, outputs.path, rate=rate))
             count = last.index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator as Coroutine
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from styleloom.tasks.latents import load_latents
 
 from .events import Event, ItemFailed, Noted, Progressed
 from .inputs import find_all, open_image
+from .outputs import Limits
 
 NUM_STEPS = 50  # of the inversions of photographs
 # Small steps from other latents: what differs between two images of one face, and little else.
@@ -143,7 +144,7 @@ class SourceLoader:
     max_pixels: int = images.MAX_PIXELS
     near: Tensor | None = None
 
-    def __call__(self, names: Sequence[str]) -> Iterator[Event | Source]:
+    def __call__(self, names: Iterable[str]) -> Iterator[Event | Source]:
         """Subjects in the order of names, and between them progress and what could not be opened."""
         group: list[tuple[str, Tensor, Aligned]] = []
         for name in names:
@@ -241,18 +242,17 @@ class EditSession:
         return generator_id(self.generator), asdict(self.loading), asdict(self.opener.config)
 
 
-def open_session(
-    model: PathLike | Generator, loading: LoadOptions, device: str | torch.device, prior_weight: float = 0.0
-) -> EditSession:
+def open_session(model: PathLike | Generator, loading: LoadOptions, limits: Limits, prior_weight: float = 0.0) -> EditSession:
     """A generator with its tools; photographs are held near to the mean w by ``prior_weight``, unless ``loading`` says how much.
 
     Raises:
         StyleLoomError: no such model or file, or settings that cannot be.
     """
-    generator = model if isinstance(model, Generator) else load_generator(model, device)
+    generator = model if isinstance(model, Generator) else load_generator(model, limits.device)
     generator = placed(generator, generator.device, frozen=True)
     if loading.tuning:
         generator = pti.tuned_by(generator, loading.tuning)
+    loading = replace(loading, max_pixels=min(loading.max_pixels, limits.max_pixels))
     Range(1).check("`max_pixels`", loading.max_pixels)
     Range(-10, 10).check("truncation_psi", loading.truncation_psi)
     tools = inversion.tools_of(generator)
@@ -267,6 +267,12 @@ def open_session(
     tuning = pti.PTIConfig(num_steps=loading.tune) if loading.tune else None
     files = (*(() if isinstance(model, Generator) else (model,)), *((loading.tuning,) if loading.tuning else ()))
     return EditSession(generator, tools, opener, loading, tuning, files)
+
+
+def check_untuned(loading: LoadOptions) -> None:
+    """Raise StyleLoomError where pivotal tuning is asked for, of a verb that has no use for it."""
+    if loading.tune:
+        raise StyleLoomError("`tune` is for edit, express and cross; leave it out")
 
 
 def opened(session: EditSession, name: str, near: Tensor | None = None) -> Coroutine[Event, None, Source]:

@@ -149,7 +149,11 @@ def stylize(
                 *(masks or []),
                 *([init] if init is not None else []),
             ],
-            files=[content_mask] if content_mask else [],
+            files=[
+                *([content_mask] if content_mask else []),
+                *(file for each in several if named for file in _files(str(each), named)),
+                *(getattr(config, name) for name in ("model", "features") if hasattr(config, name)),
+            ],
         ),
         folder=folder,
         sources=read,

@@ -61,18 +61,25 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
         StyleLoomError: a run is in ``out`` already, it had other settings, a batch that processes or parts cannot share,
             a disk that is full, or gradients that stay infinite.
     """
-    # Restore the run, or begin it.
-    out, resume = run.folder, run.resume
     keep_memory()
+    # The first process alone writes, and keeps others out before anything is read.
+    if fabric.is_global_zero:
+        check_folder(run.folder)
+    with lock_folder(run.folder) if fabric.is_global_zero else nullcontext():
+        yield from _steps(task, training, run, fabric)
+    fabric.barrier()
+
+
+def _steps(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[TrainingStep]:
+    """Restore a run or begin it, and take its steps, as :func:`fit` says."""
+    out = run.folder
     batch_size = training.batch
     averages = {name: deepcopy(task.networks[name]).requires_grad_(False).eval() for name in task.averages}
     rates = {name: [group["lr"] for group in phase.optimizer.param_groups] for name, phase in task.phases.items()}
     settings = json.loads(json.dumps(dict(task.settings) | asdict(training) | dict(examples=task.count)))
-    done, earlier, best = _restore(task, averages, settings, out, resume)
+    done, earlier, best = _restore(task, averages, settings, out, run.resume)
     shown = {**task.networks, **averages}
-    # The first process alone writes.
-    chief = fabric.is_global_zero
-    log = RunLog(out, done, training.log_every) if chief else None
+    log = RunLog(out, done, training.log_every) if fabric.is_global_zero else None
     rank, world = fabric.global_rank, fabric.world_size
     gpu = fabric.device.type == "cuda"
     # Load batches ahead of the steps.
@@ -89,10 +96,9 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
     )
     # Take steps until the end, or until a signal asks to stop.
     start, skipped = time.perf_counter(), 0
-    released = lock_folder(out) if chief else nullcontext()
     misses = dict.fromkeys(task.phases, 0)
     first_index = task.sample_indices(done, batch_size).start
-    with released, _stop_signals() as asked_to_stop:
+    with _stop_signals() as asked_to_stop:
         for step, batch in zip(range(done, training.num_steps), source, strict=False):
             _check_shares(len(task.sample_indices(step, batch_size)), world, training.accumulate)
             stats = task.before_step(step)
@@ -156,7 +162,6 @@ def fit(task: Task, training: Training, run: Run, fabric: Fabric) -> Iterator[Tr
             yield tick
             if stopped:
                 break
-    fabric.barrier()
 
 
 def _keep_snapshot(out: Path, step: int, count: int) -> None:
@@ -250,10 +255,9 @@ def _optimizers(task: Task) -> dict[str, torch.optim.Optimizer]:
 def _restore(
     task: Task, averages: Mapping[str, nn.Module], settings: dict[str, Any], out: Path, resume: bool
 ) -> tuple[int, float, float]:
-    """Make the run's folder, or put its state in place; the number of steps done, their seconds, and the best figure so far."""
+    """Put a run's state in place, if there is one; the number of steps done, their seconds, and the best figure so far."""
     state = out / STATE
     if not state.exists():
-        check_folder(out)
         return 0, 0.0, math.inf
     if not resume:
         raise StyleLoomError(f"{out} holds a run already; resume it, or choose another folder")

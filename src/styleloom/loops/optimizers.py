@@ -49,13 +49,13 @@ class Muon(torch.optim.Optimizer):
                         state["square"] = torch.zeros_like(parameter)
                 state["step"] += 1
                 if parameter.ndim == 4:
-                    _turn(parameter, parameter.grad, state["mean"], group["lr"], group["momentum"])
+                    _muon(parameter, parameter.grad, state["mean"], group["lr"], group["momentum"])
                 else:
                     _adam(parameter, parameter.grad, state, group["lr"], *group["betas"])
         return loss
 
 
-def _turn(kernel: Tensor, gradient: Tensor, mean: Tensor, lr: float, momentum: float) -> None:
+def _muon(kernel: Tensor, gradient: Tensor, mean: Tensor, lr: float, momentum: float) -> None:
     mean.lerp_(gradient, 1 - momentum)
     update = orthogonal(gradient.lerp(mean, momentum).flatten(1))
     kernel.add_(update.view(kernel.shape), alpha=-lr * 0.2 * max(update.shape) ** 0.5)
@@ -76,8 +76,8 @@ def _adam(vector: Tensor, gradient: Tensor, state: dict[str, Tensor], lr: float,
     state["mean"].lerp_(gradient, 1 - beta1)
     state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
     step = state["step"].item()
-    spread = (state["square"] / (1 - beta2**step)).sqrt_().add_(1e-8)
-    vector.addcdiv_(state["mean"], spread, value=-lr / (1 - beta1**step))
+    denominator = (state["square"] / (1 - beta2**step)).sqrt_().add_(1e-8)
+    vector.addcdiv_(state["mean"], denominator, value=-lr / (1 - beta1**step))
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"muon": Muon, "adam": torch.optim.Adam}

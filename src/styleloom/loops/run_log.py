@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 LOG = "log.jsonl"
 
 
+def _step_of(line: str) -> float:
+    """The step that a line is of; infinite for one that was half written."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
+
+
 class RunLog:
     """``log.jsonl``, sheets of samples, and TensorBoard's files where it is installed.
 
@@ -32,7 +41,7 @@ class RunLog:
         self.path, self.every = out / LOG, every
         self.samples = out / "samples"
         if self.path.exists():  # lines of steps that will be taken again
-            lines = [line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= done]
+            lines = [line for line in self.path.read_text().splitlines() if _step_of(line) <= done]
             with replacing(self.path) as temporary:
                 temporary.write_text("".join(f"{line}\n" for line in lines))
         try:

@@ -73,7 +73,7 @@ class TranslationRecipe(Training):
         beta1: of Adam.
         schedule: how the step size falls: linear, step, cosine or constant.
         epochs: with the whole step size.
-        decay_epochs: epochs in which the step size falls, where schedule is linear.
+        decay_epochs: epochs after these; the step size falls in them where schedule is linear.
         num_steps: updates in all; 0: as many as the epochs take. Fewer or more stretch the epochs.
         ema_decay: decay of a moving average of the weights, which is what is kept; 0: none.
     """
@@ -158,7 +158,7 @@ def learning_rate(schedule: str, epoch: int, epochs: int, decay_epochs: int) -> 
     return 0.5 + 0.5 * math.cos(math.pi * epoch / epochs) if schedule == "cosine" else 1.0
 
 
-def cadence(recipe: TranslationRecipe, count: int) -> tuple[int, Callable[[int], float]]:
+def steps_and_schedule(recipe: TranslationRecipe, count: int) -> tuple[int, Callable[[int], float]]:
     """Steps in all on so many examples, and the factor of the step size at each."""
     total = recipe.epochs + recipe.decay_epochs
     steps = recipe.num_steps or -(-total * count // recipe.batch)
@@ -279,7 +279,7 @@ class TranslationTask(Task):
         self.averages = {name: warmed(recipe.ema_decay) for name in models.values()} if recipe.ema_decay else {}
         identity = dict(method=kind, derive=domains.derive, labels=len(domains.labels), base=base is not None)
         self.settings = asdict(recipe) | identity
-        self.num_steps, self.factor = cadence(recipe, len(domains))
+        self.num_steps, self.factor = steps_and_schedule(recipe, len(domains))
 
     @abstractmethod
     def rows(self, networks: Mapping[str, Any], x: Tensor, y: Tensor, *instances: Tensor) -> list[Tensor]:

@@ -18,16 +18,21 @@ from .settings import ServiceSettings
 SECONDS = 2  # that open pages and streams have to end
 
 
-def check_port(settings: ServiceSettings) -> None:
-    """Raise StyleLoomError where the address cannot be listened at."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            reason = error.strerror or error
-            raise StyleLoomError(f"cannot listen at {settings.host}:{settings.port}: {reason}; give another --port") from error
+def bound(settings: ServiceSettings) -> socket.socket:
+    """A socket at the address of the settings; port 0 takes one that is free.
+
+    Raises:
+        StyleLoomError: the address cannot be listened at.
+    """
+    made = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((settings.host, settings.port))
+    except OSError as error:
+        made.close()
+        reason = error.strerror or error
+        raise StyleLoomError(f"cannot listen at {settings.host}:{settings.port}: {reason}; give another --port") from error
+    return made
 
 
 def listen(make: Callable[[ServiceSettings], FastAPI], settings: ServiceSettings, say: Callable[[str], None]) -> None:
@@ -41,13 +46,13 @@ def listen(make: Callable[[ServiceSettings], FastAPI], settings: ServiceSettings
     Raises:
         StyleLoomError: the port is taken, or the folder cannot be used.
     """
-    check_port(settings)
-    app = make(settings)
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
-    say(f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/")
-    config = uvicorn.Config(app, settings.host, settings.port, log_level="warning", timeout_graceful_shutdown=SECONDS)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_of_the_end(record))
-    _Server(config, app).run()
+    with bound(settings) as listening:
+        app = make(settings)
+        host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+        say(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/")
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SECONDS)
+        logging.getLogger("uvicorn.error").addFilter(lambda record: not _is_of_the_end(record))
+        _Server(config, app).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):

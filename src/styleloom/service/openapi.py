@@ -7,9 +7,13 @@ import types
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from styleloom.jobs.edit import PASTES
+from styleloom.tasks import alignment
+from styleloom.tasks.translation import STATISTICS
+
 from .problems import MEDIA_TYPE
 from .request import models_of
-from .verbs import CONFIGS, EXAMPLES, FILES, MANY, OPTIONS
+from .verbs import CONFIGS, EXAMPLES, FILES, MANY, MOVING, OPTIONS
 
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -31,13 +35,14 @@ KNOWN: dict[str, dict[str, Any]] = {
     "landmarks": _NUMBERS | {"minItems": 10, "maxItems": 10, "description": "x, y of eyes, nose and corners of the mouth"},
     "truncation_psi": {"type": "number", "default": 0.7},
     "strength": {"type": "number", "default": 1.0},
-    "paste": {"type": "string", "enum": ["difference", "whole", "none"], "default": "difference"},
-    "align": {"type": "string", "enum": ["auto", "face", "center"], "default": "auto"},
-    "format": {"type": "string", "enum": ["gif", "mp4", "webm"], "default": "gif"},
+    "smooth": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.7},
+    "paste": {"type": "string", "enum": list(PASTES), "default": "difference"},
+    "align": {"type": "string", "enum": list(alignment.MODES), "default": "auto"},
+    "format": {"type": "string", "enum": list(MOVING), "default": "gif"},
     "layers": {"type": "string", "description": "coarse, middle, fine, all, or numbers as 0-3", "default": "coarse"},
     "to": {"type": "string", "enum": ["A", "B"], "default": "B"},
-    "statistics": {"type": "string", "enum": ["saved", "batch"], "default": "saved"},
-    **{name: {"type": "boolean", "default": False} for name in ("drawing", "separate")},
+    "statistics": {"type": "string", "enum": list(STATISTICS), "default": "saved"},
+    **{name: {"type": "boolean", "default": False} for name in ("drawing", "separate", "keep_faces")},
     **{name: {"type": "integer", "minimum": 0} for name in ("seed", "size", "tile", "frames", "num_steps", "content", "style")},
 }
 """Options that are the same in each verb that has them."""
@@ -77,13 +82,21 @@ def _fields_of(config: type) -> dict[str, dict[str, Any]]:
     """Schemas of a settings class, of the fields whose types JSON has."""
     schemas: dict[str, dict[str, Any]] = {}
     for name, hint in get_type_hints(config).items():
-        kinds = [TYPES[each] for each in _plain(hint) if each in TYPES]
-        if kinds:
-            schemas[name] = {"type": kinds[0]}
+        kinds = [_schema(each) for each in _plain(hint)]
+        if known := [kind for kind in kinds if kind]:
+            schemas[name] = known[0]
     for field in fields(config):
         if field.name in schemas and field.default is not MISSING and isinstance(field.default, bool | int | float | str):
             schemas[field.name]["default"] = field.default
     return schemas
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    """Schema of a type; of a tuple an array. Empty where JSON has no such type."""
+    if get_origin(kind) is tuple:
+        (item,) = _plain(get_args(kind)[0])
+        return {"type": "array", "items": _schema(item)}
+    return {"type": TYPES[kind]} if kind in TYPES else {}
 
 
 def _plain(hint: Any) -> list[Any]:

@@ -177,7 +177,8 @@ class Request:
             images = unpacked(given[0], self.folder / UNPACKED, self.max_bytes) if len(given) == 1 else list(given)
             made = self.folder / MADE
             yield from do(images, made)
-            _pack(made, self.out / ALL, {Path(own).stem: Path(name).stem for own, name in self.given_names.items()})
+            if made.is_dir():  # not where each of the images failed
+                _pack(made, self.out / ALL, {Path(own).stem: Path(name).stem for own, name in self.given_names.items()})
 
     def _bounded(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:

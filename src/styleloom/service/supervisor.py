@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
 
 from styleloom.core.errors import StyleLoomError
@@ -44,6 +45,7 @@ class Supervisor:
         self.worker: subprocess.Popen[bytes] | None = None
         self.name = ""
         self.restarts = -1
+        self.looked = self.swept = 0.0  # when this was last done
         self.asked: dict[str, float] = {}  # when jobs were found to be cancelled
         self.trainings = Trainings(settings)
         self.thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -80,20 +82,26 @@ class Supervisor:
             self.worker.wait()
 
     def _run(self) -> None:
-        swept = looked = 0.0
         while not self.stopped.wait(LOOK):
-            if self._overdue():
-                self._kill()
-            if self.worker is None or self.worker.poll() is not None:
-                self.store.give_back(self.name)
-                self._spawn()
-            if time.monotonic() - looked > WISHES:
-                looked = time.monotonic()
-                self.trainings.look()  # here, since a child is told of the end of the thread that began it
-            if time.monotonic() - swept > SWEEP:
-                swept = time.monotonic()
-                self.sweep()
+            try:
+                self._look()
+            except Exception:  # a full disk must not end the care for the worker
+                traceback.print_exc()
         self.store.close()
+
+    def _look(self) -> None:
+        """Care for the worker, and now and then for trainings and what is left over."""
+        if self._overdue():
+            self._kill()
+        if self.worker is None or self.worker.poll() is not None:
+            self.store.give_back(self.name)
+            self._spawn()
+        if time.monotonic() - self.looked > WISHES:
+            self.looked = time.monotonic()
+            self.trainings.look()  # here, since a child is told of the end of the thread that began it
+        if time.monotonic() - self.swept > SWEEP:
+            self.swept = time.monotonic()
+            self.sweep()
 
     def _overdue(self) -> bool:
         """Whether the running job was cancelled or takes too long."""

@@ -59,6 +59,7 @@ class Kind:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
+EPOCHS_ALONE = dict(decay_epochs=0, schedule="cosine", log_every=5, sample_every=50, save_every=50)
 KINDS = {
     "generator": Kind(
         "stylegan2",
@@ -72,8 +73,8 @@ KINDS = {
         dict(num_steps=(1, 100_000)),
         dict(base="anystyle", log_every=5, sample_every=25, save_every=25),
     ),
-    "pairs": Kind("pix2pix", ("images",), dict(epochs=(0.1, 1000)), dict(log_every=5, sample_every=50, save_every=50)),
-    "domains": Kind("cyclegan", ("images", "other"), dict(epochs=(0.1, 1000)), dict(log_every=5, sample_every=50, save_every=50)),
+    "pairs": Kind("pix2pix", ("images",), dict(epochs=(1, 1000)), EPOCHS_ALONE),
+    "domains": Kind("cyclegan", ("images", "other"), dict(epochs=(1, 1000)), EPOCHS_ALONE),
 }
 """Kinds of trainings by name."""
 
@@ -142,7 +143,7 @@ class Trainings:
         Args:
             owner: digest of the client.
             kind: see ``KINDS``.
-            files: files by field, which are moved into the run's folder.
+            files: files by field, which are copied into the run's folder.
             options: numbers by name.
 
         Raises:
@@ -192,9 +193,10 @@ class Trainings:
         Raises:
             StyleLoomError: there is no such run of this client.
         """
-        training = self._own(owner, id)
-        if training.wish != DONE:
-            self._note(Training(**asdict(training) | dict(wish=wish, error="")))
+        with self.lock:
+            training = self._own(owner, id)
+            if training.wish != DONE:
+                self._note(Training(**asdict(training) | dict(wish=wish, error="")))
 
     def remove(self, owner: str, id: str) -> None:
         """Delete a run and all that is in it.
@@ -202,10 +204,11 @@ class Trainings:
         Raises:
             StyleLoomError: there is no such run of this client, or it is at work.
         """
-        self._own(owner, id)
-        if id == self.running:
-            raise StyleLoomError("the training is at work; stop it first")
-        shutil.rmtree(self.folder / id)
+        with self.lock:
+            self._own(owner, id)
+            if id == self.running:
+                raise StyleLoomError("the training is at work; stop it first")
+            shutil.rmtree(self.folder / id)
 
     def progress(self, owner: str, id: str) -> Progress:
         """Tell the state of a run.
@@ -268,7 +271,7 @@ class Trainings:
                     process.kill()
             return
         self._publish(self.running)
-        if training is not None and training.wish == GO:
+        if training is not None and training.wish == GO and not self.stopping:  # wished for anew meanwhile, it goes on
             error = "" if code == 0 else _last_line(self.folder / self.running / ERRORS)
             self._note(Training(**asdict(training) | dict(wish=DONE if code == 0 else FAILED, error=error)))
         self.process, self.running, self.stopping = None, "", 0.0

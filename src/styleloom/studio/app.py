@@ -57,12 +57,12 @@ def create_studio(settings: ServiceSettings) -> FastAPI:
     Raises:
         StyleLoomError: settings that cannot be, such as an open host without a token.
     """
+    app = create_app(settings)  # first, since it refuses a folder that another server works in
     uploads = settings.folder / UPLOADS
     shutil.rmtree(uploads, ignore_errors=True)  # of the last start
     uploads.mkdir(parents=True)
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.resolve())
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    app = create_app(settings)
     service: Service = app.state.service
     photos = Photos(service, uploads)
     page = _page(service, photos)

@@ -98,6 +98,7 @@ async def follow(
         if before is not None:
             await aside(service.store.cancel, before[0])
         while True:
+            now: StoredJob | None = await aside(service.store.get, job.id)  # before its events, so that none is missed at its end
             for number, content in await aside(service.store.events, job.id, after):
                 after = number
                 if content["event"] == "progressed":
@@ -106,7 +107,6 @@ async def follow(
                 values = content.get("values", values)
                 if content["event"] in ("item_done", "item_failed"):
                     items[content["item"]] = content.get("reason", "")
-            now: StoredJob | None = await aside(service.store.get, job.id)
             if alone and not _is_open(place, job):
                 return
             if now is None or now.state in ("failed", "cancelled"):

@@ -36,7 +36,7 @@ class Gallery:
         options: dict[str, Any] = dict(model=model, seeds=seeds, truncation_psi=truncation, separate=True)
         async for update in follow(self.service, "generate", options, {}, request, alone="generate"):
             if update.done:
-                found = dict(zip(seeds, [update.files[name] for name in sorted(update.files)], strict=True))
+                found = {seed: update.files[f"seed{seed:04d}.png"] for seed in seeds}
                 yield update.text, parts.wall(found, (FIRST, SECOND)), _commands(options)
             else:
                 yield update.text, gr.skip(), gr.skip()

@@ -18,7 +18,7 @@ from styleloom.data.frames import Frame, box_frame, center_frame, landmark_frame
 from styleloom.nn import mtcnn
 from styleloom.nn.generators import Generator
 
-from .inversion import framed
+from .inversion import center_square
 
 MODES = ("auto", "face", "center")
 SAMPLES = 24  # of the generator's own images, that say how faces lie
@@ -42,7 +42,7 @@ class Aligned:
 
     def crop(self, photo: Tensor, side: int) -> Tensor:
         """The square [1, C, side, side] of a photograph or a mask; the one in the middle exactly as ``invert`` has it."""
-        return framed(photo, side) if self.how == "center" else self.frame.crop(photo, side)
+        return center_square(photo, side) if self.how == "center" else self.frame.crop(photo, side)
 
 
 @dataclass

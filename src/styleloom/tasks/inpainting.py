@@ -145,5 +145,5 @@ def inpaint(generator: Generator, image: images.ImageLike, mask: Tensor, **setti
     """
     photos = image if isinstance(image, Tensor) else images.as_images(image, "the image")
     side = generator.resolution
-    target = local_edit.inpainting(inversion.framed(photos.float(), side), inversion.framed(mask.float(), side))
+    target = local_edit.inpainting(inversion.center_square(photos.float(), side), inversion.center_square(mask.float(), side))
     return run(generator, target, **settings)

@@ -35,7 +35,7 @@ class Inversion:
         ws: [N, num_ws, w_dim].
         image: [N, 3, R, R] in [0, 1], the images of these.
         target: [N, 3, R, R], what was asked for.
-        losses: [steps + 1, N], of every step, and after these of those on noise as many; what has come to rest keeps its last.
+        losses: [num_steps + 1, N], then [noise_steps + 1, N] of the descent on noise; an image that is done keeps its last loss.
         metrics: ``psnr`` in dB, ``ssim``, ``distance`` (of features of unit length, vgg19-lite) and ``left``, the share of the
             mean image's squared error that is left: [N] each. With masks only what they show counts; the rest is taken as met.
         noise: noise maps [N, 1, H, W], where they were descended on.
@@ -98,7 +98,7 @@ def steps(
 
     Args:
         generator: a generator of any paper, without classes.
-        targets: [N, 3, R, R] in [0, 1], of the generator's side; :func:`framed` makes them.
+        targets: [N, 3, R, R] in [0, 1], of the generator's side; :func:`center_square` makes them.
         config: settings; ``optimizer`` may also be "learned" or "auto".
         first: place of the first of these images among all; the n-th of all starts at random from seed + n.
         tools: the tools from :func:`tools_of`, by default.
@@ -134,7 +134,7 @@ def steps(
     )
 
 
-def framed(batch: Tensor, side: int) -> Tensor:
+def center_square(batch: Tensor, side: int) -> Tensor:
     """The squares in the middle of images [N, 3, H, W], ``side`` px wide; what is no image is left to others to refuse."""
     if batch.ndim != 4:
         return batch
@@ -181,8 +181,8 @@ def invert(
     targets = targets if isinstance(targets, Tensor) else images.as_images(targets, "the image")
     image2stylegan.check_images(generator, targets)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
-    targets = framed(targets.float(), generator.resolution)
-    masks = None if masks is None else framed(masks.float(), generator.resolution)
+    targets = center_square(targets.float(), generator.resolution)
+    masks = None if masks is None else center_square(masks.float(), generator.resolution)
     if masks is not None and len(masks) not in (1, len(targets)):
         raise StyleLoomError(f"{len(masks)} masks for {len(targets)} images; give one an image, or one for all")
     tools = tools or tools_of(generator)
@@ -198,7 +198,7 @@ def invert(
 
 
 def outcome(generator: Generator, targets: Tensor, last: InversionStep, optimizer: str, masks: Tensor | None = None) -> Inversion:
-    """Result of one batch from its last step, measured; targets and masks are framed, as :func:`steps` takes them."""
+    """Result of one batch from its last step, measured; targets and masks are of the generator's side."""
     device = generator.device
     target, image = targets.to(device, torch.float32), last.image
     shows = torch.ones_like(image[:, :1])

@@ -1,4 +1,4 @@
-"""Verbs that are the same for several papers."""
+"""Style transfer: a method by name, made ready to paint images and videos."""
 
 from __future__ import annotations
 

@@ -268,7 +268,8 @@ def steps(
                 run = dict(job=job, done=done, seconds=seconds, pixels=pixels, best=best, lowest=lowest)
                 save_state(state, run | {"optimizer": optimizer.state_dict()})
             yield GatysStep(done, ends[-1], progress.losses, seconds, size, render)
-        image, done = best, end  # a scale that diverged ends early
+        optimizer = optimizer if done == end else None  # a scale that diverged ends early, and its moments are not finite
+        image, done = best, end
 
 
 def _scales(content: Tensor, styles: list[Tensor], config: GatysConfig, network: Features) -> list[tuple[int, int]]:

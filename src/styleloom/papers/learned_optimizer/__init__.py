@@ -62,7 +62,7 @@ from .recipe import RECIPES as RECIPES
 from .recipe import SCHEDULE_ONLY as SCHEDULE_ONLY
 from .recipe import OptimizerRecipe as OptimizerRecipe
 from .supervised import SupervisedDescent as SupervisedDescent
-from .task import OptimizerTask, Subject
+from .task import OptimizerTask, TrainingGenerator
 
 
 @own_random_state
@@ -115,20 +115,20 @@ def train(
     fabric = run.hardware.launch()
     device = fabric.device
     torch.manual_seed(recipe.seed)
-    maker: Any = placed(generator, device, frozen=True)
-    photos = SquareImages(data, maker.resolution) if data is not None and recipe.synthetic < 1 else None
-    network = _network(recipe, maker, basis) if base is None else copy.deepcopy(base)
-    check_made_for("this optimizer", network.config["generator"], maker)
+    frozen: Any = placed(generator, device, frozen=True)
+    photos = SquareImages(data, frozen.resolution) if data is not None and recipe.synthetic < 1 else None
+    network = _network(recipe, frozen, basis) if base is None else copy.deepcopy(base)
+    check_made_for("this optimizer", network.config["generator"], frozen)
     if not isinstance(network, NETWORKS[recipe.network]):
         raise StyleLoomError(f"base is no {recipe.network}, which the recipe trains; give one of these, or another recipe")
     if isinstance(network, Loom):
         network.reschedule(recipe.schedule(None if base is None else base.schedule))
     network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
-    losses = DescentLosses(maker, features, recipe, encoder, network)
+    losses = DescentLosses(frozen, features, recipe, encoder, network)
 
-    task = OptimizerTask([Subject(maker, losses, photos)], recipe, network, run.license)
-    task.settings = asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(maker, basis, encoder))
+    task = OptimizerTask([TrainingGenerator(frozen, losses, photos)], recipe, network, run.license)
+    task.settings = asdict(recipe) | dict(method=KIND, network=network.config, tools=_tools_id(frozen, basis, encoder))
     yield from fit(task, recipe, run, fabric)
 
 
@@ -183,15 +183,15 @@ def train_any(
         network.load_state_dict(base.state_dict())
     network.to(device).requires_grad_(True)
     features = load_features().prepare(device, torch.float32)
-    subjects, identities = [], []
+    generators, identities = [], []
     for source in sources:
         check_classless(source.generator)
         generator: Any = placed(source.generator, device, frozen=True)
         own = network.bound(generator, source.basis, source.maps)
         photos = SquareImages(source.data, generator.resolution) if source.data is not None and recipe.synthetic < 1 else None
-        subjects.append(Subject(generator, DescentLosses(generator, features, recipe, None, own), photos))
+        generators.append(TrainingGenerator(generator, DescentLosses(generator, features, recipe, None, own), photos))
         identities.append(_tools_id(generator, source.basis, None))
-    task = OptimizerTask(subjects, recipe, network, run.license)
+    task = OptimizerTask(generators, recipe, network, run.license)
     task.settings = asdict(recipe) | dict(method=KIND, network=network.config, tools=identities)
     yield from fit(task, recipe, run, fabric)
 

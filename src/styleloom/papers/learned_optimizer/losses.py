@@ -75,7 +75,7 @@ class DescentLosses:
             ws = third if start == "random" else generator.w_avg.expand(len(z), generator.num_ws, -1)
         return Objective(generator, targets, self.features, recipe.weights), ws.clone(), target_ws
 
-    def same_subject(self, network: Network) -> Network:
+    def for_this_generator(self, network: Network) -> Network:
         """A network, such as an average of the one in training, made ready for this generator."""
         if isinstance(self.network, LoomAny) and isinstance(network, LoomAny):
             return network.bound(self.generator, self.network.basis, self.network.maps)

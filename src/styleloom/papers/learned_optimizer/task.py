@@ -31,7 +31,7 @@ EPOCH = 10_000  # images of an epoch, where all are generated; the next epoch ha
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainingGenerator:
     """A generator that an optimizer is trained on.
 
     Attributes:
@@ -50,24 +50,24 @@ class OptimizerTask(Task):
     """Training of an optimizer: a photograph in, the loss of a descent to it out. A batch is of one generator, drawn by chance.
 
     Args:
-        subjects: one generator, or several.
+        generators: one generator, or several.
         recipe: see :class:`OptimizerRecipe`.
         network: the one to train.
         license: noted in the model file.
     """
 
-    def __init__(self, subjects: Sequence[Subject], recipe: OptimizerRecipe, network: Network, license: str) -> None:
-        self.subjects, self.recipe, self.license = subjects, recipe, license
+    def __init__(self, generators: Sequence[TrainingGenerator], recipe: OptimizerRecipe, network: Network, license: str) -> None:
+        self.generators, self.recipe, self.license = generators, recipe, license
         self.networks: dict[str, nn.Module] = {"optimizer": network}
-        first, loss = subjects[0], self.whole_descent
+        first, loss = generators[0], self.whole_descent
         if isinstance(network, Gate):  # its descents go on from step to step
             side = min(first.generator.resolution, COMPARED_SIDE)
             first.losses.open_descents = OpenDescents(network, recipe.batch, (3, side, side)).to(first.generator.device)
             self.networks["descents"], loss = first.losses.open_descents, self.next_step
         self.phases = {"optimizer": Phase(torch.optim.Adam(network.parameters(), recipe.lr, (0.9, 0.99)), loss)}
         self.averages = {} if isinstance(network, Gate) else {"optimizer": warmed(0.98)}
-        sets = [each.photos for each in subjects if each.photos is not None]
-        self.count = len(sets[0]) if sets and len(subjects) == 1 else EPOCH
+        sets = [each.photos for each in generators if each.photos is not None]
+        self.count = len(sets[0]) if sets and len(generators) == 1 else EPOCH
         self.damaged = [each.damaged for each in sets]
         if first.photos is None:
             self.shown = first.generator.generate(range(SHOWN))
@@ -77,18 +77,18 @@ class OptimizerTask(Task):
 
     @override
     def items(self, indices: Sequence[int], rngs: Sequence[RandomState]) -> tuple[Tensor, ...]:
-        number = int(rngs[0].randint(len(self.subjects))) if len(self.subjects) > 1 else 0
+        number = int(rngs[0].randint(len(self.generators))) if len(self.generators) > 1 else 0
         return stacked(self.item(index, rng, number) for index, rng in zip(indices, rngs, strict=True))
 
     def item(self, index: int, rng: RandomState, number: int = 0) -> tuple[Tensor, ...]:
-        """A photograph, three z, whether to use a generated image instead, the layer where its two w change, and the subject."""
-        generator, photos = self.subjects[number].generator, self.subjects[number].photos
+        """A photograph, three z, whether a generated image is used instead, the layer where its two w change, the generator."""
+        generator, photos = self.generators[number].generator, self.generators[number].photos
         z = torch.from_numpy(rng.randn(3, generator.z_dim)).float()
         is_synthetic, cutoff = rng.rand() < self.recipe.synthetic, mixing_layer(rng, generator.num_ws, MIXING)
         if photos is None:
             is_synthetic, photo = True, torch.zeros(3, generator.resolution, generator.resolution)
         else:
-            photo = photos[index if len(self.subjects) == 1 else rng.randint(len(photos))]
+            photo = photos[index if len(self.generators) == 1 else rng.randint(len(photos))]
         return photo, z, torch.tensor(is_synthetic), torch.tensor(cutoff), torch.tensor(number)
 
     @override
@@ -102,22 +102,22 @@ class OptimizerTask(Task):
 
     @override
     def before_step(self, step: int) -> dict[str, float]:
-        for each in self.subjects:
+        for each in self.generators:
             noted = each.losses.before_step(step)
         return noted
 
     def whole_descent(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor, number: Tensor) -> Losses:
-        """The loss of a descent to each image of a batch, all of one subject."""
-        return self.subjects[int(number[0])].losses.whole_descent(image, z, is_synthetic, cutoff)
+        """The loss of a descent to each image of a batch, all of one generator."""
+        return self.generators[int(number[0])].losses.whole_descent(image, z, is_synthetic, cutoff)
 
     def next_step(self, image: Tensor, z: Tensor, is_synthetic: Tensor, cutoff: Tensor, number: Tensor) -> Losses:
         """The loss of the next step of the descents that are open."""
-        return self.subjects[int(number[0])].losses.next_step(image, z, is_synthetic, cutoff)
+        return self.generators[int(number[0])].losses.next_step(image, z, is_synthetic, cutoff)
 
     def sheet(self, networks: Mapping[str, Any]) -> Tensor:
-        """Targets of the first subject, and the images of descents from the mean w."""
-        generator, losses = self.subjects[0].generator, self.subjects[0].losses
-        optimizer = losses.same_subject(networks["optimizer"])
+        """Targets of the first generator, and the images of descents from the mean w."""
+        generator, losses = self.generators[0].generator, self.generators[0].losses
+        optimizer = losses.for_this_generator(networks["optimizer"])
         objective = Objective(generator, self.shown, losses.features, self.recipe.weights)
         ws = generator.w_avg.expand(len(self.shown), generator.num_ws, -1)
         state = optimizer.init_state(len(self.shown))
