@@ -13,6 +13,7 @@ from torch import nn
 from styleloom.converters.official import convert_official
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import cache_folder, check_folder
 from styleloom.core.precision import precision_on
 from styleloom.nn import labeler
 from styleloom.nn.generators import Generator
@@ -59,14 +60,16 @@ def load(name: str | Path, wanted: type[M]) -> M: ...
 def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     """A network, of whatever kind, from a name in the zoo, a path or ``hf://owner/repo/file``, in fp32.
 
+    A file of another project is converted first, as :func:`convert` does it. The result is kept in the cache.
+
     Args:
         name: name of the model.
         wanted: class that the network must be of, such as ``styleloom.Generator``; type checkers then know it.
 
     Raises:
-        StyleLoomError: no such model, not one of StyleLoom's, a damaged one, or one of another class.
+        StyleLoomError: no such model, one that is not known, a damaged one, or one of another class.
     """
-    path = checkpoint.resolve(name)
+    path = _converted(checkpoint.resolve(name))
     kind = checkpoint.read_metadata(path).get("kind")
     if kind not in LOADERS:
         raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
@@ -74,6 +77,18 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     if not isinstance(network, wanted):
         raise StyleLoomError(f"{name} holds a {type(network).__name__}; wanted a {wanted.__name__}")
     return network
+
+
+def _converted(path: Path) -> Path:
+    """A model file as it is; for one of another project, what it was converted to, in the cache."""
+    if path.suffix not in checkpoint.FOREIGN:
+        return path
+    file = path.stat()
+    key = checkpoint.fingerprint([str(path.resolve()), file.st_size, file.st_mtime_ns], [])
+    kept = check_folder(cache_folder() / "converted") / f"{path.stem}-{key[:16]}.safetensors"
+    if not kept.exists():
+        convert(path, kept)
+    return kept
 
 
 def convert(

@@ -1,5 +1,6 @@
 """Images to latents with what was made for a generator, and the verbs that make it."""
 
+import io
 import json
 from collections.abc import Iterator
 from copy import deepcopy
@@ -8,9 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from tests.cli.program import outcome
 from tests.cli.program import run as program
 
+from styleloom.cli.options import Common
+from styleloom.cli.report import Report
 from styleloom.core import checkpoint
 from styleloom.core.checkpoint import license_of
 from styleloom.core.errors import StyleLoomError
@@ -141,9 +145,57 @@ def test_a_generator_without_tools_gets_a_basis_once(
     assert run(*line, "-o", tmp_path / "named", "--basis", elsewhere) == 0
     assert outcome(capsys)["optimizer"] == "learned"
     elsewhere.rename(kept[0])
+    # A damaged one is made anew.
+    kept[0].write_bytes(kept[0].read_bytes()[:2000])
+    assert run(*line, "-o", tmp_path / "damaged", "--optimizer", "adam") == 0
+    assert run(*line, "-o", tmp_path / "anew", "--make-basis") == 0
+    assert outcome(capsys)["optimizer"] == "learned"
     assert run("train", "learned-optimizer", home / "faces", "--generator", model, "--base", "loom-any", "-o", tmp_path / "own",
                "--num-steps", 2, "--batch", 2, "--unroll-length", 5, "--device", "cpu") == 0  # fmt: skip
     assert learned_optimizer.load(tmp_path / "own" / "model.safetensors").config["generator"] == generator_id(generator)
+
+
+def test_what_is_wrong_is_told_before_a_basis_is_made(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(basis, "SAMPLES", 10**6)  # it would take days
+    model, photo = home / "g.safetensors", home / "faces" / "0.png"
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "0.png").write_bytes(b"another's")
+    torch.manual_seed(0)
+    recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)
+    stylegan2.save(stylegan2.networks(recipe, c_dim=3)[0], tmp_path / "classes.safetensors")
+    for arguments, message in (
+        ((model, photo, "-o", tmp_path / "taken"), "0.png exists already"),
+        ((model, tmp_path / "bad.png", "-o", tmp_path / "out"), "bad.png"),
+        ((model, photo, "-o", tmp_path / "out", "--init", "encoder"), "has no encoder"),
+        ((model, photo, "-o", tmp_path / "out", "--encoder", home / "e" / "model.safetensors"), "would not be used"),
+        ((model, photo, "-o", tmp_path / "out", "--optimizer", "learned", "--lr", "1"), "has no rate of its own"),
+        ((tmp_path / "classes.safetensors", photo, "-o", tmp_path / "out"), "this generator has 3 classes"),
+    ):
+        assert run("invert", *arguments, "--make-basis", "--device", "cpu") == 2, message
+        error = capsys.readouterr().err
+        assert error.startswith("error:") and message in error and error.count("\n") == 1, error
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "bad.png" / "below a file"))
+    assert run("invert", model, photo, "-o", tmp_path / "out", "--make-basis", "--device", "cpu") == 2
+    assert "a file is in the way" in capsys.readouterr().err
+
+
+def test_a_question_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody is asked, no bar is drawn over the question."""
+    report, drawn = Report(Common()), list[bool]()
+    report.console = Console(file=io.StringIO(), force_terminal=True)
+    with report._bar() as bar:
+
+        def confirm(*_: Any, **__: Any) -> bool:
+            drawn.append(bar.live.is_started)
+            return True
+
+        monkeypatch.setattr("typer.confirm", confirm)
+        assert report.ask("Make it now?") and bar.live.is_started
+    assert drawn == [False]
 
 
 def test_an_interrupted_run_goes_on(
@@ -237,18 +289,23 @@ def test_a_mask_is_what_counts(home: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--optimizer", "learned"), "there is no learned optimizer for this generator; train one with"),
+        (
+            ("--optimizer", "learned"),
+            "there is no learned optimizer for this generator; make an eigenbasis for loom-any, by --make-basis",
+        ),
         (("--optimizer", "newton"), "unknown optimizer 'newton'; choose one of auto, learned, sgd"),
         (("--optimizer", "adam-eigenbasis"), "wants the generator's eigenbasis"),
-        (("--init", "encoder"), "init is encoder, but this generator has none"),
+        (("--init", "encoder"), "init is encoder, and this generator has no encoder"),
         (("--learned", "OTHER"), "was made for another generator, whose latents mean something else"),
         (("--mask", "BLACK"), "the mask is black everywhere"),
+        (("--make-basis", "--optimizer", "adam"), "--make-basis does nothing for adam in the space w_plus"),
+        (("--make-basis", "--space", "w"), "--make-basis does nothing for auto in the space w"),
         (("--num-steps", "-1"), "num_steps is -1"),
         (("--batch", "0"), "batch is 0"),
         (("--basis", "nothing"), "no model 'nothing'"),
     ],
 )
-def test_mistakes(options: tuple[str, str], message: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(options: tuple[str, ...], message: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images.write(torch.zeros(1, 3, 16, 16), tmp_path / "black.png")
     torch.manual_seed(1)
     recipe = stylegan2.StyleGAN2Recipe(resolution=16, channel_base=128, channel_max=16, z_dim=8, w_dim=8, mapping_layers=2)

@@ -1,5 +1,6 @@
 """Generators of other projects, converted, against what the projects' own code gave."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.cli.program import run
 from tests.conftest import Oracles
 from torch import Tensor
 
 import styleloom as sl
-from styleloom.core.errors import StyleLoomError
+from styleloom import models
+from styleloom.core.errors import StyleLoomError, StyleLoomWarning
 from styleloom.papers import stylegan, stylegan2
 
 
@@ -174,3 +177,57 @@ def test_files_that_are_not_whole(oracles: Oracles, tmp_path: Path) -> None:
 def test_models_are_loaded_by_their_kind(oracles: Oracles, tmp_path: Path) -> None:
     sl.convert(oracles / "ros_sg1_64" / "010000.model", tmp_path / "g.safetensors")
     assert isinstance(sl.load(tmp_path / "g.safetensors"), stylegan.Generator)
+
+
+FILES = (
+    "nv_uncond64/network-nosrc.pkl",
+    "tf_sg1_128/karras2019-like.pkl",
+    "ros_sg2_64/converted.pt",
+    "ros_sg1_64/train_step-5.model",
+)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_of_other_projects_are_taken_as_they_are(
+    oracles: Oracles, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By each way to open a generator; converted once, in the cache, and nothing else is written."""
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "cache"))
+    theirs = tmp_path / "theirs" / Path(file).name
+    theirs.parent.mkdir()
+    shutil.copy(oracles / file, theirs)
+    sl.convert(theirs, tmp_path / "ours.safetensors")
+    wanted = sl.load(tmp_path / "ours.safetensors", sl.Generator).generate([3])
+    torch.testing.assert_close(sl.load(theirs, sl.Generator).generate([3]), wanted)
+    kept = list((tmp_path / "cache" / "converted").iterdir())
+    assert len(kept) == 1
+    monkeypatch.setattr(models, "convert_official", None)  # not again
+    assert run("generate", str(theirs), "--seeds", "3", "-o", str(tmp_path / "three.png")) == 0
+    torch.testing.assert_close(sl.read(tmp_path / "three.png"), wanted, atol=0.003, rtol=0)
+    side = wanted.shape[-1]
+    sl.write(torch.rand(1, 3, side, side), tmp_path / "photo.png")
+    found = ["-o", f"{tmp_path}/found/", "--num-steps", "1", "--device", "cpu"]
+    assert run("invert", str(theirs), str(tmp_path / "photo.png"), *found) == 0
+    assert "no eigenbasis yet" in capsys.readouterr().err
+    assert list(theirs.parent.iterdir()) == [theirs]
+
+
+def test_a_file_of_another_project_that_is_none_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.pkl").write_bytes(b"nothing")
+    assert run("generate", str(tmp_path / "x.pkl"), "--seeds", "3", "-o", str(tmp_path / "three.png")) == 2
+    assert "x.pkl" in capsys.readouterr().err
+    monkeypatch.setenv("STYLELOOM_CACHE", str(tmp_path / "x.pkl" / "below a file"))
+    assert run("generate", str(tmp_path / "x.pkl"), "--seeds", "3", "-o", str(tmp_path / "three.png")) == 2
+    assert "a file is in the way" in capsys.readouterr().err
+
+
+def test_a_checkpoint_without_averaged_weights_is_told_of(oracles: Oracles, tmp_path: Path) -> None:
+    content: dict[str, Any] = torch.load(oracles / "ros_sg2_64" / "train-000000.pt", weights_only=False)
+    whole = sl.convert(oracles / "ros_sg2_64" / "train-000000.pt", tmp_path / "whole.safetensors")
+    content.pop("g_ema")
+    torch.save({name: content[name] for name in ("g", "d")}, tmp_path / "raw.pt")
+    with pytest.warns(StyleLoomWarning, match="no averaged weights"):
+        raw = sl.convert(tmp_path / "raw.pt", tmp_path / "raw.safetensors")
+    assert raw["config"]["G"] == whole["config"]["G"]

@@ -103,6 +103,9 @@ def test_the_hub_out_of_reach_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 100])
 def test_damaged_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.safetensors").write_bytes(content)
+    (tmp_path / "theirs.pkl").write_bytes(b"nothing of ours")
+    with pytest.raises(StyleLoomError, match="convert it first: styleloom convert"):
+        read_model(tmp_path / "theirs.pkl", "features")
     with pytest.raises(StyleLoomError, match="damaged, or not a safetensors file"):
         read_model(tmp_path / "a.safetensors", "features")
     with pytest.raises(StyleLoomError, match="damaged"):

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.run import Hardware, Run
 from styleloom.loops import eigenbasis
@@ -196,3 +197,23 @@ def test_memory_is_kept_to(generator: stylegan2.Generator) -> None:
     assert basis.batch_for(large, 256, 0.5 + 1.5 * one) == 1 and basis.batch_for(large, 256, 0.5 + 3.2 * one) == 3
     assert basis.bytes_of_image(large, 128) < basis.bytes_of_image(large, 256) / 2
     assert basis.batch_for(generator, 16, 4.0) == basis.LARGEST_BATCH
+
+
+def test_a_fit_of_maps_goes_on_where_it_was_stopped(
+    generator: stylegan2.Generator, network: Features, prepared: tuple[Eigenbasis, SupervisedDescent], tmp_path: Path
+) -> None:
+    found, whole = prepared
+    state = tmp_path / "maps.state"
+    loop = supervised.fit(generator, found, network, samples=96, state=state)
+    for _ in range(8):  # six batches make the targets
+        next(loop)
+    loop.close()  # type: ignore[attr-defined]
+    assert len(checkpoint.read_state(state)["features"]) == 8 * supervised.BATCH
+    rest = list(supervised.fit(generator, found, network, samples=96, state=state))
+    assert len(rest) == 3 * 6 - 8 + 1 and rest[-1].descent is not None
+    assert all(torch.equal(value, rest[-1].descent.state_dict()[name]) for name, value in whole.state_dict().items())
+    with pytest.raises(StyleLoomError, match="other images or settings"):
+        next(supervised.fit(generator, found, network, samples=48, state=state))
+    state.write_bytes(b"nothing")
+    with pytest.raises(StyleLoomError, match="remove it to begin anew"):
+        next(supervised.fit(generator, found, network, samples=96, state=state))

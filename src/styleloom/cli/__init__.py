@@ -9,16 +9,18 @@ import json
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.exceptions import TyperException
 
 from styleloom import __version__
-from styleloom.core.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError, StyleLoomWarning
 from styleloom.core.memory import keep_memory
 from styleloom.core.openmp import wait_briefly
 
@@ -155,6 +157,24 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _warnings_as_notes(quiet: bool) -> Iterator[None]:
+    """Print the warnings of StyleLoom in a line each."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, StyleLoomWarning):
+            before(message, category, *place, **more)
+        elif not quiet:
+            print("note:", message, file=sys.stderr)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the program.
 
@@ -166,7 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [str(each) for each in (sys.argv[1:] if arguments is None else arguments)]
     json_asked = "--json" in arguments
     try:
-        with _sigterm_interrupts(), piped(resumed(arguments)) as words:
+        with _sigterm_interrupts(), _warnings_as_notes("--quiet" in arguments), piped(resumed(arguments)) as words:
             program = typer.main.get_command(_program(words))
             state.arguments = configured(words, program)
             status = program.main(state.arguments, prog_name="styleloom", standalone_mode=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from styleloom import models
 from styleloom.converters.nvidia import save_as_nvidia
 from styleloom.converters.translation import save_as_junyanz
+from styleloom.core.checkpoint import FOREIGN
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent
 from styleloom.nn.translator import Translator
@@ -54,7 +55,7 @@ def convert(
     if to is Target.nvidia:
         if out.suffix != ".safetensors":
             raise StyleLoomError(f"cannot write {out}: tensors go into a .safetensors")
-        if source.suffix in (".pkl", ".pt", ".pth", ".model"):
+        if source.suffix in FOREIGN:
             raise StyleLoomError(f"{source} is not a model of ours; convert it first, without --to nvidia")
         check_parent(out)
         written = save_as_nvidia(source, out)

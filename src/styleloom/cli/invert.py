@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from styleloom import jobs
 from styleloom.data import images
 from styleloom.jobs import Finished, ItemDone
@@ -48,10 +46,12 @@ def invert(
         out: folder to write to.
         preset: default, paper, in-domain or seed: where the settings below start from.
         encoder: an encoder of this generator, instead of the bundled one.
-        basis: an eigenbasis of this generator, instead of the bundled one.
+        basis: an eigenbasis of this generator, instead of the bundled one or the one that was made before.
         learned: a learned optimizer of this generator, instead of the bundled one.
-        make_basis: make an eigenbasis of the generator first, where it has none, and keep it: inversion then takes fewer steps.
-        mask: a gray image, white where photographs are to be met; everywhere by default. Its middle square is taken too.
+        make_basis: make an eigenbasis of the generator first, where it has none, and keep it in the cache (STYLELOOM_CACHE).
+            Later inversions and edits find it there, and take fewer steps.
+        mask: a gray image, white where photographs are to be met; everywhere by default. Its middle square is taken, as that of
+            photographs is.
         align: which square of a photograph is taken: center, in the middle; face, where the extra [faces] finds one; auto: face,
             or else center. "styleloom edit" puts what it makes of the latents back there.
         box: left, top, right, bottom of the square, in pixels, instead.
@@ -61,6 +61,10 @@ def invert(
         max_pixels: refuse images of more pixels.
     """
     report = Report(common)
+
+    def asked(told: str) -> bool:
+        return report.ask(f"{told}. Make it now?")
+
     events = jobs.invert(
         model,
         photo,
@@ -69,7 +73,7 @@ def invert(
         encoder=encoder,
         basis=basis,
         learned=learned,
-        make_basis=make_basis or (_asked if asks(common) else False),
+        make_basis=make_basis or (asked if asks(common) else False),
         mask=mask,
         align=align,
         box=box,
@@ -87,11 +91,6 @@ def invert(
         return f"wrote {out}  ({len(values['images'])} photographs, {values['seconds']:.1f} s, {values['optimizer']})"
 
     report.follow(events, _told, outcome)
-
-
-def _asked(question: str) -> bool:
-    """The answer of whoever sits at the terminal."""
-    return typer.confirm(f"{question}. Make it now?", default=True, err=True)
 
 
 def _told(event: ItemDone) -> str:

@@ -143,8 +143,8 @@ class Existing(EngineOptions):
     """Options on outputs that exist already. What the same command made is done, and is passed over.
 
     Args:
-        overwrite: replace them, and do everything anew.
-        skip_existing: keep them, whatever made them.
+        overwrite: do everything anew, and replace files that exist.
+        skip_existing: keep files that exist, whatever made them.
         resume: go on from where the same command stopped; it does so without being told, too.
         shard: do only a part of the items, such as 3/20: for several machines on one folder. Several processes on one machine
             need no parts; each item is done by one of them.

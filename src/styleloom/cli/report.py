@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -59,12 +60,22 @@ class Report:
         status.log_to(common.log_file)
         if common.csv is not None:
             check_parent(common.csv)
+        self.bar: Progress | None = None  # the one that is drawn
         self.console = Console(stderr=True, quiet=common.quiet or common.json, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a line of text."""
         self.console.print(text, markup=False)
         status.log(text)
+
+    def ask(self, question: str) -> bool:
+        """The answer of whoever sits at the terminal; no bar is drawn meanwhile."""
+        if self.bar is not None:
+            self.bar.stop()
+        answer: bool = typer.confirm(question, default=True, err=True)
+        if self.bar is not None:
+            self.bar.start()
+        return answer
 
     def json(self, values: dict[str, Any]) -> None:
         """Print a JSON object on a line, when that was asked for."""
@@ -162,7 +173,8 @@ class Report:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}"),
         )
-        return Progress(*columns, console=self.console, disable=self.console.quiet or not self.console.is_terminal)
+        self.bar = Progress(*columns, console=self.console, disable=self.console.quiet or not self.console.is_terminal)
+        return self.bar
 
     def _advance(self, bar: Progress, task: Any, step: LoopProgress | Progressed, rate: float = 0.0) -> None:
         losses = "  ".join(f"{name} {value:.4g}" for name, value in step.losses.items())

@@ -133,8 +133,8 @@ def eigenbasis(
 ) -> None:
     """Compute the directions of a generator's latent space that its images depend on most, and descent maps along them.
 
-    With the file, as "styleloom invert --basis" takes it, photographs are inverted in few steps. A command that was stopped goes
-    on where it was.
+    With the file, named by "styleloom invert --basis", photographs are inverted in few steps. A command that was stopped goes on
+    where it was. "styleloom invert --make-basis" does the same, and finds it again by itself.
 
     Args:
         generator: a name from "styleloom zoo", or a model file.
@@ -145,7 +145,7 @@ def eigenbasis(
         memory: GiB to stay within, by taking fewer images at once.
         pixel_weight: weight of the mean squared difference of pixels.
         perceptual_weight: weight of the mean squared difference of features.
-        seed: seed of residuals.
+        seed: seed of the random images and residuals.
         license: what the model may be used for, noted in it; that of the generator by default.
     """
     report = Report(common)
@@ -157,7 +157,11 @@ def eigenbasis(
         samples=samples, keep=keep, weights=weights, seed=seed, compared_side=compared_side, memory=memory
     )
     loop = prepare(network, out, license=license_from(license, generator), **options)
-    *_, last = report.watch(loop, title="eigenbasis")
+    try:
+        *_, last = report.watch(loop, title="eigenbasis")
+    except KeyboardInterrupt:
+        report.say("stopped; the same command goes on")
+        raise
     assert last.basis is not None
     shares = (last.basis.values[: last.basis.vectors.shape[1]] / last.trace).cumsum(0)
     half = int((shares < 0.5).sum()) + 1  # more than there are, where all do not carry as much
@@ -189,7 +193,7 @@ def learned_optimizer(
             start from.
         basis: an eigenbasis of the generator, from "styleloom train eigenbasis", instead of the bundled one.
         encoder: an encoder of the generator, from "styleloom train encoder", instead of the bundled one.
-        base: a trained optimizer to start from, of the sizes and with the basis that it has; or loom-any, which becomes one for
+        base: a trained optimizer to go on from, which keeps its sizes and its eigenbasis; or loom-any, which becomes one for
             this generator (recipe any).
     """
     trained = papers.learned_optimizer.load(base) if base else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleloom.core.errors import StyleLoomError
+from styleloom.core.errors import StyleLoomError, StyleLoomWarning
 from styleloom.core.pth import plain_names
 from styleloom.nn import generators
 from styleloom.nn.equalized import GAIN
@@ -25,6 +26,7 @@ from styleloom.nn.resample import fir
 from .nvidia import Converted, discriminator_channels, taps
 
 State = Mapping[str, Tensor]
+AVERAGED = ("g_ema", "g_running")  # names of the generator whose weights are a running mean
 
 
 def convert_checkpoint(content: Mapping[str, Any], path: Path, resolution: int | None = None) -> Converted | None:
@@ -40,7 +42,12 @@ def convert_checkpoint(content: Mapping[str, Any], path: Path, resolution: int |
     """
     bare = _tensors(content)
     parts = {name: _tensors(value) for name, value in content.items() if isinstance(value, Mapping)}
-    generator = next((parts[name] for name in ("g_ema", "g_running", "g", "generator") if parts.get(name)), bare)
+    generator = next((parts[name] for name in AVERAGED if parts.get(name)), None)
+    if generator is None and (raw := next((parts[name] for name in ("g", "generator") if parts.get(name)), None)):
+        told = f"{path.name} has no averaged weights (g_ema), so those of the last step are taken; its images are worse"
+        warnings.warn(told, StyleLoomWarning, stacklevel=2)
+        generator = raw
+    generator = generator or bare
     discriminator = next((parts[name] for name in ("d", "discriminator") if parts.get(name)), {})
     if "generator.progression.0.conv2.conv.weight_orig" in bare:
         generator = bare

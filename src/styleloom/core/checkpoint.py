@@ -20,6 +20,7 @@ from .files import check_parent, replacing
 
 FORMAT_VERSION = "1"
 OLD_KINDS = {"labeller": "labeler"}  # as versions 0.1 and 0.2 wrote them
+FOREIGN = (".pkl", ".pt", ".pth", ".model")  # suffixes of other projects' files
 M = TypeVar("M", bound=nn.Module)
 Translate = Callable[[dict[str, Tensor], dict[str, Any]], tuple[dict[str, Tensor], dict[str, Any]]]
 
@@ -104,6 +105,9 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
+        if path.suffix in FOREIGN:
+            told = f"{path} is a file of another project; convert it first: styleloom convert {path} -o {path.stem}.safetensors"
+            raise StyleLoomError(told) from error
         raise StyleLoomError(f"cannot read {path}: damaged, or not a safetensors file ({error})") from error
 
 
@@ -286,7 +290,10 @@ def read_run(path: Path, job: str) -> dict[str, Any]:
     Raises:
         StyleLoomError: as :func:`read_state`, or the state is that of another run.
     """
-    saved: dict[str, Any] = read_state(path)
+    try:
+        saved: dict[str, Any] = read_state(path)
+    except StyleLoomError as error:
+        raise StyleLoomError(f"{error}; remove it to begin anew") from error
     if saved.get("job") != job:
         raise StyleLoomError(f"{path} belongs to a run with other images or settings; use the same ones, or remove the file")
     return saved

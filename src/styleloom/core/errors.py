@@ -1,4 +1,4 @@
-"""The one exception of StyleLoom: a mistake in what was asked for, told in one line."""
+"""The one exception of StyleLoom, a mistake in what was asked for, and its one warning: each told in one line."""
 
 from collections.abc import Iterable
 from numbers import Integral
@@ -9,6 +9,10 @@ class StyleLoomError(Exception):
 
     The command line prints it and exits with status 2; nothing has been written when it is raised.
     """
+
+
+class StyleLoomWarning(UserWarning):
+    """A warning in one line: what was done is less than may have been meant. The command line prints it as a note."""
 
 
 def check_seeds(seeds: Iterable[object]) -> None:

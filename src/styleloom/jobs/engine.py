@@ -238,6 +238,11 @@ def _check_free(job: Job, pending: Sequence[Item], has: Callable[[Path], bool]) 
     """Raise StyleLoomError where something is in the way of an output that this job did not begin."""
     begun = [item for item in pending if job.state and any(job.state(target).exists() for target in item.targets)]
     taken = [target for item in pending if item not in begun for target in item.targets if has(target)]
+    check_absent(taken)
+
+
+def check_absent(taken: Sequence[Path]) -> None:
+    """Raise StyleLoomError where there are files in the way of outputs."""
     if taken:
         others = f", and {len(taken) - 1} more," if len(taken) > 1 else ""
         raise StyleLoomError(

@@ -19,7 +19,7 @@ from styleloom.data import images
 from styleloom.data import video as video_
 from styleloom.data.video_in import pyav
 from styleloom.models import load_generator
-from styleloom.nn.generators import Generator, generator_id
+from styleloom.nn.generators import Generator, check_classless, generator_id
 from styleloom.nn.layers import placed
 from styleloom.papers import image2stylegan
 from styleloom.papers.learned_optimizer import LoomAny
@@ -29,7 +29,7 @@ from styleloom.tasks.inversion import Inversion, Tools
 from styleloom.tasks.latents import save_latents
 from styleloom.tasks.tools import prepare, seconds_to_prepare
 
-from .engine import Job, check_apart, digest, run, watched
+from .engine import Job, check_absent, check_apart, digest, run, watched
 from .events import Event, Finished, Item, ItemDone, ItemFailed, Noted, Progressed, Started
 from .inputs import find_all, open_image, open_mask
 from .outputs import LIMITS, Limits, Outputs, check_output_folder
@@ -103,17 +103,10 @@ def invert(
     # Load the generator and its tools, and check the options against them.
     generator = model if isinstance(model, Generator) else load_generator(model, limits.device, config.precision)
     generator = placed(generator, generator.device, frozen=True)  # once, and not for each batch
+    check_classless(generator)
     tools = inversion.tools_of(generator, encoder=encoder, basis=basis, learned=learned)
-    noted = ""
-    if tools.basis is None and config.optimizer == "auto" and config.space == "w_plus":
-        if make_basis is True or (make_basis and make_basis(_told_of_basis(generator))):
-            yield Started("eigenbasis", 1, 1)
-            yield from watched("eigenbasis and descent maps", prepare(generator))
-            tools = inversion.tools_of(generator, encoder=encoder, learned=learned)
-        else:
-            noted = "no eigenbasis of this generator was made yet, so Adam inverts; with one it takes far fewer steps"
-    optimizer = inversion.optimizer_for(config, tools)
-    _check_used(config, optimizer, tools, dict(learned=learned, basis=basis, encoder=encoder))
+    inversion.check_encoder(config, tools)
+    inversion.check_rate(config)
     aligner = Aligner(generator, align, tuple(box), tuple(landmarks))
     if mask is not None and (align != "center" or box or landmarks):
         raise StyleLoomError("a mask is of the middle of each photograph, and another square is asked for; leave one out")
@@ -121,6 +114,22 @@ def invert(
     shown = None
     if mask is not None:
         shown = inversion.center_square(open_mask(mask, limits.max_pixels), generator.resolution).to(generator.device)
+    # Make an eigenbasis, where there is none and it is wanted, once all else is known to be right.
+    noted = ""
+    serves = config.space == "w_plus" and config.optimizer in ("auto", "learned", "adam-eigenbasis")
+    if make_basis is True and not serves:
+        raise StyleLoomError(f"`make_basis` does nothing for {config.optimizer} in the space {config.space}; leave it out")
+    if tools.basis is None and serves:
+        _check_used(config, config.optimizer, tools, dict(encoder=encoder))
+        if make_basis is True or (make_basis and make_basis(_told_of_basis(generator))):
+            _check_worth(items, outputs, limits.max_pixels)
+            yield Started("eigenbasis", 1, 1)
+            yield from watched("eigenbasis and descent maps", prepare(generator))
+            tools = inversion.tools_of(generator, encoder=encoder, learned=learned)
+        elif config.optimizer == "auto":
+            noted = "it has no eigenbasis yet, so Adam inverts; with one, by `make_basis`, it takes far fewer steps"
+    optimizer = inversion.optimizer_for(config, tools)
+    _check_used(config, optimizer, tools, dict(learned=learned, basis=basis, encoder=encoder))
     square = [align, list(box), list(landmarks)] if box or landmarks else align
     settings_digest = digest(asdict(config), generator_id(generator), square, video, tensors=_tensors(tools, shown))
     order = {source: index for index, source in enumerate(sources)}
@@ -204,6 +213,22 @@ def _outcome(values_of: Mapping[str, dict[str, Any]], optimizer: str) -> dict[st
         images={names[source]: values["metrics"] for source, values in values_of.items()},
         losses={names[source]: values["losses"] for source, values in values_of.items()},
     )
+
+
+def _check_worth(items: Sequence[Item], outputs: Outputs, max_pixels: int) -> None:
+    """Raise StyleLoomError where an inversion would come to nothing: files in the way, or no photograph that can be read."""
+    if not outputs.overwrite and not outputs.skip_existing:
+        check_absent([target for item in items for target in item.targets if target.exists()])
+    reason: StyleLoomError | None = None
+    for item in items:
+        try:
+            open_image(item.name, max_pixels)
+        except StyleLoomError as error:
+            reason = reason or error
+        else:
+            return
+    if reason is not None:
+        raise reason
 
 
 def _told_of_basis(generator: Generator) -> str:

@@ -78,17 +78,33 @@ def optimizer_for(config: InversionConfig, tools: Tools) -> str:
     check_choice("optimizer", config.optimizer, CHOICES)
     if config.optimizer == "learned" and tools.learned is None:
         raise StyleLoomError(
-            "there is no learned optimizer for this generator; train one with: styleloom train learned-optimizer, "
-            "or use adam or adam-eigenbasis"
+            "there is no learned optimizer for this generator; make an eigenbasis for loom-any, by `make_basis`, train one with: "
+            "styleloom train learned-optimizer, or use adam"
         )
-    rated = config.lr is not None or not config.tuned
-    if config.optimizer == "learned" and rated:
-        raise StyleLoomError("a learned optimizer has no rate of its own; leave lr and tuned out, or use adam or adam-eigenbasis")
+    rated = check_rate(config)
     if config.optimizer != "auto":
         return config.optimizer
     if config.space == "w_plus" and tools.learned is not None and not rated:
         return "learned"
     return "adam-eigenbasis" if config.space == "w_plus" and tools.basis is not None else "adam"
+
+
+def check_rate(config: InversionConfig) -> bool:
+    """Whether a rate is told; raise StyleLoomError where it is told to a learned optimizer."""
+    rated = config.lr is not None or not config.tuned
+    if config.optimizer == "learned" and rated:
+        raise StyleLoomError("a learned optimizer has no rate of its own; leave lr and tuned out, or use adam or adam-eigenbasis")
+    return rated
+
+
+def check_encoder(config: InversionConfig, tools: Tools) -> None:
+    """Raise StyleLoomError where an encoder is asked for, and the generator has none."""
+    for asked, what in (
+        (config.init == "encoder", "init is encoder"),
+        (config.in_domain_weight > 0, "in_domain_weight is not 0"),
+    ):
+        if asked and tools.encoder is None:
+            raise StyleLoomError(f"{what}, and this generator has no encoder; train one, or leave it out")
 
 
 def steps(

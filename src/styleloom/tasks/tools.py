@@ -11,15 +11,16 @@ import torch
 
 from styleloom.core import checkpoint
 from styleloom.core.errors import StyleLoomError
-from styleloom.core.files import cache_folder
+from styleloom.core.files import cache_folder, check_folder
 from styleloom.loops.eigenbasis import KIND as BASIS
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.loops.eigenbasis import load as load_basis
 from styleloom.nn.generators import Generator, check_made_for, generator_id
 from styleloom.nn.layers import placed
+from styleloom.nn.vgg_files import load_features
 from styleloom.papers import indomain, learned_optimizer
 from styleloom.papers.image2stylegan.objective import COMPARED_SIDE
-from styleloom.papers.learned_optimizer import Loom, LoomAny, Network, SupervisedDescent, basis
+from styleloom.papers.learned_optimizer import Loom, LoomAny, Network, SupervisedDescent, basis, supervised
 from styleloom.papers.learned_optimizer.basis import Preparation, estimate_basis, load_maps
 
 LOOM_ANY = "loom-any"
@@ -68,7 +69,7 @@ def tools_of(
             check_made_for(str(name), checkpoint.read_config(name)[1].get("generator", ""), generator)
     reader, directions, network = (name or shipped.get(kind) for kind, name in named.items())
     kept = basis_path(generator)
-    if directions is None and kept.exists():
+    if directions is None and kept.exists() and _is_whole(kept):
         directions = kept
     if network is None and directions is not None and LOOM_ANY in checkpoint.zoo_names():
         network = LOOM_ANY
@@ -85,6 +86,15 @@ def tools_of(
             )
         optimizer = optimizer.bound(generator, found, maps)
     return Tools(indomain.load(reader) if reader else None, found, optimizer, maps)
+
+
+def _is_whole(kept: Path) -> bool:
+    """Whether a kept basis can be read; a damaged one is made anew."""
+    try:
+        load_basis(kept)
+    except StyleLoomError:
+        return False
+    return True
 
 
 def basis_path(generator: Generator) -> Path:
@@ -106,26 +116,31 @@ def prepare(generator: Generator, **options: object) -> Iterator[Preparation]:
         StyleLoomError: a generator with classes, or too little memory.
     """
     path = basis_path(generator)
-    if path.exists():
+    if path.exists() and _is_whole(path):
         yield Preparation(1, 1, {}, 0.0, "", load_basis(path), load_maps(path))
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(path.parent)
     frozen = placed(generator, generator.device, frozen=True)
     yield from basis.prepare(frozen, path, **options)  # type: ignore[arg-type]
 
 
 def seconds_to_prepare(generator: Generator) -> float:
-    """Estimate how long :func:`prepare` takes for a generator of ws [N, num_ws, w_dim], from one image."""
+    """Estimate how long :func:`prepare` takes for a generator of ws [N, num_ws, w_dim], from a batch of each of its parts."""
     frozen = placed(generator, generator.device, frozen=True)
+    side = min(COMPARED_SIDE, frozen.resolution)
+    batch = basis.batch_for(frozen, side, basis.MEMORY)
+    passes = estimate_basis(frozen, samples=2 * batch)
+    next(passes)  # networks are loaded in the first one
     began = time.perf_counter()
-    next(estimate_basis(frozen, samples=2, memory=basis.MEMORY))
-    seconds = time.perf_counter() - began
+    next(passes)
+    seconds = (time.perf_counter() - began) / batch
+    network = load_features().prepare(frozen.device, torch.float32)
+    ws = frozen.w_avg.expand(supervised.BATCH, frozen.num_ws, -1)
     with torch.no_grad():
         began = time.perf_counter()
-        frozen.image_at(frozen.w_avg.expand(1, frozen.num_ws, -1), min(COMPARED_SIDE, frozen.resolution))
-        forward = time.perf_counter() - began
-    rendered = learned_optimizer.supervised.total_of(basis.images_of(generator))
-    return basis.samples_of(generator) * seconds / 2 + rendered * forward
+        supervised.features_of(frozen, ws, network, side)
+        forward = (time.perf_counter() - began) / len(ws)
+    return basis.samples_of(generator) * seconds + supervised.total_of(basis.images_of(generator)) * forward
 
 
 def eigenbasis(generator: Generator, **options: object) -> Eigenbasis:

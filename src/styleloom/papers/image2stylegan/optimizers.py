@@ -62,8 +62,7 @@ def optimizer_named(config: InversionConfig, count: int = 1, basis: Eigenbasis |
     if choice.make is EigenAdam:
         if basis is None:
             raise StyleLoomError(
-                f"{config.optimizer} wants the generator's eigenbasis, and there is none; compute it with: "
-                "styleloom train eigenbasis"
+                f"{config.optimizer} wants the generator's eigenbasis, and there is none; make one: styleloom train eigenbasis"
             )
         settings["basis"] = basis
     return lambda params, descent: choice.make(params, **settings)

@@ -33,6 +33,7 @@ BYTES = 48  # that a backward pass holds for each number of a generator's featur
 FIXED = 2**29  # bytes of the program and its libraries
 SAMPLES, IMAGES = 1_000, 2_000  # backward passes of a basis, and images of its descent maps
 LARGE, FEWER = 128, 640  # px; of larger generators so many of both
+PASS = 5  # images rendered in the time of a backward pass
 MAPS = "maps."  # prefix of their tensors in a file
 
 
@@ -59,10 +60,9 @@ def batch_for(generator: Generator, side: int, memory: float) -> int:
     free = available()
     for there, what in ((memory, "memory is"), (free / 2**30 if free else memory, "free memory is")):
         if there < least:
-            lower = f", or compare at less than {side} px" if generator.layers_up_to(side) < generator.num_ws else ""
             raise StyleLoomError(
                 f"{what} {there:.1f} GiB; an image of this generator, {generator.resolution} px, takes about {least:.1f}: "
-                f"it needs at least that{lower}"
+                "it needs at least that"
             )
     return int(min(LARGEST_BATCH, max(1, (memory * 2**30 - FIXED) // max(1, one))))
 
@@ -165,7 +165,7 @@ def prepare(
 
     Args:
         generator: generator of any paper and size, without classes.
-        path: ``.safetensors`` to write. While the basis is made, its state is beside it.
+        path: ``.safetensors`` to write. Until it is there, the states of both are beside it.
         license: what the file may be used for, noted in it.
         compared_side: side at which images are compared.
         options: options of :func:`estimate_basis`.
@@ -176,19 +176,21 @@ def prepare(
     Raises:
         StyleLoomError: as :func:`estimate_basis`.
     """
-    state, seconds = path.with_suffix(".state"), 0.0
+    state, features, seconds = path.with_suffix(".state"), path.with_suffix(".maps.state"), 0.0
     images = images_of(generator)
     for estimate in estimate_basis(generator, compared_side=compared_side, state=state, **options):  # type: ignore[arg-type]
-        seconds = estimate.seconds
-        total = estimate.total + supervised.total_of(images)
-        yield Preparation(estimate.index, total, {}, seconds, "eigenbasis")
+        seconds, passes = estimate.seconds, PASS * estimate.total
+        total = passes + supervised.total_of(images)
+        yield Preparation(PASS * estimate.index, total, {}, seconds, "eigenbasis")
     basis = estimate.basis
     assert basis is not None
     network = load_features().prepare(generator.device, torch.float32)
-    for fit in supervised.fit(generator, basis, network, samples=images, side=min(compared_side, generator.resolution)):
-        yield Preparation(estimate.total + fit.index, total, {}, seconds + fit.seconds, "descent maps")
+    side = min(compared_side, generator.resolution)
+    for fit in supervised.fit(generator, basis, network, samples=images, side=side, state=features):
+        yield Preparation(passes + fit.index, total, {}, seconds + fit.seconds, "descent maps")
     save(path, basis, fit.descent, license)
-    state.unlink(missing_ok=True)
+    for file in (state, features):
+        file.unlink(missing_ok=True)
     yield Preparation(total, total, {}, seconds + fit.seconds, "", basis, fit.descent, estimate.trace)
 
 

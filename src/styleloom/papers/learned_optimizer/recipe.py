@@ -30,14 +30,18 @@ class OptimizerRecipe(Training):
     Args:
         network: "loom", "loom-any", "lstm" (Andrychowicz 2016) or "landscape" (Liu 2023), through whole descents, or "gate", one
             step at a time.
-        hidden: width of its layers.
+        hidden: width of the network's layers.
         embedding: for loom, learned numbers for each coordinate.
         inner_lr: rate of Adam that loom starts from and gate multiplies; factor of lstm's output; landscape's rate of
             gradient descent.
-        channels, widest: for loom, first and largest number of channels of the step network; 0 channels: there is none.
-        step_hidden, blocks, rank: for loom, width of the step network's dense layers, its residual blocks at each resolution, and
-            the rank of the matrix of its second step; 0: ``step_hidden``.
-        use_momenta, use_quasi_newton, use_time_features: for loom, its inputs besides Adam's direction.
+        channels: for loom, channels of the step network's first layer; 0: there is no step network.
+        widest: for loom, the most channels of a layer of the step network.
+        step_hidden: for loom, width of the step network's dense layers.
+        blocks: for loom, residual blocks of the step network at each resolution up to 16.
+        rank: for loom, rank of the matrix of the step network's second step; 0: the width of its dense layers.
+        use_momenta: for loom, input several momenta, not Adam's direction alone.
+        use_quasi_newton: for loom, input the step of L-BFGS, not the Gauss-Newton step alone.
+        use_time_features: for loom, input time and loss.
         pretrain_fraction: for loom, share of the training, at first, in which the step network learns from pairs of generated
             images.
         pretrain_unroll_length: for loom, steps in a row that it learns from each pair, each from where the last one led.

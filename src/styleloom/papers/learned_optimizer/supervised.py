@@ -18,12 +18,14 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from styleloom.core.checkpoint import fingerprint, read_run, save_state
 from styleloom.core.progress import Progress
 from styleloom.loops.eigenbasis import Eigenbasis
 from styleloom.nn import generators
@@ -39,6 +41,7 @@ COMPONENTS = 512
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)  # in units of the mean squared feature
 VALIDATION = 0.1  # share of the images that choose one of them
 BATCH, FIRST_SEED = 16, 2**30
+KEEP_EVERY = 60.0  # s between two savings of the features of rendered images
 
 
 class SupervisedDescent(nn.Module):
@@ -91,9 +94,43 @@ def total_of(samples: int) -> int:
     return (STAGES + 1) * -(-samples // BATCH) * BATCH
 
 
+def features_of(generator: generators.Generator, ws: Tensor, features: Features, side: int) -> Tensor:
+    """The :func:`gridded` features of the images [N, 3, side, side] of ws: [N, features]."""
+    image = to_image(generator.image_at(ws, side), clamp=False)
+    return gridded(image, features(image, LAYERS)).cpu()
+
+
+class _Rendered:
+    """Features of the images that a fit has rendered so far, in their order, and a file to keep them in."""
+
+    def __init__(self, state: Path | None, job: str) -> None:
+        self.state, self.job = state, job
+        self.saved_at = time.monotonic()
+        known = read_run(state, job)["features"] if state is not None and state.exists() else None
+        self.parts: list[Tensor] = [] if known is None else list(known.split(BATCH))
+
+    def keep(self) -> None:
+        """Write the file."""
+        self.saved_at = time.monotonic()
+        if self.state is not None and self.parts:
+            save_state(self.state, dict(job=self.job, features=torch.cat(self.parts)))
+
+    def add(self, features: Tensor) -> None:
+        """Note the features of the next images [BATCH, features]; now and then the file is written."""
+        self.parts.append(features)
+        if time.monotonic() - self.saved_at > KEEP_EVERY:
+            self.keep()
+
+
 @torch.no_grad()
 def fit(
-    generator: generators.Generator, basis: Eigenbasis, features: Features, *, samples: int = 2_000, side: int = 0
+    generator: generators.Generator,
+    basis: Eigenbasis,
+    features: Features,
+    *,
+    samples: int = 2_000,
+    side: int = 0,
+    state: Path | None = None,
 ) -> Iterator[Fit]:
     """Fit descent maps on a generator's own images.
 
@@ -103,26 +140,33 @@ def fit(
         features: perceptual network that images are compared by.
         samples: number of images to fit on.
         side: side at which images are compared; 0: their own.
+        state: a file to keep the images' features in; when it is there, the fit goes on from it exactly.
 
     Yields:
         :class:`Fit` after each batch, and with the maps at the end.
+
+    Raises:
+        StyleLoomError: the state of another fit.
     """
     began = time.perf_counter()
     side = min(side, generator.resolution) or generator.resolution
     samples, total = -(-samples // BATCH) * BATCH, total_of(samples)
 
-    def seen(ws: Tensor) -> Tensor:
-        image = to_image(generator.image_at(ws, side), clamp=False)
-        return gridded(image, features(image, LAYERS)).cpu()
+    rendered = _Rendered(state, fingerprint([generator_id(generator), samples, side], [basis.values]))
 
-    def all_seen(whitened: Tensor, done: int) -> Generator[Fit, None, Tensor]:
+    def all_features(whitened: Tensor, done: int) -> Generator[Fit, None, Tensor]:
         """Features of the images of whitened w, with progress."""
-        parts = []
-        for part in whitened.split(BATCH):
-            parts.append(seen((basis.back(part * basis.prior_std) + generator.w_avg.cpu()).to(generator.device)))
-            done += len(part)
-            yield Fit(done, total, {}, time.perf_counter() - began)
-        return torch.cat(parts)
+        parts = whitened.split(BATCH)
+        first = done // BATCH
+        try:
+            for part in parts[max(0, len(rendered.parts) - first) :]:
+                ws = basis.back(part * basis.prior_std) + generator.w_avg.cpu()
+                rendered.add(features_of(generator, ws.to(generator.device), features, side))
+                yield Fit(len(rendered.parts) * BATCH, total, {}, time.perf_counter() - began)
+        except (KeyboardInterrupt, GeneratorExit):
+            rendered.keep()
+            raise
+        return torch.cat(rendered.parts[first : first + len(parts)])
 
     # Targets, and where descents to them start: half from the mean w, half from another random one.
     starts = range(FIRST_SEED, FIRST_SEED + samples, BATCH)
@@ -130,14 +174,14 @@ def fit(
     target = basis.rotate(ws - generator.w_avg.cpu()) / basis.prior_std
     count = basis.vectors.shape[1]
     now = torch.where(torch.arange(samples)[:, None] % 2 == 0, 0.0, target.roll(1, 0))
-    wanted = yield from all_seen(target, 0)
+    target_features = yield from all_features(target, 0)
     # Each map, from where the one before it led.
-    found = SupervisedDescent(count, wanted.shape[1], min(COMPONENTS, samples // 2), generator_id(generator))
+    found = SupervisedDescent(count, target_features.shape[1], min(COMPONENTS, samples // 2), generator_id(generator))
     weight = (basis.values * basis.prior_std.square())[:count]
     held_out = round(VALIDATION * samples)
     for stage in range(STAGES):
-        present = yield from all_seen(now, (stage + 1) * samples)
-        difference, left = wanted - present, (target - now)[:, :count]
+        present = yield from all_features(now, (stage + 1) * samples)
+        difference, left = target_features - present, (target - now)[:, :count]
         if not stage:
             _, vectors = torch.linalg.eigh((difference @ difference.T).double())
             leading = vectors.flip(1)[:, : found.projection.shape[1]].float()
