@@ -82,7 +82,7 @@ def test_pastiche_knows_the_bundled_styles_and_they_differ() -> None:
 
     before = look(photo)
     for name, image in zip(model.styles, painted, strict=True):
-        wanted, found = look(styleloom.resize_to_fit(styleloom.draw(name), 320)), look(image)
+        wanted, found = look(styleloom.resize_to_fit(styleloom.bundled(name), 320)), look(image)
         for layer in layers:
             assert F.mse_loss(found[layer], wanted[layer]) < 0.8 * F.mse_loss(before[layer], wanted[layer]), (name, layer)
 
@@ -137,7 +137,7 @@ def test_made_cartoon_faces_look_like_drawn_ones() -> None:
 
 @pytest.mark.parametrize("model", TARGETS)
 def test_a_learned_optimizer_is_where_tuned_adam_comes_to_in_three_times_the_steps(model: str) -> None:
-    generator, targets = stylegan2.load(model), TARGETS[model]()[:4]
+    generator, targets = stylegan2.load(model), TARGETS[model]()[: 4 if model == "toonfaces-64" else 2]
     tools = inversion.tools_of(generator)
     first = {}
     for init in ("mean", "encoder"):

@@ -183,10 +183,13 @@ def test_demo_makes_a_page_whose_images_exist(capsys: pytest.CaptureFixture[str]
     import re
 
     from styleloom.demo import editing as demo_editing
+    from styleloom.demo import faces as demo_faces
     from styleloom.demo import inversion as demo_inversion
     from styleloom.papers import gatys
 
     monkeypatch.setattr(demo_editing, "STEPS", 2)
+    monkeypatch.setattr(demo_editing, "FRAMES", 2)
+    monkeypatch.setattr(demo_faces, "FRAMES", 2)
     monkeypatch.setattr(demo_inversion, "NUM_STEPS", 2)
     monkeypatch.setattr(demo_inversion, "SHOWN", (1, 2))
     for preset in ("draft", "quick"):

@@ -112,7 +112,7 @@ def test_fine_tuning_from_a_model(faces: str) -> None:
 
 
 def test_latent_spaces_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("evaluate", "toonfaces-64", "--metrics", "ppl,separability", "--samples", "200", "--json") == 0
+    assert run("evaluate", "toonfaces-64", "--metrics", "ppl,separability", "--samples", "100", "--json") == 0
     told = outcome(capsys)
     figures = {name: values[0] for name, values in told["figures"].items()}
     assert {"ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end", "score_z", "score_w"} < set(figures)

@@ -15,6 +15,7 @@ import styleloom as sl
 from styleloom.core.errors import StyleLoomError
 from styleloom.data.video import write_video
 from styleloom.data.video_in import frames_of, open_video
+from styleloom.drawn import toonfaces
 from styleloom.jobs import Finished, Item, ItemDone, Job, Outputs, run
 
 ray = pytest.importorskip("ray", reason="no Ray: pip install 'styleloom[scale]'")
@@ -141,8 +142,8 @@ def test_a_cluster_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
 
 def test_a_data_set_and_features_are_the_same_as_those_made_here(engine: Any, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    for number in range(60):
-        sl.write(sl.draw(list(sl.STYLES)[number % 16], 64, number), tmp_path / "in" / f"p{number:02d}.png")
+    for number, face in enumerate(toonfaces.render([toonfaces.attributes(seed) for seed in range(60)], 64).split(1)):
+        sl.write(face, tmp_path / "in" / f"p{number:02d}.png")
     (tmp_path / "in" / "p30.png").write_text("no picture")
     figures = {}
     for name, of in (("local", None), ("ray", engine)):

@@ -47,7 +47,7 @@ def until(trainings: Trainings, id: str, reached: Callable[[Progress], bool], se
 
 
 def test_a_training_is_stopped_goes_on_and_is_used(trainings: Trainings, data: Path, tmp_path: Path) -> None:
-    options = dict(resolution=16, kimg=0.8)
+    options = dict(resolution=16, kimg=0.5)
     training = trainings.start("me", "generator", dict(images=data), options)
     second = trainings.start("me", "generator", dict(images=data), options)
     with pytest.raises(StyleLoomError, match="as many as may"):

@@ -266,6 +266,7 @@ def _edited(
                 items_of[item.name] = item
                 yield item.name
 
+        # Events and failures go on as they are.
         mark = time.perf_counter()
         for each in session.opener(names()):
             if not isinstance(each, Source):

@@ -128,6 +128,7 @@ def invert(
             tools = inversion.tools_of(generator, encoder=encoder, learned=learned)
         elif config.optimizer == "auto":
             noted = "it has no eigenbasis yet, so Adam inverts; with one, by `make_basis`, it takes far fewer steps"
+    # Choose the optimizer.
     optimizer = inversion.optimizer_for(config, tools)
     _check_used(config, optimizer, tools, dict(learned=learned, basis=basis, encoder=encoder))
     square = [align, list(box), list(landmarks)] if box or landmarks else align
@@ -160,6 +161,7 @@ def invert(
         frames: list[Tensor] = []
         begun = 0
         written: set[str] = set()
+        # Descend on all of them.
         try:
             loop = inversion.steps(generator, targets, config, tools, first=first, masks=shown, state=state)
             for step in loop:
