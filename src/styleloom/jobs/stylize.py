@@ -131,6 +131,10 @@ def stylize(
             else:
                 yield from _passes(items, paint, batch, device, limits.max_pixels, outputs.format)
 
+    # The files whose contents the results depend on.
+    contents_of = [content_mask] if content_mask else []
+    contents_of += [file for each in several if named for file in _files(str(each), named)]
+    contents_of += [getattr(config, name) for name in ("model", "features") if hasattr(config, name)]
     # Run the job.
     job = Job(
         "stylize",
@@ -149,11 +153,7 @@ def stylize(
                 *(masks or []),
                 *([init] if init is not None else []),
             ],
-            files=[
-                *([content_mask] if content_mask else []),
-                *(file for each in several if named for file in _files(str(each), named)),
-                *(getattr(config, name) for name in ("model", "features") if hasattr(config, name)),
-            ],
+            files=contents_of,
         ),
         folder=folder,
         sources=read,
