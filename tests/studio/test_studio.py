@@ -83,7 +83,7 @@ def test_a_long_painting_can_be_stopped(page: Any, photo: Path) -> None:
     page.get_by_role("button", name="Paint", exact=True).click()
     page.wait_for_selector("img[alt='the painting so far']", timeout=60_000)
     page.get_by_role("button", name="Stop").click()
-    page.wait_for_selector("text=What was painted so far, if anything, stays.")
+    page.wait_for_selector("text=What was painted so far, if anything, stays.", timeout=60_000)
     source = page.locator("img[alt='the painting so far']").get_attribute("src")
     assert page.evaluate("async source => (await fetch(source)).status", source) == 200
     page.reload()
