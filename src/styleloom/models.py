@@ -69,7 +69,7 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     Raises:
         StyleLoomError: no such model, one that is not known, a damaged one, or one of another class.
     """
-    path = _converted(checkpoint.resolve(name))
+    path = checkpoint.resolve(name)
     kind = checkpoint.read_metadata(path).get("kind")
     if kind not in LOADERS:
         raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")
@@ -79,10 +79,15 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     return network
 
 
-def _converted(path: Path) -> Path:
-    """A model file as it is; for one of another project, what it was converted to, in the cache."""
-    if path.suffix not in checkpoint.FOREIGN:
-        return path
+def kept_conversion(path: Path) -> Path:
+    """Model file in the cache that a file of another project is converted to, where that has not been done before.
+
+    Args:
+        path: see :func:`convert`.
+
+    Raises:
+        StyleLoomError: what :func:`convert` refuses, or a cache that cannot be written.
+    """
     file = path.stat()
     key = checkpoint.fingerprint([str(path.resolve()), file.st_size, file.st_mtime_ns], [])
     kept = check_folder(cache_folder() / "converted") / f"{path.stem}-{key[:16]}.safetensors"

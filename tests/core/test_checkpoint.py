@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from styleloom.core.checkpoint import average, read_model, read_state, resolve, save_model, save_state, zoo_names
+from styleloom.core.checkpoint import average, read_model, read_state, read_tensors, resolve, save_model, save_state, zoo_names
 from styleloom.core.errors import StyleLoomError
 
 
@@ -105,6 +105,8 @@ def test_damaged_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.safetensors").write_bytes(content)
     (tmp_path / "theirs.pkl").write_bytes(b"nothing of ours")
     with pytest.raises(StyleLoomError, match="convert it first: styleloom convert"):
+        read_tensors(tmp_path / "theirs.pkl")
+    with pytest.raises(StyleLoomError, match=r"theirs.pkl is no pickle"):
         read_model(tmp_path / "theirs.pkl", "features")
     with pytest.raises(StyleLoomError, match="damaged, or not a safetensors file"):
         read_model(tmp_path / "a.safetensors", "features")

@@ -11,6 +11,7 @@ from styleloom.converters.translation import save_as_junyanz
 from styleloom.core.checkpoint import FOREIGN
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent
+from styleloom.jobs.engine import check_apart
 from styleloom.nn.translator import Translator
 
 from .options import Common
@@ -52,6 +53,7 @@ def convert(
         license: what the file may be used for, noted in the model.
     """
     report = Report(common)
+    check_apart([out], [each for each in (source, encoder, other) if each is not None])
     if to is Target.nvidia:
         if out.suffix != ".safetensors":
             raise StyleLoomError(f"cannot write {out}: tensors go into a .safetensors")

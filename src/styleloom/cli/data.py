@@ -21,6 +21,7 @@ from styleloom.data.datasets import ImageFiles, squared
 from styleloom.drawn import painterly
 from styleloom.drawn import toonfaces as toonfaces_
 from styleloom.jobs import ItemDone
+from styleloom.jobs.engine import check_apart
 
 from .options import Common, Existing
 from .report import Report
@@ -106,6 +107,7 @@ def inspect(source: list[str], *, sheet: Path | None = None, conditional: bool =
     report = Report(common)
     if sheet is not None:
         images.check_writable(sheet)
+        check_apart([sheet], source)
     every = ImageFiles(source)
     *_, last = report.watch(survey(every), title="inspect")
     sizes = sorted(last.sizes.items(), key=lambda item: -item[1])

@@ -13,6 +13,7 @@ from styleloom.core.checkpoint import check_model_path
 from styleloom.core.errors import StyleLoomError, check_choice
 from styleloom.core.settings import Range
 from styleloom.data import images
+from styleloom.jobs.engine import check_apart
 from styleloom.models import load_generator
 from styleloom.nn.generators import Generator
 from styleloom.nn.labeler import load as load_labeler
@@ -69,6 +70,7 @@ def fit(
     """
     report = Report(common)
     check_model_path(out)
+    check_apart([out], [model, *file, *(each for each in (labels, labeler) if each)])
     check_choice("method", method, METHODS)
     uses = dict(labels=("interfacegan",), labeler=("interfacegan", "least-squares"), file=("import",))
     uses |= dict(name=uses["labeler"], layers=tuple(each for each in METHODS if each != "import"))
@@ -191,6 +193,7 @@ def sheet(
     """
     report = Report(common)
     images.check_writable(out)
+    check_apart([out], [model, *directions])
     generator = load_generator(model, common.torch_device())
     found = tasks.named(editing.directions_of(generator, directions), name)
     image = tasks.sheet(generator, found, numbers(seeds), columns=columns, truncation_psi=psi)

@@ -78,10 +78,10 @@ def evaluate(
             spread = f"  ({min(figures):.4g} to {max(figures):.4g})" if len(figures) > 1 else ""
             lines.append(f"{name:32} {values['means'][name]:.4g}{spread}")
         if values.get("features"):
-            real = values["images"]
-            if samples < USUAL_SAMPLES:
-                lines.append(f"distances of {samples} samples are biased upwards; published ones take {USUAL_SAMPLES:,}")
-            lines.append(f"compared by {values['features']}; {samples} samples at psi {psi:g}, {real} real images")
+            real, made = values["images"], values["made"]
+            if made < USUAL_SAMPLES:
+                lines.append(f"distances of {made} samples are biased upwards; published ones take {USUAL_SAMPLES:,}")
+            lines.append(f"compared by {values['features']}; {made} samples at psi {psi:g}, {real} real images")
         if values.get("perceptual"):
             lines.append(f"path lengths by {values['perceptual']}")
         return "\n".join(lines)

@@ -10,6 +10,7 @@ from styleloom import jobs
 from styleloom.core.errors import StyleLoomError
 from styleloom.data import images, video
 from styleloom.jobs import Finished
+from styleloom.jobs.engine import check_apart
 from styleloom.models import load_generator
 from styleloom.tasks import sampling
 
@@ -166,6 +167,7 @@ def mix(
     """
     report = Report(common)
     images.check_writable(out)
+    check_apart([out], [model])
     psis = steps(psi)
     if len(psis) > 1:
         raise StyleLoomError(f"--psi {psi} are several truncations; a sheet of mixing has one")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from styleloom import __version__
+from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import check_parent, replacing
 from styleloom.core.progress import Progress as LoopProgress
 from styleloom.jobs import Event, Finished, ItemDone, ItemFailed, Noted, Progressed
@@ -25,6 +26,7 @@ from .options import Common
 from .status import SomeFailed, with_options
 
 Loop = TypeVar("Loop", bound=LoopProgress)
+TABLES = (".csv", ".tsv", ".txt")
 QUIET = 30.0  # s between two lines about progress, where there is no terminal
 
 
@@ -60,6 +62,8 @@ class Report:
         status.log_to(common.log_file)
         if common.csv is not None:
             check_parent(common.csv)
+            if common.csv.exists() and common.csv.suffix.lower() not in TABLES:
+                raise StyleLoomError(f"{common.csv} exists and is no .csv, so no table replaces it; name another file")
         self.bar: Progress | None = None  # the one that is drawn
         self.console = Console(stderr=True, quiet=common.quiet or common.json, highlight=False, soft_wrap=True)
 
@@ -84,7 +88,7 @@ class Report:
 
     def outcome(self, **values: Any) -> None:
         """Print the JSON object about the outcome and write the table, where they were asked for."""
-        self.json(values)
+        self.json(values | made_with())
         self.table([values])
 
     def table(self, rows: Sequence[Mapping[str, Any]]) -> None:

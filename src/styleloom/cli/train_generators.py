@@ -205,7 +205,9 @@ def learned_optimizer(
     tools = tools_of(network, basis=basis, encoder=encoder)
     if chosen.network == "loom-any":
         if tools.basis is None:
-            raise StyleLoomError("there is no eigenbasis of this generator; make one first: styleloom train eigenbasis")
+            raise StyleLoomError(
+                "there is no eigenbasis of this generator; make one by styleloom invert --make-basis, or name one by --basis"
+            )
         loop = papers.learned_optimizer.train_any(
             [Source(network, tools.basis, tools.maps, data or None)], chosen, run=run, base=trained
         )

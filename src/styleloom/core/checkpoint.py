@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,6 +46,7 @@ def _zoo() -> Path:
 def resolve(name: str | Path) -> Path:
     """The file behind a model's name: a path, then a name in the zoo, then ``hf://owner/repo/file``.
 
+    A file of another project is converted first, by :func:`styleloom.convert`; the result is kept in the cache.
     A file from the Hugging Face hub is downloaded once and found in its cache after that.
 
     Raises:
@@ -52,13 +54,22 @@ def resolve(name: str | Path) -> Path:
     """
     text = str(name)
     if text.startswith("hf://"):
-        return _from_hub(text)
+        return _as_ours(_from_hub(text))
     if Path(text).is_file():
-        return Path(text)
+        return _as_ours(Path(text))
     shipped = _zoo() / f"{text}.safetensors"
     if "/" not in text and shipped.is_file():
         return shipped
     raise StyleLoomError(f"no model {text!r}: neither a file nor one of {', '.join(zoo_names())}, nor hf://owner/repo/file")
+
+
+def _as_ours(path: Path) -> Path:
+    """A model file as it is; for one of another project, what it was converted to."""
+    if path.suffix.lower() not in FOREIGN:
+        return path
+    models = import_module("styleloom.models")  # not before it is needed: it knows all networks, and they know this module
+    converted: Path = models.kept_conversion(path)
+    return converted
 
 
 def _from_hub(address: str) -> Path:
@@ -105,7 +116,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        if path.suffix in FOREIGN:
+        if path.suffix.lower() in FOREIGN:
             told = f"{path} is a file of another project; convert it first: styleloom convert {path} -o {path.stem}.safetensors"
             raise StyleLoomError(told) from error
         raise StyleLoomError(f"cannot read {path}: damaged, or not a safetensors file ({error})") from error

@@ -17,6 +17,7 @@ PathLike = str | Path
 
 def check_parent(path: Path) -> None:
     """Raise StyleLoomError unless there is the folder that a file is to be written in; call it before the work."""
+    _check_no_address(path)
     if not path.parent.is_dir():
         reason = f"{path.parent} is a file" if path.parent.exists() else f"there is no folder {path.parent}; create it first"
         raise StyleLoomError(f"cannot write {path}: {reason}")
@@ -24,6 +25,7 @@ def check_parent(path: Path) -> None:
 
 def check_folder(path: Path) -> Path:
     """Make a folder for results, or raise StyleLoomError saying why that cannot be."""
+    _check_no_address(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -31,6 +33,13 @@ def check_folder(path: Path) -> Path:
     except OSError as error:
         raise StyleLoomError(f"cannot make the folder {path}: {error.strerror}") from error
     return path
+
+
+def _check_no_address(path: Path) -> None:
+    """Raise StyleLoomError for an address of a store, which a path takes for a folder called like its protocol."""
+    protocol, colon, _ = path.parts[0].partition(":") if path.parts else ("", "", "")
+    if colon and len(protocol) > 1 and not path.is_absolute():
+        raise StyleLoomError(f"{path} is an address of a store, and this is written on this machine alone; give a folder")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from styleloom.nn.generators import Generator, generator_id
 from styleloom.tasks.alignment import Aligner
 
 from .engine import Job, digest, run
-from .events import Event, Item, ItemDone, ItemFailed
+from .events import Event, Item, ItemDone, ItemFailed, Noted
 from .inputs import find_all, open_image
 from .outputs import LIMITS, Limits, Outputs, check_output_folder, software
 from .sources import stem_of
@@ -64,6 +64,8 @@ def align(
             try:
                 photo = open_image(item.name, limits.max_pixels)
                 aligned = aligner(photo)
+                if aligned.nobody_chose:
+                    yield Noted(item.name, aligned.remark)
                 crop = aligned.crop(photo, side)
                 write_output(crop, item.targets[0], outputs.format, source=item.name, software=software("align"))
                 with replacing(item.targets[1]) as path:

@@ -213,12 +213,13 @@ def video_by_frames(
 
 
 def check_apart(targets: Sequence[Path], sources: Sequence[str | Path]) -> None:
-    """Raise StyleLoomError where a file would be written twice, or over one that is read, through links too."""
+    """Raise StyleLoomError where a file would be written twice, or over one that is read, in a folder or through links too."""
     read, files = {Path(source).resolve() for source in sources}, {_file(source) for source in sources} - {None}
     targets_so_far: set[Path] = set()
     for target in targets:
         resolved = target.resolve()
-        if resolved in read or _file(target) in files:
+        inside = target.exists() and any(each in resolved.parents for each in read if each.is_dir())
+        if resolved in read or _file(target) in files or inside:
             raise StyleLoomError(f"{target} is among the sources and would be overwritten; write to another place")
         if resolved in targets_so_far:
             raise StyleLoomError(f"{target} would be written twice; rename the sources")

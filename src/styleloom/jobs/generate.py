@@ -149,7 +149,8 @@ def generate(
         folder=None if one else outputs.path,
         sources=[] if isinstance(model, Generator) else [model],
         summary=lambda done: (
-            dict(out=str(outputs.path), count=len(done), resolution=generator.resolution) | (done[0].values if one else {})
+            dict(out=str(outputs.path), count=len(done), resolution=generator.resolution)
+            | (done[0].values if one and done else {})
         ),
     )
     yield from run(job, outputs)
@@ -207,7 +208,13 @@ def evaluate(
             mark = time.perf_counter()
             loop = evaluation.evaluate(generator, data, metrics, seed=int(item.name), **options)
             last = yield from watched(f"seed {item.name}", loop)
-            values = dict(figures=last.figures, images=last.images, features=last.features, perceptual=last.perceptual)
+            values = dict(
+                figures=last.figures,
+                images=last.images,
+                made=last.made or samples,
+                features=last.features,
+                perceptual=last.perceptual,
+            )
             yield ItemDone(item.name, (), round(time.perf_counter() - mark, 3), values)
 
     def summary(done: Sequence[ItemDone]) -> dict[str, Any]:
@@ -215,7 +222,7 @@ def evaluate(
         if not runs:
             return {}
         figures = {name: [each["figures"][name] for each in runs if name in each["figures"]] for name in runs[0]["figures"]}
-        counts = {key: runs[-1][key] for key in ("images", "features", "perceptual")}
+        counts = {key: runs[-1][key] for key in ("images", "made", "features", "perceptual")}
         means = {name: statistics.mean(each) for name, each in figures.items()}
         return dict(samples=samples, psi=truncation_psi, **counts, figures=figures, means=means)
 

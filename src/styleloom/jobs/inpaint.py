@@ -23,7 +23,7 @@ from styleloom.tasks.alignment import Aligned
 from styleloom.tasks.inversion import center_square
 
 from .engine import Job, digest, run, watched
-from .events import Event, Item, ItemDone, ItemFailed
+from .events import Event, Item, ItemDone, ItemFailed, Noted
 from .inputs import find_all, open_image, open_region
 from .outputs import LIMITS, Limits, Outputs, software, targets_of
 from .sources import LOADING, LoadOptions, check_untuned, open_session
@@ -127,6 +127,8 @@ def inpaint(
             try:
                 photo = open_image(item.name, max_pixels)
                 aligned = session.opener.aligner(photo)
+                if aligned.nobody_chose:
+                    yield Noted(item.name, aligned.remark)
                 target, region = target_of(photo, aligned)
                 steps = inpainting.steps(generator, target, config, session.tools, style_weight=style_weight)
                 last = yield from watched(item.name, steps)

@@ -149,6 +149,8 @@ def invert(
             except StyleLoomError as error:
                 yield ItemFailed(item.name, str(error))
                 continue
+            if aligned.nobody_chose:
+                yield Noted(item.name, aligned.remark)
             group.append((item, aligned.crop(photo, generator.resolution), aligned))
         if group:
             yield from invert_group(group)
@@ -201,6 +203,8 @@ def invert(
                     path.write_text(json.dumps(outcome, indent=1) + "\n")
                 if plot is not None:
                     _draw(plot, outcome["losses"], outputs.path / "curves.png")
+                for file in of_all if outputs.store is not None else ():
+                    outputs.store.put(file)  # type: ignore[union-attr]
                 short = {key: value for key, value in outcome.items() if key != "losses"}
                 event = replace(event, values=dict(out=str(outputs.path), **short))
             yield event

@@ -16,7 +16,7 @@ from torch import Tensor
 from styleloom import __version__
 from styleloom.core.errors import StyleLoomError
 from styleloom.core.files import PathLike
-from styleloom.data import images
+from styleloom.data import images, video
 from styleloom.data.output import ARRAY, DEFAULT, Output, write_channels
 from styleloom.data.stores import Store, address_of
 from styleloom.data.video import Spread
@@ -71,7 +71,7 @@ class Outputs:
     def _mirror(self, address: str) -> None:
         """Write to a folder on this machine, whose files go on to a store."""
         address = address.rstrip("/")
-        is_file = self.path.suffix.lower() in (*images.WRITABLE, ARRAY, ".zip") and not self.is_folder
+        is_file = self.path.suffix.lower() in (*images.WRITABLE, *video.FORMATS, ".gif", ARRAY, ".zip") and not self.is_folder
         folder, _, name = address.rpartition("/") if is_file else (address, "", "")
         known = hashlib.sha256(folder.encode()).hexdigest()[:16]
         mirror = Path(tempfile.gettempdir()) / f"styleloom-store-{known}"

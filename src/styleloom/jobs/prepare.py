@@ -100,7 +100,7 @@ def prepare(
         work,
         settings=digest(stamps, size, square, skip, count, labels, names),
         sources=several,
-        summary=lambda done: dict(out=str(outputs.path)) | done[0].values,
+        summary=lambda done: dict(out=str(outputs.path)) | (done[0].values if done else {}),
         spreads_itself=True,
     )
     yield from run(job, outputs)

@@ -146,6 +146,8 @@ class SourceLoader:
 
     def __call__(self, names: Iterable[str]) -> Iterator[Event | Source]:
         """Subjects in the order of names, and between them progress and what could not be opened."""
+        slow = self.config.optimizer == "auto" and self.tools.basis is None and self.near is None
+        remark = "its generator has no eigenbasis yet, so Adam inverts; `styleloom invert --make-basis` makes one" if slow else ""
         group: list[tuple[str, Tensor, Aligned]] = []
         for name in names:
             try:
@@ -163,11 +165,12 @@ class SourceLoader:
             except StyleLoomError as error:
                 yield ItemFailed(name, str(error))
                 continue
-            yield from self._inverted(group)
+            yield from self._inverted(group, remark)
+            remark = "" if group else remark  # once is enough
             group = []
             if opened is not None:
                 yield opened
-        yield from self._inverted(group)
+        yield from self._inverted(group, remark)
 
     def one(self, name: str, near: Tensor | None = None) -> Iterator[Event | Source]:
         """One subject, on which all others depend; a photograph near to latents [1, num_ws, w_dim], where they are given.
@@ -195,9 +198,11 @@ class SourceLoader:
         frame = latents.frame if photo is not None else None
         return Source(name, latents.ws, latents.noise, image if target is None else target, photo, frame)
 
-    def _inverted(self, group: Sequence[tuple[str, Tensor, Aligned]]) -> Iterator[Event | Source]:
+    def _inverted(self, group: Sequence[tuple[str, Tensor, Aligned]], remark: str) -> Iterator[Event | Source]:
         if not group:
             return
+        if remark:
+            yield Noted(group[0][0], remark)
         side = self.generator.resolution
         targets = torch.cat([aligned.crop(photo, side) for _, photo, aligned in group])
         step: InversionStep | None = None

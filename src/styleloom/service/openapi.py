@@ -54,7 +54,7 @@ def body(verb: str) -> dict[str, Any]:
         name: {
             "type": "array",
             "items": {"type": "string", "format": "binary"},
-            "description": "an image, a zip of images, or a video" if MANY.get(verb) == name else "an image",
+            "description": _kinds(verb, name),
         }
         for name in FILES[verb]
     }
@@ -67,6 +67,12 @@ def body(verb: str) -> dict[str, Any]:
     needed = [name for name, is_needed in FILES[verb].items() if is_needed]
     schema = {"type": "object", "properties": files | {"options": options}, "required": needed}
     return {"requestBody": {"required": bool(needed), "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+def _kinds(verb: str, field: str) -> str:
+    if MANY.get(verb) != field:
+        return "an image"
+    return "an image, a zip of images, or a video" if verb == "stylize" else "an image, or a zip of images"
 
 
 def options_of(verb: str) -> dict[str, dict[str, Any]]:

@@ -44,12 +44,14 @@ class Evaluation(Progress):
         figures: ``fd`` (``fid`` by Inception), ``kid``, ``precision``, ``recall``, ``ppl_w_full`` and so on, ``separability_w``
             and ``_z`` in bits of each attribute and, as in the paper, ``score_w`` and ``score_z``, 2 to the power of their sums.
         images: how many real ones were compared with.
+        made: how many made ones were compared.
         features: name of the network that real and made images were compared by.
         perceptual: name of the network that path lengths were measured by.
     """
 
     figures: dict[str, float] = field(default_factory=dict)
     images: int = 0
+    made: int = 0
     features: str = ""
     perceptual: str = ""
 
@@ -116,7 +118,7 @@ def evaluate(
     ):
         raise StyleLoomError(f"path lengths (ppl) need images of {side} px, and this generator's have {generator.resolution}")
     # Measure one after another; features are computed once.
-    count = 0
+    count = number = 0
     for index, name in enumerate(metrics, 1):
         if name in COMPARING:
             if sets is None or embedding is None:
@@ -130,7 +132,7 @@ def evaluate(
                 else:
                     made = made_images(generator, samples, truncation_psi=truncation_psi, seed=seed)  # type: ignore[arg-type]
                 sets = embedding.of_each([real_images(images, samples, seed), made], spread)
-                count = len(sets[0])  # without those that cannot be read
+                count, number = map(len, sets)  # without those that cannot be read
             figures |= compared(sets[0], sets[1], "fid" if name == "fd" and features != EMBEDDED else name, seed)
         elif not isinstance(generator, Generator):
             raise AssertionError(f"{name} of images was refused above")
@@ -148,7 +150,9 @@ def evaluate(
                 figures[f"score_{space}"] = 2.0 ** sum(bits.values())
         network = embedding.name if embedding is not None else ""
         measured = EMBEDDED if perceptual else ""
-        yield Evaluation(index, len(metrics), figures=dict(figures), images=count, features=network, perceptual=measured)
+        yield Evaluation(
+            index, len(metrics), figures=dict(figures), images=count, made=number, features=network, perceptual=measured
+        )
 
 
 def _made_images(sources: str | Path | Sequence[str | Path], metrics: Sequence[str], resolution: int) -> SquareImages:

@@ -82,7 +82,7 @@ def tools_of(
     if isinstance(optimizer, LoomAny):
         if found is None:
             raise StyleLoomError(
-                f"{network} wants an eigenbasis of this generator, and there is none; make one: styleloom train eigenbasis"
+                f"{network} wants an eigenbasis of this generator, and there is none; make one: styleloom invert --make-basis"
             )
         optimizer = optimizer.bound(generator, found, maps)
     return Tools(indomain.load(reader) if reader else None, found, optimizer, maps)

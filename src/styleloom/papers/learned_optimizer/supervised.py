@@ -163,9 +163,8 @@ def fit(
                 ws = basis.back(part * basis.prior_std) + generator.w_avg.cpu()
                 rendered.add(features_of(generator, ws.to(generator.device), features, side))
                 yield Fit(len(rendered.parts) * BATCH, total, {}, time.perf_counter() - began)
-        except (KeyboardInterrupt, GeneratorExit):
+        finally:
             rendered.keep()
-            raise
         return torch.cat(rendered.parts[first : first + len(parts)])
 
     # Targets, and where descents to them start: half from the mean w, half from another random one.
