@@ -394,3 +394,46 @@ def test_limits_hold_for_photographs(home: Path, tmp_path: Path) -> None:
     few = sl.jobs.Limits("cpu", max_pixels=50)
     with pytest.raises(StyleLoomError, match="pixels"):
         list(sl.jobs.edit(home / "g.safetensors", home / "photo.png", {}, out=tmp_path / "a.png", psi=0.5, limits=few))
+
+
+def test_no_verb_writes_over_what_it_reads(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, photos = tmp_path / "g.safetensors", tmp_path / "photos"
+    shutil.copy(home / "g.safetensors", model)
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(home / "photo.png", photos / name)
+    before = {path: path.read_bytes() for path in (model, *photos.iterdir())}
+    for arguments in (
+        ("directions", "fit", model, "-o", model, "--method", "sefa"),
+        ("directions", "sheet", model, "-o", photos / "a.png", "--directions", photos / "a.png"),
+        ("convert", model, "-o", model),
+        ("data", "inspect", photos, "--sheet", photos / "a.png"),
+        ("compare", photos, photos, "--csv", photos / "b.png"),
+    ):
+        assert run(*arguments) == 2, arguments
+        error = capsys.readouterr().err
+        assert error.startswith("error:") and error.count("\n") == 1, error
+        assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_what_was_not_found_is_noted(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No eigenbasis for the inversion of a photograph, told once; of seeds nothing is inverted."""
+    edit = ["edit", home / "g.safetensors", "--psi", "0.5", *SMALL]
+    shutil.copy(home / "photo.png", tmp_path / "other.png")
+    assert run(*edit, home / "photo.png", tmp_path / "other.png", "-o", f"{tmp_path}/two/") == 0
+    assert capsys.readouterr().err.count("has no eigenbasis yet") == 1
+    assert run(*edit, "3", "-o", tmp_path / "seed.png") == 0
+    assert "eigenbasis" not in capsys.readouterr().err
+
+
+@needs_faces
+def test_a_photograph_without_a_face_is_told_of_by_every_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images.write(torch.rand(1, 3, 96, 120), tmp_path / "no.png")
+    photo, small = tmp_path / "no.png", ["--num-steps", "1", "--device", "cpu"]
+    for arguments in (
+        ("invert", "portraits-128", photo, "--align", "auto", "-o", f"{tmp_path}/i/", *small),
+        ("inpaint", "portraits-128", photo, "--mask", "box:40,40,70,70", "-o", tmp_path / "p.png", *small),
+        ("align", "portraits-128", photo, "-o", tmp_path / "a"),
+    ):
+        assert run(*arguments) == 0
+        assert "no face was found, so the square in the middle is taken" in capsys.readouterr().err

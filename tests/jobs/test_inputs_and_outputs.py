@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import styleloom as sl
 from styleloom.core.errors import StyleLoomError
+from styleloom.core.files import check_folder
 from styleloom.data import images
+from styleloom.jobs import Finished
 from styleloom.jobs.inputs import find_all
 from styleloom.jobs.outputs import Outputs, distinct_names, targets_of
 
@@ -55,3 +58,17 @@ def test_parts_are_numbered_from_one() -> None:
 def test_outputs_take_text_too() -> None:
     made = Outputs("painted/")  # type: ignore[arg-type]
     assert made.path == Path("painted") and made.is_folder and not Outputs("a.png").is_folder  # type: ignore[arg-type]
+
+
+def test_an_address_of_a_store_is_a_file_where_it_is_called_like_one(tmp_path: Path) -> None:
+    for name in ("a.png", "walk.mp4", "walk.gif", "set.zip"):
+        assert Outputs(f"file://{tmp_path}/{name}").path.name == name  # type: ignore[arg-type]
+    with pytest.raises(StyleLoomError, match="is an address of a store"):
+        check_folder(Path(f"file://{tmp_path}/run"))
+    check_folder(tmp_path / "run")
+
+
+def test_a_shard_of_a_single_output_may_have_nothing_to_do(tmp_path: Path) -> None:
+    image = Outputs(tmp_path / "sheet.png", shard=(2, 2))
+    *_, last = sl.jobs.generate("toonfaces-64", [1, 2], out=image)
+    assert isinstance(last, Finished) and last.done == 0 and not (tmp_path / "sheet.png").exists()

@@ -42,7 +42,7 @@ def convert_official(
 def _converted(path: Path, encoder: Path | None, other: Path | None, resolution: int | None) -> Converted:
     if path.suffix == ".safetensors":
         return nvidia.convert_named(path)
-    if path.suffix != ".pkl":
+    if path.suffix.lower() != ".pkl":
         content = read_checkpoint(path)
         converted = convert_checkpoint(content, path, resolution) if isinstance(content, dict) else None
         if converted is None and isinstance(content, dict) and encoder is None:
