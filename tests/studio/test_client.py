@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("gradio", reason="needs the extra [studio]")
 
 from styleloom.service.store import JobStore, StoredJob
-from styleloom.studio import generate, parts
+from styleloom.service.trainings import Progress, Training
+from styleloom.studio import generate, parts, train
 from styleloom.studio.client import OPEN, Update, follow, leave
 
 
@@ -102,3 +103,9 @@ def test_a_wall_that_crosses_ten_thousand_keeps_its_seeds(monkeypatch: pytest.Mo
 
     asyncio.run(made())
     assert found == {seed: str(seed) for seed in seeds}
+
+
+def test_a_trained_style_is_told_with_the_command_that_paints_with_it(tmp_path: Path) -> None:
+    for kind, told in (("style", f"{tmp_path}/a/model.safetensors --method johnson"), ("generator", "Choose run:a in the other")):
+        progress = Progress(Training("a", kind, ()), "done", {}, [9], 1.0, None, has_model=True)
+        assert told in train._line(progress, tmp_path)

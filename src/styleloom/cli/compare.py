@@ -103,7 +103,12 @@ def compare(
             temporary.write_text(PAGE.format(figures=table, note=html.escape(note), rows="".join(parts)), encoding="utf-8")
         report.say(f"wrote {page}")
     report.outcome(
-        figures=_finite(last.figures), features=last.features, images=rows, page=str(page) if page else None, damaged=damaged
+        rows,
+        figures=_finite(last.figures),
+        features=last.features,
+        images=rows,
+        page=str(page) if page else None,
+        damaged=damaged,
     )
     if damaged:
         raise SomeFailed

@@ -86,10 +86,10 @@ class Report:
         if self.common.json:
             print(json.dumps(values), flush=True)
 
-    def outcome(self, **values: Any) -> None:
-        """Print the JSON object about the outcome and write the table, where they were asked for."""
+    def outcome(self, rows: Sequence[Mapping[str, Any]] = (), /, **values: Any) -> None:
+        """Print the JSON object about the outcome and write the table, where they were asked for: of rows, or of one."""
         self.json(values | made_with())
-        self.table([values])
+        self.table(rows or [values])
 
     def table(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows of values to the CSV file, where one was asked for; tables within a row become columns ``a.b``."""

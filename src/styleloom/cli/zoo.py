@@ -39,4 +39,4 @@ def zoo(name: str | None = None, *, common: Common) -> None:
         )
         if styles:
             report.say(f"    styles: {', '.join(styles)}")
-    report.outcome(models=models)
+    report.outcome(models, models=models)

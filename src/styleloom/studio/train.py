@@ -12,7 +12,7 @@ import gradio as gr
 
 from styleloom.core.errors import StyleLoomError
 from styleloom.service.app import Service
-from styleloom.service.request import RUN
+from styleloom.service.request import MODEL, RUN
 from styleloom.service.trainings import GO, KINDS, STOP, Progress, Trainings
 
 from . import parts
@@ -99,7 +99,7 @@ class Trainer:
             progress = self.trainings.progress(owner_of_page(request), run)
         except StyleLoomError:
             return gr.skip(), gr.skip()
-        return _line(progress), _picture(progress)
+        return _line(progress, self.trainings.folder), _picture(progress)
 
     def anew(self, run: str | None, request: gr.Request) -> Any:
         """The client's trainings, whenever the tab is opened."""
@@ -163,13 +163,17 @@ def _told() -> Iterator[None]:
         raise gr.Error(for_people(str(error)), print_exception=False) from error
 
 
-def _line(progress: Progress) -> str:
-    """One line on a training."""
+def _line(progress: Progress, runs: Path) -> str:
+    """One line on a training, in the folder of all runs."""
     training, step = progress.training, progress.steps[-1] if progress.steps else 0
     text = f"{training.id}: {progress.state}"
     text += f", step {step}, {progress.rate:.1f} images a second" if step else ""
     text += f". {training.error}" if training.error else ""
-    return text + (f". Choose {RUN}{training.id} in the other tabs." if progress.has_model else "")
+    if not progress.has_model:
+        return text
+    if training.kind == "style":
+        return f"{text}. Paint with it: styleloom stylize photo.jpg {runs / training.id / MODEL} --method johnson -o painted.png"
+    return f"{text}. Choose {RUN}{training.id} in the other tabs."
 
 
 def _picture(progress: Progress) -> str:
