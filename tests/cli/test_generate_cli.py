@@ -135,7 +135,7 @@ def test_back_to_nvidias_names() -> None:
         (["mix", "g.safetensors", "-o", "x.png", "--layers", "fine"], "fine layers begin at 8, and this generator has 0-5"),
         (["mix", "p.safetensors", "-o", "x.png", "--layers", "0-3"], "one w for all of its layers, so there is nothing to mix"),
         (["convert", "p.safetensors", "-o", "x.safetensors", "--to", "nvidia"], "wanted a model of kind 'stylegan2'"),
-        (["convert", "g.safetensors", "-o", "g.safetensors", "--to", "nvidia"], "is the model itself; give another file"),
+        (["convert", "g.safetensors", "-o", "g.safetensors", "--to", "nvidia"], "is among the sources and would be overwritten"),
         (["convert", "g.safetensors", "-o", "x.safetensors"], "is a stylegan2 of StyleLoom already"),
         (["convert", "net.pkl", "-o", "x.safetensors", "--to", "nvidia"], "convert it first, without --to nvidia"),
         (["convert", "net.pkl", "-o", "none/x.safetensors"], "there is no folder none; create it first"),

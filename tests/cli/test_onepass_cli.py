@@ -187,8 +187,22 @@ def test_a_run_goes_on_from_its_folder_alone(
 ) -> None:
     home = Path.cwd()
     images.write(torch.rand(1, 3, 40, 40), "style.png")
-    Path("train").mkdir()  # a folder that is called like a word of the command
-    command = ["train", "johnson", photos, "--style", "style.png", "--width", "4", *TINY, "--save-every", "1"]
+    for name in ("train", "default"):  # folders that are called like words of the command
+        Path(name).mkdir()
+    command = [
+        "train",
+        "johnson",
+        photos,
+        "--style",
+        "style.png",
+        "--recipe",
+        "default",
+        "--width",
+        "4",
+        *TINY,
+        "--save-every",
+        "1",
+    ]
     assert run(*command, "--out", "whole", "--quiet") == 0
     assert run(*command, "--out", "whole", "--resume", "--num-steps", "5", "--quiet") == 0
     assert run(*command, "--out", "parts", "--keep-snapshots", "2", "--quiet") == 0

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from styleloom.core.errors import StyleLoomError
@@ -61,16 +62,27 @@ def log(text: str) -> None:
 
 
 COMMAND = "command.json"  # in the folder of a run
+NAMING = (
+    "--recipe", "--cfg", "--derive", "--layout", "--license", "--precision", "--device",
+    "--network", "--norm", "--optimizer", "--decay", "--schedule", "--gan-mode", "--direction",
+    "--upsample", "--pooling", "--padding", "--starts",
+)  # fmt: skip
+"""Options of trainings whose values are names, though a folder may be called like one."""
 
 
 def note_command(out: Path) -> None:
     """Write down in a run's folder what the program was called with, so that ``--resume --out`` is enough to go on."""
     if arguments[:1] == ["train"]:
         words = [word for word in arguments if word != "--resume"]
-        method, given = words[:2], words[2:]
-        whole = [str(Path(word).absolute()) if not word.startswith("-") and Path(word).exists() else word for word in given]
+        whole = [*words[:2], *(_lasting(word, before) for before, word in pairwise(words[1:]))]
         with replacing(out / COMMAND) as temporary:
-            temporary.write_text(json.dumps([*method, *whole], indent=1) + "\n")
+            temporary.write_text(json.dumps(whole, indent=1) + "\n")
+
+
+def _lasting(word: str, before: str) -> str:
+    """A word of a command after another one; a path as it is called from any folder."""
+    is_path = not word.startswith("-") and before not in NAMING and Path(word).exists()
+    return str(Path(word).absolute()) if is_path else word
 
 
 arguments: list[str] = []
