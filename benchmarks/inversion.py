@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--rough", **several, help="learned ones of which a rough place is enough")
     parser.add_argument("--only", nargs="*", help="labels of those compared, for example 'adam tuned'; or names to --tune")
     parser.add_argument("--start", choices=INITS, nargs="*", help="find losses from these alone, and write no results")
-    parser.add_argument("--kept", action="store_true", help="measure nothing more: write what is kept tells")
+    parser.add_argument("--kept", action="store_true", help="measure nothing more: add what is kept to the results")
     parser.add_argument("--runs", type=Path, default=RESULTS / "inversion_losses", help="folder of losses")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--near", help="tune from what was best for another generator")
@@ -270,14 +270,16 @@ def main() -> None:
     result: dict[str, Any] = dict(model=options.model, images=count, steps=num_steps, settings=settings)
     result |= dict(processor=processor(), threads=torch.get_num_threads())
     file = RESULTS / f"inversion_{kind}.json"
-    if options.kept and file.exists():
-        before = json.loads(file.read_text())
+    before: dict[str, Any] = json.loads(file.read_text()) if options.kept and file.exists() else {}
+    if before:
         result |= {name: before[name] for name in ("processor", "threads", "seconds a step")}
     else:
         factories = {label: factory_of(contender, tools) for label, contender in contenders.items()}
         result["seconds a step"] = seconds_a_step(generator, targets, factories, tools)
     seconds = {label: each["16"] for label, each in result["seconds a step"].items()}
-    result |= {start: compared(each, marks, seconds) for start, each in losses.items() if "adam tuned" in each}
+    result |= {
+        start: before.get(start, {}) | compared(each, marks, seconds) for start, each in losses.items() if "adam tuned" in each
+    }
     file.write_text(json.dumps(result, indent=1) + "\n")
 
 
