@@ -41,7 +41,7 @@ def push(model: str | Path, repo: str, *, private: bool = False, token: str | No
 
     if not REPO.fullmatch(repo):
         raise StyleLoomError(f"{repo!r} is no repository on the hub; write owner/name")
-    path = checkpoint.resolve(model)
+    path = checkpoint.model_path(model)
     card = card_of(path, f"hf://{repo}/{path.name}")
     api = HfApi(token=token, library_name="styleloom", library_version=__version__)
     with tempfile.TemporaryDirectory() as folder:

@@ -69,7 +69,7 @@ def load(name: str | Path, wanted: type[nn.Module] = nn.Module) -> nn.Module:
     Raises:
         StyleLoomError: no such model, one that is not known, a damaged one, or one of another class.
     """
-    path = checkpoint.resolve(name)
+    path = checkpoint.model_path(name)
     kind = checkpoint.read_metadata(path).get("kind")
     if kind not in LOADERS:
         raise StyleLoomError(f"{path} holds {kind or 'no StyleLoom model'!r}; wanted a model of one of {', '.join(LOADERS)}")

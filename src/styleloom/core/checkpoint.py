@@ -46,7 +46,6 @@ def _zoo() -> Path:
 def resolve(name: str | Path) -> Path:
     """The file behind a model's name: a path, then a name in the zoo, then ``hf://owner/repo/file``.
 
-    A file of another project is converted first, by :func:`styleloom.convert`; the result is kept in the cache.
     A file from the Hugging Face hub is downloaded once and found in its cache after that.
 
     Raises:
@@ -54,17 +53,24 @@ def resolve(name: str | Path) -> Path:
     """
     text = str(name)
     if text.startswith("hf://"):
-        return _as_ours(_from_hub(text))
+        return _from_hub(text)
     if Path(text).is_file():
-        return _as_ours(Path(text))
+        return Path(text)
     shipped = _zoo() / f"{text}.safetensors"
     if "/" not in text and shipped.is_file():
         return shipped
     raise StyleLoomError(f"no model {text!r}: neither a file nor one of {', '.join(zoo_names())}, nor hf://owner/repo/file")
 
 
-def _as_ours(path: Path) -> Path:
-    """A model file as it is; for one of another project, what it was converted to."""
+def model_path(name: str | Path) -> Path:
+    """The model file behind a name, as :func:`resolve` finds it; for a file of another project, what it was converted to.
+
+    It is converted once, by :func:`styleloom.convert`, and kept in the cache.
+
+    Raises:
+        StyleLoomError: as :func:`resolve`, or a file that is not known.
+    """
+    path = resolve(name)
     if path.suffix.lower() not in FOREIGN:
         return path
     models = import_module("styleloom.models")  # not before it is needed: it knows all networks, and they know this module
@@ -138,7 +144,7 @@ def license_of(name: str | Path) -> str:
     Raises:
         StyleLoomError: no such file, or a damaged one.
     """
-    return read_metadata(resolve(name)).get("license") or "unknown"
+    return read_metadata(model_path(name)).get("license") or "unknown"
 
 
 def save_model(path: Path, tensors: Mapping[str, Tensor], *, kind: str, config: Mapping[str, Any], license: str) -> None:
@@ -153,7 +159,7 @@ def read_model(name: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
     Raises:
         StyleLoomError: no such model, one of another kind, or one of a newer format.
     """
-    path = resolve(name)
+    path = model_path(name)
     tensors, metadata = read_tensors(path)
     return tensors, model_config(path, metadata, kind)
 
@@ -214,7 +220,7 @@ def average(models: Sequence[str | Path], out: str | Path) -> int:
     if len(models) < 2:
         raise StyleLoomError(f"{len(models)} model to average; give two or more")
     check_model_path(out)
-    read = [(path, *read_tensors(path)) for path in map(resolve, models)]
+    read = [(path, *read_tensors(path)) for path in map(model_path, models)]
     (_, tensors, metadata), *others = read
     first, *natures = [_nature(*each) for each in read]
     for name, nature in zip(models[1:], natures, strict=True):
@@ -252,7 +258,7 @@ def read_config(name: str | Path) -> tuple[str, dict[str, Any]]:
     Raises:
         StyleLoomError: no such model, or a file that is none.
     """
-    path = resolve(name)
+    path = model_path(name)
     metadata = read_metadata(path)
     kind = metadata.get("kind", "")
     return kind, model_config(path, metadata, kind) if kind else {}

@@ -37,8 +37,8 @@ def check_folder(path: Path) -> Path:
 
 def _check_no_address(path: Path) -> None:
     """Raise StyleLoomError for an address of a store, which a path takes for a folder called like its protocol."""
-    protocol, colon, _ = path.parts[0].partition(":") if path.parts else ("", "", "")
-    if colon and len(protocol) > 1 and not path.is_absolute():
+    first = path.parts[0] if path.parts else ""
+    if first.endswith(":") and len(first) > 2:  # a drive of Windows has one letter
         raise StyleLoomError(f"{path} is an address of a store, and this is written on this machine alone; give a folder")
 
 

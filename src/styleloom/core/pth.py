@@ -40,10 +40,8 @@ def read_checkpoint(path: Path) -> Any:
         raise StyleLoomError(f"{path} is {kind}; wanted a .pth of PyTorch")
     try:
         check_archive(path)
-        with (
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals([argparse.Namespace]),
-        ):  # how programs note their arguments
+        noted = torch.serialization.safe_globals([argparse.Namespace])  # how programs note their arguments
+        with warnings.catch_warnings(), noted:
             warnings.simplefilter("ignore", UserWarning)  # that a pickle's protocol is newer than torch's own
             return torch.load(path, map_location="cpu", weights_only=True)
     except Refused as error:
