@@ -89,12 +89,11 @@ def tools_of(
 
 
 def _is_whole(kept: Path) -> bool:
-    """Whether a kept basis can be read; a damaged one is made anew."""
+    """Whether a kept basis can be read, by its header, which has the file's length; a damaged one is made anew."""
     try:
-        load_basis(kept)
+        return checkpoint.read_config(kept)[0] == BASIS
     except StyleLoomError:
         return False
-    return True
 
 
 def basis_path(generator: Generator) -> Path:
